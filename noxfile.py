@@ -1,0 +1,64 @@
+"""Every check of the project, each as one nox session; `nox` without arguments is the gate."""
+
+import os
+import shutil
+import subprocess
+
+import nox
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT)
+
+nox.needs_version = ">=2026.10.20"
+nox.options.sessions = ["lint", "types", "tests", "coverage"]
+# A supported Python that is not installed is skipped, and named in nox's closing table.
+nox.options.error_on_missing_interpreters = False
+nox.options.default_venv_backend = "virtualenv"
+
+
+def activate_pyenv_versions() -> None:
+    """Let nox see every supported Python that pyenv has installed, not only the active one."""
+    if shutil.which("pyenv") is None:
+        return
+    listing = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True, check=False)  # noqa: S607
+    installed = listing.stdout.split()
+    newest = [max(found) for python in PYTHONS if (found := [v for v in installed if v.startswith(f"{python}.")])]
+    os.environ["PYENV_VERSION"] = ":".join(newest) or "system"
+
+
+activate_pyenv_versions()
+
+
+def group(name: str) -> list[str]:
+    """Return the requirements of one dependency group of pyproject.toml."""
+    return list(nox.project.dependency_groups(PYPROJECT, name))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting; change nothing."""
+    session.install(*group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types strictly over everything that is Python here."""
+    session.install(".", *group("types"))
+    session.run("mypy")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Test the installed wheel, not the source tree, on one supported Python."""
+    session.install(".", *group("tests"))
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Combine what the `tests` sessions measured; every line and branch is required."""
+    session.install(*group("tests"))
+    session.run("coverage", "combine")
+    session.run("coverage", "report")
