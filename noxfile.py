@@ -22,7 +22,9 @@ def activate_pyenv_versions() -> None:
         return
     listing = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True, check=False)  # noqa: S607
     installed = listing.stdout.split()
-    newest = [max(found) for python in PYTHONS if (found := [v for v in installed if v.startswith(f"{python}.")])]
+    newest = [
+        max(found) for python in PYTHONS if (found := [v for v in installed if v.startswith(f"{python}.")])
+    ]
     os.environ["PYENV_VERSION"] = ":".join(newest) or "system"
 
 

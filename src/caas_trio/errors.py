@@ -1,0 +1,114 @@
+"""The error tree: who is to blame decides the branch.
+
+    CaasError
+    ├── PeerError                 the other side broke a rule of the conversation
+    │   └── LineTooLong           it sent a line longer than `max_line`
+    ├── UsageError                our own caller asked for something that makes no sense
+    │   ├── EndpointError         a text or a set of values that names no endpoint
+    │   ├── LimitError            a limit or a delay outside its range
+    │   └── StateError            a call that does not fit what has happened so far
+    └── ListenError               the machine does not let us listen where we were asked to
+
+The core (`framing`, `session`, `endpoint`) raises these and nothing else. Anything else that
+escapes it, whatever bytes the peer sends, is a bug; the one exception is what a service passed
+to `LineSession` raises itself.
+"""
+
+from __future__ import annotations
+
+
+class CaasError(Exception):
+    """The root of every error this package raises on purpose."""
+
+
+class PeerError(CaasError):
+    """The other side of the connection broke a rule."""
+
+
+class LineTooLong(PeerError):  # noqa: N818 - the name users import is fixed
+    """A line is longer than `max_line`; raised once per line, as soon as the byte too many is in.
+
+    Attributes:
+        limit: the number of bytes a line may have before its terminator.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"line longer than {self.limit} bytes"
+
+
+class UsageError(CaasError):
+    """Our own caller asked for something that makes no sense, whatever the peer does."""
+
+
+class EndpointError(UsageError, ValueError):
+    """A text or a set of values that names no endpoint.
+
+    Attributes:
+        text: the endpoint as it was given.
+        reason: what is wrong with it, one clause without a full stop.
+    """
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(text, reason)
+        self.text = text
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.text!r} is not an endpoint: {self.reason}"
+
+
+class LimitError(UsageError, ValueError):
+    """A limit or a delay outside its range.
+
+    Attributes:
+        name: the parameter.
+        value: what was given.
+        expected: what would have been right.
+    """
+
+    def __init__(self, name: str, value: object, expected: str) -> None:
+        super().__init__(name, value, expected)
+        self.name = name
+        self.value = value
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return f"{self.name} is {self.value!r}; it must be {self.expected}"
+
+
+class StateError(UsageError, RuntimeError):
+    """A call that does not fit what has happened so far, such as input after the end of input.
+
+    Attributes:
+        call: the call that was made.
+        state: the state that does not allow it.
+    """
+
+    def __init__(self, call: str, state: str) -> None:
+        super().__init__(call, state)
+        self.call = call
+        self.state = state
+
+    def __str__(self) -> str:
+        return f"{self.call} does not fit the state {self.state}"
+
+
+class ListenError(CaasError):
+    """The machine does not let us listen where we were asked to.
+
+    Attributes:
+        endpoint: the endpoint, as text.
+        reason: why not, one clause without a full stop.
+    """
+
+    def __init__(self, endpoint: str, reason: str) -> None:
+        super().__init__(endpoint, reason)
+        self.endpoint = endpoint
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot listen on {self.endpoint}: {self.reason}"

@@ -1,0 +1,203 @@
+"""Lines out of chunks: `LineBuffer`, an incremental buffer with a limit.
+
+A line ends with one LF byte and with nothing else; CR is payload. `max_line` counts every byte
+before the LF. Whether a line is oversize is a function of the line alone: it depends neither on how
+the stream was cut into chunks nor on whether the LF is already there.
+
+The work is linear both for one long line fed a byte at a time (a search goes on where the last one
+stopped) and for many short lines in one chunk (they are taken as one block, and deleting from the
+front of a `bytearray` only moves its start).
+
+No I/O, no clock, no trio.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final, TypeAlias
+
+from .errors import LimitError, LineTooLong, StateError
+
+LF: Final = b"\n"
+#: Bytes before the LF. 64 KiB is what asyncio and Go's Scanner allow; JSON lines often need more.
+DEFAULT_MAX_LINE: Final = 65536
+
+Chunk: TypeAlias = bytes | bytearray | memoryview
+
+
+class _Front(enum.Enum):
+    """What is known of the line at the front of the buffer."""
+
+    WITHIN = "within the limit as far as it is here"
+    SKIPPED = "oversize and reported; its rest is dropped as it comes in"
+    STREAMED = "oversize and begun by `take_pieces`; its rest is taken as it comes in"
+
+
+class LineBuffer:
+    r"""An incremental buffer that turns chunks into lines.
+
+    `feed` what arrives, then take until nothing comes back. Three ways of taking share one state
+    and may be mixed: `next_line` (one line), `take_lines` (all complete lines as one block) and
+    `take_pieces` (all that may be answered now, oversize lines included). Each returns the bytes
+    exactly as they came, terminators included; only a last line that the end of input cut off lacks
+    its LF, and that is its mark.
+
+    A caller who takes until nothing comes back before feeding again makes the buffer hold at most
+    `max_line` bytes plus one chunk, and nothing while the rest of an oversize line is dropped.
+
+    Raises `LineTooLong` (from `next_line` and `take_lines`), `StateError` (from `feed` and
+    `end_of_input`, once the input has ended) and `LimitError` (for a limit that is no positive
+    number). Anything else that escapes is a bug.
+
+    Args:
+        max_line: the most bytes a line may have before its LF; a CR counts.
+    """
+
+    def __init__(self, max_line: int = DEFAULT_MAX_LINE) -> None:
+        self._buffer = bytearray()
+        self._searched = 0  # no LF in the first so many bytes
+        self._front = _Front.WITHIN
+        self._ended = False
+        self.max_line = max_line
+
+    @property
+    def max_line(self) -> int:
+        """The most bytes a line may have before its LF.
+
+        A new limit counts at once, for the line that is being received as well. Setting it raises
+        `LimitError` unless it is a positive whole number.
+        """
+        return self._max_line
+
+    @max_line.setter
+    def max_line(self, value: int) -> None:
+        if value < 1:
+            raise LimitError("max_line", value, "a positive number of bytes")
+        self._max_line = value
+
+    @property
+    def ended(self) -> bool:
+        """Whether `end_of_input` has been called."""
+        return self._ended
+
+    def __len__(self) -> int:
+        """Return how many bytes are held: received, not dropped, not yet taken."""
+        return len(self._buffer)
+
+    def feed(self, chunk: Chunk) -> None:
+        """Take in what one read gave; an empty chunk changes nothing.
+
+        The bytes are copied: the caller may use the chunk's memory again.
+
+        Raises:
+            StateError: the input has ended.
+        """
+        if self._ended:
+            raise StateError("feed", "ended")
+        self._buffer += chunk
+        if self._front is _Front.SKIPPED:
+            self._skip()
+
+    def end_of_input(self) -> None:
+        """Note that nothing more will come; what is left without an LF becomes the last line.
+
+        Raises:
+            StateError: the input has already ended.
+        """
+        if self._ended:
+            raise StateError("end_of_input", "ended")
+        self._ended = True
+
+    def next_line(self) -> bytes | None:
+        """Take the next line, its LF included; None if no line is complete yet.
+
+        After `end_of_input`, bytes left without an LF are returned once, as the last line.
+
+        Raises:
+            LineTooLong: the next line is oversize. The call after this one goes on behind that
+                line, however much of it is still to come.
+        """
+        end = self._first_end()
+        return self._take(end, searched=0) if end else None
+
+    def take_lines(self) -> bytes:
+        """Take all complete lines up to the first oversize one, as one block; b"" if there is none.
+
+        After `end_of_input`, the block includes the last line, which may lack its LF.
+
+        Raises:
+            LineTooLong: the first line is oversize. The call after this one goes on behind it.
+        """
+        end = self._first_end()
+        if not end:
+            return b""
+        # From a line's start the last LF within reach ends a line that is within the limit, and so
+        # are all lines before it. Each search walks back no further than the next hop leads forward.
+        reach = self._max_line + 1
+        while (last := self._buffer.rfind(LF, end, end + reach)) >= 0:
+            end = last + 1
+        left = len(self._buffer) - end
+        if self._ended and left <= self._max_line:
+            end, left = end + left, 0
+        return self._take(end, searched=min(left, reach))
+
+    def take_pieces(self) -> bytes:
+        """Take all that may be answered now; b"" if that is nothing.
+
+        That is every complete line, and of an unfinished one everything as soon as it is oversize,
+        then its rest as it comes in. Where an oversize line is cut depends on the chunks; the bytes
+        taken in sum do not. After `end_of_input`, an unfinished line is taken as well.
+        """
+        last = self._buffer.rfind(LF, self._searched)
+        if last >= 0:
+            self._front = _Front.WITHIN
+        left = len(self._buffer) - (last + 1)
+        if left > self._max_line and not self._ended:
+            self._front = _Front.STREAMED
+        if self._front is _Front.STREAMED or self._ended:
+            return self._take(len(self._buffer), searched=0)
+        return self._take(last + 1, searched=left)
+
+    def take_rest(self) -> bytes:
+        """Take everything that is held, lines or not: the unread bytes, for whoever reads on."""
+        return self._take(len(self._buffer), searched=0)
+
+    def _take(self, end: int, *, searched: int) -> bytes:
+        self._searched = searched
+        if end == len(self._buffer):
+            taken = bytes(self._buffer)
+            self._buffer.clear()
+        else:
+            taken = bytes(self._buffer[:end])
+            del self._buffer[:end]
+        return taken
+
+    def _first_end(self) -> int:
+        """Return where the first line ends, 0 if it is not complete; report it if it is oversize."""
+        reach = self._max_line + 1
+        found = self._buffer.find(LF, self._searched, reach)
+        if found >= 0:
+            self._front = _Front.WITHIN  # also behind pieces: their rest counts as a line here
+            return found + 1
+        if len(self._buffer) >= reach:
+            self._front = _Front.SKIPPED
+            self._skip()
+            raise LineTooLong(self._max_line)
+        self._searched = len(self._buffer)
+        return len(self._buffer) if self._ended else 0
+
+    def _skip(self) -> None:
+        """Drop the rest of an oversize line as far as it is here."""
+        found = self._buffer.find(LF, self._searched)
+        self._searched = 0
+        if found < 0:
+            self._buffer.clear()
+        else:
+            self._front = _Front.WITHIN
+            del self._buffer[: found + 1]
+
+    def _check_invariants(self) -> None:
+        """Raise AssertionError where the state contradicts itself; for tests, after each step."""
+        assert 0 <= self._searched <= len(self._buffer)  # noqa: S101 - this is what asserts are for
+        assert LF not in self._buffer[: self._searched]  # noqa: S101
+        assert not (self._front is _Front.SKIPPED and self._buffer)  # noqa: S101

@@ -1,0 +1,252 @@
+"""Conversations as pure objects: bytes in, bytes out.
+
+`Session` is what a driver runs; `LineSession` is the one we ship. The driver's side:
+
+    reply = session.open()                  once, when the connection is ready
+    reply = session.receive(data)           for what a read gave
+    reply = session.silence()               if `awaits_silence`, when the client kept silent that long
+    reply = session.end_of_input()          once, when the client has sent its last byte
+    session.closing                         after each call: send the reply, then end the output
+
+No I/O, no clock, no trio.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from .errors import LineTooLong, StateError
+from .framing import DEFAULT_MAX_LINE, LF, Chunk, LineBuffer
+
+Service: TypeAlias = Callable[[bytes], bytes]
+
+DEFAULT_PROMPT: Final = b"Enter some data to be capitalized:\n"
+
+
+class Session(abc.ABC):
+    """One conversation. A driver makes each call in turn and sends what it returns.
+
+    Write your own by subclassing. What a session raises ends its connection and no other.
+    """
+
+    @abc.abstractmethod
+    def open(self) -> bytes:
+        """Return what the server says before it has heard anything; b"" for nothing."""
+
+    @abc.abstractmethod
+    def receive(self, data: Chunk) -> bytes:
+        """Return what the server says to `data`, which is what one read gave.
+
+        The memory behind `data` is the driver's: what is to be kept has to be copied.
+        """
+
+    def silence(self) -> bytes:
+        """Return what the server says because the client has kept silent for the opening delay.
+
+        Called at most once, and only while `awaits_silence` is true.
+        """
+        return b""
+
+    @abc.abstractmethod
+    def end_of_input(self) -> bytes:
+        """Return what the server says to the end of the client's output. `closing` is true after."""
+
+    @property
+    @abc.abstractmethod
+    def closing(self) -> bool:
+        """Whether the server has said its last: no further call fits, the output is to be ended."""
+
+    @property
+    def awaits_silence(self) -> bool:
+        """Whether the driver is to call `silence` if the client says nothing for a while."""
+        return False
+
+
+class First(enum.Enum):
+    """Who speaks first."""
+
+    CLIENT = "client"
+    """The server is silent until a line, or the end of input, is there."""
+    SERVER = "server"
+    """The server sends its prompt at once, before it reads anything."""
+    EITHER = "either"
+    """The server sends its prompt if the client keeps silent; one that speaks never sees it."""
+
+
+class Oversize(enum.Enum):
+    """What becomes of a line longer than `max_line`."""
+
+    REJECT = "reject"
+    """An error line takes the reply's place and the conversation ends."""
+    DISCARD = "discard"
+    """An error line takes the reply's place, the line is skipped, the conversation goes on."""
+    STREAM = "stream"
+    """The line is answered piece by piece, in constant memory. The service gets any piece of a line."""
+
+
+class Bytewise:
+    """A service that may be given a whole block of lines at once, or any part of one.
+
+    What it returns for a block must be what it returns for the parts, joined: `bytes.upper` does
+    that (and `LineSession` knows it does), a service that numbers lines does not.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def __call__(self, data: bytes) -> bytes:
+        """Return the service's answer to `data`."""
+        return self._service(data)
+
+
+#: Known to be bytewise without saying so.
+_BYTEWISE: Final = (bytes.upper, bytes.lower, bytes.swapcase)
+
+
+class _State(enum.Enum):
+    NEW = "new"
+    OPENED = "opened"  # the client has not spoken, nor has its silence been noted
+    CONVERSING = "conversing"
+    CLOSING = "closing"
+
+
+class _Input(enum.Enum):
+    OPEN = "open"
+    DATA = "receive"
+    SILENCE = "silence"
+    END = "end_of_input"
+
+
+#: What follows on what; a pair that is not here raises `StateError`. Beside these moves, an answer
+#: that is the last one (`once`, a rejected line) leads to CLOSING.
+_NEXT: Final = {
+    (_State.NEW, _Input.OPEN): _State.OPENED,
+    (_State.OPENED, _Input.DATA): _State.CONVERSING,
+    (_State.OPENED, _Input.SILENCE): _State.CONVERSING,
+    (_State.OPENED, _Input.END): _State.CLOSING,
+    (_State.CONVERSING, _Input.DATA): _State.CONVERSING,
+    (_State.CONVERSING, _Input.END): _State.CLOSING,
+}
+
+#: The input that makes the server say its prompt.
+_PROMPTED_BY: Final = {First.SERVER: _Input.OPEN, First.EITHER: _Input.SILENCE}
+
+
+class LineSession(Session):
+    """A conversation in lines: a service answers each.
+
+    The reply stream depends on the bytes received and on where they end, never on how they were cut
+    into reads. Replies come in request order. Input that ends without a terminator is a last line.
+
+    Raises `StateError` for a call that does not fit what has happened so far (any call but `open`
+    at first, any call once `closing` is true, `silence` once the client has spoken) and passes on
+    what the service raises. Anything else that escapes is a bug, whatever the peer sends. An empty
+    chunk is no input and changes nothing.
+
+    Args:
+        service: gets a line with its terminator (the last one may lack it) and returns the reply,
+            sent as it is. With `Oversize.STREAM` it gets any piece of a line, or whole blocks of
+            lines if it is `Bytewise`; `bytes.upper` is.
+        first: who speaks first.
+        prompt: what the server says first, sent as it is; unused with `First.CLIENT`.
+        max_line: the most bytes a line may have before its LF.
+        oversize: what becomes of a longer one.
+        once: whether the conversation ends when one line is answered.
+
+    Raises:
+        LimitError: `max_line` is not a positive number.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        first: First = First.CLIENT,
+        prompt: bytes = DEFAULT_PROMPT,
+        max_line: int = DEFAULT_MAX_LINE,
+        oversize: Oversize = Oversize.REJECT,
+        *,
+        once: bool = False,
+    ) -> None:
+        self._service = service
+        self._bytewise = isinstance(service, Bytewise) or any(service is known for known in _BYTEWISE)
+        self._first = first
+        self._prompt = prompt
+        self._oversize = oversize
+        self._once = once
+        self._buffer = LineBuffer(max_line)
+        self._take = self._buffer.take_pieces if oversize is Oversize.STREAM else self._buffer.take_lines
+        self._state = _State.NEW
+
+    @property
+    def closing(self) -> bool:
+        """Whether the server has said its last."""
+        return self._state is _State.CLOSING
+
+    @property
+    def awaits_silence(self) -> bool:
+        """Whether the prompt depends on the client's keeping silent, and it has done so so far."""
+        return self._first is First.EITHER and self._state is _State.OPENED
+
+    def open(self) -> bytes:
+        """Return the prompt if the server speaks first."""
+        return self._move(_Input.OPEN)
+
+    def silence(self) -> bytes:
+        """Return the prompt if either side may speak first."""
+        return self._move(_Input.SILENCE)
+
+    def receive(self, data: Chunk) -> bytes:
+        """Return the replies to all that `data` completes."""
+        if not data:
+            return b""
+        self._move(_Input.DATA)
+        self._buffer.feed(data)
+        return self._answer()
+
+    def end_of_input(self) -> bytes:
+        """Return the reply to the last line if the input ended without a terminator."""
+        self._move(_Input.END)
+        self._buffer.end_of_input()
+        return self._answer()
+
+    def _move(self, made: _Input) -> bytes:
+        """Enter the state that follows on `made`; return the prompt if it is due."""
+        following = _NEXT.get((self._state, made))
+        if following is None:
+            raise StateError(made.value, self._state.value)
+        self._state = following
+        return self._prompt if _PROMPTED_BY.get(self._first) is made else b""
+
+    def _answer(self) -> bytes:
+        replies: list[bytes] = []
+        while True:
+            try:
+                block = self._take()
+            except LineTooLong as error:
+                replies.append(f"error: {error}\n".encode())
+                last = self._once or self._oversize is Oversize.REJECT
+            else:
+                if not block:
+                    break
+                replies.append(self._serve(block))
+                last = self._once and (LF in block or self._buffer.ended)
+            if last:
+                self._state = _State.CLOSING
+                break
+        return b"".join(replies)
+
+    def _serve(self, block: bytes) -> bytes:
+        """Return the service's replies to a block of lines, only to the first of it if `once`."""
+        if self._once:
+            return self._service(block[: block.find(LF) + 1] or block)
+        if self._bytewise:
+            return self._service(block)
+        lines = block.split(LF)
+        tail = lines.pop()
+        replies = [self._service(line + LF) for line in lines]
+        if tail:
+            replies.append(self._service(tail))
+        return b"".join(replies)
