@@ -1,3 +1,59 @@
 """Line servers on trio: a service, a library and the proof that both keep their promises."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from .endpoint import Endpoint, Scheme
+from .errors import (
+    CaasError,
+    EndpointError,
+    LimitError,
+    LineTooLong,
+    ListenError,
+    PeerError,
+    StateError,
+    UsageError,
+)
+from .framing import LineBuffer
+from .limits import Limits
+from .session import Bytewise, First, LineSession, Oversize, Session
+from .telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from .server import serve_sessions
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Bytewise",
+    "CaasError",
+    "Endpoint",
+    "EndpointError",
+    "First",
+    "LimitError",
+    "Limits",
+    "LineBuffer",
+    "LineSession",
+    "LineTooLong",
+    "ListenError",
+    "Oversize",
+    "PeerError",
+    "Scheme",
+    "Session",
+    "StateError",
+    "Telemetry",
+    "UsageError",
+    "__version__",
+    "serve_sessions",
+]
+
+#: What needs trio is loaded when it is asked for: the core can be used, and fuzzed, without it.
+_NEEDS_TRIO: Final = {"serve_sessions": ".server"}
+
+
+def __getattr__(name: str) -> object:
+    if name in _NEEDS_TRIO:
+        return getattr(import_module(_NEEDS_TRIO[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

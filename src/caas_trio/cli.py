@@ -1,0 +1,255 @@
+"""The command line: `python -m caas_trio`, or `caas-trio` once it is installed."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import Any, Final, NoReturn
+
+import click
+import trio
+
+from . import __version__
+from .endpoint import Endpoint
+from .errors import CaasError, EndpointError, UsageError
+from .framing import DEFAULT_MAX_LINE
+from .limits import Limits
+from .server import serve_sessions
+from .session import DEFAULT_PROMPT, First, LineSession, Oversize
+from .telemetry import Telemetry
+
+PROGRAM: Final = "caas-trio"
+DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:50007"
+
+_FAILED: Final = 1
+_WRONG_USAGE: Final = 2
+
+_EPILOG: Final = """\
+\b
+Examples, and a client to try each with:
+  caas-trio                                      the client speaks first
+      printf 'hello\\nworld' | nc -N 127.0.0.1 50007
+  caas-trio --first server unix:/tmp/caas.sock   the server prompts at once
+      nc -NU /tmp/caas.sock
+  caas-trio --first either tcp://[::1]:7000      who waits is prompted
+      nc -N ::1 7000
+
+\b
+An ENDPOINT is one of
+  tcp://HOST:PORT   port 0 takes a free one; IPv6 is written tcp://[::1]:7000
+  unix:/PATH        a Unix socket, removed when the service ends
+  unix:@NAME        an abstract Unix socket (Linux)
+Without one, the service listens on tcp://127.0.0.1:50007.
+
+Once an endpoint accepts connections, a line such as
+"listening on tcp://127.0.0.1:50007" goes to standard output.
+
+SIGTERM or Ctrl-C ends the service: it answers every line it has received, ends each
+connection and exits with 0. A second signal ends it at once. Exit status 1 is a failure
+(an address in use, no permission) and 2 a wrong command line; either is told in one line on
+standard error.
+
+Every option can be set by an environment variable too: --max-line by CAAS_TRIO_MAX_LINE,
+and so on.
+"""
+
+
+class _EndpointType(click.ParamType[Endpoint]):
+    name = "endpoint"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Endpoint:
+        try:
+            return value if isinstance(value, Endpoint) else Endpoint.parse(value)
+        except EndpointError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _PromptType(click.ParamType[str]):
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        # A client tells the prompt from a reply by its lower-case letters: a reply has none.
+        if not re.search("[a-z]", value):
+            self.fail("it must contain a lower-case letter, since no reply does", param, ctx)
+        if re.search(r"[\x00-\x1f\x7f]", value):
+            self.fail("it must be one line of text", param, ctx)
+        return str(value)
+
+
+class _NumberType(click.ParamType[float]):
+    """A number that is not less than `least`; nan never is."""
+
+    def __init__(self, kind: type[int | float], least: int, name: str) -> None:
+        self.name = name
+        self._kind = kind
+        self._least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = self._kind(value)
+        except ValueError:
+            number = math.nan
+        if not number >= self._least:
+            self.fail(f"{value!r} is not a number of {self.name}, {self._least} or more", param, ctx)
+        return number
+
+
+_SECONDS: Final = _NumberType(float, 0, "seconds")
+_BYTES: Final = _NumberType(int, 1, "bytes")
+
+
+@click.command(
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96, "show_default": True},
+)
+@click.argument("endpoints", metavar="[ENDPOINT]...", nargs=-1, type=_EndpointType())
+@click.option(
+    "--first",
+    type=click.Choice([first.value for first in First]),
+    default=First.CLIENT.value,
+    help="Who speaks first. With 'either', the server prompts a client that keeps silent.",
+)
+@click.option(
+    "--prompt",
+    type=_PromptType(),
+    default=DEFAULT_PROMPT.decode().rstrip("\n"),
+    help="What the server says first, in a line of its own.",
+)
+@click.option(
+    "--prompt-delay",
+    type=_SECONDS,
+    default=Limits.prompt_delay,
+    help="With --first either: how long a client may keep silent unprompted.",
+)
+@click.option(
+    "--max-line",
+    type=_BYTES,
+    default=DEFAULT_MAX_LINE,
+    help="The most bytes a line may have before its end.",
+)
+@click.option(
+    "--oversize",
+    type=click.Choice([oversize.value for oversize in Oversize]),
+    default=Oversize.STREAM.value,
+    help="A longer line: end the connection with an error, skip the line with an error, "
+    "or answer it piece by piece.",
+)
+@click.option("--once", is_flag=True, help="Answer one line, then end the connection.")
+@click.option(
+    "--drain-timeout",
+    type=_SECONDS,
+    default=Limits.drain_timeout,
+    help="How long connections may take to finish once the service is told to end.",
+)
+@click.version_option(__version__, prog_name=PROGRAM)
+def command(  # noqa: PLR0917 - click passes them by name
+    endpoints: tuple[Endpoint, ...],
+    first: str,
+    prompt: str,
+    prompt_delay: float,
+    max_line: int,
+    oversize: str,
+    once: bool,  # noqa: FBT001
+    drain_timeout: float,
+) -> None:
+    """Serve CaaS, capitalization as a service: answer each line with its capitals.
+
+    A line ends with a line feed. ASCII letters are raised, every other byte comes back as it is.
+    """
+    new_session = partial(
+        LineSession,
+        bytes.upper,
+        First(first),
+        prompt.encode(errors="surrogateescape") + b"\n",
+        max_line,
+        Oversize(oversize),
+        once=once,
+    )
+    limits = Limits(prompt_delay=prompt_delay, drain_timeout=drain_timeout)
+    trio.run(_serve, new_session, endpoints or (Endpoint.parse(DEFAULT_ENDPOINT),), limits)
+
+
+async def _serve(new_session: partial[LineSession], endpoints: Sequence[Endpoint], limits: Limits) -> None:
+    """Serve until a signal asks for a stop; a second one cuts everything off."""
+    stop = trio.Event()
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_on_signals, signals, stop, nursery.cancel_scope)
+            await serve_sessions(
+                new_session,
+                *endpoints,
+                limits=limits,
+                telemetry=_ToStandardError(),
+                stop=stop,
+                task_status=_ToStandardOutput(),
+            )
+            nursery.cancel_scope.cancel()
+
+
+async def _stop_on_signals(
+    signals: AsyncIterator[int], stop: trio.Event, everything: trio.CancelScope
+) -> None:
+    async for _ in signals:
+        if stop.is_set():
+            everything.cancel()
+        stop.set()
+
+
+class _ToStandardOutput:
+    """Says where the service listens, once it does."""
+
+    def started(self, endpoints: Sequence[Endpoint] = ()) -> None:
+        try:
+            for endpoint in endpoints:
+                click.echo(os.fsencode(f"listening on {endpoint}"))
+        except OSError as error:
+            sys.stdout = None  # or the interpreter would try once more at its end
+            raise click.ClickException(f"cannot write to standard output: {error.strerror}") from error
+
+
+class _ToStandardError(Telemetry):
+    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: str) -> None:
+        _tell(f"a conversation with {peer} on {endpoint} failed: {error!r}")
+
+    def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:
+        _tell(f"no room for another connection on {endpoint}: {error.strerror}")
+
+    def drain_timed_out(self) -> None:
+        _tell("the drain timeout is over; unfinished conversations were cut off")
+
+
+def _tell(message: str) -> None:
+    """Write one line to standard error, or nothing if that is gone."""
+    try:
+        click.echo(f"{PROGRAM}: {' '.join(message.split())}", err=True)
+    except OSError:
+        sys.stderr = None
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit status; a user's mistake is told in one line."""
+    try:
+        return command.main(arguments, PROGRAM, standalone_mode=False, auto_envvar_prefix="CAAS_TRIO") or 0
+    except* (CaasError, OSError, click.Abort, click.ClickException) as group:
+        failure: BaseException = group
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    match failure:
+        case click.ClickException():
+            _tell(failure.format_message())
+            return failure.exit_code
+        case click.Abort():
+            _tell("interrupted")
+        case _:
+            _tell(str(failure))
+    return _WRONG_USAGE if isinstance(failure, UsageError) else _FAILED
+
+
+def main() -> NoReturn:
+    """Run as a program."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,22 @@
+"""What a server reports, and to whom: `Telemetry`. The library itself logs nothing."""
+
+from __future__ import annotations
+
+from .endpoint import Endpoint
+
+
+class Telemetry:
+    """Observes a server. Subclass it and override what you want to hear of.
+
+    The calls come from the server's own tasks: they must not block, and what they raise ends the
+    server.
+    """
+
+    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: str) -> None:
+        """Note that a session raised `error`; its connection was ended, no other."""
+
+    def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:
+        """Note that the machine had no room for a connection; accepting goes on after a pause."""
+
+    def drain_timed_out(self) -> None:
+        """Note that conversations were cut off because `drain_timeout` was over."""
