@@ -53,7 +53,9 @@ __all__ = [
 _NEEDS_TRIO: Final = {"serve_sessions": ".server"}
 
 
-def __getattr__(name: str) -> object:
-    if name in _NEEDS_TRIO:
-        return getattr(import_module(_NEEDS_TRIO[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name in _NEEDS_TRIO:
+            return getattr(import_module(_NEEDS_TRIO[name], __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

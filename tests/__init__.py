@@ -1,0 +1,1 @@
+"""The tests of caas_trio; `conftest` has the house rules."""

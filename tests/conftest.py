@@ -1,0 +1,18 @@
+"""What all tests share.
+
+House rules for tests that use the network: loopback only, port 0, and the test decides who closes
+first. Time is the mock clock's (`autojump_clock`) wherever the socket is in memory; where it is a
+real one, nothing is slept for: a test waits for bytes, or for the end of the stream. pytest-trio is
+used for its mode and its clock fixture, and for nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+
+import hypothesis
+
+# The gate repeats itself exactly; the longer, random search is for a schedule (see the noxfile).
+hypothesis.settings.register_profile("gate", derandomize=True, database=None, deadline=None, max_examples=200)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=5000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))

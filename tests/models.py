@@ -1,0 +1,83 @@
+"""Slow, obvious models of what the core does; the tests hold the core to them."""
+
+from __future__ import annotations
+
+import re
+
+from caas_trio import First, LineTooLong, Oversize
+
+
+class NaiveLineBuffer:
+    """Keeps every unread byte in one `bytes` and looks at all of it each time."""
+
+    def __init__(self, max_line: int) -> None:
+        self.max_line = max_line
+        self.rest = b""
+        self.skipping = False
+        self.streaming = False
+        self.ended = False
+
+    def feed(self, chunk: bytes) -> None:
+        self.rest += chunk
+        if self.skipping:
+            _, terminator, self.rest = self.rest.partition(b"\n")
+            self.skipping = not terminator
+
+    def next_line(self) -> bytes | None:
+        payload, terminator, after = self.rest.partition(b"\n")
+        if len(payload) > self.max_line:
+            self.rest = after
+            self.skipping = not terminator
+            self.streaming = False
+            raise LineTooLong(self.max_line)
+        if terminator or (payload and self.ended):
+            self.rest = after
+            self.streaming = self.streaming and not terminator
+            return payload + terminator
+        return None
+
+    def take_lines(self) -> bytes:
+        taken = self.next_line() or b""
+        while taken and len(self.rest.partition(b"\n")[0]) <= self.max_line:
+            line = self.next_line()
+            if line is None:
+                break
+            taken += line
+        return taken
+
+    def take_pieces(self) -> bytes:
+        end = self.rest.rfind(b"\n") + 1
+        self.streaming = self.streaming and end == 0
+        if len(self.rest) - end > self.max_line and not self.ended:
+            self.streaming = True
+        if self.streaming or self.ended:
+            end = len(self.rest)
+        taken, self.rest = self.rest[:end], self.rest[end:]
+        return taken
+
+    def take_rest(self) -> bytes:
+        taken, self.rest = self.rest, b""
+        return taken
+
+
+def capitals(
+    data: bytes,
+    max_line: int,
+    oversize: Oversize,
+    *,
+    first: First = First.CLIENT,
+    prompt: bytes = b"prompt\n",
+    once: bool = False,
+) -> bytes:
+    """Return all that a client hears that sends `data` at once and then ends its output."""
+    heard = prompt if first is First.SERVER else b""
+    for line in re.findall(rb"[^\n]*\n|[^\n]+", data):
+        if oversize is not Oversize.STREAM and len(line.removesuffix(b"\n")) > max_line:
+            heard += b"error: line longer than %d bytes\n" % max_line
+            if oversize is Oversize.REJECT:
+                break
+        else:
+            heard += line.upper()
+        if once:
+            break
+    return heard

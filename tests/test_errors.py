@@ -1,0 +1,37 @@
+"""The error tree: its branches, and messages of one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from caas_trio import (
+    CaasError,
+    EndpointError,
+    LimitError,
+    LineTooLong,
+    ListenError,
+    PeerError,
+    StateError,
+    UsageError,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "branch", "message"),
+    [
+        (LineTooLong(10), PeerError, "line longer than 10 bytes"),
+        (EndpointError("x", "it is not"), UsageError, "'x' is not an endpoint: it is not"),
+        (EndpointError("x", "it is not"), ValueError, "'x' is not an endpoint: it is not"),
+        (LimitError("max_line", 0, "more"), UsageError, "max_line is 0; it must be more"),
+        (LimitError("max_line", 0, "more"), ValueError, "max_line is 0; it must be more"),
+        (StateError("feed", "ended"), UsageError, "feed does not fit the state ended"),
+        (StateError("feed", "ended"), RuntimeError, "feed does not fit the state ended"),
+        (ListenError("tcp://h:1", "no"), CaasError, "cannot listen on tcp://h:1: no"),
+    ],
+)
+def test_each_error_stands_on_its_branch_and_speaks_in_one_line(
+    error: CaasError, branch: type[Exception], message: str
+) -> None:
+    assert isinstance(error, CaasError)
+    assert isinstance(error, branch)
+    assert str(error) == message

@@ -1,0 +1,33 @@
+"""The public surface: complete, reachable, and the core of it free of trio."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import caas_trio
+
+
+def test_every_public_name_is_reachable_once() -> None:
+    assert len(set(caas_trio.__all__)) == len(caas_trio.__all__)
+    for name in caas_trio.__all__:
+        assert getattr(caas_trio, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'serve_threads'"):
+        _ = caas_trio.serve_threads  # type: ignore[attr-defined]
+
+
+def test_the_types_are_shipped() -> None:
+    assert (Path(caas_trio.__file__).parent / "py.typed").exists()
+
+
+@pytest.mark.parametrize("module", ["framing", "session", "endpoint", "errors", "limits"])
+def test_the_core_does_not_import_trio(module: str) -> None:
+    code = f"import sys, caas_trio.{module}; print('trio' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "False\n"

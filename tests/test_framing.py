@@ -1,0 +1,274 @@
+"""`LineBuffer`: what a line is, the limit, the bounds on memory and work."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from caas_trio import LimitError, LineBuffer, LineTooLong, StateError
+
+from .models import NaiveLineBuffer
+from .strategies import AWKWARD, LIMITS, chunked, inputs
+
+
+def drain(buffer: LineBuffer) -> list[bytes | str]:
+    """Take line by line until nothing comes back; an oversize line is a word in the list."""
+    taken: list[bytes | str] = []
+    while True:
+        try:
+            line = buffer.next_line()
+        except LineTooLong:
+            taken.append("oversize")
+            continue
+        if line is None:
+            return taken
+        taken.append(line)
+
+
+def lines(data: bytes, max_line: int) -> list[bytes | str]:
+    """Return what `drain` ought to give for the whole of `data`, its end included."""
+    found = re.findall(rb"[^\n]*\n|[^\n]+", data)
+    return ["oversize" if len(line.removesuffix(b"\n")) > max_line else line for line in found]
+
+
+def test_a_line_comes_back_whole_with_its_terminator() -> None:
+    buffer = LineBuffer()
+    buffer.feed(b"one\r\ntwo\n\nthr")
+    assert drain(buffer) == [b"one\r\n", b"two\n", b"\n"]
+    buffer.feed(b"ee\n")
+    assert drain(buffer) == [b"three\n"]
+
+
+@pytest.mark.parametrize("byte", sorted(set(range(256)) - {0x0A}))
+def test_no_byte_but_lf_ends_a_line(byte: int) -> None:
+    buffer = LineBuffer()
+    buffer.feed(bytes([byte]))
+    assert drain(buffer) == []
+    buffer.feed(b"\n")
+    assert drain(buffer) == [bytes([byte, 0x0A])]
+
+
+def test_the_end_of_input_makes_the_rest_a_last_line_once() -> None:
+    buffer = LineBuffer()
+    buffer.feed(b"tail")
+    assert drain(buffer) == []
+    buffer.end_of_input()
+    assert buffer.ended
+    assert drain(buffer) == [b"tail"]
+    assert drain(buffer) == []
+
+
+def test_a_terminated_input_has_no_last_line_beside() -> None:
+    buffer = LineBuffer()
+    buffer.feed(b"line\n")
+    buffer.end_of_input()
+    assert drain(buffer) == [b"line\n"]
+
+
+@pytest.mark.parametrize("call", ["feed", "end_of_input"])
+def test_input_after_the_end_of_input_is_the_callers_fault(call: str) -> None:
+    buffer = LineBuffer()
+    buffer.end_of_input()
+    with pytest.raises(StateError, match=f"^{call} does not fit the state ended$"):
+        buffer.feed(b"x") if call == "feed" else buffer.end_of_input()
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_is_refused(limit: int) -> None:
+    with pytest.raises(LimitError, match="max_line"):
+        LineBuffer(limit)
+    buffer = LineBuffer(5)
+    with pytest.raises(LimitError, match="max_line"):
+        buffer.max_line = limit
+    assert buffer.max_line == 5
+
+
+def test_exactly_the_limit_passes_and_one_more_is_oversize_at_once() -> None:
+    buffer = LineBuffer(3)
+    buffer.feed(b"abc")
+    assert buffer.next_line() is None
+    buffer.feed(b"\n")
+    assert buffer.next_line() == b"abc\n"
+    buffer.feed(b"abcd")
+    with pytest.raises(LineTooLong) as caught:
+        buffer.next_line()
+    assert caught.value.limit == 3
+
+
+def test_a_cr_counts() -> None:
+    buffer = LineBuffer(3)
+    buffer.feed(b"ab\r\nabc\r\n")
+    assert drain(buffer) == [b"ab\r\n", "oversize"]
+
+
+def test_after_an_oversize_line_the_next_line_is_whole_and_no_ghost_comes_before_it() -> None:
+    buffer = LineBuffer(3)
+    for chunk in (b"abcde", b"fgh", b"ij\nnex", b"t\n"):
+        buffer.feed(chunk)
+        if chunk == b"abcde":
+            assert drain(buffer) == ["oversize"]
+    assert drain(buffer) == ["oversize"]  # "next" has four bytes
+    buffer.feed(b"ok\n")
+    assert drain(buffer) == [b"ok\n"]
+
+
+def test_while_an_oversize_line_is_dropped_nothing_is_held() -> None:
+    buffer = LineBuffer(3)
+    buffer.feed(b"abcd")
+    with pytest.raises(LineTooLong):
+        buffer.next_line()
+    for _ in range(10):
+        buffer.feed(b"x" * 1000)
+        assert len(buffer) == 0
+
+
+def test_lines_are_taken_as_one_block_up_to_an_oversize_one() -> None:
+    buffer = LineBuffer(3)
+    buffer.feed(b"a\n\nabc\nabcd\nz\ny")
+    assert buffer.take_lines() == b"a\n\nabc\n"
+    with pytest.raises(LineTooLong):
+        buffer.take_lines()
+    assert buffer.take_lines() == b"z\n"
+    assert buffer.take_lines() == b""
+    buffer.end_of_input()
+    assert buffer.take_lines() == b"y"
+
+
+def test_pieces_of_an_oversize_line_are_taken_as_they_come() -> None:
+    buffer = LineBuffer(3)
+    buffer.feed(b"a\nabc")
+    assert buffer.take_pieces() == b"a\n"
+    buffer.feed(b"d")
+    assert buffer.take_pieces() == b"abcd"
+    buffer.feed(b"e")
+    assert buffer.take_pieces() == b"e"
+    buffer.feed(b"f\ngh")
+    assert buffer.take_pieces() == b"f\n"
+    buffer.end_of_input()
+    assert buffer.take_pieces() == b"gh"
+
+
+def test_unread_bytes_can_be_handed_over() -> None:
+    buffer = LineBuffer()
+    buffer.feed(b"STARTTLS\n\x16\x03\x01")
+    assert buffer.next_line() == b"STARTTLS\n"
+    assert buffer.take_rest() == b"\x16\x03\x01"
+    assert len(buffer) == 0
+
+
+def test_what_comes_back_is_bytes_and_outlives_the_chunk() -> None:
+    buffer = LineBuffer()
+    memory = bytearray(b"one\ntwo")
+    buffer.feed(memoryview(memory))
+    memory[:] = b"\0" * len(memory)
+    line = buffer.next_line()
+    assert type(line) is bytes
+    assert line == b"one\n"
+    assert buffer.take_rest() == b"two"
+
+
+@given(st.data(), LIMITS)
+def test_any_split_gives_the_same_lines_as_one_chunk(data: st.DataObject, limit: int) -> None:
+    chunks = data.draw(chunked(limit))
+    buffer = LineBuffer(limit)
+    taken: list[bytes | str] = []
+    for chunk in chunks:
+        buffer.feed(chunk)
+        taken += drain(buffer)
+        assert len(buffer) <= limit
+    buffer.end_of_input()
+    taken += drain(buffer)
+    assert taken == lines(b"".join(chunks), limit)
+
+
+class AgainstTheModel(RuleBasedStateMachine):
+    """Any mixture of calls, beside a model that keeps everything and looks at all of it."""
+
+    @initialize(limit=LIMITS)
+    def start(self, limit: int) -> None:
+        self.buffer = LineBuffer(limit)
+        self.model = NaiveLineBuffer(limit)
+
+    @precondition(lambda self: not self.model.ended)
+    @rule(chunk=st.one_of(st.sampled_from([b"", *AWKWARD]), LIMITS.flatmap(inputs)))
+    def feed(self, chunk: bytes) -> None:
+        self.buffer.feed(chunk)
+        self.model.feed(chunk)
+
+    @precondition(lambda self: not self.model.ended)
+    @rule()
+    def end_of_input(self) -> None:
+        self.buffer.end_of_input()
+        self.model.ended = True
+
+    @rule(how=st.sampled_from(["next_line", "take_lines", "take_pieces", "take_rest"]))
+    def take(self, how: str) -> None:
+        assert self.outcome(self.buffer, how) == self.outcome(self.model, how)
+
+    @rule(limit=LIMITS)
+    def change_the_limit(self, limit: int) -> None:
+        self.buffer.max_line = self.model.max_line = limit
+
+    @staticmethod
+    def outcome(buffer: LineBuffer | NaiveLineBuffer, how: str) -> object:
+        try:
+            return getattr(buffer, how)()
+        except LineTooLong as error:
+            return error.limit
+
+    @invariant()
+    def the_same_bytes_are_held(self) -> None:
+        self.buffer._check_invariants()
+        assert len(self.buffer) == len(self.model.rest)
+
+
+TestAgainstTheModel = AgainstTheModel.TestCase
+
+
+class Counting(bytearray):
+    """Counts the bytes that searches look at."""
+
+    looked_at = 0
+
+    def find(self, sub: bytes, start: int = 0, end: int | None = None) -> int:  # type: ignore[override]
+        found = super().find(sub, start, end)
+        stop = len(self) if end is None else min(end, len(self))
+        self.looked_at += max(0, (stop if found < 0 else found + 1) - start)
+        return found
+
+    def rfind(self, sub: bytes, start: int = 0, end: int | None = None) -> int:  # type: ignore[override]
+        found = super().rfind(sub, start, end)
+        stop = len(self) if end is None else min(end, len(self))
+        self.looked_at += max(0, stop - (start if found < 0 else found))
+        return found
+
+
+@pytest.mark.parametrize("how", ["next_line", "take_lines", "take_pieces"])
+@pytest.mark.parametrize(
+    ("chunks", "limit"),
+    [
+        ([b"x"] * 20_000, 30_000),
+        ([b"x"] * 20_000, 100),
+        ([b"short\n" * 20_000], 100),
+        ([(b"x" * 99 + b"\n\n") * 1000], 100),
+        ([(b"x" * 101 + b"\n") * 1000], 100),
+    ],
+    ids=["drip", "oversize drip", "many in one", "long and empty", "oversize in one"],
+)
+def test_the_work_is_linear(chunks: list[bytes], limit: int, how: str) -> None:
+    buffer = LineBuffer(limit)
+    counting = Counting()
+    buffer._buffer = counting
+    for chunk in chunks:
+        buffer.feed(chunk)
+        while True:
+            try:
+                if not getattr(buffer, how)():
+                    break
+            except LineTooLong:
+                continue
+    assert counting.looked_at <= 4 * sum(map(len, chunks))

@@ -1,0 +1,278 @@
+"""`LineSession`: orders, limits, policies, and the table of its states."""
+
+from __future__ import annotations
+
+import itertools
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caas_trio import Bytewise, First, LineSession, Oversize, Session, StateError
+from caas_trio.session import DEFAULT_PROMPT
+
+from .models import capitals
+from .strategies import LIMITS, chunked
+
+PROMPT = b"say something:\n"
+
+
+def conversation(session: Session, *chunks: bytes, silent: bool = False) -> bytes:
+    """Return all that is heard by a client that sends these chunks and ends its output."""
+    heard = session.open()
+    if silent and session.awaits_silence:
+        heard += session.silence()
+    for chunk in chunks:
+        if not session.closing:
+            heard += session.receive(chunk)
+    if not session.closing:
+        heard += session.end_of_input()
+    assert session.closing
+    return heard
+
+
+def opened(**settings: object) -> LineSession:
+    session = LineSession(bytes.upper, prompt=PROMPT, **settings)  # type: ignore[arg-type]
+    session.open()
+    return session
+
+
+def test_letters_are_raised_and_every_other_byte_is_untouched() -> None:
+    every_byte = bytes(byte for byte in range(256) if byte != 0x0A) + b"\n"
+    raised = bytes(byte - 32 if 0x61 <= byte <= 0x7A else byte for byte in every_byte)
+    assert conversation(LineSession(bytes.upper), every_byte) == raised
+
+
+def test_crlf_comes_back_as_crlf_and_a_tail_without_a_terminator() -> None:
+    assert conversation(LineSession(bytes.upper), b"hello\r\n\nworld") == b"HELLO\r\n\nWORLD"
+
+
+def test_no_input_gets_no_reply() -> None:
+    assert conversation(LineSession(bytes.upper)) == b""
+
+
+@pytest.mark.parametrize("oversize", Oversize)
+def test_client_first_is_silent_until_a_line_is_there(oversize: Oversize) -> None:
+    session = opened(oversize=oversize)
+    assert session.receive(b"hel") == b""
+    assert session.receive(b"lo") == b""
+    assert session.receive(b"\n") == b"HELLO\n"
+
+
+def test_server_first_prompts_at_once_and_only_once() -> None:
+    session = LineSession(bytes.upper, First.SERVER, PROMPT)
+    assert session.open() == PROMPT
+    assert not session.awaits_silence
+    assert session.receive(b"a\n") + session.receive(b"b") + session.end_of_input() == b"A\nB"
+
+
+def test_server_first_prompts_a_client_that_has_nothing_to_say() -> None:
+    assert conversation(LineSession(bytes.upper, First.SERVER, PROMPT)) == PROMPT
+
+
+def test_either_prompts_a_silent_client() -> None:
+    session = LineSession(bytes.upper, First.EITHER, PROMPT)
+    assert session.open() == b""
+    assert session.awaits_silence
+    assert session.silence() + session.receive(b"a\n") == PROMPT + b"A\n"
+
+
+def test_either_waits_for_one_silence_only() -> None:
+    session = LineSession(bytes.upper, First.EITHER, PROMPT)
+    session.open()
+    session.silence()
+    assert not session.awaits_silence
+
+
+@pytest.mark.parametrize("speech", [b"a\n", b"a", b"\n", b"\0"])
+def test_either_never_prompts_a_client_that_has_spoken(speech: bytes) -> None:
+    session = LineSession(bytes.upper, First.EITHER, PROMPT)
+    assert session.open() == b""
+    session.receive(speech)
+    assert not session.awaits_silence
+    with pytest.raises(StateError):
+        session.silence()
+
+
+def test_either_does_not_prompt_a_client_that_ends_at_once() -> None:
+    assert conversation(LineSession(bytes.upper, First.EITHER, PROMPT)) == b""
+
+
+def test_an_empty_chunk_is_no_input() -> None:
+    session = LineSession(bytes.upper, First.EITHER, PROMPT)
+    session.open()
+    assert session.receive(b"") == b""
+    assert session.awaits_silence
+
+
+def test_reject_answers_what_came_before_then_ends_whatever_follows() -> None:
+    session = opened(max_line=10)
+    assert session.receive(b"ok\n" + b"a" * 11) == b"OK\nerror: line longer than 10 bytes\n"
+    assert session.closing
+
+
+def test_discard_answers_in_place_of_the_line_and_goes_on() -> None:
+    session = opened(max_line=3, oversize=Oversize.DISCARD)
+    assert session.receive(b"a\nabcd") == b"A\nerror: line longer than 3 bytes\n"
+    assert session.receive(b"efgh") == b""
+    assert session.receive(b"i\nb\n") == b"B\n"
+
+
+def test_discard_says_nothing_more_of_an_oversize_tail() -> None:
+    chunks = (b"abcd", b"e")
+    session = LineSession(bytes.upper, max_line=3, oversize=Oversize.DISCARD)
+    assert conversation(session, *chunks) == b"error: line longer than 3 bytes\n"
+
+
+def test_stream_answers_an_oversize_line_as_it_comes() -> None:
+    session = opened(max_line=3, oversize=Oversize.STREAM)
+    assert session.receive(b"abc") == b""
+    assert session.receive(b"d") == b"ABCD"
+    assert session.receive(b"e") == b"E"
+    assert session.receive(b"\nf") == b"\n"
+
+
+def test_a_line_of_100_mib_in_stream_mode_costs_one_chunk() -> None:
+    chunk = b"x" * 65536
+    session = opened(oversize=Oversize.STREAM)
+    session.receive(chunk)
+    tracemalloc.start()
+    try:
+        for _ in range(1600):
+            assert len(session.receive(chunk)) > 0
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * len(chunk)  # the buffer, what is taken from it, its capitals: each one chunk
+
+
+@pytest.mark.parametrize("oversize", Oversize)
+@pytest.mark.parametrize(
+    ("chunks", "heard"),
+    [
+        ([b"a\nb\n"], b"A\n"),
+        ([b"a", b"\nb\nc"], b"A\n"),
+        ([b"a"], b"A"),
+        ([b"\n\n"], b"\n"),
+    ],
+)
+def test_once_answers_one_line_and_ends(chunks: list[bytes], heard: bytes, oversize: Oversize) -> None:
+    assert conversation(LineSession(bytes.upper, oversize=oversize, once=True), *chunks) == heard
+
+
+def test_once_counts_an_oversize_line_as_the_one() -> None:
+    session = LineSession(bytes.upper, max_line=3, oversize=Oversize.DISCARD, once=True)
+    assert conversation(session, b"abcd\nb\n") == b"error: line longer than 3 bytes\n"
+
+
+def test_once_streams_the_whole_of_its_line_and_no_more() -> None:
+    session = opened(max_line=3, oversize=Oversize.STREAM, once=True)
+    assert session.receive(b"abcd") == b"ABCD"
+    assert not session.closing
+    assert session.receive(b"ef\ngh\n") == b"EF\n"
+    assert session.closing
+
+
+def test_a_service_gets_line_by_line_unless_it_says_that_blocks_will_do() -> None:
+    seen: list[bytes] = []
+
+    def service(data: bytes) -> bytes:
+        seen.append(data)
+        return data
+
+    assert conversation(LineSession(service), b"a\n\nb\nc") == b"a\n\nb\nc"
+    assert seen == [b"a\n", b"\n", b"b\n", b"c"]
+    seen.clear()
+    assert conversation(LineSession(Bytewise(service)), b"a\n\nb\nc") == b"a\n\nb\nc"
+    assert seen == [b"a\n\nb\n", b"c"]
+
+
+def test_what_a_service_raises_comes_through() -> None:
+    def service(_: bytes) -> bytes:
+        raise ZeroDivisionError
+
+    session = LineSession(service)
+    session.open()
+    with pytest.raises(ZeroDivisionError):
+        session.receive(b"a\n")
+
+
+def test_the_default_prompt_can_be_told_from_any_reply() -> None:
+    assert DEFAULT_PROMPT.endswith(b"\n")
+    assert DEFAULT_PROMPT.upper() != DEFAULT_PROMPT
+
+
+def test_a_session_that_ignores_silence_need_not_mention_it() -> None:
+    class Deaf(Session):
+        closing = False
+
+        def open(self) -> bytes:
+            return b""
+
+        def receive(self, data: bytes | bytearray | memoryview) -> bytes:
+            return bytes(data)
+
+        def end_of_input(self) -> bytes:
+            return b""
+
+    deaf = Deaf()
+    assert not deaf.awaits_silence
+    assert deaf.silence() == b""
+
+
+CALLS: dict[str, Callable[[LineSession], bytes]] = {
+    "open": lambda session: session.open(),
+    "receive": lambda session: session.receive(b"a\n"),
+    "silence": lambda session: session.silence(),
+    "end_of_input": lambda session: session.end_of_input(),
+}
+ALLOWED = {
+    "new": {"open"},
+    "opened": {"receive", "silence", "end_of_input"},
+    "conversing": {"receive", "end_of_input"},
+    "closing": set[str](),
+}
+REACHED_BY = {
+    "new": [],
+    "opened": ["open"],
+    "conversing": ["open", "receive"],
+    "closing": ["open", "end_of_input"],
+}
+
+
+@pytest.mark.parametrize("first", First)
+@pytest.mark.parametrize(("state", "call"), list(itertools.product(ALLOWED, CALLS)))
+def test_every_call_in_every_state_moves_on_or_is_refused(state: str, call: str, first: First) -> None:
+    session = LineSession(bytes.upper, first, PROMPT)
+    for step in REACHED_BY[state]:
+        CALLS[step](session)
+    if call in ALLOWED[state]:
+        assert isinstance(CALLS[call](session), bytes)
+        assert session.closing == (call == "end_of_input")
+    else:
+        with pytest.raises(StateError, match=f"^{call} does not fit the state {state}$"):
+            CALLS[call](session)
+
+
+@given(data=st.data(), limit=LIMITS, first=..., oversize=..., once=..., bytewise=...)
+def test_the_reply_stream_depends_on_the_bytes_alone(
+    *, data: st.DataObject, limit: int, first: First, oversize: Oversize, once: bool, bytewise: bool
+) -> None:
+    chunks = data.draw(chunked(limit))
+    service = bytes.upper if bytewise else lambda line: line.upper()
+    session = LineSession(service, first, PROMPT, limit, oversize, once=once)
+    expected = capitals(b"".join(chunks), limit, oversize, first=first, prompt=PROMPT, once=once)
+    assert conversation(session, *chunks) == expected
+    assert len(session._buffer) <= max(map(len, chunks), default=0) + limit
+
+
+@given(st.data(), LIMITS, st.sampled_from(Oversize))
+def test_all_three_orders_give_the_same_replies(data: st.DataObject, limit: int, oversize: Oversize) -> None:
+    chunks = data.draw(chunked(limit))
+    heard = {
+        first: conversation(LineSession(bytes.upper, first, PROMPT, limit, oversize), *chunks, silent=True)
+        for first in First
+    }
+    assert heard[First.SERVER] == heard[First.EITHER] == PROMPT + heard[First.CLIENT]
