@@ -9,9 +9,9 @@ from typing import Final
 
 import trio
 
-#: How long a connection that drains waits for bytes the client may already have sent, in seconds.
-#: What the kernel holds is read at once, however short this is; it is there for the layers above
-#: the kernel (TLS, memory streams) that need a moment to hand on what they hold.
+#: The shortest wait for input, in seconds: with none at all, trio would cancel a read before it has
+#: looked, and what the client has sent already would go unread. What the kernel holds is read at
+#: once, however short this is; the layers above it (TLS, memory streams) may need a moment.
 QUIET: Final = 0.01
 
 
@@ -36,12 +36,10 @@ class Drain:
     def waiting(self, patience: float = math.inf) -> Iterator[trio.CancelScope]:
         """Bound a wait for input: until `patience` seconds are over, or the drain begins.
 
-        Once it has begun, the wait lasts `QUIET` seconds at most: long enough for what is there
-        already. `cancelled_caught` of the scope tells whether the wait ended without input.
+        Once it has begun, the wait lasts `QUIET` seconds: long enough for what is there already.
+        `cancelled_caught` of the scope tells whether the wait ended without input.
         """
-        if self.begun:
-            patience = min(patience, QUIET)
-        with trio.move_on_after(patience) as scope:
+        with trio.move_on_after(QUIET if self.begun else max(patience, QUIET)) as scope:
             self._waits.add(scope)
             try:
                 yield scope

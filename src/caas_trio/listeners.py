@@ -104,16 +104,17 @@ async def _listen_tcp(endpoint: Endpoint) -> Listener:
         endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
-    for tries_left in reversed(range(_TRIES_FOR_A_COMMON_PORT)):
+    # A port that is free on the first address may be taken on the next one.
+    tries = 1 if endpoint.port else _TRIES_FOR_A_COMMON_PORT
+    while True:
         try:
             sockets = _bind_all(addresses, endpoint.port)
         except OSError as error:
-            # The free port of the first address was taken on another one.
-            if endpoint.port == 0 and error.errno == errno.EADDRINUSE and tries_left:
-                continue
-            raise
-        break
-    return Listener(replace(endpoint, port=sockets[0].getsockname()[1]), sockets)
+            tries -= 1
+            if error.errno != errno.EADDRINUSE or not tries:
+                raise
+        else:
+            return Listener(replace(endpoint, port=sockets[0].getsockname()[1]), sockets)
 
 
 def _bind_all(addresses: Iterable[tuple[int, tuple[object, ...]]], port: int) -> list[socket.socket]:
@@ -123,17 +124,13 @@ def _bind_all(addresses: Iterable[tuple[int, tuple[object, ...]]], port: int) ->
     with contextlib.ExitStack() as opened:
         for family, address in addresses:
             try:
-                sock = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                sock.bind((address[0], port, *address[2:]))
+                sock = _bind(family, (address[0], port, *address[2:]))
             except OSError as error:
                 if error.errno not in _NO_SUCH_FAMILY:
                     raise
                 refusal = refusal or error
                 continue
-            _start_listening(sock)
+            opened.enter_context(sock)
             sockets.append(sock)
             port = sock.getsockname()[1]
         if refusal is not None and not sockets:
@@ -148,23 +145,24 @@ def _listen_unix(endpoint: Endpoint) -> Listener:
         excess = f"the path has {len(address)} bytes; a Unix socket's has at most {_MOST_PATH_BYTES}"
         raise ListenError(str(endpoint), excess)
     if endpoint.path.startswith("@"):
-        return Listener(endpoint, [_bind_unix(b"\0" + address[1:])])
+        return Listener(endpoint, [_bind(socket.AF_UNIX, b"\0" + address[1:])])
     path = Path(endpoint.path)
     with contextlib.suppress(FileNotFoundError):
         what = "socket" if stat.S_ISSOCK(path.lstat().st_mode) else "file"
         raise ListenError(str(endpoint), f"there is a {what} at that path already")
-    return Listener(endpoint, [_bind_unix(address)], (path, path.lstat()))
+    return Listener(endpoint, [_bind(socket.AF_UNIX, address)], (path, path.lstat()))
 
 
-def _bind_unix(address: bytes) -> socket.socket:
+def _bind(family: int, address: bytes | tuple[object, ...]) -> socket.socket:
+    """Return a non-blocking socket that listens on `address`."""
     with contextlib.ExitStack() as opened:
-        sock = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        sock = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        if family != socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
-        _start_listening(sock)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
         opened.pop_all()
     return sock
-
-
-def _start_listening(sock: socket.socket) -> None:
-    sock.listen(BACKLOG)
-    sock.setblocking(False)  # noqa: FBT003 - the socket module's signature

@@ -1,0 +1,213 @@
+"""The command line: what a user's mistake looks like, and what the options come to."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import trio
+
+from caas_trio import Endpoint, First, Limits, LineSession, Oversize, __version__, cli
+
+CLOSED = "cannot write to standard output: No space left on device"
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Run a command line that fails; return its status and the one line it told."""
+    status = cli.run(arguments)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("caas-trio: ")
+    assert captured.err.count("\n") == 1
+    return status, captured.err.removeprefix("caas-trio: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["http://127.0.0.1"], "it must begin with one of"),
+        (["tcp://127.0.0.1:99999"], "port 99999 is not between 0 and 65535"),
+        (["unix:/a\nb"], "the path contains control characters"),
+        (["udp://127.0.0.1:0"], "sessions are served over tcp and unix endpoints"),
+        (["--max-line", "0"], "'0' is not a number of bytes, 1 or more"),
+        (["--max-line", "ten"], "'ten' is not a number of bytes, 1 or more"),
+        (["--drain-timeout", "-1"], "'-1' is not a number of seconds, 0 or more"),
+        (["--prompt-delay", "nan"], "'nan' is not a number of seconds, 0 or more"),
+        (["--first", "nobody"], "'nobody' is not one of 'client', 'server', 'either'"),
+        (["--oversize", "eat"], "'eat' is not one of 'reject', 'discard', 'stream'"),
+        (["--prompt", "GO"], "it must contain a lower-case letter"),
+        (["--prompt", "a\nb"], "it must be one line of text"),
+        (["--frist"], "No such option"),
+        (["--prompt"], "requires an argument"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_line(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, message = told(capsys, *arguments)
+    assert status == 2
+    assert reason in message
+
+
+def test_a_wrong_variable_is_told_as_a_wrong_option_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAAS_TRIO_MAX_LINE", "-5")
+    assert told(capsys) == (2, "Invalid value for '--max-line': '-5' is not a number of bytes, 1 or more")
+
+
+def test_an_address_in_use_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        text = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        assert told(capsys, text) == (1, f"cannot listen on {text}: the address is in use")
+
+
+def test_a_plain_file_at_the_path_is_told_and_left_intact(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("data")
+    status, message = told(capsys, f"unix:{precious}")
+    assert (status, message) == (1, f"cannot listen on unix:{precious}: there is a file at that path already")
+    assert precious.read_text() == "data"
+
+
+def test_a_standard_output_that_is_gone_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    echo = click.echo
+
+    def full(message: Any, *, err: bool = False) -> None:
+        if not err:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        echo(message, err=err)
+
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # to have it back
+    monkeypatch.setattr(click, "echo", full)
+    assert cli.run(["tcp://127.0.0.1:0"]) == 1
+    assert sys.stdout is None
+    assert capsys.readouterr().err == f"caas-trio: {CLOSED}\n"
+
+
+def test_a_standard_error_that_is_gone_leaves_the_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", sys.stderr)  # to have it back
+    monkeypatch.setattr(click, "echo", gone)
+    assert cli.run(["--frist"]) == 2
+    assert sys.stderr is None
+
+
+def test_an_interrupt_before_anything_is_served_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trio, "run", interrupted)
+    assert cli.run([]) == 1
+    assert capsys.readouterr().err.endswith("caas-trio: interrupted\n")
+
+
+@pytest.fixture
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """Catch what the command line would serve."""
+    calls: list[Any] = []
+    monkeypatch.setattr(trio, "run", lambda *call: calls.append(call))
+    yield calls
+    assert len(calls) == 1
+
+
+def test_the_defaults(asked_for: list[Any]) -> None:
+    assert cli.run([]) == 0
+    [(_, new_session, endpoints, limits)] = asked_for
+    assert endpoints == (Endpoint.parse("tcp://127.0.0.1:50007"),)
+    assert limits == Limits()
+    same(
+        new_session,
+        bytes.upper,
+        First.CLIENT,
+        b"Enter some data to be capitalized:\n",
+        65536,
+        Oversize.STREAM,
+        once=False,
+    )
+
+
+def same(new_session: partial[LineSession], *positional: object, **named: object) -> None:
+    """Check that two ways to make a session are the same."""
+    assert new_session.func is LineSession
+    assert new_session.args == positional
+    assert new_session.keywords == named
+
+
+OPTIONS = {
+    "first": "either",
+    "prompt": "say it: \u00e9\udcff",
+    "prompt_delay": "0.5",
+    "max_line": "10",
+    "oversize": "discard",
+    "once": "1",
+    "drain_timeout": "3",
+}
+
+
+@pytest.mark.parametrize("source", ["options", "variables"])
+def test_every_option_is_also_a_variable(
+    source: str, asked_for: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if source == "variables":
+        for name, value in OPTIONS.items():
+            monkeypatch.setenv(f"CAAS_TRIO_{name.upper()}", value)
+        arguments = []
+    else:
+        arguments = [
+            f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items() if name != "once"
+        ]
+        arguments.append("--once")
+    assert cli.run([*arguments, "unix:@a", "tcp://[::1]:0"]) == 0
+    [(_, new_session, endpoints, limits)] = asked_for
+    assert [str(endpoint) for endpoint in endpoints] == ["unix:@a", "tcp://[::1]:0"]
+    assert limits == Limits(prompt_delay=0.5, drain_timeout=3)
+    prompt = "say it: \u00e9".encode() + b"\xff\n"
+    same(new_session, bytes.upper, First.EITHER, prompt, 10, Oversize.DISCARD, once=True)
+
+
+def test_the_table_of_options_is_complete() -> None:
+    named = {parameter.name for parameter in cli.command.params if isinstance(parameter, click.Option)}
+    assert named == {*OPTIONS, "version"}
+
+
+def test_help_has_an_example_of_each_order(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--help"]) == 0
+    text = capsys.readouterr().out
+    for words in ("the client speaks first", "--first server", "--first either", "CAAS_TRIO_MAX_LINE"):
+        assert words in text
+    assert max(map(len, text.splitlines())) <= 96
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"caas-trio, version {__version__}\n"
+
+
+def test_what_a_running_server_reports_is_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    endpoint = Endpoint.parse("tcp://127.0.0.1:1")
+    reports = cli._ToStandardError()
+    reports.conversation_failed(ValueError("a\nb"), endpoint, "127.0.0.1:2")
+    reports.accept_failed(OSError(errno.EMFILE, "Too many open files"), endpoint)
+    reports.drain_timed_out()
+    assert capsys.readouterr().err.splitlines() == [
+        "caas-trio: a conversation with 127.0.0.1:2 on tcp://127.0.0.1:1 failed: ValueError('a\\nb')",
+        "caas-trio: no room for another connection on tcp://127.0.0.1:1: Too many open files",
+        "caas-trio: the drain timeout is over; unfinished conversations were cut off",
+    ]

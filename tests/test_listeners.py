@@ -1,0 +1,180 @@
+"""Listening sockets: what is opened, what is refused and why, what is left behind."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+
+import pytest
+import trio
+
+from caas_trio import Endpoint, EndpointError, ListenError
+from caas_trio.listeners import listen, listen_all
+
+
+async def reason(text: str) -> str:
+    """Return why it cannot be listened on."""
+    with pytest.raises(ListenError) as caught:
+        await listen(Endpoint.parse(text))
+    assert caught.value.endpoint == text
+    assert "\n" not in caught.value.reason
+    return caught.value.reason
+
+
+async def test_port_0_becomes_the_real_port() -> None:
+    listener = await listen(Endpoint.parse("tcp://127.0.0.1:0"))
+    assert listener.endpoint.port == listener.sockets[0].getsockname()[1] > 0
+    assert listener.sockets[0].getblocking() is False
+    listener.close()
+    assert listener.sockets[0].fileno() == -1
+
+
+async def addresses(*_: object, **__: object) -> list[object]:
+    """Stand in for getaddrinfo: a name with two addresses, one of them told twice."""
+    found = [("127.0.0.1", 0), ("127.0.0.2", 0), ("127.0.0.1", 0)]
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in found]
+
+
+async def test_all_addresses_of_a_name_get_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trio.socket, "getaddrinfo", addresses)
+    listener = await listen(Endpoint.parse("tcp://twins.example:0"))
+    port = listener.endpoint.port
+    assert [sock.getsockname() for sock in listener.sockets] == [("127.0.0.1", port), ("127.0.0.2", port)]
+    assert str(listener.endpoint) == f"tcp://twins.example:{port}"
+    listener.close()
+
+
+async def test_a_port_that_is_free_on_one_address_only_is_not_insisted_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trio.socket, "getaddrinfo", addresses)
+    bound: list[tuple[object, ...]] = []
+    bind = socket.socket.bind
+
+    def first_common_port_is_taken(sock: socket.socket, address: tuple[object, ...]) -> None:
+        bound.append(address)
+        if len(bound) == 2:
+            raise OSError(errno.EADDRINUSE, "in use")
+        bind(sock, address)
+
+    monkeypatch.setattr(socket.socket, "bind", first_common_port_is_taken)
+    listener = await listen(Endpoint.parse("tcp://twins.example:0"))
+    assert [host for host, *_ in bound] == ["127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.2"]
+    listener.close()
+
+
+async def test_an_address_family_the_machine_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def dual_stack(*_: object, **__: object) -> list[object]:
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 0, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
+        ]
+
+    monkeypatch.setattr(trio.socket, "getaddrinfo", dual_stack)
+    listener = await listen(Endpoint.parse("tcp://both.example:0"))
+    assert [sock.family for sock in listener.sockets] == [socket.AF_INET]
+    listener.close()
+
+
+async def test_a_tcp_address_in_use_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        text = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        assert await reason(text) == "the address is in use"
+
+
+async def test_an_address_of_another_machine_is_refused() -> None:
+    assert await reason("tcp://192.0.2.1:0") == "the address is not one of this machine's"
+
+
+async def test_a_host_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nobody(*_: object, **__: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(trio.socket, "getaddrinfo", nobody)
+    assert await reason("tcp://nobody.example:1") == "the host is unknown (Name or service not known)"
+
+
+async def test_a_failure_without_words_of_its_own_is_told_in_the_systems(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOBUFS, "No buffer space available")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    assert await reason("tcp://127.0.0.1:0") == "no buffer space available"
+
+
+async def test_a_unix_socket_is_removed_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "caas.sock"
+    listener = await listen(Endpoint.parse(f"unix:{path}"))
+    assert path.is_socket()
+    listener.close()
+    assert not path.exists()
+
+
+async def test_a_file_that_took_the_sockets_place_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "caas.sock"
+    listener = await listen(Endpoint.parse(f"unix:{path}"))
+    path.rename(tmp_path / "moved")
+    path.write_text("somebody else's")
+    listener.close()
+    assert path.read_text() == "somebody else's"
+
+
+async def test_a_socket_that_is_gone_already_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "caas.sock"
+    listener = await listen(Endpoint.parse(f"unix:{path}"))
+    path.unlink()
+    listener.close()
+    assert not path.exists()
+
+
+async def test_a_plain_file_at_the_path_is_refused_and_left_intact(tmp_path: Path) -> None:
+    path = tmp_path / "precious"
+    path.write_text("data")
+    assert await reason(f"unix:{path}") == "there is a file at that path already"
+    assert path.read_text() == "data"
+
+
+async def test_the_socket_of_a_running_server_is_refused_and_left_intact(tmp_path: Path) -> None:
+    path = tmp_path / "caas.sock"
+    first = await listen(Endpoint.parse(f"unix:{path}"))
+    assert await reason(f"unix:{path}") == "there is a socket at that path already"
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    first.close()
+
+
+async def test_a_path_in_no_directory_is_refused(tmp_path: Path) -> None:
+    assert await reason(f"unix:{tmp_path}/none/caas.sock") == "the directory does not exist"
+
+
+async def test_a_path_that_is_too_long_is_refused_with_the_limit(tmp_path: Path) -> None:
+    text = f"unix:/{'a' * 107}"
+    assert await reason(text) == "the path has 108 bytes; a Unix socket's has at most 107"
+
+
+async def test_an_abstract_socket_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = tmp_path.name + tmp_path.parent.name
+    listener = await listen(Endpoint.parse(f"unix:@{name}"))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(f"\0{name}")
+    assert await reason(f"unix:@{name}") == "the address is in use"
+    listener.close()
+    assert not list(tmp_path.iterdir())  # noqa: ASYNC240 - nothing else runs
+
+
+@pytest.mark.parametrize("text", ["udp://127.0.0.1:0", "fd://3"])
+async def test_what_sessions_are_not_served_over_is_refused(text: str) -> None:
+    with pytest.raises(EndpointError, match="tcp and unix"):
+        await listen(Endpoint.parse(text))
+
+
+async def test_all_are_opened_or_none(tmp_path: Path) -> None:
+    path = tmp_path / "caas.sock"
+    (tmp_path / "precious").touch()
+    with pytest.raises(ListenError):
+        await listen_all([Endpoint.parse(f"unix:{path}"), Endpoint.parse(f"unix:{tmp_path}/precious")])
+    assert not path.exists()

@@ -1,0 +1,130 @@
+"""The real thing: `python -m caas_trio` in a process of its own, spoken to by plain blocking sockets."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from caas_trio import Endpoint
+
+
+class Service:
+    """A running `python -m caas_trio`."""
+
+    def __init__(self, process: subprocess.Popen[str], endpoints: list[Endpoint]) -> None:
+        self.process = process
+        self.endpoints = endpoints
+
+    def connect(self, which: int = 0) -> socket.socket:
+        endpoint = self.endpoints[which]
+        if endpoint.path:
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(endpoint.path)
+        else:
+            client = socket.create_connection((endpoint.host, endpoint.port))
+        client.settimeout(30)
+        return client
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Send a signal; return the exit status and what was told on standard error."""
+        self.process.send_signal(number)
+        _, told = self.process.communicate(timeout=30)
+        return self.process.returncode, told
+
+
+@contextmanager
+def service(*arguments: str, endpoints: tuple[str, ...] = ("tcp://127.0.0.1:0",)) -> Iterator[Service]:
+    command = [sys.executable, "-m", "caas_trio", *endpoints, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            lines = [process.stdout.readline() for _ in endpoints]
+            bound = [Endpoint.parse(line.removeprefix("listening on ").rstrip("\n")) for line in lines]
+            yield Service(process, bound)
+        finally:
+            process.kill()
+
+
+def receive_all(client: socket.socket) -> bytes:
+    heard = b""
+    while chunk := client.recv(65536):
+        heard += chunk
+    return heard
+
+
+def talk(client: socket.socket, data: bytes) -> bytes:
+    with client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        return receive_all(client)
+
+
+def wait_until_it_accepts_no_more(running: Service) -> None:
+    with suppress(ConnectionRefusedError):
+        while True:
+            running.connect().close()
+
+
+def test_it_serves_tcp_and_unix_and_ends_on_sigterm(tmp_path: Path) -> None:
+    path = tmp_path / "caas.sock"
+    with service(endpoints=("tcp://127.0.0.1:0", f"unix:{path}")) as running:
+        for which in (0, 1):
+            assert talk(running.connect(which), b"hello\r\nworld") == b"HELLO\r\nWORLD"
+        with running.connect() as waiting:
+            waiting.sendall(b"last\n")
+            assert waiting.recv(100) == b"LAST\n"
+            running.process.send_signal(signal.SIGTERM)
+            assert receive_all(waiting) == b""
+        assert running.stop() == (0, "")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "patient", "heard"),
+    [
+        ("client", False, b"A\n"),
+        ("server", False, b"say it:\nA\n"),
+        ("server", True, b"say it:\nA\n"),
+        ("either", False, b"A\n"),
+        ("either", True, b"say it:\nA\n"),
+    ],
+)
+def test_the_orders(first: str, patient: bool, heard: bytes) -> None:  # noqa: FBT001
+    delay = "0.05" if patient else "30"
+    with service("--first", first, "--prompt", "say it:", "--prompt-delay", delay) as running:
+        client = running.connect()
+        prompt = client.recv(8, socket.MSG_WAITALL) if patient else b""
+        assert prompt + talk(client, b"a\n") == heard
+
+
+def test_sigint_ends_it_as_sigterm_does() -> None:
+    with service() as running:
+        assert running.stop(signal.SIGINT) == (0, "")
+
+
+def test_a_second_signal_ends_it_at_once() -> None:
+    with service("--drain-timeout", "1000") as running, running.connect() as stubborn:
+        stubborn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stubborn.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            stubborn.sendall(b"never read\n" * 2_000_000)
+        running.process.send_signal(signal.SIGTERM)
+        wait_until_it_accepts_no_more(running)
+        assert running.stop() == (0, "")
+
+
+def test_what_the_drain_timeout_cuts_off_is_told() -> None:
+    with service("--drain-timeout", "0.1") as running, running.connect() as stubborn:
+        stubborn.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            stubborn.sendall(b"never read\n" * 2_000_000)
+        status, told = running.stop()
+        assert status == 0
+        assert told == "caas-trio: the drain timeout is over; unfinished conversations were cut off\n"

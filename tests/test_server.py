@@ -1,0 +1,370 @@
+"""The server over real sockets: orders, ends, resets, failures, the stop."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from caas_trio import (
+    Endpoint,
+    First,
+    Limits,
+    LineSession,
+    ListenError,
+    Oversize,
+    Session,
+    Telemetry,
+    serve_sessions,
+)
+from caas_trio import server as server_module
+
+PROMPT = b"say something:\n"
+CAPITALS = partial(LineSession, bytes.upper)
+
+
+class Recorder(Telemetry):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.failures: list[tuple[Exception, Endpoint, str]] = []
+        self.refusals: list[int | None] = []
+        self.timeouts = 0
+
+    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: str) -> None:
+        self.failures.append((error, endpoint, peer))
+
+    def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:  # noqa: ARG002
+        self.refusals.append(error.errno)
+
+    def drain_timed_out(self) -> None:
+        self.timeouts += 1
+
+
+class Running:
+    """A server that runs, and the way to talk to it."""
+
+    def __init__(
+        self, endpoints: list[Endpoint], stop: trio.Event, telemetry: Recorder, everything: trio.CancelScope
+    ) -> None:
+        self.endpoints = endpoints
+        self.stop = stop
+        self.telemetry = telemetry
+        self.everything = everything
+
+    async def connect(self, which: int = 0) -> trio.SocketStream:
+        endpoint = self.endpoints[which]
+        if endpoint.path:
+            return await trio.open_unix_socket(endpoint.path)
+        return await trio.open_tcp_stream(endpoint.host, endpoint.port)
+
+    async def talk(self, data: bytes, which: int = 0) -> bytes:
+        """Return all that is heard by a client that sends `data` and ends its output."""
+        async with await self.connect(which) as client:
+            await client.send_all(data)
+            await client.send_eof()
+            return await receive_all(client)
+
+
+@asynccontextmanager
+async def serving(
+    new_session: Callable[[], Session] = CAPITALS,
+    *endpoints: str,
+    limits: Limits = Limits(linger_timeout=30),  # noqa: B008 - immutable
+) -> AsyncIterator[Running]:
+    stop, telemetry = trio.Event(), Recorder()
+    async with trio.open_nursery() as nursery:
+        bound = await nursery.start(
+            partial(
+                serve_sessions,
+                new_session,
+                *(endpoints or ("tcp://127.0.0.1:0",)),
+                limits=limits,
+                telemetry=telemetry,
+                stop=stop,
+            )
+        )
+        yield Running(bound, stop, telemetry, nursery.cancel_scope)
+        stop.set()
+
+
+async def receive_all(client: trio.SocketStream) -> bytes:
+    return b"".join([chunk async for chunk in client])
+
+
+async def receive(client: trio.SocketStream, expected: bytes) -> None:
+    """Receive exactly what is expected, however it is cut."""
+    heard = b""
+    while len(heard) < len(expected):
+        chunk = await client.receive_some(len(expected) - len(heard))
+        assert chunk, f"the stream ended after {heard!r}"
+        heard += chunk
+    assert heard == expected
+
+
+def descriptors() -> set[str]:
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+
+
+def reset(client: trio.SocketStream) -> None:
+    """Close so that the kernel sends a reset."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.socket.close()
+
+
+async def test_several_endpoints_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "caas.sock"
+    async with serving(CAPITALS, "tcp://127.0.0.1:0", f"unix:{path}", "tcp://localhost:0") as server:
+        assert [str(endpoint).rstrip("0123456789") for endpoint in server.endpoints] == [
+            "tcp://127.0.0.1:",
+            f"unix:{path}".rstrip("0123456789"),
+            "tcp://localhost:",
+        ]
+        for which in range(3):
+            assert await server.talk(b"hello\r\nworld", which) == b"HELLO\r\nWORLD"
+    assert not path.exists()
+    assert not server.telemetry.failures
+
+
+async def test_two_hundred_clients_at_once_do_not_mix() -> None:
+    async def check(server: Running, number: int) -> None:
+        words = b"".join(b"client %d line %d\n" % (number, line) for line in range(20))
+        assert await server.talk(words) == words.upper()
+
+    async with serving() as server, trio.open_nursery() as clients:
+        for number in range(200):
+            clients.start_soon(check, server, number)
+    assert not server.telemetry.failures
+
+
+@pytest.mark.parametrize(
+    ("first", "spoken", "heard"),
+    [
+        (First.CLIENT, b"a\n", b"A\n"),
+        (First.SERVER, b"a\n", PROMPT + b"A\n"),
+        (First.SERVER, b"", PROMPT),
+        (First.EITHER, b"a\n", b"A\n"),
+        (First.EITHER, b"", b""),
+    ],
+)
+async def test_a_client_that_speaks_at_once(first: First, spoken: bytes, heard: bytes) -> None:
+    async with serving(partial(CAPITALS, first, PROMPT), limits=Limits(prompt_delay=30)) as server:
+        assert await server.talk(spoken) == heard
+
+
+@pytest.mark.parametrize("first", [First.SERVER, First.EITHER])
+async def test_a_client_that_waits_is_prompted(first: First) -> None:
+    limits = Limits(prompt_delay=0.02)
+    async with (
+        serving(partial(CAPITALS, first, PROMPT), limits=limits) as server,
+        await server.connect() as client,
+    ):
+        await receive(client, PROMPT)
+        await client.send_all(b"a\n")
+        await receive(client, b"A\n")
+
+
+async def test_a_megabyte_of_lines_is_answered_to_a_client_that_reads_later() -> None:
+    data = b"0123456789abcdef\n" * 60_000
+    async with serving() as server, await server.connect() as client, trio.open_nursery() as nursery:
+
+        async def send() -> None:
+            await client.send_all(data)
+            await client.send_eof()
+
+        nursery.start_soon(send)
+        assert await receive_all(client) == data.upper()
+
+
+async def test_the_last_reply_survives_however_much_input_is_unread() -> None:
+    session = partial(CAPITALS, max_line=10, oversize=Oversize.REJECT)
+    async with serving(session) as server, await server.connect() as client:
+        with suppress(trio.BrokenResourceError):
+            await client.send_all(b"ok\n" + b"a" * 3_000_000)
+        await client.send_eof()
+        assert await receive_all(client) == b"OK\nerror: line longer than 10 bytes\n"
+
+
+@pytest.mark.parametrize("spoken", [b"", b"half", b"line\n", b"line\n" * 100_000])
+async def test_a_reset_costs_nobody_else_anything(spoken: bytes) -> None:
+    async with serving() as server, await server.connect() as bystander:
+        client = await server.connect()
+        with trio.move_on_after(0.05):  # a client that does not read its replies gets stuck
+            await client.send_all(spoken)
+        reset(client)
+        await bystander.send_all(b"still here\n")
+        await receive(bystander, b"STILL HERE\n")
+        assert await server.talk(b"next") == b"NEXT"
+    assert not server.telemetry.failures
+
+
+async def test_a_reset_while_the_server_lingers_is_no_failure() -> None:
+    async with serving(partial(CAPITALS, once=True)) as server:
+        client = await server.connect()
+        await client.send_all(b"a\n")
+        await receive(client, b"A\n")
+        reset(client)
+        assert await server.talk(b"next\n") == b"NEXT\n"
+    assert not server.telemetry.failures
+
+
+async def test_what_a_session_raises_costs_its_connection_and_is_reported_once() -> None:
+    def service(line: bytes) -> bytes:
+        if line == b"bug\n":
+            raise ZeroDivisionError("a bug")
+        return line
+
+    async with serving(partial(LineSession, service)) as server, await server.connect() as bystander:
+        async with await server.connect() as client:
+            host, port = client.socket.getsockname()
+            await client.send_all(b"fine\n")
+            await receive(client, b"fine\n")
+            await client.send_all(b"bug\n")
+            assert await receive_all(client) == b""
+        await bystander.send_all(b"fine\n")
+        await receive(bystander, b"fine\n")
+        [(error, endpoint, peer)] = server.telemetry.failures
+        assert isinstance(error, ZeroDivisionError)
+        assert endpoint == server.endpoints[0]
+        assert peer == f"{host}:{port}"
+
+
+async def test_a_session_that_cannot_be_made_costs_its_connection(tmp_path: Path) -> None:
+    def new_session() -> Session:
+        raise ZeroDivisionError
+
+    async with serving(new_session, f"unix:{tmp_path}/caas.sock") as server:
+        assert await server.talk(b"a\n") == b""
+        [(error, _, peer)] = server.telemetry.failures
+        assert isinstance(error, ZeroDivisionError)
+        assert peer == "a local process"
+
+
+async def test_ipv6_peers_are_named_as_endpoints_are() -> None:
+    assert server_module._peer(("::1", 5, 0, 0)) == "[::1]:5"
+
+
+async def test_an_endpoint_that_cannot_be_had_leaves_none_behind(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    with pytest.raises(ListenError):
+        await serve_sessions(CAPITALS, f"unix:{tmp_path}/caas.sock", f"unix:{tmp_path}/precious")
+    assert not (tmp_path / "caas.sock").exists()
+
+
+async def test_the_stop_answers_what_was_received_and_ends_each_connection() -> None:
+    async with serving() as server:
+        idle, busy, early = [await server.connect() for _ in range(3)]
+        await busy.send_all(b"a\nhalf")
+        await receive(busy, b"A\n")
+        await early.send_all(b"b\n")
+        server.stop.set()
+        for client, heard in ((idle, b""), (busy, b""), (early, b"B\n")):
+            assert await receive_all(client) == heard
+            await client.aclose()
+    assert not server.telemetry.failures
+
+
+async def test_the_stop_takes_the_whole_accept_queue() -> None:
+    async with serving() as server:
+        address = (server.endpoints[0].host, server.endpoints[0].port)
+        # Without a checkpoint in between: more than one burst of accepts waits when the stop begins.
+        queued = [socket.create_connection(address) for _ in range(150)]
+        for number, client in enumerate(queued):
+            client.sendall(b"client %d\n" % number)
+        server.stop.set()
+        for number, sock in enumerate(queued):
+            async with trio.SocketStream(trio.socket.from_stdlib_socket(sock)) as client_stream:
+                assert await receive_all(client_stream) == b"CLIENT %d\n" % number
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+
+
+async def test_the_drain_timeout_cuts_off_who_does_not_read() -> None:
+    async with serving(limits=Limits(drain_timeout=0.1)) as server:
+        client = await server.connect()
+        with trio.move_on_after(0.2):
+            await client.send_all(b"x\n" * 10_000_000)
+        server.stop.set()
+    await client.aclose()
+    assert server.telemetry.timeouts == 1
+
+
+async def test_cancelling_cuts_everything_off_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "caas.sock"
+    async with serving(CAPITALS, f"unix:{path}") as server:
+        client = await server.connect()
+        await client.send_all(b"a\n")
+        await receive(client, b"A\n")
+        server.everything.cancel()
+    assert await receive_all(client) == b""
+    await client.aclose()
+    assert not path.exists()
+
+
+async def test_nothing_is_left_behind() -> None:
+    before = descriptors()
+    async with serving() as server:
+        for _ in range(20):
+            assert await server.talk(b"a") == b"A"
+        reset(await server.connect())
+    assert descriptors() <= before
+
+
+class Scripted(socket.socket):
+    """A listening socket whose next accepts fail as the script says."""
+
+    script: list[int]
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.script:
+            raise OSError(self.script.pop(0), "scripted")
+        return super().accept()
+
+
+@asynccontextmanager
+async def scripted(monkeypatch: pytest.MonkeyPatch, *script: int) -> AsyncIterator[Running]:
+    monkeypatch.setattr(Scripted, "script", list(script), raising=False)
+    monkeypatch.setattr(socket, "socket", Scripted)
+    async with serving() as server:
+        monkeypatch.undo()
+        Scripted.script = list(script)
+        yield server
+
+
+async def test_a_connection_that_failed_before_it_was_accepted_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with scripted(monkeypatch, errno.ECONNABORTED, errno.EPROTO) as server:
+        assert await server.talk(b"a") == b"A"
+    assert not server.telemetry.failures
+
+
+async def test_out_of_descriptors_accepting_pauses_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scripted(monkeypatch, errno.EMFILE, errno.EMFILE) as server:
+        assert await server.talk(b"a") == b"A"
+    assert server.telemetry.refusals == [errno.EMFILE] * 2
+
+
+async def test_out_of_descriptors_at_the_stop_the_rest_is_drained(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scripted(monkeypatch) as server:
+        client = await server.connect()
+        await client.send_all(b"a\n")
+        await receive(client, b"A\n")
+        Scripted.script = [errno.EMFILE]
+        server.stop.set()
+        assert await receive_all(client) == b""
+        await client.aclose()
+
+
+async def test_a_listening_socket_that_fails_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.RaisesGroup(OSError, flatten_subgroups=True) as caught:
+        async with scripted(monkeypatch, errno.EBADF) as server, await server.connect() as client:
+            await client.receive_some()
+    assert isinstance(caught.value.exceptions[0], BaseExceptionGroup)
