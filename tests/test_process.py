@@ -67,7 +67,7 @@ def talk(client: socket.socket, data: bytes) -> bytes:
 
 
 def wait_until_it_accepts_no_more(running: Service) -> None:
-    with suppress(ConnectionRefusedError):
+    with suppress(ConnectionError):
         while True:
             running.connect().close()
 

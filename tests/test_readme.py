@@ -1,0 +1,37 @@
+"""The README's code is run, and its claims about the package hold."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import trio
+
+import caas_trio
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_readme_begins_with_its_two_commands() -> None:
+    commands = re.findall(r"^    (python .*)$", README, re.MULTILINE)
+    assert commands[:2] == [
+        "python -m pip install . && python -m caas_trio",
+        "python -m pip install nox && python -m nox",
+    ]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_the_readmes_code_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[object] = []
+    monkeypatch.setattr(trio, "run", lambda *call: served.append(call))
+    exec(compile(block, "README.md", "exec"), {})  # noqa: S102 - our own text
+    assert len(served) == block.count("trio.run(")
+
+
+def test_the_changelog_knows_the_version() -> None:
+    assert re.search(
+        rf"^## (Unreleased|\[?{re.escape(caas_trio.__version__)})", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )
