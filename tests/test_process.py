@@ -35,6 +35,10 @@ class Service:
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal; return the exit status and what was told on standard error."""
         self.process.send_signal(number)
+        return self.end()
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the end; return the exit status and what was told on standard error."""
         _, told = self.process.communicate(timeout=30)
         return self.process.returncode, told
 
@@ -82,7 +86,7 @@ def test_it_serves_tcp_and_unix_and_ends_on_sigterm(tmp_path: Path) -> None:
             assert waiting.recv(100) == b"LAST\n"
             running.process.send_signal(signal.SIGTERM)
             assert receive_all(waiting) == b""
-        assert running.stop() == (0, "")
+        assert running.end() == (0, "")
     assert not path.exists()
 
 

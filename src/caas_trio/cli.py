@@ -26,6 +26,8 @@ from .telemetry import Telemetry
 PROGRAM: Final = "caas-trio"
 DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:50007"
 
+_STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+
 _FAILED: Final = 1
 _WRONG_USAGE: Final = 2
 
@@ -177,7 +179,7 @@ def command(  # noqa: PLR0917 - click passes them by name
 async def _serve(new_session: partial[LineSession], endpoints: Sequence[Endpoint], limits: Limits) -> None:
     """Serve until a signal asks for a stop; a second one cuts everything off."""
     stop = trio.Event()
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with trio.open_signal_receiver(*_STOPPING) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signals, signals, stop, nursery.cancel_scope)
             await serve_sessions(
@@ -252,4 +254,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """Run as a program."""
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    for number in _STOPPING:  # one signal too many must not spoil an end that is already reached
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(status)
