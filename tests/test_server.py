@@ -30,6 +30,12 @@ PROMPT = b"say something:\n"
 CAPITALS = partial(LineSession, bytes.upper)
 
 
+@pytest.fixture(autouse=True, params=["hub", "stream"])
+def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test over both drivers."""
+    monkeypatch.setenv("CAAS_TRIO_DRIVER", request.param)
+
+
 class Recorder(Telemetry):
     """Keeps what it is told."""
 

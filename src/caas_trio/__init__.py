@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 from .endpoint import Endpoint, Scheme
 from .errors import (
     CaasError,
+    ConnectionLost,
     EndpointError,
     LimitError,
     LineTooLong,
     ListenError,
     PeerError,
     StateError,
+    TooSlow,
     UsageError,
 )
 from .framing import LineBuffer
@@ -29,6 +31,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Bytewise",
     "CaasError",
+    "ConnectionLost",
     "Endpoint",
     "EndpointError",
     "First",
@@ -44,6 +47,7 @@ __all__ = [
     "Session",
     "StateError",
     "Telemetry",
+    "TooSlow",
     "UsageError",
     "__version__",
     "serve_sessions",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -24,13 +24,24 @@ class Drain:
 
     def __init__(self) -> None:
         self.begun = False
-        self._waits: set[trio.CancelScope] = set()
+        self._told: set[Callable[[], None]] = set()
 
     def begin(self) -> None:
         """Ask every connection to finish what it has received; ends all waits for input."""
         self.begun = True
-        for scope in self._waits:
-            scope.cancel()
+        for tell in list(self._told):
+            tell()
+
+    @contextmanager
+    def telling(self, tell: Callable[[], None]) -> Iterator[None]:
+        """Call `tell` when the drain begins, if that is within the block; at once if it has begun."""
+        if self.begun:
+            tell()
+        self._told.add(tell)
+        try:
+            yield
+        finally:
+            self._told.discard(tell)
 
     @contextmanager
     def waiting(self, patience: float = math.inf) -> Iterator[trio.CancelScope]:
@@ -40,8 +51,8 @@ class Drain:
         `cancelled_caught` of the scope tells whether the wait ended without input.
         """
         with trio.move_on_after(QUIET if self.begun else max(patience, QUIET)) as scope:
-            self._waits.add(scope)
+            self._told.add(scope.cancel)
             try:
                 yield scope
             finally:
-                self._waits.discard(scope)
+                self._told.discard(scope.cancel)

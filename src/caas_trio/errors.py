@@ -1,8 +1,10 @@
 """The error tree: who is to blame decides the branch.
 
     CaasError
-    ├── PeerError                 the other side broke a rule of the conversation
-    │   └── LineTooLong           it sent a line longer than `max_line`
+    ├── PeerError                 what the other side did, or failed to do
+    │   ├── LineTooLong           it sent a line longer than `max_line`
+    │   ├── TooSlow               it let a timeout pass
+    │   └── ConnectionLost        it reset the connection, or is gone
     ├── UsageError                our own caller asked for something that makes no sense
     │   ├── EndpointError         a text or a set of values that names no endpoint
     │   ├── LimitError            a limit or a delay outside its range
@@ -11,7 +13,8 @@
 
 The core (`framing`, `session`, `endpoint`) raises these and nothing else. Anything else that
 escapes it, whatever bytes the peer sends, is a bug; the one exception is what a service passed
-to `LineSession` raises itself.
+to `LineSession` raises itself. `TooSlow` and `ConnectionLost` come from the drivers: the core
+knows neither clocks nor connections.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ class CaasError(Exception):
 
 
 class PeerError(CaasError):
-    """The other side of the connection broke a rule."""
+    """What the other side of a connection did, or failed to do; never a fault of ours."""
 
 
 class LineTooLong(PeerError):  # noqa: N818 - the name users import is fixed
@@ -38,6 +41,28 @@ class LineTooLong(PeerError):  # noqa: N818 - the name users import is fixed
 
     def __str__(self) -> str:
         return f"line longer than {self.limit} bytes"
+
+
+class TooSlow(PeerError):  # noqa: N818 - as LineTooLong
+    """The peer let a timeout pass.
+
+    Attributes:
+        limit: which one, by its name in `Limits`: "idle_timeout", "line_timeout" or "write_timeout".
+    """
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"the {self.limit.replace('_', ' ')} is over"
+
+
+class ConnectionLost(PeerError):  # noqa: N818 - as LineTooLong
+    """The peer reset the connection, or closed it while replies were still to be sent."""
+
+    def __str__(self) -> str:
+        return "the connection is lost"
 
 
 class UsageError(CaasError):

@@ -57,6 +57,8 @@ class LineBuffer:
         self._buffer = bytearray()
         self._searched = 0  # no LF in the first so many bytes
         self._front = _Front.WITHIN
+        self._finished = 0  # counts ends of lines, and `max_line`s of pieces; see `unfinished`
+        self._streamed = 0  # bytes of pieces since the last of these
         self._ended = False
         self.max_line = max_line
 
@@ -79,6 +81,16 @@ class LineBuffer:
     def ended(self) -> bool:
         """Whether `end_of_input` has been called."""
         return self._ended
+
+    @property
+    def unfinished(self) -> int:
+        """A number for the line that is being received; 0 if none is begun.
+
+        It changes when the line ends, and with `take_pieces` also for each `max_line` bytes of it:
+        who sees the same number after a while knows that the line has made no such step.
+        """
+        begun = self._buffer or self._front is not _Front.WITHIN
+        return self._finished + 1 if begun and not self._ended else 0
 
     def __len__(self) -> int:
         """Return how many bytes are held: received, not dropped, not yet taken."""
@@ -151,15 +163,20 @@ class LineBuffer:
         last = self._buffer.rfind(LF, self._searched)
         if last >= 0:
             self._front = _Front.WITHIN
+            self._finished += 1
         left = len(self._buffer) - (last + 1)
         if left > self._max_line and not self._ended:
             self._front = _Front.STREAMED
-        if self._front is _Front.STREAMED or self._ended:
+        if self._ended or self._front is _Front.STREAMED:
+            self._streamed = left if last >= 0 else self._streamed + left
+            steps, self._streamed = divmod(self._streamed, self._max_line)
+            self._finished += steps
             return self._take(len(self._buffer), searched=0)
         return self._take(last + 1, searched=left)
 
     def take_rest(self) -> bytes:
         """Take everything that is held, lines or not: the unread bytes, for whoever reads on."""
+        self._finished += 1
         return self._take(len(self._buffer), searched=0)
 
     def _take(self, end: int, *, searched: int) -> bytes:
@@ -178,6 +195,7 @@ class LineBuffer:
         found = self._buffer.find(LF, self._searched, reach)
         if found >= 0:
             self._front = _Front.WITHIN  # also behind pieces: their rest counts as a line here
+            self._finished += 1
             return found + 1
         if len(self._buffer) >= reach:
             self._front = _Front.SKIPPED
@@ -194,6 +212,7 @@ class LineBuffer:
             self._buffer.clear()
         else:
             self._front = _Front.WITHIN
+            self._finished += 1
             del self._buffer[: found + 1]
 
     def _check_invariants(self) -> None:

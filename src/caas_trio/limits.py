@@ -17,6 +17,11 @@ class Limits:
 
     Attributes:
         prompt_delay: with `First.EITHER`, how long a client may keep silent before it is prompted.
+        idle_timeout: how long a connection may be quiet, in both directions.
+        line_timeout: how long a line may take from its first byte to its LF; with
+            `Oversize.STREAM`, each `max_line` bytes of it.
+        write_timeout: how long the client may take to accept what one read of its input made the
+            server say.
         linger_timeout: how long, after its last reply, the server waits for the client to end the
             connection, reading on and throwing away: a close with unread input makes the kernel
             send a reset, and a reset can destroy replies on their way.
@@ -28,6 +33,9 @@ class Limits:
     """
 
     prompt_delay: float = 0.3
+    idle_timeout: float = 300.0
+    line_timeout: float = 60.0
+    write_timeout: float = 60.0
     linger_timeout: float = 2.0
     drain_timeout: float = 10.0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import select
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -10,12 +12,15 @@ from typing import Final, TypeAlias
 
 import trio
 
-from . import stream
+from .channel import Channel
 from .drain import Drain
 from .endpoint import Endpoint
+from .errors import ConnectionLost, TooSlow
+from .hub import Hub, HubChannel
 from .limits import Limits
 from .listeners import BACKLOG, Listener, listen_all
 from .session import Session
+from .stream import StreamChannel
 from .telemetry import Telemetry
 
 NewSession: TypeAlias = Callable[[], Session]
@@ -96,6 +101,7 @@ class _Server:
         self._limits = limits
         self._telemetry = telemetry
         self._drain = Drain()
+        self._hub = Hub(limits, self._drain) if hub_wanted() else None
 
     async def run(
         self,
@@ -104,22 +110,33 @@ class _Server:
         task_status: trio.TaskStatus[list[Endpoint]],
     ) -> None:
         """Accept until `stop` is set, then drain."""
-        async with trio.open_nursery() as connections:
-            async with trio.open_nursery() as accepting:
+        async with trio.open_nursery() as driving:
+            if self._hub is not None:
+                driving.start_soon(self._hub.run)
+            async with trio.open_nursery() as connections:
+                async with trio.open_nursery() as accepting:
+                    for listener in listeners:
+                        for sock in listener.sockets:
+                            accepting.start_soon(self._accept, sock, listener.endpoint, connections)
+                    task_status.started([listener.endpoint for listener in listeners])
+                    await stop.wait()
+                    accepting.cancel_scope.cancel()
                 for listener in listeners:
                     for sock in listener.sockets:
-                        accepting.start_soon(self._accept, sock, listener.endpoint, connections)
-                task_status.started([listener.endpoint for listener in listeners])
-                await stop.wait()
-                accepting.cancel_scope.cancel()
-            for listener in listeners:
-                for sock in listener.sockets:
-                    self._admit(sock, listener.endpoint, connections, BACKLOG)
-                listener.close()
-            connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_timeout
-            self._drain.begin()
+                        self._admit(sock, listener.endpoint, connections, BACKLOG)
+                    listener.close()
+                connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_timeout
+                self._drain.begin()
+            driving.cancel_scope.cancel()
         if connections.cancel_scope.cancelled_caught:
             self._telemetry.drain_timed_out()
+
+    def _open(self, accepted: socket.socket) -> Channel:
+        if self._hub is not None:
+            accepted.setblocking(False)  # noqa: FBT003 - the socket module's signature
+            return HubChannel(accepted, self._hub)
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
+        return StreamChannel(stream, self._limits, self._drain)
 
     async def _accept(self, sock: socket.socket, endpoint: Endpoint, connections: trio.Nursery) -> None:
         while True:
@@ -141,20 +158,31 @@ class _Server:
                     raise
                 self._telemetry.accept_failed(error, endpoint)
                 return False
-            connections.start_soon(self._connection, accepted, endpoint, _peer(address))
+            connections.start_soon(self._connection, accepted, endpoint, address)
         return True
 
-    async def _connection(self, accepted: socket.socket, endpoint: Endpoint, peer: str) -> None:
+    async def _connection(self, accepted: socket.socket, endpoint: Endpoint, address: object) -> None:
         """Run one connection from its first byte to its close, whatever becomes of it."""
-        async with trio.SocketStream(trio.socket.from_stdlib_socket(accepted)) as transport:
+        channel = self._open(accepted)
+        try:
             try:
-                await stream.converse(transport, self._new_session(), self._limits, self._drain)
-            except trio.BrokenResourceError:
+                await channel.converse(self._new_session())
+            except ConnectionLost:
                 return
+            except TooSlow as error:
+                if error.limit == "write_timeout":
+                    return
             except Exception as error:  # noqa: BLE001 - a session's bug costs its own connection only
-                self._telemetry.conversation_failed(error, endpoint, peer)
-            with suppress(trio.BrokenResourceError):
-                await stream.part(transport, self._limits)
+                self._telemetry.conversation_failed(error, endpoint, _peer(address))
+            with suppress(ConnectionLost):
+                await channel.part()
+        finally:
+            await channel.aclose()
+
+
+def hub_wanted() -> bool:
+    """Return whether the fast driver runs the sessions: where there is epoll, unless forbidden."""
+    return hasattr(select, "epoll") and os.environ.get("CAAS_TRIO_DRIVER", "hub") != "stream"
 
 
 def _peer(address: object) -> str:

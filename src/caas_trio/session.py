@@ -64,6 +64,14 @@ class Session(abc.ABC):
         """Whether the driver is to call `silence` if the client says nothing for a while."""
         return False
 
+    @property
+    def unfinished(self) -> int:
+        """A number for the line that is being received, another one for each line; 0 for none.
+
+        Where it stays the same for `line_timeout` seconds, the driver ends the conversation.
+        """
+        return 0
+
 
 class First(enum.Enum):
     """Who speaks first."""
@@ -189,6 +197,11 @@ class LineSession(Session):
     def awaits_silence(self) -> bool:
         """Whether the prompt depends on the client's keeping silent, and it has done so so far."""
         return self._first is First.EITHER and self._state is _State.OPENED
+
+    @property
+    def unfinished(self) -> int:
+        """A number for the line that is being received; see `LineBuffer.unfinished`."""
+        return self._buffer.unfinished
 
     def open(self) -> bytes:
         """Return the prompt if the server speaks first."""

@@ -1,0 +1,290 @@
+"""The fast driver: runs the sessions of many sockets from one task (Linux, epoll).
+
+One task owns an epoll descriptor and waits for *it* with trio. When it wakes, it polls it without
+blocking and, for each ready socket, receives into one shared buffer, asks the session and sends the
+reply: two system calls and no task switch. Each connection is still a task in the server's nursery.
+It parks while its socket is with the hub and is woken for what is exceptional: the end of the
+input, a session that is closing, an error, a timeout, the drain. Cancel it, and its socket is taken
+from the hub at once.
+"""
+
+from __future__ import annotations
+
+import enum
+import fcntl
+import select
+import socket
+import sys
+import termios
+from typing import Final
+
+import trio
+
+from .channel import Channel
+from .drain import Drain
+from .errors import ConnectionLost, TooSlow
+from .limits import Limits
+from .session import Session
+
+#: What one read can give. One buffer of this size serves all connections: a fresh one for each read
+#: would be mapped and unmapped each time.
+READ_SIZE: Final = 256 * 1024
+
+#: How many sockets one poll tells of, and how many polls in a row before other tasks have their turn.
+_EVENTS: Final = 256
+_ROUNDS: Final = 4
+
+#: Timeouts are looked at so many times within the shortest of them, and at least so often (seconds).
+_SWEEPS: Final = 8
+_LONGEST_PAUSE: Final = 1.0
+
+
+class _Why(enum.Enum):
+    """What a connection's task is woken for, errors apart."""
+
+    END = "the client has sent its last byte"
+    CLOSING = "the session has said its last"
+    DRAIN = "the server is stopping"
+
+
+class Hub:
+    """Runs sessions for the channels that are made with it, while `run` is running."""
+
+    def __init__(self, limits: Limits, drain: Drain) -> None:
+        self.limits = limits
+        self.drain = drain
+        self._buffer = bytearray(READ_SIZE)
+        self._view = memoryview(self._buffer)
+        self._epoll = select.epoll()
+        self._parked: dict[int, HubChannel] = {}
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        try:
+            with self.drain.telling(self._wake_all):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._sweep)
+                    while True:
+                        await trio.lowlevel.wait_readable(self._epoll)
+                        for _ in range(_ROUNDS):
+                            if not self._serve():
+                                break
+        finally:
+            self._epoll.close()
+
+    def park(self, channel: HubChannel) -> None:
+        """Take a socket in: from now on its session is run, until its task is woken or forgotten."""
+        self._parked[channel.fd] = channel
+        self._epoll.register(channel.fd, select.EPOLLOUT if channel.unsent else select.EPOLLIN)
+
+    def forget(self, channel: HubChannel) -> None:
+        """Give a socket back."""
+        del self._parked[channel.fd]
+        self._epoll.unregister(channel.fd)
+
+    def _wake(self, channel: HubChannel, why: _Why | Exception) -> None:
+        self.forget(channel)
+        channel.wake(why)
+
+    def _wake_all(self) -> None:
+        for channel in list(self._parked.values()):
+            self._wake(channel, _Why.DRAIN)
+
+    def _serve(self) -> bool:
+        """Serve each socket that is ready, once; return whether there was any.
+
+        One read each: a client that sends without end gets no more turns than a quiet one.
+        """
+        ready = self._epoll.poll(0, _EVENTS)
+        now = trio.current_time()
+        for fd, events in ready:
+            channel = self._parked[fd]
+            if not events & select.EPOLLIN:
+                self._send(channel, channel.unsent)
+                continue
+            channel.stamp = now
+            try:
+                size = channel.sock.recv_into(self._buffer)
+            except BlockingIOError:
+                continue
+            except OSError:
+                self._wake(channel, ConnectionLost())
+                continue
+            if not size:
+                self._wake(channel, _Why.END)
+                continue
+            try:
+                reply = channel.session.receive(self._view[:size])
+            except Exception as error:  # noqa: BLE001 - raised again in the connection's own task
+                self._wake(channel, error)
+                continue
+            if reply or channel.session.closing:
+                self._send(channel, reply)
+        return bool(ready)
+
+    def _send(self, channel: HubChannel, reply: bytes | memoryview) -> None:
+        """Send what the kernel takes; while it does not take all, the client is not read from."""
+        try:
+            sent = channel.sock.send(reply)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._wake(channel, ConnectionLost())
+            return
+        if sent == len(reply):
+            if channel.session.closing:
+                channel.unsent = b""
+                self._wake(channel, _Why.CLOSING)
+            elif channel.unsent:
+                channel.unsent = b""
+                self._epoll.modify(channel.fd, select.EPOLLIN)
+        else:
+            if not channel.unsent:
+                self._epoll.modify(channel.fd, select.EPOLLOUT)
+            channel.unsent = memoryview(reply)[sent:]
+
+    async def _sweep(self) -> None:
+        """Wake who has let a timeout pass.
+
+        The hot path only leaves a time stamp. Looking at all of them now and then costs less than
+        a deadline of its own for each connection, in time and in memory.
+        """
+        limits = self.limits
+        shortest = min(limits.idle_timeout, limits.line_timeout, limits.write_timeout)
+        while True:
+            await trio.sleep(min(shortest / _SWEEPS, _LONGEST_PAUSE))
+            now = trio.current_time()
+            for channel in list(self._parked.values()):
+                limit = channel.overdue(now)
+                if limit is not None:
+                    self._wake(channel, TooSlow(limit))
+
+
+class HubChannel(Channel):
+    """A connection whose socket the hub serves; it owns the socket.
+
+    Attributes:
+        sock: the socket, non-blocking.
+        fd: its descriptor.
+        session: the session, while one runs.
+        unsent: what is left of the last reply because the kernel did not take it.
+        stamp: when its client was last heard of.
+    """
+
+    __slots__ = ("_hub", "_line", "_line_seen", "_task", "_why", "fd", "session", "sock", "stamp", "unsent")
+
+    session: Session
+
+    def __init__(self, sock: socket.socket, hub: Hub) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.unsent: bytes | memoryview = b""
+        self.stamp = 0.0
+        self._hub = hub
+        self._line = 0
+        self._line_seen = 0.0
+        self._why: _Why | Exception = _Why.END
+
+    async def converse(self, session: Session) -> None:
+        """Run a conversation; see `Channel.converse`."""
+        self.session = session
+        await self._say(session.open())
+        why = _Why.DRAIN if self._hub.drain.begun else await self._until_exceptional()
+        await self._say(self.unsent)
+        if why is _Why.END:
+            await self._say(session.end_of_input())
+        elif why is _Why.DRAIN:
+            await self._finish()
+
+    async def part(self) -> None:
+        """End the output and let the client go; see `Channel.part`."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+            with trio.move_on_after(self._hub.limits.linger_timeout):
+                while self._receive() != b"":
+                    await trio.lowlevel.wait_readable(self.sock)
+        except OSError as error:
+            raise ConnectionLost from error
+
+    async def aclose(self) -> None:
+        """Close the socket."""
+        self.sock.close()
+
+    def wake(self, why: _Why | Exception) -> None:
+        """Let the parked task go on."""
+        self._why = why
+        trio.lowlevel.reschedule(self._task)
+
+    def overdue(self, now: float) -> str | None:
+        """Return the name of the timeout that has passed; None if none has."""
+        limits = self._hub.limits
+        if self.unsent:
+            return "write_timeout" if now - self.stamp >= limits.write_timeout else None
+        if self.session.unfinished != self._line:
+            self._line, self._line_seen = self.session.unfinished, self.stamp
+        if self._line and now - self._line_seen >= limits.line_timeout:
+            return "line_timeout"
+        return "idle_timeout" if now - self.stamp >= limits.idle_timeout else None
+
+    async def _until_exceptional(self) -> _Why:
+        """Leave the socket to the hub; prompt the client if the session waits for its silence."""
+        while self.session.awaits_silence:
+            with trio.move_on_after(self._hub.limits.prompt_delay):
+                return await self._park()
+            if self.session.awaits_silence:
+                # It may have spoken just now, and the hub not have heard it yet.
+                spoken = self._receive()
+                await self._say(self.session.silence() if spoken is None else self._answer(spoken))
+        return _Why.CLOSING if self.session.closing else await self._park()
+
+    async def _park(self) -> _Why:
+        """Sleep while the hub serves the socket; return why that is over, or raise the error."""
+        self._task = trio.lowlevel.current_task()
+        self.stamp = trio.current_time()
+        self._hub.park(self)
+        await trio.lowlevel.wait_task_rescheduled(self._cancelled)
+        if isinstance(self._why, Exception):
+            raise self._why
+        return self._why
+
+    def _cancelled(self, _: object) -> trio.lowlevel.Abort:
+        self._hub.forget(self)
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    async def _finish(self) -> None:
+        """Answer what has been received by now, the kernel's buffer included, and nothing later."""
+        left = int.from_bytes(fcntl.ioctl(self.sock, termios.FIONREAD, bytes(4)), sys.byteorder)
+        while not self.session.closing:
+            data = self._receive(left) if left else self._receive(1, socket.MSG_PEEK)
+            if data is None or (data and not left):
+                return
+            left -= len(data)
+            await self._say(self._answer(data))
+
+    def _receive(self, most: int = READ_SIZE, flags: int = 0) -> bytes | None:
+        """Return what is there already, b"" at the end of input; None if nothing is."""
+        try:
+            return self.sock.recv(min(most, READ_SIZE), flags)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise ConnectionLost from error
+
+    def _answer(self, data: bytes) -> bytes:
+        return self.session.receive(data) if data else self.session.end_of_input()
+
+    async def _say(self, reply: bytes | memoryview) -> None:
+        """Send all of it, waiting as long as `write_timeout` allows."""
+        self.unsent = reply
+        with trio.move_on_after(self._hub.limits.write_timeout) as wait:
+            while self.unsent:
+                try:
+                    sent = self.sock.send(self.unsent)
+                except BlockingIOError:
+                    await trio.lowlevel.wait_writable(self.sock)
+                except OSError as error:
+                    raise ConnectionLost from error
+                else:
+                    self.unsent = memoryview(self.unsent)[sent:]
+        if wait.cancelled_caught:
+            raise TooSlow("write_timeout")

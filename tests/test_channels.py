@@ -1,0 +1,532 @@
+"""One set of behaviour tests over every driver: memory streams, sockets, and sockets with the hub.
+
+All under the mock clock. It jumps only when nothing can happen otherwise, and a socket pair carries
+bytes within the call that sends them, so real sockets do not spoil it.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from caas_trio import ConnectionLost, First, Limits, LineSession, Oversize, Session, TooSlow
+from caas_trio.channel import Channel
+from caas_trio.drain import QUIET, Drain
+from caas_trio.hub import Hub, HubChannel
+from caas_trio.stream import StreamChannel
+
+from .models import capitals
+from .strategies import LIMITS as LINE_LIMITS
+from .strategies import chunked
+
+PROMPT = b"say something:\n"
+LIMITS = Limits(prompt_delay=5, linger_timeout=20, idle_timeout=math.inf, line_timeout=math.inf)
+KINDS = ["memory", "stream", "hub"]
+
+Client = trio.abc.HalfCloseableStream
+
+
+class Conversation:
+    """A server's side that runs in a task, and the client's side of its connection."""
+
+    opened: ClassVar[list[socket.socket]] = []
+
+    def __init__(self, nursery: trio.Nursery, kind: str, session: Session, limits: Limits = LIMITS) -> None:
+        self.drain = Drain()
+        self.over = trio.Event()
+        self.raised: Exception | None = None
+        self.hub: Hub | None = None
+        self.client: Client
+        self.channel: Channel
+        if kind == "memory":
+            self.client, stream = trio.testing.memory_stream_pair()
+            self.channel = StreamChannel(stream, limits, self.drain)
+        else:
+            ours, theirs = socket.socketpair()
+            self.opened.append(ours)
+            self.client = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+            if kind == "stream":
+                server = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
+                self.channel = StreamChannel(server, limits, self.drain)
+            else:
+                theirs.setblocking(False)  # noqa: FBT003 - the socket module's signature
+                self.hub = Hub(limits, self.drain)
+                self.channel = HubChannel(theirs, self.hub)
+        nursery.start_soon(self._serve, session)
+
+    async def _serve(self, session: Session) -> None:
+        async with trio.open_nursery() as driving:
+            if self.hub is not None:
+                driving.start_soon(self.hub.run)
+            try:
+                await self.channel.converse(session)
+                await self.channel.part()
+            except Exception as error:  # noqa: BLE001 - the test looks at it
+                self.raised = error
+            finally:
+                await self.channel.aclose()
+            driving.cancel_scope.cancel()
+        self.over.set()
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Run the test once over each kind of channel."""
+    return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def closing() -> Iterator[None]:
+    """Close the clients' sockets that a test has left open."""
+    yield
+    while Conversation.opened:
+        Conversation.opened.pop().close()
+
+
+def descriptors() -> set[str]:
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+
+
+async def receive_all(client: trio.abc.ReceiveStream) -> bytes:
+    return b"".join([chunk async for chunk in client])
+
+
+async def test_a_conversation_split_into_single_bytes(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper))
+    for byte in b"hello\r\n\nworld":
+        await conversation.client.send_all(bytes([byte]))
+        await trio.testing.wait_all_tasks_blocked()
+    await conversation.client.send_eof()
+    assert await receive_all(conversation.client) == b"HELLO\r\n\nWORLD"
+    await conversation.over.wait()
+    assert trio.current_time() == autojump_clock.current_time() == 0
+
+
+async def test_client_first_says_nothing_for_an_hour(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper))
+    with trio.move_on_after(3600) as hour:
+        await conversation.client.receive_some()
+    assert hour.cancelled_caught
+    await conversation.client.send_all(b"a\n")
+    assert await conversation.client.receive_some() == b"A\n"
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("early", [b"", b"early\n"])
+async def test_server_first_prompts_before_it_reads(
+    kind: str, early: bytes, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper, First.SERVER, PROMPT))
+    await conversation.client.send_all(early + b"a\n")
+    await conversation.client.send_eof()
+    assert await receive_all(conversation.client) == PROMPT + early.upper() + b"A\n"
+    assert trio.current_time() == 0
+
+
+async def test_either_prompts_after_the_delay_and_once(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper, First.EITHER, PROMPT))
+    assert await conversation.client.receive_some() == PROMPT
+    assert trio.current_time() == LIMITS.prompt_delay
+    await trio.sleep(60)  # the mock clock's
+    await conversation.client.send_all(b"a\n")
+    await conversation.client.send_eof()
+    assert await receive_all(conversation.client) == b"A\n"
+
+
+async def test_either_does_not_prompt_who_spoke_just_in_time(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper, First.EITHER, PROMPT))
+    await trio.sleep(LIMITS.prompt_delay - 0.001)  # the mock clock's
+    await conversation.client.send_all(b"a")
+    await trio.sleep(60)  # the mock clock's
+    await conversation.client.send_all(b"\n")
+    await conversation.client.send_eof()
+    assert await receive_all(conversation.client) == b"A\n"
+
+
+async def test_no_delay_at_all_still_sees_what_is_there(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    session = LineSession(bytes.upper, First.EITHER, PROMPT)
+    conversation = Conversation(nursery, kind, session, Limits(prompt_delay=0))
+    await conversation.client.send_all(b"a\n")
+    await conversation.client.send_eof()
+    assert await receive_all(conversation.client) == b"A\n"
+
+
+async def test_either_goes_on_after_a_client_that_ends_unheard(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    session = LineSession(bytes.upper, First.EITHER, PROMPT)
+    conversation = Conversation(nursery, kind, session, Limits(prompt_delay=0))
+    await conversation.client.send_eof()
+    assert await receive_all(conversation.client) == b""
+    await conversation.over.wait()
+    assert conversation.raised is None
+
+
+async def test_a_client_that_does_not_read_is_not_read(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    session = Counting()
+    conversation = Conversation(nursery, kind, session)
+    line = b"x" * 99_999 + b"\n"
+    sent = 0
+    if kind == "memory":
+        throttle(conversation)
+    while True:
+        with trio.move_on_after(1) as second:
+            await conversation.client.send_all(line)
+            sent += len(line)
+        if second.cancelled_caught or sent > 20 * len(line):
+            break
+    # What is in neither kernel's buffers nor the reply under way has not been received.
+    assert session.received < 8 * len(line)
+    nursery.cancel_scope.cancel()
+
+
+def throttle(conversation: Conversation) -> None:
+    """Let a memory stream accept as much as a socket does: its own side has no bound."""
+    assert isinstance(conversation.client, trio.StapledStream)
+    stream = conversation.channel._stream  # type: ignore[attr-defined]
+    send_all = stream.send_stream.send_all
+
+    async def blocked(data: bytes) -> None:
+        await send_all(data)
+        await trio.sleep_forever()
+
+    stream.send_stream.send_all = blocked
+
+
+class Counting(LineSession):
+    """Counts what it has received."""
+
+    def __init__(self) -> None:
+        super().__init__(bytes.upper, max_line=1_000_000)
+        self.received = 0
+
+    def receive(self, data: bytes | bytearray | memoryview) -> bytes:
+        self.received += len(data)
+        return super().receive(data)
+
+
+async def test_a_megabyte_comes_back_to_a_client_that_reads_slowly(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper, once=True, oversize=Oversize.STREAM))
+    data = b"abcdefghi" * 100_000 + b"\n"
+    nursery.start_soon(conversation.client.send_all, data)
+    heard = b""
+    while len(heard) < len(data):
+        await trio.sleep(0.01)  # the mock clock's
+        heard += await conversation.client.receive_some(50_000)
+    assert heard == data.upper()
+    assert await receive_all(conversation.client) == b""
+
+
+async def test_a_rejected_client_gets_its_replies_whatever_it_goes_on_sending(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    session = LineSession(bytes.upper, max_line=3, oversize=Oversize.REJECT)
+    conversation = Conversation(nursery, kind, session)
+    await conversation.client.send_all(b"ok\nabcd")
+    assert await receive_all(conversation.client) == b"OK\nerror: line longer than 3 bytes\n"
+    await conversation.client.send_all(b"more" * 100)
+    assert not conversation.over.is_set()
+    await conversation.client.send_eof()
+    await conversation.over.wait()
+    assert trio.current_time() < LIMITS.linger_timeout
+
+
+async def test_a_client_that_never_ends_is_let_go_after_the_linger_timeout(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper, once=True))
+    await conversation.client.send_all(b"a\n")
+    assert await receive_all(conversation.client) == b"A\n"
+    with suppress(trio.BrokenResourceError):
+        while True:
+            await conversation.client.send_all(b"more")
+            await trio.sleep(1)  # the mock clock's
+    assert trio.current_time() == pytest.approx(LIMITS.linger_timeout, abs=1)
+
+
+async def test_a_client_that_is_gone_is_lost(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper))
+    await conversation.client.send_all(b"a\n")
+    await conversation.client.aclose()
+    await conversation.over.wait()
+    assert isinstance(conversation.raised, ConnectionLost)
+
+
+async def test_what_a_session_raises_comes_through(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    def service(_: bytes) -> bytes:
+        raise OSError("of the service, not of the socket")
+
+    conversation = Conversation(nursery, kind, LineSession(service))
+    await conversation.client.send_all(b"a\n")
+    await conversation.over.wait()
+    assert repr(conversation.raised) == "OSError('of the service, not of the socket')"
+
+
+async def test_the_drain_answers_what_was_received_and_no_half_line(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper))
+    await conversation.client.send_all(b"a\nb\nhal")
+    conversation.drain.begin()
+    assert await receive_all(conversation.client) == b"A\nB\n"
+    await conversation.client.send_eof()
+    await conversation.over.wait()
+    assert trio.current_time() < 1
+
+
+async def test_the_drain_wakes_a_conversation_that_waits(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper, First.EITHER, PROMPT))
+    await trio.testing.wait_all_tasks_blocked()
+    conversation.drain.begin()
+    assert await receive_all(conversation.client) == b""
+    assert trio.current_time() < LIMITS.prompt_delay
+    await conversation.client.aclose()
+    await conversation.over.wait()
+
+
+async def test_cancellation_ends_a_conversation_at_once(kind: str, nursery: trio.Nursery) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper))
+    await trio.testing.wait_all_tasks_blocked()
+    nursery.cancel_scope.cancel()
+    with trio.CancelScope(shield=True):
+        assert await receive_all(conversation.client) == b""
+    assert not conversation.over.is_set()
+
+
+async def test_the_drain_takes_a_last_line_whose_end_has_come(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper))
+    await conversation.client.send_all(b"a\ntail")
+    await conversation.client.send_eof()
+    conversation.drain.begin()
+    assert await receive_all(conversation.client) == b"A\nTAIL"
+
+
+async def test_the_drain_sends_what_is_owed_to_a_client_that_reads_late(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper))
+    data = b"line\n" * 40_000
+    with trio.move_on_after(1):
+        await conversation.client.send_all(data)
+        await trio.sleep_forever()
+    conversation.drain.begin()
+    heard = await receive_all(conversation.client)
+    assert heard == data.upper()
+
+
+async def test_a_connection_that_comes_in_while_draining_is_answered(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper, First.SERVER, PROMPT))
+    conversation.drain.begin()
+    await conversation.client.send_all(b"a\n")
+    assert await receive_all(conversation.client) == PROMPT + b"A\n"
+
+
+def test_who_asks_late_is_told_at_once() -> None:
+    drain = Drain()
+    drain.begin()
+    told: list[str] = []
+    with drain.telling(lambda: told.append("stop")):
+        assert told == ["stop"]
+
+
+SLOW = Limits(idle_timeout=100, line_timeout=40, write_timeout=20, linger_timeout=1)
+
+
+async def overdue(conversation: Conversation) -> tuple[str, float]:
+    """Return which timeout ended the conversation, and when."""
+    await conversation.over.wait()
+    assert isinstance(conversation.raised, TooSlow)
+    return conversation.raised.limit, trio.current_time()
+
+
+async def test_a_quiet_connection_ends_after_the_idle_timeout(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper), SLOW)
+    await trio.sleep(50)  # the mock clock's
+    await conversation.client.send_all(b"a\n")
+    limit, when = await overdue(conversation)
+    assert limit == "idle_timeout"
+    assert when == pytest.approx(150, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("oversize", "drip"),
+    [(Oversize.REJECT, b"x"), (Oversize.STREAM, b"x"), (Oversize.DISCARD, b"xxx"), (Oversize.STREAM, b"xxx")],
+)
+async def test_a_byte_now_and_then_does_not_help_a_line_that_takes_too_long(
+    kind: str, oversize: Oversize, drip: bytes, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    session = LineSession(bytes.upper, max_line=100, oversize=oversize)
+    conversation = Conversation(nursery, kind, session, SLOW)
+    await conversation.client.send_all(b"whole line\nbegun " + (b"" if len(drip) == 1 else b"y" * 100))
+    with suppress(trio.BrokenResourceError):
+        while True:
+            await trio.sleep(5)  # the mock clock's
+            await conversation.client.send_all(drip)
+    limit, when = await overdue(conversation)
+    assert limit == "line_timeout"
+    assert when == pytest.approx(40, abs=7)
+
+
+async def test_a_line_in_steps_that_are_fast_enough_may_take_for_ever(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    session = LineSession(bytes.upper, max_line=100, oversize=Oversize.STREAM)
+    conversation = Conversation(nursery, kind, session, SLOW)
+    for _ in range(20):
+        await conversation.client.send_all(b"x" * 50)
+        await trio.sleep(10)  # the mock clock's
+    await conversation.client.send_all(b"\n")
+    await conversation.client.send_eof()
+    assert await receive_all(conversation.client) == b"X" * 1000 + b"\n"
+
+
+async def test_lines_that_are_fast_enough_may_follow_each_other_for_ever(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper), SLOW)
+    for _ in range(20):
+        await conversation.client.send_all(b"begun")
+        await trio.sleep(10)  # the mock clock's
+        await conversation.client.send_all(b"\nbegun\nbegun")
+        await trio.sleep(10)  # the mock clock's
+        await conversation.client.send_all(b"\n")
+    await conversation.client.send_eof()
+    assert await receive_all(conversation.client) == b"BEGUN\n" * 60
+
+
+async def test_a_client_that_does_not_read_is_dropped_after_the_write_timeout(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper), SLOW)
+    if kind == "memory":
+        throttle(conversation)
+    with suppress(trio.BrokenResourceError):
+        while not conversation.over.is_set():
+            with trio.move_on_after(1):
+                await conversation.client.send_all(b"line\n" * 200_000)
+                await trio.sleep_forever()
+    limit, when = await overdue(conversation)
+    assert limit == "write_timeout"
+    assert when == pytest.approx(20, abs=4)
+
+
+@pytest.mark.parametrize("how", ["half-close", "reset", "cancel", "timeout", "slow reader", "drain"])
+async def test_nothing_is_left_behind(
+    kind: str, how: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    before = descriptors()
+    async with trio.open_nursery() as inner:
+        conversation = Conversation(inner, kind, LineSession(bytes.upper), SLOW)
+        await conversation.client.send_all(b"a\nhalf")
+        await trio.testing.wait_all_tasks_blocked()
+        match how:
+            case "half-close":
+                await conversation.client.send_eof()
+            case "reset":
+                await conversation.client.aclose()
+            case "cancel":
+                inner.cancel_scope.cancel()
+            case "timeout":
+                await trio.sleep(500)  # the mock clock's
+            case "slow reader":
+                with suppress(trio.BrokenResourceError), trio.move_on_after(500):
+                    await conversation.client.send_all(b"line\n" * 1_000_000)
+            case _:
+                conversation.drain.begin()
+    await conversation.client.aclose()
+    if conversation.hub is not None:
+        assert not conversation.hub._parked
+    assert not conversation.drain._told
+    assert descriptors() <= before
+
+
+async def test_a_stream_that_cannot_half_close_is_left_to_its_owner() -> None:
+    client, server = trio.testing.memory_stream_pair()
+
+    class Whole(trio.abc.Stream):
+        send_all = server.send_all
+        receive_some = server.receive_some
+        aclose = server.aclose
+        wait_send_all_might_not_block = server.wait_send_all_might_not_block
+
+    stream = Whole()
+    await StreamChannel(stream, LIMITS, Drain()).part()
+    await stream.send_all(b"still open")
+    assert await client.receive_some() == b"still open"
+
+
+@given(data=st.data(), limit=LINE_LIMITS, first=..., oversize=..., once=..., silent=...)
+def test_every_driver_says_the_same(
+    *, data: st.DataObject, limit: int, first: First, oversize: Oversize, once: bool, silent: bool
+) -> None:
+    chunks = data.draw(chunked(limit))
+
+    async def heard(kind: str) -> bytes:
+        async with trio.open_nursery() as nursery:
+            session = LineSession(bytes.upper, first, PROMPT, limit, oversize, once=once)
+            conversation = Conversation(nursery, kind, session)
+            if silent:
+                await trio.sleep(LIMITS.prompt_delay + 1)  # the mock clock's
+            for chunk in chunks:
+                await conversation.client.send_all(chunk)
+                await trio.testing.wait_all_tasks_blocked()
+            await conversation.client.send_eof()
+            answer = await receive_all(conversation.client)
+            await conversation.client.aclose()
+        return answer
+
+    said = {kind: trio.run(heard, kind, clock=MockClock(autojump_threshold=0)) for kind in KINDS}
+    prompted = First.SERVER if first is First.EITHER and silent else first
+    expected = capitals(b"".join(chunks), limit, oversize, first=prompted, prompt=PROMPT, once=once)
+    assert said == dict.fromkeys(KINDS, expected)
+
+
+async def test_a_wait_is_bounded_by_the_drain_and_forgotten_after(autojump_clock: MockClock) -> None:
+    drain = Drain()
+    with drain.waiting(3) as wait:
+        await trio.sleep(math.inf)  # the mock clock's
+    assert wait.cancelled_caught
+    assert trio.current_time() == 3
+    drain.begin()
+    with drain.waiting() as wait:
+        await trio.sleep(math.inf)  # the mock clock's
+    assert wait.cancelled_caught
+    assert trio.current_time() == 3 + QUIET
+    assert not drain._told
