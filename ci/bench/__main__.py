@@ -1,0 +1,143 @@
+"""The command line: `python -m ci.bench`, which is what `nox -s bench` runs."""
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich import box
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table as RichTable
+
+from ci.bench import load, machine, report
+from ci.bench.figures import Run
+from ci.bench.peers import PEERS
+from ci.bench.run import Job, Runner, Settings, plan, shuffled
+from ci.bench.targets import TARGETS
+from ci.bench.works import WORKS
+
+QUICK_BUDGET_SECONDS = 100
+ENOUGH_ROUNDS = 5  # for figures worth publishing
+BUILD = Path("build/bench")
+PUBLISHED = Path("docs/benchmarks")
+
+
+def _chosen(wanted: Sequence[str], known: Sequence[str], what: str) -> set[str]:
+    """Return the known names that were asked for by name or by family; all without a wish."""
+    if missing := [name for name in wanted if not any(k == name or k.startswith(f"{name}/") for k in known)]:
+        raise click.UsageError(f"no {what} named {missing[0]!r}; --list names them")
+    return {k for k in known if not wanted or any(k == name or k.startswith(f"{name}/") for name in wanted)}
+
+
+def _list() -> None:
+    for work in WORKS:
+        click.echo(f"work  {work.name:20}  {work.title}")
+    for peer in PEERS:
+        click.echo(f"peer  {peer.name:20}  {' '.join(peer.command)}")
+
+
+def _show(console: Console, table: report.Table) -> None:
+    if not table.rows:
+        return
+    shown = RichTable(*table.head, title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
+    for i, column in enumerate(shown.columns):
+        column.justify = "right" if i else "left"
+    for row in table.rows:
+        shown.add_row(*row)
+    console.print(shown)
+
+
+def _measure(console: Console, jobs: list[Job], runner: Runner, deadline: float) -> list[Run]:
+    """Make the runs, with a progress line; stop early at the deadline, and say so."""
+    runs: list[Run] = []
+    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, refresh_per_second=2, transient=True) as progress:
+        task = progress.add_task("", total=len(jobs))
+        for job in jobs:
+            if time.monotonic() > deadline:
+                console.print(f"out of time: {len(jobs) - len(runs)} of {len(jobs)} runs left out")
+                break
+            progress.update(task, description=f"round {job.round + 1}  {job.work.name}  {job.name}")
+            runs.append(runner.run(job))
+            progress.advance(task)
+    return runs
+
+
+@click.command()
+@click.option(
+    "--only", multiple=True, metavar="WORK", help="This work, or family of works, alone; may be repeated."
+)
+@click.option("--peer", "wanted", multiple=True, metavar="NAME", help="This peer alone; may be repeated.")
+@click.option(
+    "--rounds", type=click.IntRange(1, 100), help="How often everybody does everything.  [default: 5]"
+)
+@click.option("--seconds", type=click.FloatRange(0.1, 60), help="How long each run measures.  [default: 1]")
+@click.option("--quick", is_flag=True, help="One short round of those the targets name, within two minutes.")
+@click.option("--seed", type=int, help="Repeat the order of an earlier run.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"Where results go.  [default: {PUBLISHED} for a whole run, {BUILD} otherwise]",
+)
+@click.option("--list", "listing", is_flag=True, help="Name works and peers, and end.")
+def main(
+    *,
+    only: tuple[str, ...],
+    wanted: tuple[str, ...],
+    rounds: int | None,
+    seconds: float | None,
+    quick: bool,
+    seed: int | None,
+    output: Path | None,
+    listing: bool,
+) -> None:
+    """Compare line servers that do the same, side by side, under one load generator."""
+    if listing:
+        _list()
+        return
+    began = time.monotonic()
+    works = _chosen(only, [work.name for work in WORKS], "work")
+    peers = _chosen(wanted, [peer.name for peer in PEERS], "peer")
+    if quick and not wanted:
+        peers = {name for target in TARGETS for name in (target.subject, target.against) if name is not None}
+    rounds = rounds or (1 if quick else ENOUGH_ROUNDS)
+    seconds = seconds or (0.3 if quick else 1.0)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160
+    try:
+        load.build(BUILD)
+    except load.BenchError as error:
+        raise click.ClickException(str(error)) from None
+    load.raise_file_limit()
+    server_core, load_core = machine.cores()
+    about = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "rounds": rounds,
+        "seconds": seconds,
+        "machine": machine.describe(),
+    }
+    machine.pin(load_core)
+    chosen_works = [work for work in WORKS if work.name in works]
+    chosen_peers = [peer for peer in PEERS if peer.name in peers]
+    jobs = list(plan(chosen_works, chosen_peers, rounds, shuffled(seed)))
+    settings = Settings(seconds, seconds / 4, BUILD, server_core)
+    deadline = began + QUICK_BUDGET_SECONDS if quick else float("inf")
+    runs = _measure(console, jobs, Runner(settings), deadline)
+    for work in chosen_works:
+        if report.peers_in(runs, work):
+            _show(console, report.table_of(runs, work))
+    _show(console, report.targets_table(runs))
+    for problem in report.problems(runs):
+        console.print(problem, highlight=False)
+    if output is None:
+        whole = not wanted and rounds >= ENOUGH_ROUNDS
+        output = PUBLISHED if whole else BUILD
+    report.save(output, runs, about)
+    console.print(f"results: {output / 'results.md'}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Arithmetic on runs: medians, spread, and ratios within a round. Nothing here measures anything."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from ci.bench.works import Measure, Work
+
+
+@dataclass(frozen=True)
+class Run:
+    """One peer doing one work once.
+
+    Attributes:
+        work: the work's name.
+        peer: the peer's name.
+        round: the number of the round; only runs of one round are compared with one another.
+        figures: what was measured, by name; see `Measure`.
+        problem: why there is nothing to compare, in one line; None if all went well.
+    """
+
+    work: str
+    peer: str
+    round: int
+    figures: Mapping[str, float] = field(default_factory=dict)
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The middle and the ends of what several rounds gave."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread | None":
+        """Summarize `values`; None if there are none."""
+        return cls(median(values), min(values), max(values)) if values else None
+
+
+def by_round(runs: Iterable[Run], work: str, peer: str, figure: str) -> dict[int, float]:
+    """Return what `peer` reached in each round of `work` in which it reached anything."""
+    return {
+        run.round: run.figures[figure]
+        for run in runs
+        if (run.work, run.peer) == (work, peer) and run.problem is None and figure in run.figures
+    }
+
+
+def ratios(ours: Mapping[int, float], theirs: Mapping[int, float], measure: Measure) -> list[float]:
+    """Return, for each round both took part in, how many times better ours was (below 1: worse)."""
+    pairs = [(ours[r], theirs[r]) for r in sorted(ours.keys() & theirs.keys())]
+    better = ((a, b) if measure.more_is_better else (b, a) for a, b in pairs)
+    return [a / b for a, b in better if b > 0]
+
+
+def growth(costs: Sequence[float]) -> float | None:
+    """Return the worst factor by which a cost exceeds an earlier one; None for fewer than two costs.
+
+    The costs are in order of size. 1 or less: no size costs more than a smaller one did. A cost of 0 was too
+    small for the clock and is left out.
+    """
+    known = [cost for cost in costs if cost > 0]
+    return max((later / min(known[:i]) for i, later in enumerate(known) if i), default=None)
+
+
+def growth_by_round(runs: Sequence[Run], works: Sequence[Work], peer: str) -> dict[int, float]:
+    """Return the growth over a family of works (sizes ascending) in each round that has them all."""
+    per_work = [by_round(runs, work.name, peer, work.measure.figure) for work in works]
+    rounds = set.intersection(*map(set, per_work)) if per_work else set()
+    grown = {r: growth([found[r] for found in per_work]) for r in sorted(rounds)}
+    return {r: value for r, value in grown.items() if value is not None}
