@@ -12,6 +12,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from rich.table import Table as RichTable
 
 from ci.bench import load, machine, report
+from ci.bench.check import check
 from ci.bench.figures import Run
 from ci.bench.peers import PEERS
 from ci.bench.run import Job, Runner, Settings, plan, shuffled
@@ -39,8 +40,6 @@ def _list() -> None:
 
 
 def _show(console: Console, table: report.Table) -> None:
-    if not table.rows:
-        return
     shown = RichTable(*table.head, title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
     for i, column in enumerate(shown.columns):
         column.justify = "right" if i else "left"
@@ -109,6 +108,7 @@ def main(
         console.width = 160
     try:
         load.build(BUILD)
+        check(BUILD / "load")
     except load.BenchError as error:
         raise click.ClickException(str(error)) from None
     load.raise_file_limit()
@@ -126,12 +126,11 @@ def main(
     settings = Settings(seconds, seconds / 4, BUILD, server_core)
     deadline = began + QUICK_BUDGET_SECONDS if quick else float("inf")
     runs = _measure(console, jobs, Runner(settings), deadline)
-    for work in chosen_works:
-        if report.peers_in(runs, work):
-            _show(console, report.table_of(runs, work))
-    _show(console, report.targets_table(runs))
-    for problem in report.problems(runs):
-        console.print(problem, highlight=False)
+    for table in [*report.tables(runs), report.targets_table(runs)]:
+        if table.rows:
+            _show(console, table)
+    for remark in report.remarks(runs):
+        console.print(remark, highlight=False)
     if output is None:
         whole = not wanted and rounds >= ENOUGH_ROUNDS
         output = PUBLISHED if whole else BUILD

@@ -1,7 +1,7 @@
 """`LineBuffer` alone beside `asyncio.StreamReader`: in one process, without sockets, interleaved.
 
-A StreamReader needs an event loop, so it is measured in one, each chunk arriving in a turn of its own. With its
-coroutine resumed by hand one sees the least it can cost, and how much of the rest is the loop.
+A StreamReader needs an event loop, so it is measured in one, each chunk arriving in a turn of its own. With
+its coroutine resumed by hand one sees the least it can cost, and how much of the rest is the loop.
 """
 
 import asyncio

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 from ci.bench.buffers import BUFFER
-from ci.bench.figures import Spread
+from ci.bench.figures import Spread, number
 from ci.bench.peers import HANDLER, OURS
 from ci.bench.works import Work
 
 WIDTH, LABELS, FIGURES = (
-    760,
-    170,
+    800,
+    210,
     90,
 )  # pixels: in all, for the names on the left, for the figures on the right
 TOP, ROW, BAR = 52, 24, 14
@@ -78,7 +78,7 @@ def _bar(svg: ET.Element, y: int, peer: str, spread: Spread, scale: float) -> No
         svg,
         LABELS + max(length, spread.most * scale) + 6,
         y + BAR - 2,
-        f"{spread.median:,.4g}",
+        number(spread.median),
         kind="figure",
     )
 

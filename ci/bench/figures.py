@@ -66,9 +66,20 @@ def growth(costs: Sequence[float]) -> float | None:
     return max((later / min(known[:i]) for i, later in enumerate(known) if i), default=None)
 
 
-def growth_by_round(runs: Sequence[Run], works: Sequence[Work], peer: str) -> dict[int, float]:
-    """Return the growth over a family of works (sizes ascending) in each round that has them all."""
-    per_work = [by_round(runs, work.name, peer, work.measure.figure) for work in works]
-    rounds = set.intersection(*map(set, per_work)) if per_work else set()
-    grown = {r: growth([found[r] for found in per_work]) for r in sorted(rounds)}
-    return {r: value for r, value in grown.items() if value is not None}
+def growth_over(runs: Sequence[Run], works: Sequence[Work], peer: str) -> tuple[float | None, int]:
+    """Return the growth of a peer's median cost over a family of works, and from how many rounds at least.
+
+    The medians come first: the worst of several noisy steps would be worse than any of them.
+    """
+    per_work = [list(by_round(runs, work.name, peer, work.measure.figure).values()) for work in works]
+    if not all(per_work):
+        return None, 0
+    return growth([median(values) for values in per_work]), min(map(len, per_work))
+
+
+def number(value: float | None) -> str:
+    """Return a figure with three significant digits, thousands apart; an empty text for None."""
+    if value is None:
+        return ""
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+    return f"{value:,.{digits}f}"

@@ -99,7 +99,7 @@ static char *requests, *replies, *received;
 
 static bool measuring;
 static uint64_t phase_began, measured_from, measured_until;
-static uint64_t exchanges, bytes_measured, ticks, ticking_since;
+static uint64_t exchanges, bytes_measured, ticks, ticking_since, quiet_interval;
 static uint64_t histogram[64 * SUBBUCKETS], slowest;
 static double cpu_from, cpu_used;
 
@@ -316,7 +316,7 @@ static void completed(struct connection *c) {
         if (measuring) record(when - c->began);
         if (c->overdue > 0) {
             c->overdue--;
-            begin(c, c->began + QUIET_INTERVAL / (options.connections - 1) * (options.connections - 1));
+            begin(c, c->began + quiet_interval);
         }
     } else {
         if (measuring) record(when - c->began);
@@ -346,7 +346,7 @@ static void tick(void) {
         struct connection *c = &connections[1 + ticks % quiet];
         if (c->state != TALKING) continue;
         if (c->got < c->goal) c->overdue++;
-        else begin(c, ticking_since + (ticks + 1) * (QUIET_INTERVAL / quiet));
+        else begin(c, ticking_since + (ticks + 1) * (quiet_interval / quiet));
     }
 }
 
@@ -364,6 +364,7 @@ static void enter(enum phase next, uint64_t when) {
 
 static void start_ticker(void) {
     uint64_t interval = QUIET_INTERVAL / (options.connections - 1);
+    quiet_interval = interval * (options.connections - 1); /* rounded, so that the ticks of one client add up to it */
     struct timespec period = {.tv_sec = (time_t)(interval / SECOND), .tv_nsec = (long)(interval % SECOND)};
     struct itimerspec timer = {.it_interval = period, .it_value = period};
     ticker = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -414,6 +415,15 @@ static void measure(uint64_t when) {
 
 static void stop_measuring(uint64_t when) {
     measuring = false;
+    /* What a quiet client still waits for counts with the time it has waited: starving would not show otherwise. */
+    for (size_t i = 1; options.work == FIREHOSE && i < options.connections; i++) {
+        const struct connection *c = &connections[i];
+        if (c->state != TALKING || c->got == c->goal) continue;
+        for (uint64_t late = 0; late <= c->overdue; late++) {
+            uint64_t due = c->began + late * quiet_interval;
+            record(when > due ? when - due : 0);
+        }
+    }
     measured_until = when;
     cpu_used = cpu_seconds() - cpu_from;
     say("measured");

@@ -105,6 +105,7 @@ class Load:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self.pid = process.pid
         self.report: LoadReport | None = None
 
     def stages(self) -> Iterator[str]:

@@ -55,6 +55,15 @@ def describe() -> dict[str, str]:
     }
 
 
+def waited_seconds(pid: int) -> float:
+    """Return how long the main thread of a process could have run while something else had its core.
+
+    Source: "proc_pid_schedstat" in the kernel's documentation of scheduler statistics.
+    """
+    _, waited, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    return int(waited) / 1e9
+
+
 def pin(core: int) -> None:
     """Keep this process, and the load generator it starts, on `core`."""
     os.sched_setaffinity(0, {core})

@@ -9,12 +9,13 @@ from typing import Any
 
 from ci.bench import chart
 from ci.bench.buffers import BUFFER
-from ci.bench.figures import Run, Spread, by_round, ratios
+from ci.bench.figures import Run, Spread, by_round, growth_over, number, ratios
 from ci.bench.peers import HANDLER, OURS
 from ci.bench.targets import TARGETS, family, judge
 from ci.bench.works import WORKS, Work
 
 SUBJECTS = (OURS, HANDLER, BUFFER)
+DISTURBED = 0.05  # of the time; more, and a figure says as much about the neighbours as about the peer
 
 
 @dataclass(frozen=True)
@@ -27,29 +28,9 @@ class Table:
 
     def markdown(self) -> str:
         """Return it in Markdown; the first column is text, the others are figures."""
-        lines = [
-            f"### {self.title}",
-            "",
-            *map(_cells, [self.head, ("---", *["--:"] * (len(self.head) - 1)), *self.rows]),
-        ]
-        return "\n".join([*lines, ""])
-
-
-def _cells(row: Iterable[str]) -> str:
-    return f"| {' | '.join(row)} |"
-
-
-def number(value: float | None) -> str:
-    """Return a figure with three significant digits, thousands apart; an empty text for None."""
-    if value is None:
-        return ""
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
-    return f"{value:,.{digits}f}"
-
-
-def _middle(runs: Sequence[Run], work: Work, peer: str, figure: str) -> float | None:
-    values = by_round(runs, work.name, peer, figure)
-    return median(values.values()) if values else None
+        rule = ("---", *["--:"] * (len(self.head) - 1))
+        lines = [f"| {' | '.join(row)} |" for row in (self.head, rule, *self.rows)]
+        return "\n".join([f"### {self.title}", "", *lines, ""])
 
 
 def peers_in(runs: Iterable[Run], work: Work) -> list[str]:
@@ -58,113 +39,109 @@ def peers_in(runs: Iterable[Run], work: Work) -> list[str]:
 
 
 def spreads(runs: Sequence[Run], work: Work) -> list[tuple[str, Spread]]:
-    """Return who reached what in `work`, the best first; those with a problem are left out."""
-    found = {
-        peer: Spread.of(list(by_round(runs, work.name, peer, work.measure.figure).values()))
-        for peer in peers_in(runs, work)
-    }
-    known = [(peer, spread) for peer, spread in found.items() if spread is not None]
-    return sorted(known, key=lambda entry: entry[1].median, reverse=work.measure.more_is_better)
+    """Return who reached what in `work`, the best first; those with nothing but problems are left out."""
+    found = []
+    for peer in peers_in(runs, work):
+        spread = Spread.of(list(by_round(runs, work.name, peer, work.measure.figure).values()))
+        found += [(peer, spread)] if spread is not None else []
+    return sorted(found, key=lambda entry: entry[1].median, reverse=work.measure.more_is_better)
 
 
 def table_of(runs: Sequence[Run], work: Work) -> Table:
-    """Return the table of one work: who reached what, beside our ratio in the same rounds."""
-    subjects = [subject for subject in SUBJECTS if by_round(runs, work.name, subject, work.measure.figure)]
-    ranked = spreads(runs, work)
-    head = (
-        "peer",
-        work.measure.unit,
-        "min .. max",
-        "p50 µs",
-        "p99 µs",
-        "CPU µs/line",
-        "load",
-        *(f"{s} is" for s in subjects),
-    )
+    """Return the table of one work: who reached what, beside our ratios within the same rounds."""
+
+    def reached(peer: str, figure: str = work.measure.figure) -> dict[int, float]:
+        return by_round(runs, work.name, peer, figure)
+
+    def middle(values: Iterable[float], form: str = "") -> str:
+        known = list(values)
+        return "" if not known else format(median(known), form) if form else number(median(known))
+
+    subjects = [subject for subject in SUBJECTS if reached(subject)]
+    details = {"p50 µs": "p50", "p99 µs": "p99", "CPU µs/line": "cpu", "load": "load"}
+    head = ("peer", work.measure.unit, "min .. max", *details, *(f"{subject} is" for subject in subjects))
     rows = []
-    for peer, spread in ranked:
-        theirs = by_round(runs, work.name, peer, work.measure.figure)
-        within = [
-            ratios(by_round(runs, work.name, s, work.measure.figure), theirs, work.measure) for s in subjects
-        ]
-        extra = (number(_middle(runs, work, peer, figure)) for figure in ("p50", "p99", "cpu", "load"))
-        relative = (f"{median(values):.2f}x" if values else "" for values in within)
-        rows.append(
-            (
-                peer,
-                number(spread.median),
-                f"{number(spread.least)} .. {number(spread.most)}",
-                *extra,
-                *relative,
-            )
-        )
-    shown = [i for i in range(len(head)) if i < 2 or any(row[i] for row in rows)]
-    return Table(
-        f"{work.name}: {work.title}",
-        tuple(head[i] for i in shown),
-        [tuple(row[i] for i in shown) for row in rows],
-    )
+    for peer, spread in spreads(runs, work):
+        figures = (number(spread.median), f"{number(spread.least)} .. {number(spread.most)}")
+        further = [middle(reached(peer, figure).values()) for figure in details.values()]
+        relative = [middle(ratios(reached(s), reached(peer), work.measure), ".2f") for s in subjects]
+        rows.append((peer, *figures, *further, *relative))
+    used = [i for i in range(len(head)) if any(row[i] for row in rows)]
+    rows = [tuple(row[i] for i in used) for row in rows]
+    return Table(f"{work.name}: {work.title}", tuple(head[i] for i in used), rows)
+
+
+def growth_table(runs: Sequence[Run], name: str) -> Table:
+    """Return how the cost grows over a family of works, peer by peer; no rows if that is not asked of it."""
+    works = family(name)
+    grown: dict[str, float | None] = {}
+    if any(target.work == name and target.growth is not None for target in TARGETS):
+        grown = {peer: growth_over(runs, works, peer)[0] for peer in peers_in(runs, works[0])}
+    rows: list[tuple[str, ...]] = [
+        (peer, f"{value:.2f}") for peer, value in grown.items() if value is not None
+    ]
+    return Table(f"{name}: {works[0].title}", ("peer", "most growth from one size to a larger one"), rows)
+
+
+def tables(runs: Sequence[Run]) -> list[Table]:
+    """Return the tables of all works that were done, and of how costs grow."""
+    found = []
+    for name in dict.fromkeys(work.family for work in WORKS):
+        found += [table_of(runs, work) for work in family(name)]
+        found.append(growth_table(runs, name))
+    return [table for table in found if table.rows]
 
 
 def targets_table(runs: Sequence[Run]) -> Table:
     """Return what was to be reached in the works that were done, and whether it was."""
     words = {True: "reached", False: "not reached", None: "not measured"}
     done = {name for run in runs for name in (run.work, run.work.partition("/")[0])}
-    verdicts = [judge(target, runs) for target in TARGETS if target.work in done]
-    rows: list[tuple[str, ...]] = [
-        (
-            v.target.work,
-            v.target.subject,
-            v.target.wanted,
-            number(v.measured),
-            str(v.rounds),
-            words[v.reached],
-        )
-        for v in verdicts
-    ]
+    rows: list[tuple[str, ...]] = []
+    for target in TARGETS:
+        if target.work in done:
+            verdict = judge(target, runs)
+            measured = (number(verdict.measured), str(verdict.rounds), words[verdict.reached])
+            rows.append((target.work, target.subject, target.wanted, *measured))
     return Table("To reach", ("work", "who", "wanted", "measured", "rounds", "verdict"), rows)
 
 
-def problems(runs: Iterable[Run]) -> list[str]:
-    """Return what went wrong, each peer's trouble once, in one line each."""
-    troubled = [(run, run.problem) for run in runs if run.problem is not None]
-    lines = [
-        f"{run.peer}: {problem}" if problem.startswith("absent") else f"{run.peer}, {run.work}: {problem}"
-        for run, problem in troubled
-    ]
+def remarks(runs: Sequence[Run]) -> list[str]:
+    """Return what keeps figures from being taken at face value, each thing once, in one line each."""
+    lines = []
+    for run in runs:
+        if run.problem is not None and run.problem.startswith("absent"):
+            lines.append(f"{run.peer} is {run.problem}")
+        elif run.problem is not None:
+            lines.append(f"{run.peer}, {run.work}: {run.problem}")
+    waited = [run.figures["waited"] for run in runs if "waited" in run.figures]
+    if disturbed := sum(share > DISTURBED for share in waited):
+        lines.append(
+            f"disturbed: in {disturbed} of {len(waited)} runs something else had a core of theirs "
+            f"for more than {DISTURBED:.0%} of the time, at worst {max(waited):.0%}"
+        )
     return list(dict.fromkeys(lines))
 
 
-def save(directory: Path, runs: Sequence[Run], about: dict[str, Any]) -> list[Path]:
-    """Write JSON and chart of each family that was measured, then `results.md` over all; return the paths."""
+def save(directory: Path, runs: Sequence[Run], about: dict[str, Any]) -> None:
+    """Write JSON and chart of each family that was measured, then `results.md` over all that are there."""
     directory.mkdir(parents=True, exist_ok=True)
-    written = []
     for name in dict.fromkeys(work.family for work in WORKS if peers_in(runs, work)):
         works = family(name)
-        entries = [_entry(run) for run in runs if run.work in {work.name for work in works}]
-        path = directory / f"{name}.json"
-        text = json.dumps(
+        entries = [_entry(run) for run in runs if run.work.partition("/")[0] == name]
+        opening = json.dumps(
             {**about, "work": name, "unit": works[0].measure.unit}, indent=1, ensure_ascii=False
         )
-        path.write_text(
-            text[:-2] + ',\n "runs": [\n  ' + ",\n  ".join(map(json.dumps, entries)) + "\n ]\n}\n"
-        )
-        picture = path.with_suffix(".svg")
-        picture.write_text(chart.draw(works, {work.name: spreads(runs, work) for work in works}))
-        written += [path, picture]
-    overview = directory / "results.md"
-    overview.write_text(_overview(directory))
-    return [*written, overview]
+        listed = ",\n  ".join(map(json.dumps, entries))  # a run per line: readable, and small in a diff
+        (directory / f"{name}.json").write_text(f'{opening[:-2]},\n "runs": [\n  {listed}\n ]\n}}\n')
+        drawing = chart.draw(works, {work.name: spreads(runs, work) for work in works})
+        (directory / f"{name}.svg").write_text(drawing)
+    (directory / "results.md").write_text(_overview(directory))
 
 
 def _entry(run: Run) -> dict[str, Any]:
     figures = {name: float(f"{value:.5g}") for name, value in run.figures.items()}
-    return {
-        "work": run.work,
-        "peer": run.peer,
-        "round": run.round,
-        **({"problem": run.problem} if run.problem else figures),
-    }
+    measured: dict[str, Any] = dict(figures) if run.problem is None else {"problem": run.problem}
+    return {"work": run.work, "peer": run.peer, "round": run.round, **measured}
 
 
 def load(path: Path) -> tuple[list[Run], dict[str, Any]]:
@@ -172,13 +149,9 @@ def load(path: Path) -> tuple[list[Run], dict[str, Any]]:
     about = json.loads(path.read_text())
     runs = []
     for entry in about.pop("runs"):
-        work, peer, number_, problem = (
-            entry.pop("work"),
-            entry.pop("peer"),
-            entry.pop("round"),
-            entry.pop("problem", None),
-        )
-        runs.append(Run(work, peer, number_, entry, problem))
+        identity = (entry.pop("work"), entry.pop("peer"), entry.pop("round"))
+        problem = entry.pop("problem", None)
+        runs.append(Run(*identity, entry, problem))
     return runs, about
 
 
@@ -191,12 +164,10 @@ def _overview(directory: Path) -> str:
             continue
         measured, about = load(path)
         runs += measured
-        tables = [table_of(measured, work).markdown() for work in family(name) if peers_in(measured, work)]
         machine = ", ".join(f"{key} {value}" for key, value in about["machine"].items() if value != "absent")
-        how = f"{about['date']}; {about['rounds']} rounds of {about['seconds']:g} s. {machine}."
-        trouble = [f"* {line}" for line in problems(measured)]
-        sections.append(
-            "\n".join([f"![{name}]({name}.svg)", "", *tables, *trouble, "", f"<sub>{how}</sub>", ""])
-        )
+        how = f"<sub>{about['date']}, {about['rounds']} x {about['seconds']:g} s. {machine}.</sub>"
+        lines = [f"* {remark}" for remark in remarks(measured)]
+        shown = [table.markdown() for table in tables(measured)]
+        sections.append("\n".join([f"![{name}]({name}.svg)", "", *shown, *lines, "", how, ""]))
     intro = "# Results\n\nWritten by `nox -s bench`; [README.md](README.md) says how to read it.\n"
     return "\n".join([intro, targets_table(runs).markdown(), *sections])

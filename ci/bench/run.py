@@ -2,13 +2,13 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from ci.bench import buffers, load, server
+from ci.bench import buffers, load, machine, server
 from ci.bench.figures import Run
 from ci.bench.load import LoadReport
 from ci.bench.peers import Peer
@@ -26,6 +26,21 @@ class Settings:
     warmup: float
     build: Path
     server_core: int
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What was read off at one stage of a run.
+
+    Attributes:
+        cpu: seconds of CPU time the server has used.
+        waited: seconds in which server or load could have run while something else had their core.
+        memory: bytes the server holds.
+    """
+
+    cpu: float = 0
+    waited: float = 0
+    memory: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,14 +101,15 @@ class Runner:
             seconds = HOLD_SECONDS if work.mode == "hold" else settings.seconds
             told = load.arguments(work, peer.endpoint, warmup=settings.warmup, seconds=seconds)
             with load.running(settings.build / "load", told) as generator:
-                marks: dict[str, float] = {"before": peer.memory()} if work.mode == "hold" else {}
+                marks = {"before": Mark(memory=peer.memory())} if work.mode == "hold" else {}
                 for stage in generator.stages():
                     if stage == "holding":
                         time.sleep(SETTLE_SECONDS)
-                        marks[stage] = peer.memory()
+                        marks[stage] = Mark(memory=peer.memory())
                         generator.let_go()
                     else:
-                        marks[stage] = peer.cpu_seconds()
+                        waited = machine.waited_seconds(peer.pid) + machine.waited_seconds(generator.pid)
+                        marks[stage] = Mark(peer.cpu_seconds(), waited)
         if generator.report is None or generator.report.errors:
             errors = generator.report.errors if generator.report else {}
             raise load.BenchError(
@@ -102,22 +118,23 @@ class Runner:
         return summarize(work, generator.report, marks)
 
 
-def summarize(work: Work, report: LoadReport, marks: dict[str, float]) -> dict[str, float]:
+def summarize(work: Work, report: LoadReport, marks: Mapping[str, Mark]) -> dict[str, float]:
     """Return the figures of a run.
 
     Args:
         work: what was done.
         report: what the load generator measured.
-        marks: by stage, the server's CPU time in seconds, or, for `hold`, its memory in bytes.
+        marks: what was read off at each stage.
 
     Raises:
         BenchError: nothing was answered while measuring.
     """
     if work.mode == "hold":
-        return {"memory": (marks["holding"] - marks["before"]) / work.connections}
-    if report.lines <= 0:
+        return {"memory": (marks["holding"].memory - marks["before"].memory) / work.connections}
+    if report.lines <= 0 or (work.mode == "firehose" and report.p99_us is None):
         raise load.BenchError("nothing was answered while measuring")
-    cpu = marks["measured"] - marks["measuring"]
+    begin, end = marks["measuring"], marks["measured"]
+    cpu = end.cpu - begin.cpu
     figures = {
         "throughput": report.throughput,
         "megabytes": report.throughput * work.line / 1e6,
@@ -126,6 +143,7 @@ def summarize(work: Work, report: LoadReport, marks: dict[str, float]) -> dict[s
         "cpu": cpu / report.lines * 1e6,
         "cpu_byte": cpu / report.lines / work.line * 1e9,
         "load": report.load_cpu,
+        "waited": (end.waited - begin.waited) / report.seconds,
     }
     return {name: value for name, value in figures.items() if value is not None}
 

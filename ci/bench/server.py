@@ -30,11 +30,13 @@ class Server:
 
     Attributes:
         endpoint: where it listens, port 0 resolved.
+        pid: its process id.
     """
 
     def __init__(self, process: "subprocess.Popen[str]", endpoint: str) -> None:
         self._process = psutil.Process(process.pid)
         self.endpoint = endpoint
+        self.pid = process.pid
 
     def _family(self) -> list[psutil.Process]:
         return [self._process, *self._process.children(recursive=True)]

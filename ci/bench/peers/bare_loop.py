@@ -1,7 +1,7 @@
 """A limit to compare with: `epoll`, `recv_into`, `upper`, `send`, and nothing else.
 
-No framing, no limits, no deadlines. What the kernel does not take at once waits, and while it waits nothing more
-is read from that connection.
+No framing, no limits, no deadlines. What the kernel does not take at once waits, and while it waits nothing
+more is read from that connection.
 """
 
 import select

@@ -2,7 +2,7 @@
 
 import sys
 
-from twisted.internet.epollreactor import EPollReactor
+from twisted.internet import reactor
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
 
@@ -20,9 +20,8 @@ class CaaS(LineOnlyReceiver):
         self.sendLine(line.upper())  # type: ignore[no-untyped-call] # Twisted does not annotate it
 
 
-reactor = EPollReactor()
 sock = listener(sys.argv[1])
 sock.settimeout(0)
 reactor.adoptStreamPort(sock.fileno(), sock.family, Factory.forProtocol(CaaS))
 announce(sock)
-reactor.run()
+reactor.run()  # type: ignore[misc] # an interface stands in for the object
