@@ -15,7 +15,8 @@ from ci.bench import load, machine, report
 from ci.bench.check import check
 from ci.bench.figures import Run
 from ci.bench.peers import PEERS
-from ci.bench.run import Job, Runner, Settings, plan, shuffled
+from ci.bench.plan import Job, plan
+from ci.bench.run import Runner, Settings
 from ci.bench.targets import TARGETS
 from ci.bench.works import WORKS
 
@@ -122,7 +123,7 @@ def main(
     machine.pin(load_core)
     chosen_works = [work for work in WORKS if work.name in works]
     chosen_peers = [peer for peer in PEERS if peer.name in peers]
-    jobs = list(plan(chosen_works, chosen_peers, rounds, shuffled(seed)))
+    jobs = list(plan(chosen_works, chosen_peers, rounds, seed))
     settings = Settings(seconds, seconds / 4, BUILD, server_core)
     deadline = began + QUICK_BUDGET_SECONDS if quick else float("inf")
     runs = _measure(console, jobs, Runner(settings), deadline)

@@ -32,7 +32,8 @@ def check(program: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             liar = threading.Thread(target=_answer_once, args=(server, answer), daemon=True)
             liar.start()
-            command = [program, f"tcp://127.0.0.1:{server.getsockname()[1]}", "lines", "--seconds", "0.1"]
+            endpoint = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+            command = [str(program), endpoint, "lines", "--seconds", "0.1"]
             said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
             liar.join()
         if LoadReport.parse(said.strip().rpartition("\n")[2]).errors != {kind: 1}:

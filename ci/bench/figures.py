@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from ci.bench.load import BenchError, LoadReport
 from ci.bench.works import Measure, Work
 
 
@@ -24,6 +25,53 @@ class Run:
     round: int
     figures: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What was read off at one stage of a run.
+
+    Attributes:
+        cpu: seconds of CPU time the server has used.
+        waited: seconds in which server or load could have run while something else had their core.
+        memory: bytes the server holds.
+    """
+
+    cpu: float = 0
+    waited: float = 0
+    memory: int = 0
+
+
+def summarize(work: Work, report: LoadReport, marks: Mapping[str, Mark]) -> dict[str, float]:
+    """Return the figures of a run.
+
+    Args:
+        work: what was done.
+        report: what the load generator measured.
+        marks: what was read off at each stage.
+
+    Raises:
+        BenchError: there were errors, or nothing was answered while measuring.
+    """
+    if report.errors:
+        raise BenchError(", ".join(f"{count} {kind}" for kind, count in report.errors.items()))
+    if work.mode == "hold":
+        return {"memory": (marks["holding"].memory - marks["before"].memory) / work.connections}
+    if report.lines <= 0 or (work.mode == "firehose" and report.p99_us is None):
+        raise BenchError("nothing was answered while measuring")
+    begin, end = marks["measuring"], marks["measured"]
+    cpu = end.cpu - begin.cpu
+    figures = {
+        "throughput": report.throughput,
+        "megabytes": report.throughput * work.line / 1e6,
+        "p50": report.p50_us,
+        "p99": report.p99_us,
+        "cpu": cpu / report.lines * 1e6,
+        "cpu_byte": cpu / report.lines / work.line * 1e9,
+        "load": report.load_cpu,
+        "waited": (end.waited - begin.waited) / report.seconds,
+    }
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,8 @@ struct connection {
     enum state state;
     bool writable_wanted;
     uint64_t sent, got, goal; /* bytes since the connection began; idle when all three are equal */
-    uint64_t began;           /* when the exchange in progress began, or, for a quiet client, was due */
-    uint64_t overdue;         /* exchanges of a quiet client that fell due while it was still busy */
+    uint64_t began;           /* when the exchange in progress began; of a quiet client: when its oldest one was due */
+    uint64_t answered;        /* bytes of a quiet client's lines whose replies are complete */
 };
 
 static struct {
@@ -286,6 +286,15 @@ static void ended(struct connection *c) {
     }
 }
 
+static bool is_quiet(const struct connection *c) { return options.work == FIREHOSE && c != connections; }
+
+static void quiet_replies(struct connection *c) {
+    for (uint64_t when = now(); c->got - c->answered >= options.line; c->answered += options.line) {
+        if (measuring) record(when - c->began);
+        c->began += quiet_interval;
+    }
+}
+
 static void receive(struct connection *c) {
     ssize_t n = recv(c->fd, received, RECEIVE, 0);
     if (n < 0) {
@@ -299,26 +308,20 @@ static void receive(struct connection *c) {
     } else {
         c->got += (uint64_t)n;
         if (measuring) bytes_measured += (uint64_t)n;
+        if (is_quiet(c) && phase == RUN) quiet_replies(c);
         if (c->got == c->goal) completed(c);
     }
 }
-
-static bool is_quiet(const struct connection *c) { return options.work == FIREHOSE && c != connections; }
 
 static void completed(struct connection *c) {
     uint64_t when = now();
     if (phase == OPEN) {
         ready++;
+        c->answered = c->got;
         open_another(c);
     } else if (options.work == CONNECT || phase == CLOSE) {
         half_close(c);
-    } else if (is_quiet(c)) {
-        if (measuring) record(when - c->began);
-        if (c->overdue > 0) {
-            c->overdue--;
-            begin(c, c->began + quiet_interval);
-        }
-    } else {
+    } else if (!is_quiet(c)) {
         if (measuring) record(when - c->began);
         begin(c, when);
     }
@@ -337,16 +340,16 @@ static void handle(struct connection *c, uint32_t events) {
     if (events & EPOLLOUT && c->state == TALKING && c->writable_wanted) send_more(c);
 }
 
-/* The clock of the quiet clients. Each latency counts from when its line was due, not from when a busy client got
- * round to sending it; otherwise a server that stalls would hide every line it kept from being sent. */
+/* The clock of the quiet clients. Each sends its line when it is due, answered or not, and each latency counts from
+ * then: a client that waited for its reply would not send, and so not count, while the server stalls. */
 static void tick(void) {
     uint64_t expirations = 0, quiet = options.connections - 1;
     if (read(ticker, &expirations, sizeof expirations) != sizeof expirations || phase != RUN) return;
     for (; expirations > 0; expirations--, ticks++) {
         struct connection *c = &connections[1 + ticks % quiet];
         if (c->state != TALKING) continue;
-        if (c->got < c->goal) c->overdue++;
-        else begin(c, ticking_since + (ticks + 1) * (quiet_interval / quiet));
+        bool idle = c->answered == c->goal; /* otherwise an older line's time counts on */
+        begin(c, idle ? ticking_since + (ticks + 1) * (quiet_interval / quiet) : c->began);
     }
 }
 
@@ -418,11 +421,10 @@ static void stop_measuring(uint64_t when) {
     /* What a quiet client still waits for counts with the time it has waited: starving would not show otherwise. */
     for (size_t i = 1; options.work == FIREHOSE && i < options.connections; i++) {
         const struct connection *c = &connections[i];
-        if (c->state != TALKING || c->got == c->goal) continue;
-        for (uint64_t late = 0; late <= c->overdue; late++) {
-            uint64_t due = c->began + late * quiet_interval;
+        if (c->state != TALKING) continue;
+        uint64_t due = c->began;
+        for (uint64_t at = c->answered; at < c->goal; at += options.line, due += quiet_interval)
             record(when > due ? when - due : 0);
-        }
     }
     measured_until = when;
     cpu_used = cpu_seconds() - cpu_from;

@@ -58,13 +58,19 @@ class LoadReport:
                 lines=float(said["lines"]),
                 seconds=float(said["seconds"]),
                 throughput=float(said["throughput"]),
-                p50_us=said["p50_us"],
-                p99_us=said["p99_us"],
+                p50_us=_latency(said["p50_us"]),
+                p99_us=_latency(said["p99_us"]),
                 load_cpu=float(said["load_cpu"]),
                 errors={kind: count for kind, count in said["errors"].items() if count},
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             raise BenchError(f"the load generator gave no report, but {text[:80]!r}") from None
+
+
+def _latency(said: object) -> float | None:
+    if said is None or isinstance(said, int | float):
+        return said
+    raise TypeError(f"{said!r} is no latency")
 
 
 def build(directory: Path) -> None:
@@ -106,16 +112,19 @@ class Load:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self.pid = process.pid
-        self.report: LoadReport | None = None
+        self._last = ""
 
     def stages(self) -> Iterator[str]:
-        """Yield `measuring`, `measured` or `holding` as they are reached; afterwards `report` is there."""
-        last = ""
+        """Yield `measuring`, `measured` or `holding` as they are reached, until the load ends."""
         for text in cast("IO[str]", self._process.stdout):  # a pipe
-            last = text.strip()
-            if last.isalpha():
-                yield last
-        self.report = LoadReport.parse(last)
+            self._last = text.strip()
+            if self._last.isalpha():
+                yield self._last
+
+    @property
+    def report(self) -> LoadReport:
+        """What it measured, once `stages` has ended; raises `BenchError` if it ended without a report."""
+        return LoadReport.parse(self._last)
 
     def let_go(self) -> None:
         """End what `holding` began."""

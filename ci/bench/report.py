@@ -116,7 +116,7 @@ def remarks(runs: Sequence[Run]) -> list[str]:
     waited = [run.figures["waited"] for run in runs if "waited" in run.figures]
     if disturbed := sum(share > DISTURBED for share in waited):
         lines.append(
-            f"disturbed: in {disturbed} of {len(waited)} runs something else had a core of theirs "
+            f"disturbed: in {disturbed} of {len(waited)} runs another process had their core "
             f"for more than {DISTURBED:.0%} of the time, at worst {max(waited):.0%}"
         )
     return list(dict.fromkeys(lines))
