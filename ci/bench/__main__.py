@@ -1,5 +1,7 @@
 """The command line: `python -m ci.bench`, which is what `nox -s bench` runs."""
 
+import secrets
+import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,7 +22,7 @@ from ci.bench.run import Runner, Settings
 from ci.bench.targets import TARGETS
 from ci.bench.works import WORKS
 
-QUICK_BUDGET_SECONDS = 100
+QUICK_BUDGET_SECONDS = 90
 ENOUGH_ROUNDS = 5  # for figures worth publishing
 BUILD = Path("build/bench")
 PUBLISHED = Path("docs/benchmarks")
@@ -40,13 +42,30 @@ def _list() -> None:
         click.echo(f"peer  {peer.name:20}  {' '.join(peer.command)}")
 
 
-def _show(console: Console, table: report.Table) -> None:
-    shown = RichTable(*table.head, title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
-    for i, column in enumerate(shown.columns):
-        column.justify = "right" if i else "left"
-    for row in table.rows:
-        shown.add_row(*row)
-    console.print(shown)
+def _prepare() -> None:
+    """Build and check the load generator, and allow many descriptors; end with one line if that cannot be."""
+    if not sys.platform.startswith("linux"):
+        raise click.ClickException("the benchmark needs Linux: epoll, /proc and pinning to a core")
+    try:
+        load.build(BUILD)
+        check(BUILD / "load")
+    except load.BenchError as error:
+        raise click.ClickException(str(error)) from None
+    load.raise_file_limit()
+
+
+def _show(console: Console, runs: list[Run]) -> None:
+    for table in [*report.tables(runs), report.targets_table(runs)]:
+        if not table.rows:
+            continue
+        shown = RichTable(*table.head, title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for column in shown.columns[1:]:
+            column.justify = "right"
+        for row in table.rows:
+            shown.add_row(*row)
+        console.print(shown)
+    for remark in report.remarks(runs):
+        console.print(remark, highlight=False)
 
 
 def _measure(console: Console, jobs: list[Job], runner: Runner, deadline: float) -> list[Run]:
@@ -97,44 +116,33 @@ def main(
     if listing:
         _list()
         return
-    began = time.monotonic()
+    deadline = time.monotonic() + QUICK_BUDGET_SECONDS if quick else float("inf")
     works = _chosen(only, [work.name for work in WORKS], "work")
     peers = _chosen(wanted, [peer.name for peer in PEERS], "peer")
     if quick and not wanted:
         peers = {name for target in TARGETS for name in (target.subject, target.against) if name is not None}
     rounds = rounds or (1 if quick else ENOUGH_ROUNDS)
     seconds = seconds or (0.3 if quick else 1.0)
-    console = Console()
-    if not console.is_terminal:
-        console.width = 160
-    try:
-        load.build(BUILD)
-        check(BUILD / "load")
-    except load.BenchError as error:
-        raise click.ClickException(str(error)) from None
-    load.raise_file_limit()
+    seed = secrets.randbits(32) if seed is None else seed
+    if output is None:
+        output = PUBLISHED if not wanted and rounds >= ENOUGH_ROUNDS else BUILD
+    _prepare()
     server_core, load_core = machine.cores()
     about = {
         "date": datetime.now(UTC).date().isoformat(),
         "rounds": rounds,
         "seconds": seconds,
+        "seed": seed,
         "machine": machine.describe(),
     }
     machine.pin(load_core)
-    chosen_works = [work for work in WORKS if work.name in works]
-    chosen_peers = [peer for peer in PEERS if peer.name in peers]
-    jobs = list(plan(chosen_works, chosen_peers, rounds, seed))
-    settings = Settings(seconds, seconds / 4, BUILD, server_core)
-    deadline = began + QUICK_BUDGET_SECONDS if quick else float("inf")
-    runs = _measure(console, jobs, Runner(settings), deadline)
-    for table in [*report.tables(runs), report.targets_table(runs)]:
-        if table.rows:
-            _show(console, table)
-    for remark in report.remarks(runs):
-        console.print(remark, highlight=False)
-    if output is None:
-        whole = not wanted and rounds >= ENOUGH_ROUNDS
-        output = PUBLISHED if whole else BUILD
+    runner = Runner(Settings(seconds, seconds / 4, BUILD, server_core))
+    chosen = ([work for work in WORKS if work.name in works], [peer for peer in PEERS if peer.name in peers])
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160
+    runs = _measure(console, list(plan(*chosen, rounds, seed)), runner, deadline)
+    _show(console, runs)
     report.save(output, runs, about)
     console.print(f"results: {output / 'results.md'}", highlight=False)
 

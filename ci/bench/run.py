@@ -52,7 +52,7 @@ class Runner:
 
     def _serve(self, peer: Peer, work: Work) -> dict[str, float]:
         settings = self._settings
-        if work.mode == "hold" and work.connections > load.spare_descriptors():
+        if work.connections > load.spare_descriptors():
             raise load.BenchError(f"RLIMIT_NOFILE is too low for {work.connections} connections")
         place = server.running(peer, unix=work.unix, build=settings.build, core=settings.server_core)
         with place as serving:
