@@ -16,7 +16,7 @@ READER_BY_HAND = "asyncio.StreamReader, by hand"
 SUBJECTS = (BUFFER, READER, READER_BY_HAND)
 
 _LIMIT = 1 << 20
-_CHUNK_SIZES = {"buffer/bytes": 1, "buffer/chunks": 1460, "buffer/blocks": 1 << 16}
+_CHUNK_SIZES = {"linebuffer/bytes": 1, "linebuffer/chunks": 1460, "linebuffer/blocks": 1 << 16}
 
 
 def chunks_of(work: Work) -> list[bytes]:
@@ -87,7 +87,7 @@ def _reader_by_hand(chunks: Sequence[bytes]) -> int:
 
 def _take(subject: str, work: Work, chunks: Sequence[bytes]) -> int:
     if subject == BUFFER:
-        return _buffer(chunks, blocks=work.name == "buffer/blocks")
+        return _buffer(chunks, blocks=work.name == "linebuffer/blocks")
     if subject == READER:
         return asyncio.run(_reader(chunks))
     return _reader_by_hand(chunks)

@@ -8,11 +8,7 @@ from ci.bench.figures import Spread, number
 from ci.bench.peers import HANDLER, OURS
 from ci.bench.works import Work
 
-WIDTH, LABELS, FIGURES = (
-    800,
-    210,
-    90,
-)  # pixels: in all, for the names on the left, for the figures on the right
+WIDTH, LABELS, FIGURES = 800, 220, 90  # pixels: in all, for the names on the left, for the figures
 TOP, ROW, BAR = 52, 24, 14
 
 STYLE = """
@@ -35,13 +31,17 @@ Ranked = Sequence[tuple[str, Spread]]
 
 
 def draw(works: Sequence[Work], ranked: Mapping[str, Ranked]) -> str:
-    """Return the chart of one family: a bar per peer (median), a line over it from the least to the most."""
+    """Return the chart of one family: a bar per peer (median), a line over it from the least to the most.
+
+    Sizes of one thing share a scale; works that differ in more than a size have one each.
+    """
     shown = [work for work in works if ranked.get(work.name)]
-    rows = sum(len(ranked[work.name]) for work in shown) + (len(shown) if len(works) > 1 else 0)
-    height = TOP + rows * ROW + 8
+    same = len({work.title for work in works}) == 1
+    longest = {work.name: max(spread.most for _, spread in ranked[work.name]) for work in shown}
+    height = TOP + ROW * sum(len(ranked[work.name]) + (len(works) > 1) for work in shown) + 8
     svg = ET.Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {height}", role="img")
     svg.set("width", str(WIDTH))
-    title = works[0].title if len(works) == 1 or works[0].title == works[-1].title else works[0].family
+    title = works[0].title if same else works[0].family
     ET.SubElement(svg, "title").text = title
     ET.SubElement(svg, "style").text = STYLE
     _text(svg, 8, 20, title, kind="title")
@@ -49,22 +49,20 @@ def draw(works: Sequence[Work], ranked: Mapping[str, Ranked]) -> str:
     _text(
         svg, 8, 40, f"{measure.unit}, {'more' if measure.more_is_better else 'less'} is better", kind="unit"
     )
-    longest = max((spread.most for work in shown for _, spread in ranked[work.name]), default=1) or 1
-    scale = (WIDTH - LABELS - FIGURES) / longest
     y = TOP
     for work in shown:
         if len(works) > 1:
-            same_title = works[0].title == works[-1].title
-            _text(svg, 8, y + BAR, work.name.partition("/")[2] if same_title else work.title, kind="size")
+            _text(svg, 8, y + BAR, work.name.partition("/")[2] if same else work.title, kind="size")
             y += ROW
+        end = max(longest.values()) if same else longest[work.name]
         for peer, spread in ranked[work.name]:
-            _bar(svg, y, peer, spread, scale)
+            _bar(svg, y, peer, spread, scale=(WIDTH - LABELS - FIGURES) / (end or 1))
             y += ROW
     ET.indent(svg, " ")
     return ET.tostring(svg, encoding="unicode") + "\n"
 
 
-def _bar(svg: ET.Element, y: int, peer: str, spread: Spread, scale: float) -> None:
+def _bar(svg: ET.Element, y: int, peer: str, spread: Spread, *, scale: float) -> None:
     kind = "ours" if peer in {OURS, HANDLER, BUFFER} else "peer"
     _text(svg, LABELS - 8, y + BAR - 2, peer, kind="name", anchor="end")
     length = max(1.0, spread.median * scale)

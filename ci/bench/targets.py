@@ -65,7 +65,7 @@ TARGETS = (
     Target("idle", OURS, at_most=2048),
     *_each(("line-50", "line-1000"), HANDLER, {"asyncio streams": 1.0, "plain trio": 1.5}),
     *_each(("pipeline",), HANDLER, {"uvloop streams": 3.0}),
-    *_each(("buffer/bytes",), BUFFER, {READER: 10.0}),
+    *_each(("linebuffer/bytes",), BUFFER, {READER: 10.0}),
     # Linear and flat, but for what caches cost: a line 10,000 times as long, 500 times as many connections.
     Target("line-size", OURS, growth=2.0),
     Target("connections", OURS, growth=1.5),

@@ -107,13 +107,23 @@ WORKS = (
     ),
     # In one process, without sockets: see buffers.py.
     Work(
-        "buffer/bytes", "a line of 256 KiB, byte by byte", Measure.MEGABYTES, "buffer", line=1 << 18, peers=()
+        "linebuffer/bytes",
+        "a line of 256 KiB, byte by byte",
+        Measure.MEGABYTES,
+        "buffer",
+        line=1 << 18,
+        peers=(),
     ),
     Work(
-        "buffer/chunks", "lines of 30 bytes in chunks of 1460", Measure.MEGABYTES, "buffer", line=30, peers=()
+        "linebuffer/chunks",
+        "lines of 30 bytes in chunks of 1460",
+        Measure.MEGABYTES,
+        "buffer",
+        line=30,
+        peers=(),
     ),
     Work(
-        "buffer/blocks",
+        "linebuffer/blocks",
         "lines of 30 bytes in blocks of 64 KiB",
         Measure.MEGABYTES,
         "buffer",
