@@ -141,6 +141,8 @@ def main(
     console = Console()
     if not console.is_terminal:
         console.width = 160
+    if server_core == load_core:
+        console.print("one core only: server and load share it, so throughput says little; CPU per line does")
     runs = _measure(console, list(plan(*chosen, rounds, seed)), runner, deadline)
     _show(console, runs)
     report.save(output, runs, about)
