@@ -64,3 +64,10 @@ def coverage(session: nox.Session) -> None:
     session.install(*group("tests"))
     session.run("coverage", "combine")
     session.run("coverage", "report")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Compare line servers that do the same, side by side; `nox -s bench -- --help` names the options."""
+    session.install(".", *group("bench"))
+    session.run("python", "-m", "ci.bench", *session.posargs)

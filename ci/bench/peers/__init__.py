@@ -1,0 +1,54 @@
+"""The table of peers: who takes part, and how each is started.
+
+Each is a program of its own that takes an endpoint and prints `listening on ENDPOINT` once it accepts.
+"""
+
+from dataclasses import dataclass
+
+OURS = "caas_trio"
+HANDLER = "caas_trio handler"
+BARE_LOOP = "bare Python epoll"
+C_LOOP = "epoll in C"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One server of the comparison.
+
+    Attributes:
+        name: how tables and targets call it.
+        command: its arguments; `{python}`, `{endpoint}` and `{build}` (where C programs are) are filled in.
+        package: the distribution whose version belongs into the description of the machine, if any.
+        longest_line: the most bytes a line may have, its LF included; None without a limit.
+        clients: how many clients it serves at a time; None without a limit.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    package: str | None = None
+    longest_line: int | None = None
+    clients: int | None = None
+
+
+def _program(module: str, *arguments: str) -> tuple[str, ...]:
+    return ("{python}", "-m", f"{__name__}.{module}", "{endpoint}", *arguments)
+
+
+PEERS = (
+    # Ours first: the service as a user starts it, and a handler as a user writes it.
+    Peer(OURS, ("{python}", "-m", "caas_trio", "{endpoint}"), "caas-trio"),
+    Peer(HANDLER, _program("caas_handler"), "caas-trio", longest_line=65537),
+    Peer("raw socket", _program("raw_socket"), clients=1),
+    Peer("socketserver threads", _program("threads")),
+    Peer("asyncio streams", _program("asyncio_streams")),
+    Peer("asyncio Protocol", _program("asyncio_protocol")),
+    Peer("uvloop streams", _program("asyncio_streams", "uvloop"), "uvloop"),
+    Peer("uvloop Protocol", _program("asyncio_protocol", "uvloop"), "uvloop"),
+    Peer("uvloop Protocol, unframed", _program("asyncio_protocol", "uvloop", "unframed"), "uvloop"),
+    Peer("Twisted", _program("twisted_lines"), "twisted"),
+    Peer("gevent", _program("gevent_lines"), "gevent"),
+    Peer("plain trio", _program("trio_lines"), "trio"),
+    Peer("Node net", ("node", "ci/bench/peers/node.js", "{endpoint}")),
+    Peer(BARE_LOOP, _program("bare_loop")),
+    Peer(C_LOOP, ("{build}/epoll", "{endpoint}")),
+)

@@ -1,0 +1,75 @@
+"""CaaS by an asyncio Protocol; `uvloop` as an argument: on uvloop; `unframed`: without looking for lines.
+
+With lines it is a line server: each line is answered by itself, and the replies to all lines of a read leave
+in one write. Without (`bytes.upper` works on any piece of a line) it is as lean as a Protocol can be. Either
+way a client that does not read its replies is not read from.
+"""
+
+import asyncio
+import socket
+import sys
+from typing import cast
+
+from ci.bench.peers.listen import announce, listener
+
+
+class Unframed(asyncio.Protocol):
+    """One connection; whatever comes is answered at once."""
+
+    transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = cast(
+            "asyncio.Transport", transport
+        )  # what a server always gets; uvloop's is no subclass
+
+    def data_received(self, data: bytes) -> None:
+        """Answer."""
+        self.transport.write(data.upper())
+
+    def pause_writing(self) -> None:
+        """Read no more until the replies have been taken."""
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read on."""
+        self.transport.resume_reading()
+
+
+class Lines(Unframed):
+    """One connection; each complete line is answered, and the last one at end of input."""
+
+    def __init__(self) -> None:
+        self.begun = bytearray()  # a line that is not complete yet
+
+    def data_received(self, data: bytes) -> None:
+        """Answer the lines that are complete now."""
+        self.begun += data
+        if b"\n" in data:
+            *lines, self.begun = self.begun.split(b"\n")
+            self.transport.write(b"".join([line.upper() + b"\n" for line in lines]))
+
+    def eof_received(self) -> None:
+        """Answer what is left."""
+        if self.begun:
+            self.transport.write(self.begun.upper())
+
+
+async def main(endpoint: str, protocol: type[Unframed]) -> None:
+    """Serve until killed."""
+    loop = asyncio.get_running_loop()
+    sock = listener(endpoint)
+    create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
+    server = await create(protocol, sock=sock, backlog=4096)
+    announce(sock)
+    await server.serve_forever()
+
+
+serving = main(sys.argv[1], Unframed if "unframed" in sys.argv[2:] else Lines)
+if "uvloop" in sys.argv[2:]:
+    import uvloop
+
+    uvloop.run(serving)
+else:
+    asyncio.run(serving)

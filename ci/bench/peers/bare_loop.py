@@ -1,0 +1,82 @@
+"""A limit to compare with: `epoll`, `recv_into`, `upper`, `send`, and nothing else.
+
+No framing, no limits, no deadlines. What the kernel does not take at once waits, and while it waits nothing
+more is read from that connection.
+"""
+
+import select
+import socket
+import sys
+
+from ci.bench.peers.listen import announce, listener
+
+connections: dict[int, socket.socket] = {}
+unsent: dict[int, bytearray] = {}
+poller = select.epoll()
+
+
+def accept(server: socket.socket) -> None:
+    """Take what waits in the accept queue, within bounds."""
+    for _ in range(64):
+        try:
+            client, _ = server.accept()
+        except BlockingIOError:
+            return
+        client.settimeout(0)
+        connections[client.fileno()] = client
+        poller.register(client, select.EPOLLIN)
+
+
+def keep(fd: int, rest: bytearray) -> None:
+    """Wait until the kernel takes the rest of a reply, and read nothing more until then."""
+    unsent[fd] = rest
+    poller.modify(fd, select.EPOLLOUT)
+
+
+def flush(fd: int) -> None:
+    """Send what waits; once it is gone, read on."""
+    try:
+        del unsent[fd][: connections[fd].send(unsent[fd])]
+    except OSError:
+        forget(fd)
+        return
+    if not unsent[fd]:
+        del unsent[fd]
+        poller.modify(fd, select.EPOLLIN)
+
+
+def forget(fd: int) -> None:
+    """Close a connection."""
+    unsent.pop(fd, None)
+    connections.pop(fd).close()
+
+
+def serve(server: socket.socket) -> None:
+    """Serve until killed."""
+    buffer = bytearray(1 << 18)
+    poller.register(server, select.EPOLLIN)
+    while True:
+        for fd, _ in poller.poll():
+            if (client := connections.get(fd)) is None:
+                accept(server)
+                continue
+            if fd in unsent:
+                flush(fd)
+                continue
+            try:
+                data = buffer[: client.recv_into(buffer)].upper()
+                sent = client.send(data) if data else 0
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                data, sent = bytearray(), 0
+            if not data:
+                forget(fd)
+            elif sent < len(data):
+                keep(fd, data[sent:])
+
+
+with listener(sys.argv[1]) as listening:
+    listening.settimeout(0)
+    announce(listening)
+    serve(listening)

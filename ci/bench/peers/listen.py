@@ -1,0 +1,31 @@
+"""What every Python peer shares: the listening socket, and the line that says it accepts.
+
+One backlog and one `TCP_NODELAY` (accepted sockets inherit it) for all, so that the peers differ in what they
+are and not in how they were set up.
+"""
+
+import socket
+
+BACKLOG = 4096
+
+
+def listener(endpoint: str) -> socket.socket:
+    """Return a listening, blocking socket for `tcp://IPV4:PORT` or `unix:PATH`; the caller closes it."""
+    if endpoint.startswith("unix:"):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(endpoint.removeprefix("unix:"))
+    else:
+        host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.bind((host, int(port)))
+    sock.listen(BACKLOG)
+    return sock
+
+
+def announce(sock: socket.socket) -> None:
+    """Say on standard output where `sock` listens, with the real port."""
+    name = sock.getsockname()
+    where = f"unix:{name}" if sock.family == socket.AF_UNIX else f"tcp://{name[0]}:{name[1]}"
+    print(f"listening on {where}", flush=True)

@@ -1,0 +1,71 @@
+"""One run: start the server, let the load work, read off what it cost, and stop both."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from ci.bench import buffers, load, machine, server
+from ci.bench.figures import Mark, Run, summarize
+from ci.bench.peers import Peer
+from ci.bench.plan import Job
+from ci.bench.works import Work
+
+HOLD_SECONDS = 30  # how long idle connections are held at most; the runner lets go much earlier
+SETTLE_SECONDS = 0.7  # between the last connection and the weighing
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure: seconds per run, where the C programs are, and on which core the server runs."""
+
+    seconds: float
+    warmup: float
+    build: Path
+    server_core: int
+
+
+class Runner:
+    """Makes runs; remembers who is absent, so that nobody waits twice for the same failure."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._absent: dict[tuple[str, bool], str] = {}  # by name and transport
+
+    def run(self, job: Job) -> Run:
+        """Make one run; what goes wrong is in the result, never raised."""
+        identity, key = (job.work.name, job.name, job.round), (job.name, job.work.unix)
+        if key not in self._absent:
+            try:
+                return Run(*identity, self._figures(job))
+            except (server.AbsentError, ImportError) as error:
+                self._absent[key] = f"absent: {error}"
+            except (load.BenchError, psutil.Error, OSError) as error:
+                return Run(*identity, problem=f"failed: {error}")
+        return Run(*identity, problem=self._absent[key])
+
+    def _figures(self, job: Job) -> dict[str, float]:
+        if job.peer is None:
+            return {"megabytes": buffers.rate(job.name, job.work, self._settings.seconds)}
+        return self._serve(job.peer, job.work)
+
+    def _serve(self, peer: Peer, work: Work) -> dict[str, float]:
+        settings = self._settings
+        if work.connections > load.spare_descriptors():
+            raise load.BenchError(f"RLIMIT_NOFILE is too low for {work.connections} connections")
+        place = server.running(peer, unix=work.unix, build=settings.build, core=settings.server_core)
+        with place as serving:
+            seconds = HOLD_SECONDS if work.mode == "hold" else settings.seconds
+            told = load.arguments(work, serving.endpoint, warmup=settings.warmup, seconds=seconds)
+            with load.running(settings.build / "load", told) as generator:
+                marks = {"before": Mark(memory=serving.memory())} if work.mode == "hold" else {}
+                for stage in generator.stages():
+                    if stage == "holding":
+                        time.sleep(SETTLE_SECONDS)
+                        marks[stage] = Mark(memory=serving.memory())
+                        generator.let_go()
+                    else:
+                        waited = machine.waited_seconds(serving.pid) + machine.waited_seconds(generator.pid)
+                        marks[stage] = Mark(serving.cpu_seconds(), waited)
+        return summarize(work, generator.report, marks)

@@ -1,0 +1,90 @@
+"""What is to be reached, and whether it was."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from ci.bench.buffers import BUFFER, READER
+from ci.bench.figures import Run, by_round, growth_over, ratios
+from ci.bench.peers import BARE_LOOP, C_LOOP, HANDLER, OURS
+from ci.bench.works import WORKS, Work
+
+
+@dataclass(frozen=True)
+class Target:
+    """One claim: `subject` in `work` is at least `ratio` times as good as `against`.
+
+    Without `against` it is a bound on the subject's own figure: `at_most` on the median, or, for a family of
+    works, `growth` on the factor from one size to any larger one.
+    """
+
+    work: str
+    subject: str
+    against: str | None = None
+    ratio: float | None = None
+    at_most: float | None = None
+    growth: float | None = None
+
+    @property
+    def wanted(self) -> str:
+        """The claim in words."""
+        if self.ratio is not None:
+            return f"at least {self.ratio:g} of {self.against}"
+        if self.growth is not None:
+            return f"grows at most {self.growth:g}-fold"
+        return f"at most {self.at_most:g}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a target: the median over so many rounds, None if nothing was measured."""
+
+    target: Target
+    measured: float | None
+    rounds: int
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the target was reached; None if nothing was measured."""
+        if self.measured is None:
+            return None
+        if self.target.ratio is not None:
+            return self.measured >= self.target.ratio
+        return self.measured <= (self.target.growth or self.target.at_most or 0)
+
+
+def _each(works: tuple[str, ...], subject: str, ratio_of: dict[str, float]) -> tuple[Target, ...]:
+    return tuple(Target(work, subject, peer, ratio) for work in works for peer, ratio in ratio_of.items())
+
+
+TARGETS = (
+    *_each(("line-50", "line-1000"), OURS, {"uvloop Protocol": 1.0, BARE_LOOP: 0.9, C_LOOP: 0.75}),
+    *_each(("pipeline",), OURS, {"uvloop Protocol": 1.5, BARE_LOOP: 0.75, C_LOOP: 0.5}),
+    *_each(("long-line",), OURS, {"uvloop Protocol": 2.0, BARE_LOOP: 0.75, C_LOOP: 0.4}),
+    *_each(("connect",), OURS, {"uvloop Protocol": 1.0}),
+    Target("idle", OURS, at_most=2048),
+    *_each(("line-50", "line-1000"), HANDLER, {"asyncio streams": 1.0, "plain trio": 1.5}),
+    *_each(("pipeline",), HANDLER, {"uvloop streams": 3.0}),
+    *_each(("linebuffer/bytes",), BUFFER, {READER: 10.0}),
+    # Linear and flat, but for what caches cost: a line 10,000 times as long, 500 times as many connections.
+    Target("line-size", OURS, growth=2.0),
+    Target("connections", OURS, growth=1.5),
+)
+
+
+def family(name: str) -> list[Work]:
+    """Return the works of a family, sizes ascending."""
+    return [work for work in WORKS if work.family == name]
+
+
+def judge(target: Target, runs: Sequence[Run]) -> Verdict:
+    """Hold `target` against what was measured."""
+    if target.growth is not None:
+        return Verdict(target, *growth_over(runs, family(target.work), target.subject))
+    [work] = [work for work in WORKS if work.name == target.work]
+    ours = by_round(runs, work.name, target.subject, work.measure.figure)
+    values = list(ours.values())
+    if target.against is not None:
+        theirs = by_round(runs, work.name, target.against, work.measure.figure)
+        values = ratios(ours, theirs, work.measure)
+    return Verdict(target, median(values) if values else None, len(values))

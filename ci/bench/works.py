@@ -1,0 +1,133 @@
+"""The table of works: what the servers are made to do, and which figure of it counts."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from ci.bench.peers import C_LOOP, HANDLER, OURS, Peer
+
+
+class Measure(Enum):
+    """The figure a work is about: its name among a run's figures, its unit, and which way is better."""
+
+    LINES = ("throughput", "lines/s", True)
+    MEGABYTES = ("megabytes", "MB/s", True)
+    CONNECTIONS = ("throughput", "connections/s", True)
+    QUIET_P99 = ("p99", "µs at the 99th percentile", False)
+    MEMORY = ("memory", "bytes/connection", False)
+    CPU_PER_LINE = ("cpu", "µs of CPU/line", False)
+    CPU_PER_BYTE = ("cpu_byte", "ns of CPU/byte", False)
+
+    def __init__(self, figure: str, unit: str, more_is_better: bool) -> None:  # noqa: FBT001 - the tuples above
+        self.figure = figure
+        self.unit = unit
+        self.more_is_better = more_is_better
+
+
+@dataclass(frozen=True)
+class Work:
+    """One thing the load generator does to every peer.
+
+    Attributes:
+        name: `family` or `family/size`; the sizes of a family share a chart.
+        title: one line for tables and charts.
+        measure: the figure that counts.
+        mode, connections, depth, line: what `load.c` is told; `line` in bytes, its LF included.
+        unix: over a Unix socket instead of TCP.
+        peers: the names of those who take part; None for everybody who can.
+    """
+
+    name: str
+    title: str
+    measure: Measure
+    mode: str = "lines"
+    connections: int = 1
+    depth: int = 1
+    line: int = 32
+    unix: bool = False
+    peers: tuple[str, ...] | None = None
+
+    @property
+    def family(self) -> str:
+        """The name without the size."""
+        return self.name.partition("/")[0]
+
+    def takes(self, peer: Peer) -> bool:
+        """Whether `peer` takes part: it is wanted here, and it can."""
+        wanted = self.peers is None or peer.name in self.peers
+        line_fits = peer.longest_line is None or self.line <= peer.longest_line
+        lasting = 1 if self.mode == "connect" else self.connections
+        return wanted and line_fits and (peer.clients is None or lasting <= peer.clients)
+
+
+_GROWING = (OURS, HANDLER, C_LOOP)
+
+WORKS = (
+    Work("line-1", "1 connection, a line at a time", Measure.LINES),
+    Work("line-50", "50 connections, a line at a time", Measure.LINES, connections=50),
+    Work("line-1000", "1000 connections, a line at a time", Measure.LINES, connections=1000),
+    Work("pipeline", "20 connections, 100 lines in flight each", Measure.LINES, connections=20, depth=100),
+    Work("long-line", "4 connections, lines of 1 MB", Measure.MEGABYTES, connections=4, line=1 << 20),
+    Work("connect", "connect, a line, close; 20 at a time", Measure.CONNECTIONS, "connect", connections=20),
+    Work(
+        "firehose",
+        "100 quiet clients beside a firehose",
+        Measure.QUIET_P99,
+        "firehose",
+        connections=101,
+        depth=1000,
+    ),
+    Work(
+        "unix-50",
+        "50 connections over a Unix socket, a line at a time",
+        Measure.LINES,
+        connections=50,
+        unix=True,
+    ),
+    Work("idle", "3000 connections, idle after one line", Measure.MEMORY, "hold", connections=3000),
+    *(
+        Work(
+            f"line-size/{size // 1000} KB",
+            "cost per byte as a line grows",
+            Measure.CPU_PER_BYTE,
+            connections=2,
+            line=size,
+            peers=_GROWING,
+        )
+        for size in (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+    ),
+    *(
+        Work(
+            f"connections/{count}",
+            "cost per line as connections grow",
+            Measure.CPU_PER_LINE,
+            connections=count,
+            peers=_GROWING,
+        )
+        for count in (10, 100, 1000, 5000)
+    ),
+    # In one process, without sockets: see buffers.py.
+    Work(
+        "linebuffer/bytes",
+        "a line of 256 KiB, byte by byte",
+        Measure.MEGABYTES,
+        "buffer",
+        line=1 << 18,
+        peers=(),
+    ),
+    Work(
+        "linebuffer/chunks",
+        "lines of 30 bytes in chunks of 1460",
+        Measure.MEGABYTES,
+        "buffer",
+        line=30,
+        peers=(),
+    ),
+    Work(
+        "linebuffer/blocks",
+        "lines of 30 bytes in blocks of 64 KiB",
+        Measure.MEGABYTES,
+        "buffer",
+        line=30,
+        peers=(),
+    ),
+)

@@ -1,0 +1,1 @@
+"""The tests of the benchmark's arithmetic and tables; nothing here is timed."""

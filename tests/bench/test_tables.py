@@ -1,0 +1,112 @@
+"""The tables of works, peers and targets fit together, and verdicts follow from runs."""
+
+from pathlib import Path
+
+import pytest
+
+import ci.bench
+from ci.bench.buffers import BUFFER, SUBJECTS, chunks_of, rate
+from ci.bench.figures import Run
+from ci.bench.peers import C_LOOP, HANDLER, OURS, PEERS, Peer
+from ci.bench.targets import TARGETS, Target, judge
+from ci.bench.works import WORKS, Work
+
+NAMES = {peer.name: peer for peer in PEERS}
+WORK_NAMES = {work.name: work for work in WORKS}
+BUFFERS = [work for work in WORKS if work.mode == "buffer"]
+
+
+def test_names_are_unique() -> None:
+    assert len(NAMES) == len(PEERS)
+    assert len(WORK_NAMES) == len(WORKS)
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_every_peer_is_a_program_here_that_is_told_where_to_listen(peer: Peer) -> None:
+    assert "{endpoint}" in peer.command
+    here = Path(ci.bench.__file__).parent / "peers"
+    program = " ".join(peer.command).partition("ci.bench.peers.")[2].partition(" ")[0]
+    source = (
+        here / f"{program}.py"
+        if program
+        else here / Path(peer.command[1 if "node" in peer.command else 0]).name
+    )
+    if peer.name == OURS:
+        assert peer.command == ("{python}", "-m", "caas_trio", "{endpoint}")
+    else:
+        assert source.exists() or source.with_suffix(".c").exists()
+
+
+@pytest.mark.parametrize("work", WORKS, ids=lambda work: work.name)
+def test_every_work_has_somebody_to_do_it(work: Work) -> None:
+    if work.mode == "buffer":
+        assert chunks_of(work)
+        return
+    assert set(work.peers or ()) <= set(NAMES)
+    assert work.takes(NAMES[OURS])
+    assert work.takes(NAMES[C_LOOP])
+
+
+@pytest.mark.parametrize(
+    "target", TARGETS, ids=lambda target: f"{target.work}-{target.subject}-{target.wanted}"
+)
+def test_every_target_is_about_a_work_both_sides_do(target: Target) -> None:
+    works = [work for work in WORKS if target.work in {work.name, work.family}]
+    assert works
+    assert sum(bound is not None for bound in (target.ratio, target.at_most, target.growth)) == 1
+    assert (target.against is None) == (target.ratio is None)
+    for work in works:
+        for name in filter(None, (target.subject, target.against)):
+            assert name in SUBJECTS if work.mode == "buffer" else work.takes(NAMES[name])
+
+
+def test_who_serves_one_client_at_a_time_is_spared_what_needs_more() -> None:
+    one = Peer("one", (), clients=1)
+    assert WORK_NAMES["line-1"].takes(one)
+    assert WORK_NAMES["connect"].takes(one)
+    assert not WORK_NAMES["line-50"].takes(one)
+
+
+def test_lines_too_long_for_a_peer_are_not_sent_to_it() -> None:
+    assert not WORK_NAMES["long-line"].takes(NAMES[HANDLER])
+
+
+def runs(work: str, peer: str, figure: str, *values: float) -> list[Run]:
+    return [Run(work, peer, number, {figure: value}) for number, value in enumerate(values)]
+
+
+def test_a_ratio_target_is_judged_by_the_median_of_the_ratios() -> None:
+    target = Target("line-50", OURS, C_LOOP, ratio=0.75)
+    ours = runs("line-50", OURS, "throughput", 80.0, 10.0, 74.0)
+    theirs = runs("line-50", C_LOOP, "throughput", 100.0, 100.0, 100.0)
+    verdict = judge(target, [*ours, *theirs])
+    assert (verdict.measured, verdict.rounds, verdict.reached) == (0.74, 3, False)
+
+
+@pytest.mark.parametrize(("bytes_each", "reached"), [(2048.0, True), (2049.0, False)])
+def test_a_bound_is_judged_by_the_median(bytes_each: float, *, reached: bool) -> None:
+    verdict = judge(Target("idle", OURS, at_most=2048), runs("idle", OURS, "memory", bytes_each))
+    assert verdict.reached is reached
+
+
+@pytest.mark.parametrize(("last", "reached"), [(3.0, True), (3.1, False)])
+def test_growth_is_judged_over_the_family(last: float, *, reached: bool) -> None:
+    costs = {"connections/10": 2.0, "connections/100": 2.5, "connections/1000": 2.0, "connections/5000": last}
+    measured = [run for name, cost in costs.items() for run in runs(name, OURS, "cpu", cost)]
+    assert judge(Target("connections", OURS, growth=1.5), measured).reached is reached
+
+
+def test_what_was_not_measured_is_not_judged() -> None:
+    assert [judge(target, []).reached for target in TARGETS] == [None] * len(TARGETS)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+@pytest.mark.parametrize("work", BUFFERS, ids=lambda work: work.name)
+def test_no_buffer_loses_bytes(work: Work, subject: str) -> None:
+    assert rate(subject, work, seconds=0) > 0
+
+
+def test_a_buffer_that_loses_bytes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("caas_trio.LineBuffer.take_lines", lambda _: b"")
+    with pytest.raises(RuntimeError, match="lost bytes"):
+        rate(BUFFER, WORK_NAMES["linebuffer/blocks"], seconds=0)
