@@ -10,6 +10,8 @@ from .session import Session
 class Channel(abc.ABC):
     """One connection, as the server sees it. Who made it closes it; `aclose` may be called twice."""
 
+    __slots__ = ()
+
     @abc.abstractmethod
     async def converse(self, session: Session) -> None:
         """Run a conversation until the session is closing, or the drain has taken what was received.

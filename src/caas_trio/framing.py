@@ -129,80 +129,98 @@ class LineBuffer:
             LineTooLong: the next line is oversize. The call after this one goes on behind that
                 line, however much of it is still to come.
         """
-        end = self._first_end()
-        return self._take(end, searched=0) if end else None
+        end = self._first_end(self._buffer)
+        return self._take(self._buffer, end, searched=0) if end else None
 
-    def take_lines(self) -> bytes:
-        """Take all complete lines up to the first oversize one, as one block; b"" if there is none.
+    def take_lines(self, chunk: bytes = b"") -> bytes:
+        """Feed `chunk`, then take all complete lines up to the first oversize one, as one block.
 
-        After `end_of_input`, the block includes the last line, which may lack its LF.
+        b"" if there is none. After `end_of_input`, the block includes the last line, which may lack
+        its LF.
 
         Raises:
             LineTooLong: the first line is oversize. The call after this one goes on behind it.
+            StateError: there is a chunk, and the input has ended.
         """
-        end = self._first_end()
+        source = self._source(chunk)
+        end = self._first_end(source)
         if not end:
-            return b""
+            return self._take(source, 0, searched=len(source))
         # From a line's start the last LF within reach ends a line that is within the limit, and so
         # are all lines before it. Each search walks back no further than the next hop leads forward.
         reach = self._max_line + 1
-        while (last := self._buffer.rfind(LF, end, end + reach)) >= 0:
+        while (last := source.rfind(LF, end, end + reach)) >= 0:
             end = last + 1
-        left = len(self._buffer) - end
+        left = len(source) - end
         if self._ended and left <= self._max_line:
             end, left = end + left, 0
-        return self._take(end, searched=min(left, reach))
+        return self._take(source, end, searched=min(left, reach))
 
-    def take_pieces(self) -> bytes:
-        """Take all that may be answered now; b"" if that is nothing.
+    def take_pieces(self, chunk: bytes = b"") -> bytes:
+        """Feed `chunk`, then take all that may be answered now; b"" if that is nothing.
 
         That is every complete line, and of an unfinished one everything as soon as it is oversize,
         then its rest as it comes in. Where an oversize line is cut depends on the chunks; the bytes
         taken in sum do not. After `end_of_input`, an unfinished line is taken as well.
+
+        Raises:
+            StateError: there is a chunk, and the input has ended.
         """
-        last = self._buffer.rfind(LF, self._searched)
+        source = self._source(chunk)
+        last = source.rfind(LF, self._searched)
         if last >= 0:
             self._front = _Front.WITHIN
             self._finished += 1
-        left = len(self._buffer) - (last + 1)
+        left = len(source) - (last + 1)
         if left > self._max_line and not self._ended:
             self._front = _Front.STREAMED
         if self._ended or self._front is _Front.STREAMED:
             self._streamed = left if last >= 0 else self._streamed + left
             steps, self._streamed = divmod(self._streamed, self._max_line)
             self._finished += steps
-            return self._take(len(self._buffer), searched=0)
-        return self._take(last + 1, searched=left)
+            return self._take(source, len(source), searched=0)
+        return self._take(source, last + 1, searched=left)
 
     def take_rest(self) -> bytes:
         """Take everything that is held, lines or not: the unread bytes, for whoever reads on."""
         self._finished += 1
-        return self._take(len(self._buffer), searched=0)
+        return self._take(self._buffer, len(self._buffer), searched=0)
 
-    def _take(self, end: int, *, searched: int) -> bytes:
+    def _source(self, chunk: bytes) -> bytes | bytearray:
+        """Return what to take from: the chunk itself if nothing is held, which spares two copies."""
+        if not chunk or self._buffer or self._ended or self._front is _Front.SKIPPED:
+            if chunk:
+                self.feed(chunk)
+            return self._buffer
+        return chunk
+
+    def _take(self, source: bytes | bytearray, end: int, *, searched: int) -> bytes:
         self._searched = searched
-        if end == len(self._buffer):
-            taken = bytes(self._buffer)
+        taken = bytes(source) if end == len(source) else bytes(source[:end])
+        if source is not self._buffer:
+            self._buffer += source[end:]
+        elif end == len(source):
             self._buffer.clear()
         else:
-            taken = bytes(self._buffer[:end])
             del self._buffer[:end]
         return taken
 
-    def _first_end(self) -> int:
+    def _first_end(self, source: bytes | bytearray) -> int:
         """Return where the first line ends, 0 if it is not complete; report it if it is oversize."""
         reach = self._max_line + 1
-        found = self._buffer.find(LF, self._searched, reach)
+        found = source.find(LF, self._searched, reach)
         if found >= 0:
             self._front = _Front.WITHIN  # also behind pieces: their rest counts as a line here
             self._finished += 1
             return found + 1
-        if len(self._buffer) >= reach:
+        if len(source) >= reach:
+            if source is not self._buffer:
+                self._buffer += source
             self._front = _Front.SKIPPED
             self._skip()
             raise LineTooLong(self._max_line)
-        self._searched = len(self._buffer)
-        return len(self._buffer) if self._ended else 0
+        self._searched = len(source)
+        return len(source) if self._ended else 0
 
     def _skip(self) -> None:
         """Drop the rest of an oversize line as far as it is here."""

@@ -26,6 +26,9 @@ from .errors import ConnectionLost, TooSlow
 from .limits import Limits
 from .session import Session
 
+EPOLLIN: Final = 1  # the same on every Linux; the select module lacks the names elsewhere
+EPOLLOUT: Final = 4
+
 #: What one read can give. One buffer of this size serves all connections: a fresh one for each read
 #: would be mapped and unmapped each time.
 READ_SIZE: Final = 256 * 1024
@@ -75,7 +78,7 @@ class Hub:
     def park(self, channel: HubChannel) -> None:
         """Take a socket in: from now on its session is run, until its task is woken or forgotten."""
         self._parked[channel.fd] = channel
-        self._epoll.register(channel.fd, select.EPOLLOUT if channel.unsent else select.EPOLLIN)
+        self._epoll.register(channel.fd, EPOLLOUT if channel.unsent else EPOLLIN)
 
     def forget(self, channel: HubChannel) -> None:
         """Give a socket back."""
@@ -97,51 +100,61 @@ class Hub:
         """
         ready = self._epoll.poll(0, _EVENTS)
         now = trio.current_time()
+        parked, buffer, view = self._parked, self._buffer, self._view
         for fd, events in ready:
-            channel = self._parked[fd]
-            if not events & select.EPOLLIN:
-                self._send(channel, channel.unsent)
+            channel = parked[fd]
+            if not events & EPOLLIN:
+                self._flush(channel)
                 continue
             channel.stamp = now
             try:
-                size = channel.sock.recv_into(self._buffer)
-            except BlockingIOError:
-                continue
-            except OSError:
-                self._wake(channel, ConnectionLost())
+                size = channel.receive_into(buffer)
+            except OSError as error:
+                self._failed(channel, error)
                 continue
             if not size:
                 self._wake(channel, _Why.END)
                 continue
             try:
-                reply = channel.session.receive(self._view[:size])
+                reply = channel.answer(view[:size])
             except Exception as error:  # noqa: BLE001 - raised again in the connection's own task
                 self._wake(channel, error)
                 continue
-            if reply or channel.session.closing:
-                self._send(channel, reply)
+            if reply and not self._send(channel, reply):
+                continue
+            if channel.session.closing:
+                self._wake(channel, _Why.CLOSING)
         return bool(ready)
 
-    def _send(self, channel: HubChannel, reply: bytes | memoryview) -> None:
-        """Send what the kernel takes; while it does not take all, the client is not read from."""
+    def _send(self, channel: HubChannel, reply: bytes) -> bool:
+        """Send what the kernel takes; return whether that was all."""
         try:
-            sent = channel.sock.send(reply)
-        except BlockingIOError:
-            sent = 0
+            sent = channel.send(reply)
         except OSError:
-            self._wake(channel, ConnectionLost())
-            return
+            sent = 0  # no room, or an error that the next attempt will meet again
         if sent == len(reply):
+            return True
+        channel.unsent = memoryview(reply)[sent:]
+        self._epoll.modify(channel.fd, EPOLLOUT)
+        return False
+
+    def _failed(self, channel: HubChannel, error: OSError) -> None:
+        if not isinstance(error, BlockingIOError):
+            self._wake(channel, ConnectionLost())
+
+    def _flush(self, channel: HubChannel) -> None:
+        """Send more of what the kernel did not take; until it has it all, the client is not read from."""
+        try:
+            sent = channel.send(channel.unsent)
+        except OSError as error:
+            self._failed(channel, error)
+            return
+        channel.unsent = channel.unsent[sent:]
+        if not channel.unsent:
             if channel.session.closing:
-                channel.unsent = b""
                 self._wake(channel, _Why.CLOSING)
-            elif channel.unsent:
-                channel.unsent = b""
-                self._epoll.modify(channel.fd, select.EPOLLIN)
-        else:
-            if not channel.unsent:
-                self._epoll.modify(channel.fd, select.EPOLLOUT)
-            channel.unsent = memoryview(reply)[sent:]
+            else:
+                self._epoll.modify(channel.fd, EPOLLIN)
 
     async def _sweep(self) -> None:
         """Wake who has let a timeout pass.
@@ -166,28 +179,46 @@ class HubChannel(Channel):
     Attributes:
         sock: the socket, non-blocking.
         fd: its descriptor.
+        receive_into: its method, at hand.
+        send: its method, at hand.
         session: the session, while one runs.
+        answer: the session's `receive`, at hand.
         unsent: what is left of the last reply because the kernel did not take it.
         stamp: when its client was last heard of.
     """
 
-    __slots__ = ("_hub", "_line", "_line_seen", "_task", "_why", "fd", "session", "sock", "stamp", "unsent")
-
-    session: Session
+    __slots__ = (
+        "_hub",
+        "_line",
+        "_line_seen",
+        "_task",
+        "_why",
+        "answer",
+        "fd",
+        "receive_into",
+        "send",
+        "session",
+        "sock",
+        "stamp",
+        "unsent",
+    )
 
     def __init__(self, sock: socket.socket, hub: Hub) -> None:
         self.sock = sock
         self.fd = sock.fileno()
+        self.receive_into = sock.recv_into
+        self.send = sock.send
         self.unsent: bytes | memoryview = b""
         self.stamp = 0.0
         self._hub = hub
         self._line = 0
         self._line_seen = 0.0
-        self._why: _Why | Exception = _Why.END
+        self._why: _Why | Exception = _Why.CLOSING
 
     async def converse(self, session: Session) -> None:
         """Run a conversation; see `Channel.converse`."""
         self.session = session
+        self.answer = session.receive
         await self._say(session.open())
         why = _Why.DRAIN if self._hub.drain.begun else await self._until_exceptional()
         await self._say(self.unsent)
@@ -198,6 +229,8 @@ class HubChannel(Channel):
 
     async def part(self) -> None:
         """End the output and let the client go; see `Channel.part`."""
+        if self._why is _Why.END:
+            return  # nothing is unread: the close ends the output without a reset
         try:
             self.sock.shutdown(socket.SHUT_WR)
             with trio.move_on_after(self._hub.limits.linger_timeout):
@@ -276,15 +309,21 @@ class HubChannel(Channel):
     async def _say(self, reply: bytes | memoryview) -> None:
         """Send all of it, waiting as long as `write_timeout` allows."""
         self.unsent = reply
-        with trio.move_on_after(self._hub.limits.write_timeout) as wait:
+        if self._sent():
+            return
+        with trio.move_on_after(self._hub.limits.write_timeout):
+            while not self._sent():
+                await trio.lowlevel.wait_writable(self.sock)
+            return
+        raise TooSlow("write_timeout")
+
+    def _sent(self) -> bool:
+        """Send what the kernel takes; return whether that was all."""
+        try:
             while self.unsent:
-                try:
-                    sent = self.sock.send(self.unsent)
-                except BlockingIOError:
-                    await trio.lowlevel.wait_writable(self.sock)
-                except OSError as error:
-                    raise ConnectionLost from error
-                else:
-                    self.unsent = memoryview(self.unsent)[sent:]
-        if wait.cancelled_caught:
-            raise TooSlow("write_timeout")
+                self.unsent = self.unsent[self.send(self.unsent) :]
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise ConnectionLost from error
+        return True

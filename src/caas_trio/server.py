@@ -158,7 +158,7 @@ class _Server:
                     raise
                 self._telemetry.accept_failed(error, endpoint)
                 return False
-            connections.start_soon(self._connection, accepted, endpoint, address)
+            connections.start_soon(self._connection, accepted, endpoint, address, name="connection")
         return True
 
     async def _connection(self, accepted: socket.socket, endpoint: Endpoint, address: object) -> None:

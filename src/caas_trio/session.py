@@ -23,6 +23,8 @@ from .framing import DEFAULT_MAX_LINE, LF, Chunk, LineBuffer
 
 Service: TypeAlias = Callable[[bytes], bytes]
 
+_LF_BYTE: Final = LF[0]
+
 DEFAULT_PROMPT: Final = b"Enter some data to be capitalized:\n"
 
 
@@ -121,6 +123,9 @@ class _State(enum.Enum):
     CLOSING = "closing"
 
 
+_CLOSING = _State.CLOSING
+
+
 class _Input(enum.Enum):
     OPEN = "open"
     DATA = "receive"
@@ -180,6 +185,7 @@ class LineSession(Session):
     ) -> None:
         self._service = service
         self._bytewise = isinstance(service, Bytewise) or any(service is known for known in _BYTEWISE)
+        self._reach = max_line + 1
         self._first = first
         self._prompt = prompt
         self._oversize = oversize
@@ -187,11 +193,13 @@ class LineSession(Session):
         self._buffer = LineBuffer(max_line)
         self._take = self._buffer.take_pieces if oversize is Oversize.STREAM else self._buffer.take_lines
         self._state = _State.NEW
+        # Whether whole lines need no more than the service: what the last slow answer has found.
+        self._between_lines = False
 
     @property
     def closing(self) -> bool:
         """Whether the server has said its last."""
-        return self._state is _State.CLOSING
+        return self._state is _CLOSING
 
     @property
     def awaits_silence(self) -> bool:
@@ -213,11 +221,15 @@ class LineSession(Session):
 
     def receive(self, data: Chunk) -> bytes:
         """Return the replies to all that `data` completes."""
-        if not data:
+        chunk = bytes(data)
+        if not chunk:
             return b""
+        if self._between_lines and chunk[-1] == _LF_BYTE and len(chunk) <= self._reach:
+            return self._service(chunk)
         self._move(_Input.DATA)
-        self._buffer.feed(data)
-        return self._answer()
+        reply = self._answer(chunk)
+        self._between_lines = self._bytewise and not self._once and not self._buffer.unfinished
+        return reply
 
     def end_of_input(self) -> bytes:
         """Return the reply to the last line if the input ended without a terminator."""
@@ -231,13 +243,14 @@ class LineSession(Session):
         if following is None:
             raise StateError(made.value, self._state.value)
         self._state = following
+        self._between_lines = False
         return self._prompt if _PROMPTED_BY.get(self._first) is made else b""
 
-    def _answer(self) -> bytes:
+    def _answer(self, chunk: bytes = b"") -> bytes:
         replies: list[bytes] = []
         while True:
             try:
-                block = self._take()
+                block = self._take(chunk)
             except LineTooLong as error:
                 replies.append(f"error: {error}\n".encode())
                 last = self._once or self._oversize is Oversize.REJECT
@@ -249,6 +262,7 @@ class LineSession(Session):
             if last:
                 self._state = _State.CLOSING
                 break
+            chunk = b""
         return b"".join(replies)
 
     def _serve(self, block: bytes) -> bytes:
