@@ -66,17 +66,21 @@ class Conversation:
         nursery.start_soon(self._serve, session)
 
     async def _serve(self, session: Session) -> None:
-        async with trio.open_nursery() as driving:
+        try:
+            async with trio.open_nursery() as driving:
+                if self.hub is not None:
+                    driving.start_soon(self.hub.run)
+                try:
+                    await self.channel.converse(session)
+                    await self.channel.part()
+                except Exception as error:  # noqa: BLE001 - the test looks at it
+                    self.raised = error
+                finally:
+                    await self.channel.aclose()
+                driving.cancel_scope.cancel()
+        finally:
             if self.hub is not None:
-                driving.start_soon(self.hub.run)
-            try:
-                await self.channel.converse(session)
-                await self.channel.part()
-            except Exception as error:  # noqa: BLE001 - the test looks at it
-                self.raised = error
-            finally:
-                await self.channel.aclose()
-            driving.cancel_scope.cancel()
+                self.hub.close()
         self.over.set()
 
 

@@ -7,7 +7,6 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ import click
 import pytest
 import trio
 
-from caas_trio import Endpoint, First, Limits, LineSession, Oversize, __version__, cli
+from caas_trio import AtCapacity, Endpoint, First, Limits, LineSession, Oversize, __version__, cli
+from caas_trio.capitals import Utf8Capitals
 
 CLOSED = "cannot write to standard output: No space left on device"
 
@@ -132,22 +132,26 @@ def test_the_defaults(asked_for: list[Any]) -> None:
     [(_, new_session, endpoints, limits)] = asked_for
     assert endpoints == (Endpoint.parse("tcp://127.0.0.1:50007"),)
     assert limits == Limits()
-    same(
-        new_session,
+    assert asked(new_session()) == (
         bytes.upper,
         First.CLIENT,
         b"Enter some data to be capitalized:\n",
         65536,
         Oversize.STREAM,
-        once=False,
+        False,
     )
 
 
-def same(new_session: partial[LineSession], *positional: object, **named: object) -> None:
-    """Check that two ways to make a session are the same."""
-    assert new_session.func is LineSession
-    assert new_session.args == positional
-    assert new_session.keywords == named
+def asked(session: LineSession) -> tuple[object, ...]:
+    """Return what a session was made of."""
+    return (
+        session._service,
+        session._first,
+        session._prompt,
+        session._buffer.max_line,
+        session._oversize,
+        session._once,
+    )
 
 
 OPTIONS = {
@@ -157,7 +161,14 @@ OPTIONS = {
     "max_line": "10",
     "oversize": "discard",
     "once": "1",
+    "text": "utf-8",
+    "idle_timeout": "4",
+    "line_timeout": "5",
+    "write_timeout": "6",
     "drain_timeout": "3",
+    "max_connections": "7",
+    "max_per_host": "2",
+    "at_capacity": "wait",
 }
 
 
@@ -177,9 +188,21 @@ def test_every_option_is_also_a_variable(
     assert cli.run([*arguments, "unix:@a", "tcp://[::1]:0"]) == 0
     [(_, new_session, endpoints, limits)] = asked_for
     assert [str(endpoint) for endpoint in endpoints] == ["unix:@a", "tcp://[::1]:0"]
-    assert limits == Limits(prompt_delay=0.5, drain_timeout=3)
+    assert limits == Limits(
+        prompt_delay=0.5,
+        idle_timeout=4,
+        line_timeout=5,
+        write_timeout=6,
+        drain_timeout=3,
+        max_connections=7,
+        max_per_host=2,
+        at_capacity=AtCapacity.WAIT,
+    )
     prompt = "say it: \u00e9".encode() + b"\xff\n"
-    same(new_session, bytes.upper, First.EITHER, prompt, 10, Oversize.DISCARD, once=True)
+    service, *rest = asked(new_session())
+    assert isinstance(service, Utf8Capitals)
+    assert new_session()._service is not service
+    assert rest == [First.EITHER, prompt, 10, Oversize.DISCARD, True]
 
 
 def test_the_table_of_options_is_complete() -> None:
@@ -198,16 +221,3 @@ def test_help_has_an_example_of_each_order(capsys: pytest.CaptureFixture[str]) -
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--version"]) == 0
     assert capsys.readouterr().out == f"caas-trio, version {__version__}\n"
-
-
-def test_what_a_running_server_reports_is_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
-    endpoint = Endpoint.parse("tcp://127.0.0.1:1")
-    reports = cli._ToStandardError()
-    reports.conversation_failed(ValueError("a\nb"), endpoint, "127.0.0.1:2")
-    reports.accept_failed(OSError(errno.EMFILE, "Too many open files"), endpoint)
-    reports.drain_timed_out()
-    assert capsys.readouterr().err.splitlines() == [
-        "caas-trio: a conversation with 127.0.0.1:2 on tcp://127.0.0.1:1 failed: ValueError('a\\nb')",
-        "caas-trio: no room for another connection on tcp://127.0.0.1:1: Too many open files",
-        "caas-trio: the drain timeout is over; unfinished conversations were cut off",
-    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -10,10 +11,21 @@ from caas_trio import LimitError, Limits
 
 
 @pytest.mark.parametrize("value", [-0.1, math.nan])
-@pytest.mark.parametrize("name", ["prompt_delay", "linger_timeout", "drain_timeout"])
+@pytest.mark.parametrize(
+    "name",
+    ["prompt_delay", "idle_timeout", "line_timeout", "write_timeout", "linger_timeout", "drain_timeout"],
+)
 def test_a_time_no_clock_can_count_is_refused(name: str, value: float) -> None:
+    wrong: dict[str, Any] = {name: value}
     with pytest.raises(LimitError, match=f"{name} is .*; it must be a number of seconds, 0 or more"):
-        Limits(**{name: value})
+        Limits(**wrong)
+
+
+@pytest.mark.parametrize("name", ["max_line", "max_connections", "max_per_host"])
+def test_none_at_all_is_no_number_of_things(name: str) -> None:
+    wrong: dict[str, Any] = {name: 0}
+    with pytest.raises(LimitError, match=f"{name} is 0; it must be 1 or more"):
+        Limits(**wrong)
 
 
 def test_no_time_and_endless_time_are_times() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -16,15 +17,17 @@ import trio
 from caas_trio import (
     Endpoint,
     First,
+    InternetPeer,
     Limits,
     LineSession,
     ListenError,
+    LocalPeer,
     Oversize,
     Session,
     Telemetry,
     serve_sessions,
 )
-from caas_trio import server as server_module
+from caas_trio.peer import Peer
 
 PROMPT = b"say something:\n"
 CAPITALS = partial(LineSession, bytes.upper)
@@ -40,12 +43,16 @@ class Recorder(Telemetry):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
-        self.failures: list[tuple[Exception, Endpoint, str]] = []
+        self.failures: list[tuple[Exception, Endpoint, Peer]] = []
+        self.refused: list[str] = []
         self.refusals: list[int | None] = []
         self.timeouts = 0
 
-    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: str) -> None:
+    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:
         self.failures.append((error, endpoint, peer))
+
+    def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
+        self.refused.append(reason)
 
     def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:  # noqa: ARG002
         self.refusals.append(error.errno)
@@ -239,7 +246,7 @@ async def test_what_a_session_raises_costs_its_connection_and_is_reported_once()
         [(error, endpoint, peer)] = server.telemetry.failures
         assert isinstance(error, ZeroDivisionError)
         assert endpoint == server.endpoints[0]
-        assert peer == f"{host}:{port}"
+        assert peer == InternetPeer(host, port)
 
 
 async def test_a_session_that_cannot_be_made_costs_its_connection(tmp_path: Path) -> None:
@@ -250,11 +257,7 @@ async def test_a_session_that_cannot_be_made_costs_its_connection(tmp_path: Path
         assert await server.talk(b"a\n") == b""
         [(error, _, peer)] = server.telemetry.failures
         assert isinstance(error, ZeroDivisionError)
-        assert peer == "a local process"
-
-
-async def test_ipv6_peers_are_named_as_endpoints_are() -> None:
-    assert server_module._peer(("::1", 5, 0, 0)) == "[::1]:5"
+        assert peer == LocalPeer(os.getpid(), os.geteuid(), os.getegid())
 
 
 async def test_an_endpoint_that_cannot_be_had_leaves_none_behind(tmp_path: Path) -> None:
@@ -352,18 +355,28 @@ async def test_a_connection_that_failed_before_it_was_accepted_is_passed_over(
     assert not server.telemetry.failures
 
 
-async def test_out_of_descriptors_accepting_pauses_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with scripted(monkeypatch, errno.EMFILE, errno.EMFILE) as server:
+async def test_out_of_memory_accepting_pauses_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scripted(monkeypatch, errno.ENOMEM, errno.ENOBUFS) as server:
         assert await server.talk(b"a") == b"A"
-    assert server.telemetry.refusals == [errno.EMFILE] * 2
+    assert server.telemetry.refusals == [errno.ENOMEM, errno.ENOBUFS]
 
 
-async def test_out_of_descriptors_at_the_stop_the_rest_is_drained(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_out_of_descriptors_a_client_is_told_and_the_next_one_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with scripted(monkeypatch, errno.EMFILE) as server:
+        async with await server.connect() as client:
+            assert await receive_all(client) == b"error: too many connections\n"
+        assert await server.talk(b"a") == b"A"
+    assert server.telemetry.refusals == [errno.EMFILE]
+
+
+async def test_out_of_memory_at_the_stop_the_rest_is_drained(monkeypatch: pytest.MonkeyPatch) -> None:
     async with scripted(monkeypatch) as server:
         client = await server.connect()
         await client.send_all(b"a\n")
         await receive(client, b"A\n")
-        Scripted.script = [errno.EMFILE]
+        Scripted.script = [errno.ENOMEM]
         server.stop.set()
         assert await receive_all(client) == b""
         await client.aclose()

@@ -10,6 +10,7 @@ from .errors import (
     CaasError,
     ConnectionLost,
     EndpointError,
+    InputEnded,
     LimitError,
     LineTooLong,
     ListenError,
@@ -19,42 +20,57 @@ from .errors import (
     UsageError,
 )
 from .framing import LineBuffer
-from .limits import Limits
+from .limits import AtCapacity, Limits
+from .peer import InternetPeer, LocalPeer
 from .session import Bytewise, First, LineSession, Oversize, Session
 from .telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from .server import serve_sessions
+    from .connection import Connection
+    from .requesthandler import StreamRequestHandler
+    from .server import serve, serve_sessions
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AtCapacity",
     "Bytewise",
     "CaasError",
+    "Connection",
     "ConnectionLost",
     "Endpoint",
     "EndpointError",
     "First",
+    "InputEnded",
+    "InternetPeer",
     "LimitError",
     "Limits",
     "LineBuffer",
     "LineSession",
     "LineTooLong",
     "ListenError",
+    "LocalPeer",
     "Oversize",
     "PeerError",
     "Scheme",
     "Session",
     "StateError",
+    "StreamRequestHandler",
     "Telemetry",
     "TooSlow",
     "UsageError",
     "__version__",
+    "serve",
     "serve_sessions",
 ]
 
 #: What needs trio is loaded when it is asked for: the core can be used, and fuzzed, without it.
-_NEEDS_TRIO: Final = {"serve_sessions": ".server"}
+_NEEDS_TRIO: Final = {
+    "Connection": ".connection",
+    "StreamRequestHandler": ".requesthandler",
+    "serve": ".server",
+    "serve_sessions": ".server",
+}
 
 
 if not TYPE_CHECKING:

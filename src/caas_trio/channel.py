@@ -13,6 +13,31 @@ class Channel(abc.ABC):
     __slots__ = ()
 
     @abc.abstractmethod
+    async def receive_some(self) -> bytes:
+        """Return what one read gives, b"" at the end of the input. Cancelled, it has taken nothing.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+        """
+
+    @abc.abstractmethod
+    async def send_all(self, data: bytes) -> None:
+        """Send all of `data`. Cancelled or failed, it may have sent a part.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+            TooSlow: the client did not accept it within `write_timeout`.
+        """
+
+    @abc.abstractmethod
+    async def end_output(self) -> None:
+        """Tell the client that nothing more will be sent. May be called again.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+        """
+
+    @abc.abstractmethod
     async def converse(self, session: Session) -> None:
         """Run a conversation until the session is closing, or the drain has taken what was received.
 

@@ -7,21 +7,21 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, NoReturn
 
 import click
 import trio
 
 from . import __version__
+from .capitals import Utf8Capitals, ascii_capitals
 from .endpoint import Endpoint
 from .errors import CaasError, EndpointError, UsageError
 from .framing import DEFAULT_MAX_LINE
-from .limits import Limits
-from .server import serve_sessions
-from .session import DEFAULT_PROMPT, First, LineSession, Oversize
-from .telemetry import Telemetry
+from .limits import AtCapacity, Limits
+from .reports import Reports
+from .server import NewSession, serve_sessions
+from .session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
 
 PROGRAM: Final = "caas-trio"
 DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:50007"
@@ -103,6 +103,9 @@ class _NumberType(click.ParamType[float]):
 
 _SECONDS: Final = _NumberType(float, 0, "seconds")
 _BYTES: Final = _NumberType(int, 1, "bytes")
+_CONNECTIONS: Final = _NumberType(int, 1, "connections")
+
+_SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_capitals, "utf-8": Utf8Capitals}
 
 
 @click.command(
@@ -141,42 +144,92 @@ _BYTES: Final = _NumberType(int, 1, "bytes")
     help="A longer line: end the connection with an error, skip the line with an error, "
     "or answer it piece by piece.",
 )
+@click.option(
+    "--text",
+    type=click.Choice(list(_SERVICES)),
+    default="ascii",
+    help="What counts as a letter: a to z, or every letter of Unicode that has a capital.",
+)
 @click.option("--once", is_flag=True, help="Answer one line, then end the connection.")
+@click.option(
+    "--idle-timeout",
+    type=_SECONDS,
+    default=Limits.idle_timeout,
+    help="How long a connection may be quiet.",
+)
+@click.option(
+    "--line-timeout",
+    type=_SECONDS,
+    default=Limits.line_timeout,
+    help="How long a line may take, once begun; with --oversize stream, each --max-line bytes of it.",
+)
+@click.option(
+    "--write-timeout",
+    type=_SECONDS,
+    default=Limits.write_timeout,
+    help="How long a client may leave its replies unread.",
+)
 @click.option(
     "--drain-timeout",
     type=_SECONDS,
     default=Limits.drain_timeout,
     help="How long connections may take to finish once the service is told to end.",
 )
+@click.option(
+    "--max-connections",
+    type=_CONNECTIONS,
+    default=Limits.max_connections,
+    help="How many connections may be open at a time; fewer if RLIMIT_NOFILE allows no more.",
+)
+@click.option(
+    "--max-per-host",
+    type=_CONNECTIONS,
+    show_default="no limit",
+    help="How many of them one host may have. An IPv6 client counts by its /64.",
+)
+@click.option(
+    "--at-capacity",
+    type=click.Choice([at_capacity.value for at_capacity in AtCapacity]),
+    default=Limits.at_capacity.value,
+    help="One connection more is told so and ended, or has to wait.",
+)
 @click.version_option(__version__, prog_name=PROGRAM)
-def command(  # noqa: PLR0917 - click passes them by name
+def command(
+    *,
     endpoints: tuple[Endpoint, ...],
     first: str,
     prompt: str,
-    prompt_delay: float,
     max_line: int,
     oversize: str,
-    once: bool,  # noqa: FBT001
-    drain_timeout: float,
+    text: str,
+    once: bool,
+    at_capacity: str,
+    **limits: Any,
 ) -> None:
     """Serve CaaS, capitalization as a service: answer each line with its capitals.
 
-    A line ends with a line feed. ASCII letters are raised, every other byte comes back as it is.
+    A line ends with a line feed. Letters are raised, every other byte comes back as it is.
     """
-    new_session = partial(
-        LineSession,
-        bytes.upper,
-        First(first),
-        prompt.encode(errors="surrogateescape") + b"\n",
-        max_line,
-        Oversize(oversize),
-        once=once,
+
+    def new_session() -> LineSession:
+        return LineSession(
+            _SERVICES[text](),
+            First(first),
+            prompt.encode(errors="surrogateescape") + b"\n",
+            max_line,
+            Oversize(oversize),
+            once=once,
+        )
+
+    trio.run(
+        _serve,
+        new_session,
+        endpoints or (Endpoint.parse(DEFAULT_ENDPOINT),),
+        Limits(at_capacity=AtCapacity(at_capacity), **limits),
     )
-    limits = Limits(prompt_delay=prompt_delay, drain_timeout=drain_timeout)
-    trio.run(_serve, new_session, endpoints or (Endpoint.parse(DEFAULT_ENDPOINT),), limits)
 
 
-async def _serve(new_session: partial[LineSession], endpoints: Sequence[Endpoint], limits: Limits) -> None:
+async def _serve(new_session: NewSession, endpoints: Sequence[Endpoint], limits: Limits) -> None:
     """Serve until a signal asks for a stop; a second one cuts everything off."""
     stop = trio.Event()
     with trio.open_signal_receiver(*_STOPPING) as signals:
@@ -186,7 +239,7 @@ async def _serve(new_session: partial[LineSession], endpoints: Sequence[Endpoint
                 new_session,
                 *endpoints,
                 limits=limits,
-                telemetry=_ToStandardError(),
+                telemetry=Reports(_tell),
                 stop=stop,
                 task_status=_ToStandardOutput(),
             )
@@ -212,17 +265,6 @@ class _ToStandardOutput:
         except OSError as error:
             sys.stdout = None  # or the interpreter would try once more at its end
             raise click.ClickException(f"cannot write to standard output: {error.strerror}") from error
-
-
-class _ToStandardError(Telemetry):
-    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: str) -> None:
-        _tell(f"a conversation with {peer} on {endpoint} failed: {error!r}")
-
-    def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:
-        _tell(f"no room for another connection on {endpoint}: {error.strerror}")
-
-    def drain_timed_out(self) -> None:
-        _tell("the drain timeout is over; unfinished conversations were cut off")
 
 
 def _tell(message: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import trio
+
+from .errors import TooSlow
 
 #: The shortest wait for input, in seconds: with none at all, trio would cancel a read before it has
 #: looked, and what the client has sent already would go unread. What the kernel holds is read at
@@ -42,6 +44,28 @@ class Drain:
             yield
         finally:
             self._told.discard(tell)
+
+    async def receive(
+        self, receive_some: Callable[[], Awaitable[bytes]], waits: Iterable[tuple[float, str]]
+    ) -> bytes | None:
+        """Receive a chunk, waiting no longer than the shortest of `waits` (seconds, and its name).
+
+        Returns b"" at the end of the input, and None once the drain has taken what was there.
+
+        Raises:
+            TooSlow: the wait is over; it names which.
+        """
+        while True:
+            finishing = self.begun
+            patience, limit = min(waits)
+            with self.waiting(patience) as wait:
+                chunk = await receive_some()
+            if not wait.cancelled_caught:
+                return chunk
+            if finishing:
+                return None
+            if not self.begun:
+                raise TooSlow(limit)
 
     @contextmanager
     def waiting(self, patience: float = math.inf) -> Iterator[trio.CancelScope]:

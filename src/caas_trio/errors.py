@@ -3,6 +3,7 @@
     CaasError
     ├── PeerError                 what the other side did, or failed to do
     │   ├── LineTooLong           it sent a line longer than `max_line`
+    │   ├── InputEnded            it sent less than it should have
     │   ├── TooSlow               it let a timeout pass
     │   └── ConnectionLost        it reset the connection, or is gone
     ├── UsageError                our own caller asked for something that makes no sense
@@ -41,6 +42,23 @@ class LineTooLong(PeerError):  # noqa: N818 - the name users import is fixed
 
     def __str__(self) -> str:
         return f"line longer than {self.limit} bytes"
+
+
+class InputEnded(PeerError):  # noqa: N818 - as LineTooLong
+    """The input ended before as many bytes had come as were waited for; they can still be read.
+
+    Attributes:
+        expected: how many were waited for.
+        received: how many have come.
+    """
+
+    def __init__(self, expected: int, received: int) -> None:
+        super().__init__(expected, received)
+        self.expected = expected
+        self.received = received
+
+    def __str__(self) -> str:
+        return f"the input ended after {self.received} of {self.expected} bytes"
 
 
 class TooSlow(PeerError):  # noqa: N818 - as LineTooLong

@@ -14,7 +14,7 @@ No I/O, no clock, no trio.
 from __future__ import annotations
 
 import enum
-from typing import Final, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 from .errors import LimitError, LineTooLong, StateError
 
@@ -55,7 +55,10 @@ class LineBuffer:
 
     def __init__(self, max_line: int = DEFAULT_MAX_LINE) -> None:
         self._buffer = bytearray()
-        self._searched = 0  # no LF in the first so many bytes
+        self._searched = 0  # no LF begins in the first so many bytes
+        self._sought = (LF, 0)  # by `take_until`: what, and up to where in vain
+        self._skip_to = LF  # while SKIPPED: what ends it,
+        self._skip_tail = b""  # and the last bytes dropped, which may have begun it
         self._front = _Front.WITHIN
         self._finished = 0  # counts ends of lines, and `max_line`s of pieces; see `unfinished`
         self._streamed = 0  # bytes of pieces since the last of these
@@ -106,9 +109,10 @@ class LineBuffer:
         """
         if self._ended:
             raise StateError("feed", "ended")
-        self._buffer += chunk
         if self._front is _Front.SKIPPED:
-            self._skip()
+            self._skip(bytes(chunk))
+        else:
+            self._buffer += chunk
 
     def end_of_input(self) -> None:
         """Note that nothing more will come; what is left without an LF becomes the last line.
@@ -181,6 +185,50 @@ class LineBuffer:
             return self._take(source, len(source), searched=0)
         return self._take(source, last + 1, searched=left)
 
+    def take_until(self, delimiter: bytes) -> bytes | None:
+        """Take everything up to the first `delimiter`, which is included; None if it is not here yet.
+
+        `max_line` counts the bytes before the delimiter. After `end_of_input`, bytes left without
+        one are returned once.
+
+        Raises:
+            LineTooLong: more than `max_line` bytes come before the delimiter. The call after this
+                one goes on behind it, however much is still to come.
+            LimitError: the delimiter is empty.
+        """
+        if not delimiter:
+            raise LimitError("delimiter", delimiter, "one byte or more")
+        reach = self._max_line + len(delimiter)
+        sought, start = self._sought
+        found = self._buffer.find(delimiter, start if sought == delimiter else 0, reach)
+        if found >= 0:
+            return self.take_some(found + len(delimiter))
+        if len(self._buffer) >= reach:
+            self._drop(self._buffer, delimiter)
+        self._sought = (delimiter, max(0, len(self._buffer) - len(delimiter) + 1))
+        return self.take_rest() or None if self._ended else None
+
+    def take_line_piece(self, most: int) -> bytes | None:
+        """Take the next line, or its first `most` bytes if it is longer; None if neither is here.
+
+        `max_line` does not apply. After `end_of_input`, bytes left without an LF are returned.
+        """
+        found = self._buffer.find(LF, 0, most)
+        if found >= 0 or len(self._buffer) >= most:
+            return self.take_some(found + 1 if found >= 0 else most)
+        return self.take_rest() or None if self._ended else None
+
+    def take_exactly(self, count: int) -> bytes | None:
+        """Take `count` bytes; None while there are fewer."""
+        return self.take_some(count) if len(self._buffer) >= count else None
+
+    def take_some(self, most: int) -> bytes:
+        """Take what is held, but at most `most` bytes; b"" if nothing is held."""
+        self._finished += 1
+        self._front = _Front.WITHIN if self._buffer else self._front
+        end = min(most, len(self._buffer))
+        return self._take(self._buffer, end, searched=max(0, self._searched - end))
+
     def take_rest(self) -> bytes:
         """Take everything that is held, lines or not: the unread bytes, for whoever reads on."""
         self._finished += 1
@@ -196,6 +244,7 @@ class LineBuffer:
 
     def _take(self, source: bytes | bytearray, end: int, *, searched: int) -> bytes:
         self._searched = searched
+        self._sought = (LF, 0)
         taken = bytes(source) if end == len(source) else bytes(source[:end])
         if source is not self._buffer:
             self._buffer += source[end:]
@@ -214,24 +263,32 @@ class LineBuffer:
             self._finished += 1
             return found + 1
         if len(source) >= reach:
-            if source is not self._buffer:
-                self._buffer += source
-            self._front = _Front.SKIPPED
-            self._skip()
-            raise LineTooLong(self._max_line)
+            self._drop(source, LF)
         self._searched = len(source)
         return len(source) if self._ended else 0
 
-    def _skip(self) -> None:
-        """Drop the rest of an oversize line as far as it is here."""
-        found = self._buffer.find(LF, self._searched)
+    def _drop(self, source: bytes | bytearray, delimiter: bytes) -> NoReturn:
+        """Begin to drop an oversize line, and report it."""
+        dropped = bytes(source)
+        self._buffer.clear()
         self._searched = 0
+        self._sought = (LF, 0)
+        self._front = _Front.SKIPPED
+        self._skip_to = delimiter
+        self._skip(dropped)
+        raise LineTooLong(self._max_line)
+
+    def _skip(self, chunk: bytes) -> None:
+        """Drop what of a chunk belongs to an oversize line."""
+        chunk = self._skip_tail + chunk
+        found = chunk.find(self._skip_to)
         if found < 0:
-            self._buffer.clear()
+            self._skip_tail = chunk[max(0, len(chunk) - len(self._skip_to) + 1) :]
         else:
+            self._skip_tail = b""
             self._front = _Front.WITHIN
             self._finished += 1
-            del self._buffer[: found + 1]
+            self._buffer += chunk[found + len(self._skip_to) :]
 
     def _check_invariants(self) -> None:
         """Raise AssertionError where the state contradicts itself; for tests, after each step."""

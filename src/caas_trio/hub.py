@@ -51,7 +51,10 @@ class _Why(enum.Enum):
 
 
 class Hub:
-    """Runs sessions for the channels that are made with it, while `run` is running."""
+    """Runs sessions for the channels that are made with it, while `run` is running.
+
+    Who made it closes it.
+    """
 
     def __init__(self, limits: Limits, drain: Drain) -> None:
         self.limits = limits
@@ -63,17 +66,18 @@ class Hub:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        try:
-            with self.drain.telling(self._wake_all):
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._sweep)
-                    while True:
-                        await trio.lowlevel.wait_readable(self._epoll)
-                        for _ in range(_ROUNDS):
-                            if not self._serve():
-                                break
-        finally:
-            self._epoll.close()
+        with self.drain.telling(self._wake_all):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._sweep)
+                while True:
+                    await trio.lowlevel.wait_readable(self._epoll)
+                    for _ in range(_ROUNDS):
+                        if not self._serve():
+                            break
+
+    def close(self) -> None:
+        """Give back what the hub holds, once `run` has ended or will never run."""
+        self._epoll.close()
 
     def park(self, channel: HubChannel) -> None:
         """Take a socket in: from now on its session is run, until its task is woken or forgotten."""
@@ -227,17 +231,31 @@ class HubChannel(Channel):
         elif why is _Why.DRAIN:
             await self._finish()
 
+    async def receive_some(self) -> bytes:
+        """Return what one read gives; see `Channel.receive_some`."""
+        while (data := self._receive()) is None:
+            await trio.lowlevel.wait_readable(self.sock)
+        return data
+
+    async def send_all(self, data: bytes) -> None:
+        """Send all of `data`; see `Channel.send_all`."""
+        await self._say(data)
+
+    async def end_output(self) -> None:
+        """End the output; see `Channel.end_output`."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise ConnectionLost from error
+
     async def part(self) -> None:
         """End the output and let the client go; see `Channel.part`."""
         if self._why is _Why.END:
             return  # nothing is unread: the close ends the output without a reset
-        try:
-            self.sock.shutdown(socket.SHUT_WR)
-            with trio.move_on_after(self._hub.limits.linger_timeout):
-                while self._receive() != b"":
-                    await trio.lowlevel.wait_readable(self.sock)
-        except OSError as error:
-            raise ConnectionLost from error
+        await self.end_output()
+        with trio.move_on_after(self._hub.limits.linger_timeout):
+            while await self.receive_some():
+                pass
 
     async def aclose(self) -> None:
         """Close the socket."""

@@ -5,23 +5,41 @@ No I/O, no clock, no trio.
 
 from __future__ import annotations
 
+import enum
 import math
 from dataclasses import dataclass, fields
 
 from .errors import LimitError
+from .framing import DEFAULT_MAX_LINE
+
+
+class AtCapacity(enum.Enum):
+    """What happens to a connection that comes while the server has as many as it may."""
+
+    REFUSE = "refuse"
+    """It is told so in a line, and ended."""
+    WAIT = "wait"
+    """It waits in the kernel's accept queue until there is room."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The limits a server keeps; all times in seconds.
+    """The limits a server keeps; all times in seconds, `math.inf` for no limit.
 
     Attributes:
+        max_line: for `Connection`, the most bytes a line may have before its LF. A session has a
+            limit of its own.
+        max_connections: how many connections may be open at a time, on all endpoints together;
+            lowered to what RLIMIT_NOFILE allows.
+        max_per_host: how many of them one host may have; None for no limit. An IPv6 client counts
+            by its /64, the least that one customer gets; Unix sockets do not count.
+        at_capacity: what happens to one more. Who is over `max_per_host` is always refused.
         prompt_delay: with `First.EITHER`, how long a client may keep silent before it is prompted.
         idle_timeout: how long a connection may be quiet, in both directions.
         line_timeout: how long a line may take from its first byte to its LF; with
             `Oversize.STREAM`, each `max_line` bytes of it.
         write_timeout: how long the client may take to accept what one read of its input made the
-            server say.
+            server say, or what one call of `Connection.send` sends.
         linger_timeout: how long, after its last reply, the server waits for the client to end the
             connection, reading on and throwing away: a close with unread input makes the kernel
             send a reset, and a reset can destroy replies on their way.
@@ -29,9 +47,13 @@ class Limits:
             been received.
 
     Raises:
-        LimitError: a value is negative, or not a number.
+        LimitError: a value is out of its range.
     """
 
+    max_line: int = DEFAULT_MAX_LINE
+    max_connections: int = 10000
+    max_per_host: int | None = None
+    at_capacity: AtCapacity = AtCapacity.REFUSE
     prompt_delay: float = 0.3
     idle_timeout: float = 300.0
     line_timeout: float = 60.0
@@ -40,8 +62,10 @@ class Limits:
     drain_timeout: float = 10.0
 
     def __post_init__(self) -> None:
-        """Refuse what no clock can count."""
+        """Refuse what cannot be counted."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if math.isnan(value) or value < 0:
+            if field.name.startswith("max_") and value is not None and value < 1:
+                raise LimitError(field.name, value, "1 or more")
+            if field.type == "float" and (math.isnan(value) or value < 0):
                 raise LimitError(field.name, value, "a number of seconds, 0 or more")

@@ -111,6 +111,13 @@ class Bytewise:
         """Return the service's answer to `data`."""
         return self._service(data)
 
+    def end(self) -> bytes:
+        """Return what the service has held back; called once, after the last of the input.
+
+        For services that can be cut in the middle of what they work on, and are one per session.
+        """
+        return b""
+
 
 #: Known to be bytewise without saying so.
 _BYTEWISE: Final = (bytes.upper, bytes.lower, bytes.swapcase)
@@ -235,7 +242,8 @@ class LineSession(Session):
         """Return the reply to the last line if the input ended without a terminator."""
         self._move(_Input.END)
         self._buffer.end_of_input()
-        return self._answer()
+        reply = self._answer()
+        return reply + self._service.end() if isinstance(self._service, Bytewise) else reply
 
     def _move(self, made: _Input) -> bytes:
         """Enter the state that follows on `made`; return the prompt if it is due."""

@@ -25,6 +25,23 @@ class StreamChannel(Channel):
         self._limits = limits
         self._drain = drain
 
+    async def receive_some(self) -> bytes:
+        """Return what one read gives; see `Channel.receive_some`."""
+        with _translated():
+            return bytes(await self._stream.receive_some(READ_SIZE))
+
+    async def send_all(self, data: bytes) -> None:
+        """Send all of `data`; see `Channel.send_all`."""
+        with trio.move_on_after(self._limits.write_timeout), _translated():
+            return await self._stream.send_all(data)
+        raise TooSlow("write_timeout")
+
+    async def end_output(self) -> None:
+        """End the output; see `Channel.end_output`. A stream that cannot half-close ends with `aclose`."""
+        if isinstance(self._stream, trio.abc.HalfCloseableStream):
+            with _translated():
+                await self._stream.send_eof()
+
     async def converse(self, session: Session) -> None:
         """Run a conversation; see `Channel.converse`."""
         await self._say(session.open())
@@ -32,48 +49,41 @@ class StreamChannel(Channel):
         while not session.closing:
             if session.unfinished != line:
                 line, begun = session.unfinished, trio.current_time()
-            finishing = self._drain.begun
-            patience, limit = self._patience(session, begun)
-            with self._drain.waiting(patience) as wait, _translated():
-                data = await self._stream.receive_some(READ_SIZE)
-            if not wait.cancelled_caught:
-                await self._say(session.receive(data) if data else session.end_of_input())
-            elif finishing:
-                return
-            elif not self._drain.begun:
-                if limit != "prompt_delay":
-                    raise TooSlow(limit)
+            try:
+                data = await self._drain.receive(self.receive_some, self._waits(session, begun))
+            except TooSlow as error:
+                if error.limit != "prompt_delay":
+                    raise
                 await self._say(session.silence())
+            else:
+                if data is None:
+                    return
+                await self._say(session.receive(data) if data else session.end_of_input())
 
     async def part(self) -> None:
         """End the output and let the client go; see `Channel.part`."""
-        if isinstance(self._stream, trio.abc.HalfCloseableStream):
-            with trio.move_on_after(self._limits.linger_timeout), _translated():
-                await self._stream.send_eof()
-                while await self._stream.receive_some(READ_SIZE):
-                    pass
+        with trio.move_on_after(self._limits.linger_timeout):
+            await self.end_output()
+            while isinstance(self._stream, trio.abc.HalfCloseableStream) and await self.receive_some():
+                pass
 
     async def aclose(self) -> None:
         """Close the stream."""
         await trio.aclose_forcefully(self._stream)
 
-    def _patience(self, session: Session, begun: float) -> tuple[float, str]:
-        """Return how long the next read may take, and which of the limits says so."""
+    def _waits(self, session: Session, begun: float) -> list[tuple[float, str]]:
+        """Return how long the next read may take, by each of the limits that apply."""
         limits = self._limits
         waits = [(limits.idle_timeout, "idle_timeout")]
         if session.unfinished:
             waits.append((begun + limits.line_timeout - trio.current_time(), "line_timeout"))
         if session.awaits_silence:
             waits.append((limits.prompt_delay, "prompt_delay"))
-        return min(waits)
+        return waits
 
     async def _say(self, reply: bytes) -> None:
-        if not reply:
-            return
-        with trio.move_on_after(self._limits.write_timeout) as wait, _translated():
-            await self._stream.send_all(reply)
-        if wait.cancelled_caught:
-            raise TooSlow("write_timeout")
+        if reply:
+            await self.send_all(reply)
 
 
 @contextmanager
@@ -81,5 +91,5 @@ def _translated() -> Iterator[None]:
     """Tell of a lost connection in our own words."""
     try:
         yield
-    except trio.BrokenResourceError as error:
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
         raise ConnectionLost from error

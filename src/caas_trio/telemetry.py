@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .endpoint import Endpoint
+from .peer import Peer
 
 
 class Telemetry:
@@ -12,11 +13,14 @@ class Telemetry:
     server.
     """
 
-    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: str) -> None:
-        """Note that a session raised `error`; its connection was ended, no other."""
+    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:
+        """Note that a session or a handler raised `error`; its connection was ended, no other."""
+
+    def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:
+        """Note that a connection was not let in, and why."""
 
     def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:
-        """Note that the machine had no room for a connection; accepting goes on after a pause."""
+        """Note that the machine had no room for a connection; accepting goes on."""
 
     def drain_timed_out(self) -> None:
         """Note that conversations were cut off because `drain_timeout` was over."""

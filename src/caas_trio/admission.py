@@ -1,0 +1,158 @@
+"""Who is let in: `Admission`, decided before a connection gets a task."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import resource
+import socket
+from collections import Counter
+from contextlib import suppress
+from typing import Final
+
+import trio
+
+from .limits import AtCapacity, Limits
+
+#: What a connection is told that is not let in.
+REFUSAL: Final = b"error: too many connections\n"
+
+#: How many refused connections may be let go gently at a time; one more is closed at once.
+_GENTLE_REFUSALS: Final = 16
+
+#: Descriptors that are not a connection's: the standard streams, listeners, trio's and the hub's
+#: own, what a handler opens, and refused connections that are being let go.
+_RESERVED_DESCRIPTORS: Final = 32 + _GENTLE_REFUSALS
+
+#: The prefix of an IPv6 address that counts as one host: the least that one customer gets.
+_ONE_HOST: Final = 64
+
+
+class Admission:
+    """Counts the connections that are open, in all and by host.
+
+    Attributes:
+        most: how many may be open at a time.
+        open: how many are.
+        refusing: how many refused ones are being let go.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.most = most_connections(limits.max_connections)
+        self.open = 0
+        self.refusing = 0
+        self._newcomers_wait = limits.at_capacity is AtCapacity.WAIT
+        self._most_per_host = limits.max_per_host
+        self._by_host: Counter[object] = Counter()
+        self._waiting = trio.lowlevel.ParkingLot()
+
+    @property
+    def shut(self) -> bool:
+        """Whether no connection is to be accepted for now."""
+        return self._newcomers_wait and self.open >= self.most
+
+    async def wait_while_shut(self) -> None:
+        """Return when a connection may be accepted."""
+        while self.shut:
+            await self._waiting.park()
+
+    def admit(self, address: object) -> str | None:
+        """Let a connection in and count it, or return the reason why not.
+
+        `address` is what `accept` returned.
+        """
+        if self.open >= self.most:
+            return "too many connections"
+        host = self._host(address)
+        if host is not None and self._most_per_host is not None:
+            if self._by_host[host] >= self._most_per_host:
+                return "too many connections from this host"
+            self._by_host[host] += 1
+        self.open += 1
+        return None
+
+    def release(self, address: object) -> None:
+        """Count out a connection that was let in."""
+        self.open -= 1
+        self._waiting.unpark_all()
+        host = self._host(address)
+        if host is not None:
+            self._by_host[host] -= 1
+            if not self._by_host[host]:
+                del self._by_host[host]
+
+    @property
+    def gentle(self) -> bool:
+        """Whether one more refused connection may be let go gently."""
+        return self.refusing < _GENTLE_REFUSALS
+
+    def _host(self, address: object) -> object:
+        """Return what counts as one host; None if nothing does."""
+        if self._most_per_host is None or not isinstance(address, tuple):
+            return None
+        host = ipaddress.ip_address(address[0])
+        if isinstance(host, ipaddress.IPv6Address):
+            return host.ipv4_mapped or ipaddress.ip_network((host.packed, _ONE_HOST), strict=False)
+        return host
+
+
+class SpareDescriptor:
+    """A descriptor kept for the moment when there are none left.
+
+    It lets one connection at a time be accepted, told and closed, where it would otherwise be left
+    hanging in the queue, as libuv and Twisted do.
+    """
+
+    #: What accept(2) says when descriptors have run out: the process's, or the system's.
+    RAN_OUT: Final = frozenset({errno.EMFILE, errno.ENFILE})
+
+    def __init__(self) -> None:
+        self._spare: int | None = None
+        self._keep()
+
+    def turn_away(self, listening: socket.socket) -> bool:
+        """Accept one connection, tell it why and close it; return whether that could be done."""
+        if self._spare is None:
+            self._keep()
+            return False
+        os.close(self._spare)
+        self._spare = None
+        try:
+            with suppress(OSError):
+                accepted, _ = listening.accept()
+                refuse(accepted)
+                return True
+            return False
+        finally:
+            self._keep()
+
+    def close(self) -> None:
+        """Give it up."""
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+
+    def _keep(self) -> None:
+        with suppress(OSError):
+            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def refuse(accepted: socket.socket) -> None:
+    """Tell a connection that it is not let in, and close it, without waiting for anything.
+
+    What the client has sent by now is read, so that the close does not reset the connection.
+    """
+    with accepted, suppress(OSError):
+        accepted.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        accepted.send(REFUSAL)
+        accepted.shutdown(socket.SHUT_WR)
+        accepted.recv(65536)
+
+
+def most_connections(wanted: int) -> int:
+    """Return how many of the wanted connections the limit on open descriptors allows, 1 at least."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    return max(1, min(wanted, soft - _RESERVED_DESCRIPTORS))

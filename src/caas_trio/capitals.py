@@ -1,0 +1,38 @@
+"""What CaaS does to a text: `ascii_capitals` and `Utf8Capitals`.
+
+No I/O, no clock, no trio.
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import Final
+
+from .session import Bytewise, Service
+
+#: a-z becomes A-Z; every other byte is untouched. Stateless, so all sessions may share it.
+ascii_capitals: Final[Service] = bytes.upper
+
+#: Bytes that are not UTF-8 pass through the text as these lone surrogates, and come out as they were.
+_UNTOUCHED: Final = "surrogateescape"
+
+
+class Utf8Capitals(Bytewise):
+    """Unicode capitals over a stream that may cut a character anywhere; one for each session.
+
+    Each character is replaced by its full upper-case mapping, which may be longer ("ß" becomes
+    "SS"): Unicode 3.13, toUppercase, which looks at one character at a time. Bytes that are not
+    UTF-8 are untouched. A character that is cut is held back, three bytes at most, until its rest
+    comes, or something that cannot be its rest.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(self._raise)
+        self._decoder = codecs.getincrementaldecoder("utf-8")(_UNTOUCHED)
+
+    def end(self) -> bytes:
+        """Return what is held back, which now will not become a character."""
+        return self._raise(b"", final=True)
+
+    def _raise(self, data: bytes, *, final: bool = False) -> bytes:
+        return self._decoder.decode(data, final).upper().encode("utf-8", _UNTOUCHED)

@@ -1,0 +1,197 @@
+"""What a handler talks through: `Connection`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import trio
+
+from .channel import Channel
+from .drain import Drain
+from .endpoint import Endpoint
+from .errors import InputEnded, StateError
+from .framing import LineBuffer
+from .limits import Limits
+from .peer import Peer
+
+T = TypeVar("T")
+
+#: How many reads in a row may be served from what is held before other tasks have their turn.
+_READS_IN_A_ROW: Final = 128
+
+
+class Connection:
+    """One client, as a handler sees it: lines, counted bytes and delimited ones, on one buffer.
+
+    The kinds of reading may be mixed freely: what one leaves, the next one finds. Reading is
+    cancel-safe: a cancelled read has taken nothing. A read that can be served from what is held
+    does not go to the kernel, and is not always a checkpoint.
+
+    Once the server drains, reads go on until what had been received is used up; then the input
+    counts as ended, and a line that was only begun is not returned.
+
+    The server closes the connection when the handler returns: the output is ended in an orderly
+    way first. A handler need not catch `PeerError`: what the peer did ends its connection, and is
+    no failure of the handler.
+
+    All reads raise `ConnectionLost` if the client has reset the connection, `TooSlow` if it let
+    `idle_timeout` or `line_timeout` pass, and `StateError` if another task is reading or the
+    connection is closed.
+
+    Attributes:
+        endpoint: where the connection came in.
+        peer: who is on the other side.
+    """
+
+    def __init__(
+        self, channel: Channel, endpoint: Endpoint, peer: Peer, limits: Limits, drain: Drain
+    ) -> None:
+        self.endpoint = endpoint
+        self.peer = peer
+        self._channel = channel
+        self._limits = limits
+        self._drain = drain
+        self._buffer = LineBuffer(limits.max_line)
+        self._reads_left = _READS_IN_A_ROW
+        self._drained = False
+        self._receiving = False
+        self._sending = False
+        self._closed = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server is stopping: finish, and return."""
+        return self._drain.begun
+
+    async def receive_line(self) -> bytes:
+        """Return the next line, its LF included; b"" at the end of the input.
+
+        A last line that the client ended without an LF is returned without one.
+
+        Raises:
+            LineTooLong: the line has more than `max_line` bytes before its LF. The next call goes
+                on behind it.
+        """
+        return await self._read("receive_line", self._buffer.next_line) or b""
+
+    async def receive_line_piece(self, most: int) -> bytes:
+        """Return the next line, or its first `most` bytes if it is longer; b"" at the end.
+
+        A piece that ends without an LF is no line: the next call goes on within it.
+        """
+        return await self._read("receive_line_piece", lambda: self._buffer.take_line_piece(most)) or b""
+
+    def __aiter__(self) -> Connection:
+        return self
+
+    async def __anext__(self) -> bytes:
+        line = await self.receive_line()
+        if not line:
+            raise StopAsyncIteration
+        return line
+
+    async def receive_until(self, delimiter: bytes) -> bytes:
+        """Return everything up to the first `delimiter`, which is included; b"" at the end.
+
+        What the client sent without a delimiter before it ended is returned as it is.
+
+        Raises:
+            LineTooLong: more than `max_line` bytes come before the delimiter. The next call goes on
+                behind it.
+            LimitError: the delimiter is empty.
+        """
+        return await self._read("receive_until", lambda: self._buffer.take_until(delimiter)) or b""
+
+    async def receive_exactly(self, count: int) -> bytes:
+        """Return `count` bytes.
+
+        `line_timeout` applies to each `max_line` bytes of them.
+
+        Raises:
+            InputEnded: the input ended before; what has come can still be read.
+        """
+        taken = await self._read("receive_exactly", lambda: self._buffer.take_exactly(count))
+        if taken is None:
+            raise InputEnded(count, len(self._buffer))
+        return taken
+
+    async def receive_some(self, most: int = 65536) -> bytes:
+        """Return what is there, at least one byte and at most `most`; b"" at the end of the input."""
+        return await self._read("receive_some", lambda: self._buffer.take_some(most) or None) or b""
+
+    async def send(self, data: bytes) -> None:
+        """Send all of `data`; waits while the client does not read.
+
+        Cancelled, or failed, it may have sent a part: the connection is then closed, and every
+        later call raises `StateError`.
+
+        Raises:
+            ConnectionLost: the client is gone.
+            TooSlow: the client did not accept it within `write_timeout`.
+            StateError: another task is sending, or the connection is closed.
+        """
+        if self._sending or self._closed:
+            raise self._misused("send")
+        self._sending = True
+        try:
+            await self._channel.send_all(data)
+        except BaseException:
+            await self.aclose()
+            raise
+        finally:
+            self._sending = False
+
+    async def end_output(self) -> None:
+        """Tell the client that nothing more will be sent; reading goes on.
+
+        Raises:
+            ConnectionLost: the client is gone.
+            StateError: another task is sending, or the connection is closed.
+        """
+        if self._sending or self._closed:
+            raise self._misused("end_output")
+        await self._channel.end_output()
+
+    async def aclose(self) -> None:
+        """Close at once, whatever is unread or unsent. Returning from the handler is kinder."""
+        self._closed = True
+        await self._channel.aclose()
+
+    async def _read(self, call: str, take: Callable[[], T | None]) -> T | None:
+        """Receive until `take` gives something; None once it never will."""
+        if self._receiving or self._closed:
+            raise self._misused(call)
+        self._receiving = True
+        try:
+            if not self._reads_left:
+                self._reads_left = _READS_IN_A_ROW
+                await trio.lowlevel.checkpoint()
+            self._reads_left -= 1
+            taken = take()
+            return await self._receive_until_it_gives(take) if taken is None else taken
+        finally:
+            self._receiving = False
+
+    async def _receive_until_it_gives(self, take: Callable[[], T | None]) -> T | None:
+        begun, held = trio.current_time(), len(self._buffer)
+        while not self._buffer.ended and not self._drained:
+            waits = [(self._limits.idle_timeout, "idle_timeout")]
+            if self._buffer.unfinished:
+                waits.append((begun + self._limits.line_timeout - trio.current_time(), "line_timeout"))
+            chunk = await self._drain.receive(self._channel.receive_some, waits)
+            if chunk is None:
+                self._drained = True
+            elif not chunk:
+                self._buffer.end_of_input()
+            else:
+                if not self._buffer.unfinished or len(self._buffer) - held >= self._limits.max_line:
+                    begun, held = trio.current_time(), len(self._buffer)
+                self._buffer.feed(chunk)
+            taken = take()
+            if taken is not None:
+                return taken
+        return None
+
+    def _misused(self, call: str) -> StateError:
+        return StateError(call, "closed" if self._closed else "busy: another task is in the same call")

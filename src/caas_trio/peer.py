@@ -1,0 +1,61 @@
+"""Who is on the other side of a connection: `InternetPeer` or `LocalPeer`."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True)
+class InternetPeer:
+    """The other side of a TCP connection.
+
+    Attributes:
+        host: its IP address; an IPv4 client of an IPv6 socket has its IPv4 one.
+        port: its port.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class LocalPeer:
+    """The process on the other side of a Unix socket, as it was when it connected.
+
+    Attributes:
+        pid: its process id.
+        uid: its effective user id.
+        gid: its effective group id. Each is -1 where the kernel does not tell.
+    """
+
+    pid: int = -1
+    uid: int = -1
+    gid: int = -1
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} uid {self.uid}"
+
+
+Peer: TypeAlias = InternetPeer | LocalPeer
+
+#: struct ucred of unix(7).
+_CREDENTIALS = struct.Struct("3i")
+
+
+def peer_of(sock: socket.socket, address: object) -> Peer:
+    """Return the peer of an accepted socket, given the address that `accept` returned."""
+    match address:
+        case (str(host), int(port), *_):
+            return InternetPeer(host.removeprefix("::ffff:") if "." in host else host, port)
+        case _:
+            try:
+                data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            except (AttributeError, OSError):  # not Linux, or closed already
+                return LocalPeer()
+            return LocalPeer(*_CREDENTIALS.unpack(data))
