@@ -14,20 +14,22 @@ class NaiveLineBuffer:
         self.max_line = max_line
         self.rest = b""
         self.skipping = False
+        self.skip_to, self.skipped = b"\n", b""
         self.streaming = False
         self.ended = False
 
     def feed(self, chunk: bytes) -> None:
         self.rest += chunk
         if self.skipping:
-            _, terminator, self.rest = self.rest.partition(b"\n")
-            self.skipping = not terminator
+            self.skipped, found, self.rest = (self.skipped + self.rest).partition(self.skip_to)
+            self.skipping = not found
 
     def next_line(self) -> bytes | None:
         payload, terminator, after = self.rest.partition(b"\n")
         if len(payload) > self.max_line:
             self.rest = after
             self.skipping = not terminator
+            self.skip_to, self.skipped = b"\n", b""
             self.streaming = False
             raise LineTooLong(self.max_line)
         if terminator or (payload and self.ended):
@@ -55,9 +57,35 @@ class NaiveLineBuffer:
         taken, self.rest = self.rest[:end], self.rest[end:]
         return taken
 
-    def take_rest(self) -> bytes:
-        taken, self.rest = self.rest, b""
+    def take_until(self, delimiter: bytes) -> bytes | None:
+        taken, found, after = self.rest.partition(delimiter)
+        still_to_come = b"" if found or self.ended else delimiter[1:]  # its last bytes may be its own
+        if len(taken) > self.max_line + len(still_to_come):
+            self.rest = after
+            self.skipping = not found
+            self.skip_to, self.skipped = delimiter, b"" if found else taken
+            self.streaming = False
+            raise LineTooLong(self.max_line)
+        if found or (taken and self.ended):
+            return self.take_some(len(taken + found))
+        return None
+
+    def take_exactly(self, count: int) -> bytes | None:
+        return self.take_some(count) if len(self.rest) >= count else None
+
+    def take_line_piece(self, most: int) -> bytes | None:
+        piece = self.rest[:most]
+        if b"\n" in piece:
+            return self.take_some(piece.index(b"\n") + 1)
+        return self.take_some(most) if len(piece) == most or (piece and self.ended) else None
+
+    def take_some(self, most: int) -> bytes:
+        taken, self.rest = self.rest[:most], self.rest[most:]
+        self.streaming = self.streaming and b"\n" not in taken
         return taken
+
+    def take_rest(self) -> bytes:
+        return self.take_some(len(self.rest))
 
 
 def capitals(

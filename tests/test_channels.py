@@ -360,6 +360,21 @@ async def test_a_connection_that_comes_in_while_draining_is_answered(
     assert await receive_all(conversation.client) == PROMPT + b"A\n"
 
 
+@pytest.mark.parametrize("steps", range(6))
+async def test_the_drain_reaches_a_client_whose_silence_has_just_been_noted(
+    steps: int, kind: str, mock_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper, First.EITHER, PROMPT))
+    await trio.testing.wait_all_tasks_blocked()
+    mock_clock.jump(LIMITS.prompt_delay)
+    for _ in range(steps):
+        await trio.lowlevel.checkpoint()
+    conversation.drain.begin()
+    mock_clock.autojump_threshold = 0
+    assert await receive_all(conversation.client) in (b"", PROMPT)
+    assert trio.current_time() < LIMITS.prompt_delay + 1
+
+
 def test_who_asks_late_is_told_at_once() -> None:
     drain = Drain()
     drain.begin()

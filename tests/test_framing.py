@@ -160,6 +160,30 @@ def test_unread_bytes_can_be_handed_over() -> None:
     assert len(buffer) == 0
 
 
+def test_unread_bytes_that_end_a_streamed_line_leave_no_trace_of_it() -> None:
+    buffer = LineBuffer(3)
+    buffer.feed(b"abcd")
+    assert buffer.take_pieces() == b"abcd"
+    buffer.feed(b"e\nf")
+    assert buffer.take_rest() == b"e\nf"
+    buffer.feed(b"g")
+    assert buffer.take_pieces() == b""
+
+
+def test_a_delimiter_is_found_across_chunks_and_what_is_too_long_is_dropped_up_to_it() -> None:
+    buffer = LineBuffer(5)
+    for byte in b"ab\r\nlong\rer\r":
+        buffer.feed(bytes([byte]))
+    assert buffer.take_until(b"\r\n") == b"ab\r\n"
+    with pytest.raises(LineTooLong):
+        buffer.take_until(b"\r\n")
+    buffer.feed(b"\nnext")
+    assert buffer.take_until(b"\r\n") is None
+    assert buffer.take_exactly(4) == b"next"
+    with pytest.raises(LimitError, match="delimiter"):
+        buffer.take_until(b"")
+
+
 def test_what_comes_back_is_bytes_and_outlives_the_chunk() -> None:
     buffer = LineBuffer()
     memory = bytearray(b"one\ntwo")
@@ -209,14 +233,23 @@ class AgainstTheModel(RuleBasedStateMachine):
     def take(self, how: str) -> None:
         assert self.outcome(self.buffer, how) == self.outcome(self.model, how)
 
+    @rule(how=st.sampled_from(["take_line_piece", "take_exactly", "take_some"]), count=st.integers(1, 12))
+    def take_counted(self, how: str, count: int) -> None:
+        assert self.outcome(self.buffer, how, count) == self.outcome(self.model, how, count)
+
+    @rule(delimiter=st.sampled_from([b"\n", b"\r\n", b"\n\r\n", b"x", b"xx", b"ab"]))
+    def take_until(self, delimiter: bytes) -> None:
+        outcomes = [self.outcome(buffer, "take_until", delimiter) for buffer in (self.buffer, self.model)]
+        assert outcomes[0] == outcomes[1]
+
     @rule(limit=LIMITS)
     def change_the_limit(self, limit: int) -> None:
         self.buffer.max_line = self.model.max_line = limit
 
     @staticmethod
-    def outcome(buffer: LineBuffer | NaiveLineBuffer, how: str) -> object:
+    def outcome(buffer: LineBuffer | NaiveLineBuffer, how: str, *wanted: object) -> object:
         try:
-            return getattr(buffer, how)()
+            return getattr(buffer, how)(*wanted)
         except LineTooLong as error:
             return error.limit
 

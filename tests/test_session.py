@@ -113,6 +113,13 @@ def test_reject_answers_what_came_before_then_ends_whatever_follows() -> None:
     assert session.closing
 
 
+def test_a_session_that_has_rejected_a_line_answers_nothing_more() -> None:
+    session = opened(max_line=1)
+    assert session.receive(b"aa\n") == b"error: line longer than 1 bytes\n"
+    with pytest.raises(StateError):
+        session.receive(b"b\n")
+
+
 def test_discard_answers_in_place_of_the_line_and_goes_on() -> None:
     session = opened(max_line=3, oversize=Oversize.DISCARD)
     assert session.receive(b"a\nabcd") == b"A\nerror: line longer than 3 bytes\n"
@@ -238,7 +245,7 @@ REACHED_BY = {
     "new": [],
     "opened": ["open"],
     "conversing": ["open", "receive"],
-    "closing": ["open", "end_of_input"],
+    "closing": ["open", "receive", "end_of_input"],
 }
 
 

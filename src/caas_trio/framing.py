@@ -203,7 +203,7 @@ class LineBuffer:
         found = self._buffer.find(delimiter, start if sought == delimiter else 0, reach)
         if found >= 0:
             return self.take_some(found + len(delimiter))
-        if len(self._buffer) >= reach:
+        if len(self._buffer) >= (self._max_line + 1 if self._ended else reach):
             self._drop(self._buffer, delimiter)
         self._sought = (delimiter, max(0, len(self._buffer) - len(delimiter) + 1))
         return self.take_rest() or None if self._ended else None
@@ -224,15 +224,16 @@ class LineBuffer:
 
     def take_some(self, most: int) -> bytes:
         """Take what is held, but at most `most` bytes; b"" if nothing is held."""
-        self._finished += 1
-        self._front = _Front.WITHIN if self._buffer else self._front
         end = min(most, len(self._buffer))
-        return self._take(self._buffer, end, searched=max(0, self._searched - end))
+        taken = self._take(self._buffer, end, searched=max(0, self._searched - end))
+        self._finished += 1
+        if self._front is _Front.STREAMED and LF in taken:
+            self._front = _Front.WITHIN
+        return taken
 
     def take_rest(self) -> bytes:
         """Take everything that is held, lines or not: the unread bytes, for whoever reads on."""
-        self._finished += 1
-        return self._take(self._buffer, len(self._buffer), searched=0)
+        return self.take_some(len(self._buffer))
 
     def _source(self, chunk: bytes) -> bytes | bytearray:
         """Return what to take from: the chunk itself if nothing is held, which spares two copies."""

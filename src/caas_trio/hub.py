@@ -224,7 +224,7 @@ class HubChannel(Channel):
         self.session = session
         self.answer = session.receive
         await self._say(session.open())
-        why = _Why.DRAIN if self._hub.drain.begun else await self._until_exceptional()
+        why = await self._until_exceptional()
         await self._say(self.unsent)
         if why is _Why.END:
             await self._say(session.end_of_input())
@@ -290,6 +290,8 @@ class HubChannel(Channel):
 
     async def _park(self) -> _Why:
         """Sleep while the hub serves the socket; return why that is over, or raise the error."""
+        if self._hub.drain.begun:
+            return _Why.DRAIN
         self._task = trio.lowlevel.current_task()
         self.stamp = trio.current_time()
         self._hub.park(self)

@@ -235,7 +235,8 @@ class LineSession(Session):
             return self._service(chunk)
         self._move(_Input.DATA)
         reply = self._answer(chunk)
-        self._between_lines = self._bytewise and not self._once and not self._buffer.unfinished
+        whole = not self._buffer.unfinished and not self.closing
+        self._between_lines = whole and self._bytewise and not self._once
         return reply
 
     def end_of_input(self) -> bytes:
