@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from caas_trio import (
+    AtCapacity,
+    Connection,
     Endpoint,
     First,
     InternetPeer,
@@ -24,10 +27,13 @@ from caas_trio import (
     LocalPeer,
     Oversize,
     Session,
+    StreamRequestHandler,
     Telemetry,
+    serve,
     serve_sessions,
 )
 from caas_trio.peer import Peer
+from caas_trio.server import Handler
 
 PROMPT = b"say something:\n"
 CAPITALS = partial(LineSession, bytes.upper)
@@ -93,18 +99,36 @@ async def serving(
     limits: Limits = Limits(linger_timeout=30),  # noqa: B008 - immutable
 ) -> AsyncIterator[Running]:
     stop, telemetry = trio.Event(), Recorder()
+    start = partial(
+        serve_sessions,
+        new_session,
+        *(endpoints or ("tcp://127.0.0.1:0",)),
+        limits=limits,
+        telemetry=telemetry,
+        stop=stop,
+    )
     async with trio.open_nursery() as nursery:
-        bound = await nursery.start(
-            partial(
-                serve_sessions,
-                new_session,
-                *(endpoints or ("tcp://127.0.0.1:0",)),
-                limits=limits,
-                telemetry=telemetry,
-                stop=stop,
-            )
-        )
-        yield Running(bound, stop, telemetry, nursery.cancel_scope)
+        yield Running(await nursery.start(start), stop, telemetry, nursery.cancel_scope)
+        stop.set()
+
+
+@asynccontextmanager
+async def serving_handler(
+    handler: Handler | type[StreamRequestHandler],
+    *endpoints: str,
+    limits: Limits = Limits(linger_timeout=30),  # noqa: B008 - immutable
+) -> AsyncIterator[Running]:
+    stop, telemetry = trio.Event(), Recorder()
+    start = partial(
+        serve,
+        handler,
+        *(endpoints or ("tcp://127.0.0.1:0",)),
+        limits=limits,
+        telemetry=telemetry,
+        stop=stop,
+    )
+    async with trio.open_nursery() as nursery:
+        yield Running(await nursery.start(start), stop, telemetry, nursery.cancel_scope)
         stop.set()
 
 
@@ -387,3 +411,222 @@ async def test_a_listening_socket_that_fails_reaches_the_caller(monkeypatch: pyt
         async with scripted(monkeypatch, errno.EBADF) as server, await server.connect() as client:
             await client.receive_some()
     assert isinstance(caught.value.exceptions[0], BaseExceptionGroup)
+
+
+async def shout(connection: Connection) -> None:
+    """Serve lines with a handler."""
+    await connection.send(PROMPT)
+    async for line in connection:
+        await connection.send(line.upper())
+
+
+async def test_a_handler_serves_lines() -> None:
+    async with serving_handler(shout) as server:
+        assert await server.talk(b"hello\r\nworld") == PROMPT + b"HELLO\r\nWORLD"
+    assert not server.telemetry.failures
+
+
+async def test_a_handler_that_stops_reading_does_not_reset_its_client() -> None:
+    async def handler(connection: Connection) -> None:
+        await connection.receive_line()
+        await connection.send(b"enough\n")
+
+    async with serving_handler(handler) as server, await server.connect() as client:
+        with suppress(trio.BrokenResourceError):
+            await client.send_all(b"a\n" * 1_000_000)
+        await client.send_eof()
+        assert await receive_all(client) == b"enough\n"
+
+
+async def fail_in(connection: Connection, how: str) -> None:
+    """Fail as told."""
+    match how:
+        case "plain":
+            raise ZeroDivisionError
+        case "group":
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(fail_in, connection, "plain")
+        case "groups":
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(fail_in, connection, "group")
+                nursery.start_soon(fail_in, connection, "group")
+        case "with a peer's fault":
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(fail_in, connection, "plain")
+                with trio.CancelScope(shield=True):
+                    await connection.receive_exactly(10)
+        case _:
+            raise AssertionError(how)
+
+
+@pytest.mark.parametrize("how", ["plain", "group", "groups", "with a peer's fault"])
+async def test_a_handlers_failure_is_reported_once_and_costs_its_connection(how: str) -> None:
+    async def handler(connection: Connection) -> None:
+        if await connection.receive_line() == b"fail\n":
+            await fail_in(connection, how)
+        await connection.send(b"fine\n")
+
+    async with serving_handler(handler) as server, await server.connect() as bystander:
+        assert await server.talk(b"fail\n") == b""
+        [(error, endpoint, peer)] = server.telemetry.failures
+        assert isinstance(error, ZeroDivisionError if how != "groups" else ExceptionGroup)
+        assert endpoint == server.endpoints[0]
+        assert isinstance(peer, InternetPeer)
+        await bystander.send_all(b"and I?\n")
+        await receive(bystander, b"fine\n")
+
+
+async def test_what_the_peer_did_is_no_failure_of_the_handler() -> None:
+    async def handler(connection: Connection) -> None:
+        await connection.receive_exactly(10)
+
+    async def in_a_nursery(connection: Connection) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(handler, connection)
+
+    for each in (handler, in_a_nursery):
+        async with serving_handler(each) as server:
+            assert await server.talk(b"short") == b""
+        assert not server.telemetry.failures
+
+
+async def test_a_handler_may_cancel_itself() -> None:
+    async def handler(connection: Connection) -> None:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await connection.receive_line()
+        await connection.send(b"went on\n")
+
+    async with serving_handler(handler) as server:
+        assert await server.talk(b"a\n") == b"went on\n"
+    assert not server.telemetry.failures
+
+
+async def test_cancelled_is_not_swallowed_where_a_bug_comes_with_it() -> None:
+    async def handler(connection: Connection) -> None:
+        try:
+            await connection.receive_line()
+        finally:
+            raise ZeroDivisionError
+
+    async def both(connection: Connection) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(handler, connection)
+            nursery.start_soon(trio.sleep_forever)
+
+    async with serving_handler(both) as server:
+        client = await server.connect()
+        await trio.testing.wait_all_tasks_blocked()
+        server.everything.cancel()
+    await client.aclose()
+    assert [type(error) for error, _, _ in server.telemetry.failures] == [ZeroDivisionError]
+
+
+async def test_what_is_no_exception_of_ours_ends_the_server() -> None:
+    async def handler(_: Connection) -> None:
+        raise SystemExit(3)
+
+    with pytest.RaisesGroup(SystemExit, flatten_subgroups=True) as caught:
+        async with serving_handler(handler) as server, await server.connect() as client:
+            await client.receive_some()
+    assert isinstance(caught.value, BaseExceptionGroup)
+
+
+async def test_a_handler_learns_of_the_drain_and_finishes_in_its_own_way() -> None:
+    async def handler(connection: Connection) -> None:
+        async for line in connection:
+            await connection.send(line.upper())
+        await connection.send(b"going down\n" if connection.draining else b"bye\n")
+
+    async with serving_handler(handler) as server:
+        assert await server.talk(b"a\n") == b"A\nbye\n"
+        client = await server.connect()
+        await client.send_all(b"b\n")
+        await receive(client, b"B\n")
+        await client.send_all(b"c\nhalf")
+        server.stop.set()
+        assert await receive_all(client) == b"C\ngoing down\n"
+        await client.aclose()
+    assert server.telemetry.timeouts == 0
+
+
+async def test_a_handler_that_hangs_at_the_drain_is_cancelled() -> None:
+    async def handler(_: Connection) -> None:
+        await trio.sleep_forever()
+
+    async with serving_handler(handler, limits=Limits(drain_timeout=0.05)) as server:
+        client = await server.connect()
+        await trio.testing.wait_all_tasks_blocked()
+        server.stop.set()
+        assert await receive_all(client) == b""
+        await client.aclose()
+    assert server.telemetry.timeouts == 1
+
+
+@pytest.mark.parametrize("spoken", [b"", b"early\n"])
+async def test_at_capacity_a_client_is_told_and_the_next_one_served(spoken: bytes) -> None:
+    async with serving(limits=Limits(max_connections=1, linger_timeout=30)) as server:
+        async with await server.connect() as first:
+            await first.send_all(b"a\n")
+            await receive(first, b"A\n")
+            assert await server.talk(spoken) == b"error: too many connections\n"
+            await first.send_eof()
+            assert await receive_all(first) == b""
+        await trio.testing.wait_all_tasks_blocked()
+        assert await server.talk(b"b") == b"B"
+    assert server.telemetry.refused == ["too many connections"]
+
+
+async def test_a_flood_of_refused_clients_is_let_go_at_once() -> None:
+    async with (
+        serving(limits=Limits(max_connections=1, linger_timeout=30)) as server,
+        await server.connect() as first,
+    ):
+        await first.send_all(b"a\n")
+        await receive(first, b"A\n")
+        address = (server.endpoints[0].host, server.endpoints[0].port)
+        flood = [socket.create_connection(address) for _ in range(40)]
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        for client in flood:
+            client.settimeout(0)
+            assert client.recv(100) == b"error: too many connections\n"
+            client.close()
+        await first.send_all(b"b\n")
+        await receive(first, b"B\n")
+    assert len(server.telemetry.refused) == 40
+
+
+async def test_a_host_has_its_own_cap() -> None:
+    async with serving(limits=Limits(max_per_host=1)) as server, await server.connect() as first:
+        await first.send_all(b"a\n")
+        await receive(first, b"A\n")
+        assert await server.talk(b"b") == b"error: too many connections\n"
+    assert server.telemetry.refused == ["too many connections from this host"]
+
+
+async def test_at_capacity_newcomers_may_have_to_wait() -> None:
+    limits = Limits(max_connections=1, at_capacity=AtCapacity.WAIT)
+    async with serving(limits=limits) as server, await server.connect() as second:
+        async with await server.connect() as first:
+            pass
+        await second.send_all(b"a\n")
+        await receive(second, b"A\n")
+        third = await server.connect()
+        await third.send_all(b"b\n")
+        with trio.move_on_after(0.05) as wait:
+            await third.receive_some()
+        assert wait.cancelled_caught
+        await second.aclose()
+        await receive(third, b"B\n")
+        await third.aclose()
+    assert first.socket.fileno() == -1
+    assert not server.telemetry.refused
+
+
+async def test_a_client_that_does_not_read_is_dropped() -> None:
+    limits = Limits(write_timeout=0.1, linger_timeout=30)
+    async with serving(limits=limits) as server, await server.connect() as client:
+        with suppress(trio.BrokenResourceError):
+            await client.send_all(b"x\n" * 20_000_000)
+            raise AssertionError("it was never dropped")
+    assert not server.telemetry.failures

@@ -1,0 +1,146 @@
+"""Who is let in: counts in all and by host, and a spare descriptor for the worst moment."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from caas_trio import AtCapacity, Limits
+from caas_trio.admission import REFUSAL, Admission, SpareDescriptor, most_connections, refuse
+
+
+def descriptors() -> set[str]:
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+
+
+A, B = ("192.0.2.1", 1), ("192.0.2.2", 1)
+
+
+def test_as_many_as_allowed_are_let_in_and_one_more_when_one_has_left() -> None:
+    admission = Admission(Limits(max_connections=2))
+    assert [admission.admit(A), admission.admit(A), admission.admit(A)] == [
+        None,
+        None,
+        "too many connections",
+    ]
+    admission.release(A)
+    assert admission.admit(B) is None
+    assert admission.open == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "same", "other"),
+    [
+        (("192.0.2.1", 1), ("192.0.2.1", 2), ("192.0.2.2", 1)),
+        (("2001:db8::1", 1, 0, 0), ("2001:db8::ffff:1", 2, 0, 0), ("2001:db8:0:1::1", 1, 0, 0)),
+        (("::ffff:192.0.2.1", 1, 0, 0), ("192.0.2.1", 2), ("::ffff:192.0.2.2", 1, 0, 0)),
+        (("fe80::1%lo", 1, 0, 1), ("fe80::2%lo", 1, 0, 1), ("fe80:0:0:1::1%lo", 1, 0, 1)),
+    ],
+)
+def test_a_host_counts_by_its_address_and_an_ipv6_one_by_its_64(
+    one: object, same: object, other: object
+) -> None:
+    admission = Admission(Limits(max_per_host=1))
+    assert admission.admit(one) is None
+    assert admission.admit(same) == "too many connections from this host"
+    assert admission.admit(other) is None
+    admission.release(one)
+    assert admission.admit(same) is None
+    assert admission.open == 2
+    assert len(admission._by_host) == 2
+
+
+def test_hosts_that_have_left_are_forgotten() -> None:
+    admission = Admission(Limits(max_per_host=1))
+    admission.admit(A)
+    admission.release(A)
+    assert not admission._by_host
+
+
+def test_unix_sockets_do_not_count_by_host() -> None:
+    admission = Admission(Limits(max_per_host=1))
+    assert [admission.admit(""), admission.admit("")] == [None, None]
+    admission.release("")
+    assert admission.open == 1
+
+
+async def test_newcomers_wait_for_room_where_they_shall(nursery: trio.Nursery) -> None:
+    admission = Admission(Limits(max_connections=1, at_capacity=AtCapacity.WAIT))
+    await admission.wait_while_shut()
+    admission.admit(A)
+    assert admission.shut
+    in_the_end = trio.Event()
+
+    async def wait() -> None:
+        await admission.wait_while_shut()
+        in_the_end.set()
+
+    nursery.start_soon(wait)
+    await trio.testing.wait_all_tasks_blocked()
+    assert not in_the_end.is_set()
+    admission.release(A)
+    await in_the_end.wait()
+
+
+def test_the_default_follows_the_limit_on_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed = {"soft": 1024}
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (allowed["soft"], 4096))
+    assert most_connections(10000) == 1024 - 48
+    assert most_connections(10) == 10
+    allowed["soft"] = 16
+    assert most_connections(10000) == 1
+    allowed["soft"] = resource.RLIM_INFINITY
+    assert most_connections(10000) == 10000
+
+
+def test_a_refused_client_is_told_and_not_reset_whatever_it_has_sent() -> None:
+    client, server = socket.socketpair()
+    client.sendall(b"x" * 1000)
+    refuse(server)
+    assert server.fileno() == -1
+    with client:
+        assert client.recv(100) == REFUSAL
+        assert client.recv(100) == b""
+
+
+def test_a_client_that_is_gone_cannot_be_told() -> None:
+    client, server = socket.socketpair()
+    client.close()
+    refuse(server)
+    assert server.fileno() == -1
+
+
+def test_the_spare_descriptor_lets_one_client_be_told_and_is_kept_again() -> None:
+    spare = SpareDescriptor()
+    before = descriptors()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        with socket.create_connection(listening.getsockname()) as client:
+            assert spare.turn_away(listening)
+            assert client.recv(100) == REFUSAL
+        listening.setblocking(False)  # noqa: FBT003
+        assert not spare.turn_away(listening)  # the queue is empty
+    assert descriptors() == before
+    spare.close()
+    spare.close()
+    assert len(descriptors()) == len(before) - 1
+
+
+def test_without_a_spare_descriptor_nobody_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> int:
+        raise OSError
+
+    with monkeypatch.context() as poor:
+        poor.setattr(os, "open", none_left)
+        spare = SpareDescriptor()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert not spare.turn_away(listening)
+        with socket.create_connection(listening.getsockname()) as client:
+            assert spare.turn_away(listening)
+            assert client.recv(100) == REFUSAL
+    spare.close()

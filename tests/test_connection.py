@@ -1,0 +1,376 @@
+"""`Connection`: lines, counts and delimiters on one buffer, over every kind of channel."""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from caas_trio import (
+    Connection,
+    ConnectionLost,
+    Endpoint,
+    InputEnded,
+    InternetPeer,
+    LimitError,
+    Limits,
+    LineTooLong,
+    StateError,
+    TooSlow,
+)
+from caas_trio.channel import Channel
+from caas_trio.drain import Drain
+from caas_trio.hub import Hub, HubChannel
+from caas_trio.stream import StreamChannel
+
+ENDPOINT = Endpoint.parse("tcp://127.0.0.1:7")
+PEER = InternetPeer("127.0.0.1", 5)
+LIMITS = Limits(max_line=20, idle_timeout=100, line_timeout=40, write_timeout=20)
+
+
+class Pair:
+    """A connection, and the client's side of it."""
+
+    opened: list[socket.socket]
+
+    def __init__(self, kind: str, limits: Limits = LIMITS) -> None:
+        self.drain = Drain()
+        self.opened = []
+        self.hub: Hub | None = None
+        self.channel: Channel
+        self.client: trio.abc.HalfCloseableStream
+        if kind == "memory":
+            self.client, server = trio.testing.memory_stream_pair()
+            self.channel = StreamChannel(server, limits, self.drain)
+        else:
+            self.opened = list(socket.socketpair())
+            ours, theirs = self.opened
+            self.client = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+            if kind == "stream":
+                stream = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
+                self.channel = StreamChannel(stream, limits, self.drain)
+            else:
+                theirs.setblocking(False)  # noqa: FBT003 - the socket module's signature
+                self.hub = Hub(limits, self.drain)
+                self.channel = HubChannel(theirs, self.hub)
+        self.connection = Connection(self.channel, ENDPOINT, PEER, limits, self.drain)
+
+    def close(self) -> None:
+        for sock in self.opened:
+            sock.close()
+        if self.hub is not None:
+            self.hub.close()
+
+
+@pytest.fixture(params=["memory", "stream", "hub"])
+def pair(request: pytest.FixtureRequest, nursery: trio.Nursery) -> Iterator[Pair]:
+    """Run the test once over each kind of channel; where there is a hub, it runs."""
+    made = Pair(str(request.param))
+    if made.hub is not None:
+        nursery.start_soon(made.hub.run)
+    yield made
+    made.close()
+
+
+async def test_lines_counts_and_delimiters_mix_without_losing_a_byte(
+    pair: Pair, nursery: trio.Nursery
+) -> None:
+    await pair.client.send_all(b"PUT 5\nhel\nlrest\r\n.\r\nlast\ntail")
+    await pair.client.send_eof()
+    connection = pair.connection
+    assert await connection.receive_line() == b"PUT 5\n"
+    assert await connection.receive_exactly(5) == b"hel\nl"
+    assert await connection.receive_until(b"\r\n.\r\n") == b"rest\r\n.\r\n"
+    assert await connection.receive_some(2) == b"la"
+    assert await connection.receive_line_piece(1) == b"s"
+    assert await connection.receive_line_piece(100) == b"t\n"
+    assert await connection.receive_line() == b"tail"
+    assert await connection.receive_line() == b""
+    assert await connection.receive_until(b"x") == b""
+    assert await connection.receive_some() == b""
+    assert await connection.receive_line_piece(1) == b""
+    assert await connection.receive_exactly(0) == b""
+    nursery.cancel_scope.cancel()
+
+
+async def test_lines_come_one_by_one_whole_until_the_end(pair: Pair, nursery: trio.Nursery) -> None:
+    async def drip() -> None:
+        for byte in b"one\r\n\ntwo\ntail":
+            await pair.client.send_all(bytes([byte]))
+            await trio.testing.wait_all_tasks_blocked()
+        await pair.client.send_eof()
+
+    nursery.start_soon(drip)
+    assert [line async for line in pair.connection] == [b"one\r\n", b"\n", b"two\n", b"tail"]
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_oversize_line_is_told_once_and_the_next_one_is_whole(
+    pair: Pair, nursery: trio.Nursery
+) -> None:
+    await pair.client.send_all(b"x" * 21)
+    with pytest.raises(LineTooLong) as caught:
+        await pair.connection.receive_line()
+    assert caught.value.limit == 20
+    await pair.client.send_all(b"x" * 50 + b"\nnext\n")
+    assert await pair.connection.receive_line() == b"next\n"
+    await pair.client.send_all(b"y" * 30 + b"..z")
+    with pytest.raises(LineTooLong):
+        await pair.connection.receive_until(b"..")
+    assert await pair.connection.receive_some() == b"z"
+    with pytest.raises(LimitError):
+        await pair.connection.receive_until(b"")
+    nursery.cancel_scope.cancel()
+
+
+async def test_too_little_input_is_told_and_can_still_be_read(pair: Pair, nursery: trio.Nursery) -> None:
+    await pair.client.send_all(b"abc")
+    await pair.client.send_eof()
+    with pytest.raises(InputEnded, match=r"^the input ended after 3 of 5 bytes$"):
+        await pair.connection.receive_exactly(5)
+    assert await pair.connection.receive_exactly(3) == b"abc"
+    nursery.cancel_scope.cancel()
+
+
+READS: dict[str, Callable[[Connection], Awaitable[bytes]]] = {
+    "receive_line": lambda connection: connection.receive_line(),
+    "receive_until": lambda connection: connection.receive_until(b";"),
+    "receive_exactly": lambda connection: connection.receive_exactly(5),
+    "receive_some": lambda connection: connection.receive_some(),
+    "receive_line_piece": lambda connection: connection.receive_line_piece(5),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_a_cancelled_read_has_taken_nothing(
+    name: str, pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    sent = b"" if name == "receive_some" else b"abc"
+    await pair.client.send_all(sent)
+    with trio.move_on_after(5) as wait:
+        await READS[name](pair.connection)
+    assert wait.cancelled_caught
+    await pair.client.send_all(b"de;\n")
+    await pair.client.send_eof()
+    assert await pair.connection.receive_line() == sent + b"de;\n"
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_one_task_reads_at_a_time(name: str, pair: Pair, nursery: trio.Nursery) -> None:
+    nursery.start_soon(READS["receive_line"], pair.connection)
+    await trio.testing.wait_all_tasks_blocked()
+    with pytest.raises(StateError, match=f"^{name} does not fit the state busy: another task"):
+        await READS[name](pair.connection)
+    nursery.cancel_scope.cancel()
+
+
+async def stuck(_: bytes) -> None:
+    await trio.sleep_forever()
+
+
+@pytest.fixture
+def stuck_pair(pair: Pair) -> Pair:
+    """Let sends wait for ever: a memory stream has no bound of its own."""
+    if not pair.opened:
+        pair.channel._stream.send_stream.send_all = stuck  # type: ignore[attr-defined]
+    return pair
+
+
+MUCH = b"x" * 3_000_000
+
+
+async def test_one_task_sends_at_a_time(stuck_pair: Pair, nursery: trio.Nursery) -> None:
+    nursery.start_soon(stuck_pair.connection.send, MUCH)
+    await trio.testing.wait_all_tasks_blocked()
+    with pytest.raises(StateError, match=r"^send does not fit the state busy"):
+        await stuck_pair.connection.send(b"y")
+    with pytest.raises(StateError, match=r"^end_output does not fit the state busy"):
+        await stuck_pair.connection.end_output()
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_cancelled_send_closes_the_connection_and_says_so(
+    stuck_pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    connection = stuck_pair.connection
+    with trio.move_on_after(5) as wait:
+        await connection.send(MUCH)
+    assert wait.cancelled_caught
+    for call in (connection.send(b"y"), connection.end_output(), connection.receive_line()):
+        with pytest.raises(StateError, match=r"does not fit the state closed$"):
+            await call
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_client_that_does_not_read_is_too_slow(
+    stuck_pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    with pytest.raises(TooSlow, match=r"^the write timeout is over$"):
+        await stuck_pair.connection.send(MUCH)
+    assert trio.current_time() == pytest.approx(LIMITS.write_timeout)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_client_that_is_gone_is_lost(pair: Pair, nursery: trio.Nursery) -> None:
+    await pair.client.aclose()
+    with pytest.raises(ConnectionLost, match=r"^the connection is lost$"):
+        await pair.connection.send(MUCH)
+    nursery.cancel_scope.cancel()
+
+
+async def test_the_output_can_end_before_the_input(pair: Pair, nursery: trio.Nursery) -> None:
+    await pair.connection.send(b"bye\n")
+    await pair.connection.end_output()
+    assert b"".join([chunk async for chunk in pair.client]) == b"bye\n"
+    await pair.client.send_all(b"more\n")
+    assert await pair.connection.receive_line() == b"more\n"
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_quiet_client_is_too_slow(
+    pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    with pytest.raises(TooSlow, match=r"^the idle timeout is over$"):
+        await pair.connection.receive_line()
+    assert trio.current_time() == pytest.approx(LIMITS.idle_timeout)
+    nursery.cancel_scope.cancel()
+
+
+MIXED_READS: dict[str, Callable[[Connection, int], Awaitable[bytes]]] = {
+    "line": lambda connection, _: connection.receive_line(),
+    "until": lambda connection, _: connection.receive_until(b";"),
+    "count": lambda connection, count: connection.receive_exactly(count),
+    "some": lambda connection, count: connection.receive_some(count),
+    "piece": lambda connection, count: connection.receive_line_piece(count),
+}
+
+SLOW_READS: dict[str, Callable[[Connection], Awaitable[bytes]]] = {
+    "receive_line": READS["receive_line"],
+    "receive_until": READS["receive_until"],
+    "receive_exactly": lambda connection: connection.receive_exactly(19),
+}
+
+
+@pytest.mark.parametrize("name", SLOW_READS)
+async def test_a_byte_now_and_then_does_not_help(
+    name: str, pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    async def drip() -> None:
+        with suppress(trio.BrokenResourceError):
+            while True:
+                await trio.sleep(9)  # the mock clock's
+                await pair.client.send_all(b"x")
+
+    nursery.start_soon(drip)
+    with pytest.raises(TooSlow) as caught:
+        await SLOW_READS[name](pair.connection)
+    assert caught.value.limit == "line_timeout"
+    assert trio.current_time() == pytest.approx(9 + LIMITS.line_timeout)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_long_body_may_take_its_time_in_fast_enough_steps(
+    pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    async def steps() -> None:
+        for _ in range(20):
+            await pair.client.send_all(b"x" * 20)
+            await trio.sleep(30)  # the mock clock's
+
+    nursery.start_soon(steps)
+    assert await pair.connection.receive_exactly(400) == b"x" * 400
+    nursery.cancel_scope.cancel()
+
+
+async def test_the_drain_ends_the_input_behind_what_was_received(
+    pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    connection = pair.connection
+    await pair.client.send_all(b"a\nb\nhal")
+    before = connection.draining
+    pair.drain.begin()
+    assert (before, connection.draining) == (False, True)
+    assert [line async for line in connection] == [b"a\n", b"b\n"]
+    assert await connection.receive_some() == b"hal"
+    assert await connection.receive_some() == b""
+    await connection.send(b"bye\n")
+    assert await pair.client.receive_some() == b"bye\n"
+    nursery.cancel_scope.cancel()
+
+
+async def test_the_drain_wakes_a_read_that_waits(
+    pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    lines: list[bytes] = []
+
+    async def read() -> None:
+        lines.append(await pair.connection.receive_line())
+
+    async with trio.open_nursery() as reading:
+        reading.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        pair.drain.begin()
+    assert lines == [b""]
+    nursery.cancel_scope.cancel()
+
+
+async def test_reads_that_need_not_wait_let_others_in_now_and_then(pair: Pair, nursery: trio.Nursery) -> None:
+    others = 0
+
+    async def other() -> None:
+        nonlocal others
+        while True:
+            others += 1
+            await trio.lowlevel.checkpoint()
+
+    await pair.client.send_all(b"\n" * 1000)
+    await pair.connection.receive_line()
+    nursery.start_soon(other)
+    for _ in range(999):
+        await pair.connection.receive_line()
+    assert others >= 5
+    nursery.cancel_scope.cancel()
+
+
+def test_what_it_tells_of_itself() -> None:
+    pair = Pair("memory")
+    assert pair.connection.endpoint == ENDPOINT
+    assert pair.connection.peer == PEER
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(list(MIXED_READS)), st.integers(1, 6)), max_size=12),
+    st.lists(st.sampled_from([b"a", b"\n", b"ab\n", b";", b"x;y\n", b"", b"longer\n"]), max_size=12),
+)
+def test_every_mixture_of_reads_returns_every_byte_once_and_in_order(
+    reads: list[tuple[str, int]], chunks: list[bytes]
+) -> None:
+    async def conversation() -> bytes:
+        pair = Pair("memory", Limits(max_line=1000, idle_timeout=math.inf, line_timeout=math.inf))
+        taken = b""
+        async with trio.open_nursery() as nursery:
+
+            async def send() -> None:
+                for chunk in chunks:
+                    await pair.client.send_all(chunk)
+                    await trio.testing.wait_all_tasks_blocked()
+                await pair.client.send_eof()
+
+            nursery.start_soon(send)
+            for how, count in reads:
+                with suppress(InputEnded):
+                    taken += await MIXED_READS[how](pair.connection, count)
+            while rest := await pair.connection.receive_some():
+                taken += rest
+        return taken
+
+    assert trio.run(conversation) == b"".join(chunks)

@@ -1,0 +1,40 @@
+"""Who is on the other side."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from caas_trio import InternetPeer, LocalPeer
+from caas_trio.peer import Peer, peer_of
+
+
+@pytest.mark.parametrize(
+    ("address", "peer", "text"),
+    [
+        (("192.0.2.1", 5), InternetPeer("192.0.2.1", 5), "192.0.2.1:5"),
+        (("2001:db8::1", 5, 0, 0), InternetPeer("2001:db8::1", 5), "[2001:db8::1]:5"),
+        (("::ffff:192.0.2.1", 5, 0, 0), InternetPeer("192.0.2.1", 5), "192.0.2.1:5"),
+    ],
+)
+def test_a_client_of_the_network_is_its_address(address: object, peer: Peer, text: str) -> None:
+    with socket.socket() as unused:
+        assert peer_of(unused, address) == peer
+    assert str(peer) == text
+
+
+def test_a_local_client_is_its_process() -> None:
+    client, server = socket.socketpair()
+    with client, server:
+        peer = peer_of(server, "")
+    assert peer == LocalPeer(os.getpid(), os.geteuid(), os.getegid())
+    assert str(peer) == f"pid {os.getpid()} uid {os.geteuid()}"
+
+
+def test_a_local_client_whose_connection_is_closed_is_unknown() -> None:
+    client, server = socket.socketpair()
+    client.close()
+    server.close()
+    assert peer_of(server, "") == LocalPeer(-1, -1, -1)

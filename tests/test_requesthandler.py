@@ -1,0 +1,125 @@
+"""`StreamRequestHandler`, `rfile` and `wfile`, served by the real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from caas_trio import Endpoint, LineTooLong, StreamRequestHandler
+
+from .test_connection import Pair
+from .test_server import driver, serving_handler
+
+__all__ = ["driver"]
+
+
+class Capitals(StreamRequestHandler):
+    """The classic demonstration."""
+
+    async def handle(self) -> None:
+        """Prompt, read a line, answer it."""
+        await self.wfile.write(b"Enter some data to be capitalized:\n")
+        data = await self.rfile.readline()
+        await self.wfile.write(data.upper())
+
+
+async def test_the_classic_handler_is_served_as_it_is() -> None:
+    async with serving_handler(Capitals) as server:
+        assert await server.talk(b"hello\r\nworld\n") == b"Enter some data to be capitalized:\nHELLO\r\n"
+
+
+async def test_a_handler_knows_its_client_and_its_server(tmp_path: Path) -> None:
+    seen: list[object] = []
+
+    class Curious(StreamRequestHandler):
+        async def handle(self) -> None:
+            seen.extend([self.client_address, self.server.server_address, self.server.endpoint])
+            assert self.request is self.connection
+
+    path = tmp_path / "caas.sock"
+    async with serving_handler(Curious, "tcp://127.0.0.1:0", f"unix:{path}") as server:
+        async with await server.connect() as client:
+            address = client.socket.getsockname()
+            await client.receive_some()
+        assert await server.talk(b"", 1) == b""
+    tcp = server.endpoints[0]
+    assert seen == [address, ("127.0.0.1", tcp.port), tcp, "", str(path), Endpoint.parse(f"unix:{path}")]
+
+
+async def test_setup_handle_and_finish_are_called_in_turn_and_finish_whatever_happens() -> None:
+    called: list[str] = []
+
+    class Steps(StreamRequestHandler):
+        async def setup(self) -> None:
+            called.append("setup")
+
+        async def handle(self) -> None:
+            called.append("handle")
+            raise ZeroDivisionError
+
+        async def finish(self) -> None:
+            called.append("finish")
+
+    async with serving_handler(Steps) as server:
+        assert await server.talk(b"") == b""
+    assert called == ["setup", "handle", "finish"]
+    assert len(server.telemetry.failures) == 1
+
+
+async def test_a_handler_that_overrides_nothing_ends_the_connection() -> None:
+    async with serving_handler(StreamRequestHandler) as server:
+        assert await server.talk(b"a\n") == b""
+
+
+async def sent(data: bytes) -> StreamRequestHandler:
+    pair = Pair("memory")
+    await pair.client.send_all(data)
+    await pair.client.send_eof()
+    return StreamRequestHandler(pair.connection)
+
+
+async def test_readline_with_and_without_a_size() -> None:
+    rfile = (await sent(b"one\ntwo\nthree\nfour")).rfile
+    assert await rfile.readline() == b"one\n"
+    assert await rfile.readline(2) == b"tw"
+    assert await rfile.readline(2) == b"o\n"
+    assert await rfile.readline(0) == b""
+    assert await rfile.readline(None) == b"three\n"
+    assert await rfile.readline(-1) == b"four"
+    assert await rfile.readline(5) == b""
+
+
+async def test_readline_without_a_size_has_a_bound() -> None:
+    rfile = (await sent(b"x" * 100)).rfile
+    with pytest.raises(LineTooLong):
+        await rfile.readline()
+
+
+@pytest.mark.parametrize(
+    ("size", "read"), [(None, b"one\ntwo"), (-1, b"one\ntwo"), (5, b"one\nt"), (99, b"one\ntwo")]
+)
+async def test_read_with_and_without_a_size(size: int | None, read: bytes) -> None:
+    assert await (await sent(b"one\ntwo")).rfile.read(size) == read
+
+
+async def test_read_nothing() -> None:
+    assert await (await sent(b"one")).rfile.read(0) == b""
+
+
+async def test_readlines_and_iteration() -> None:
+    rfile = (await sent(b"one\ntwo\nthree\nfour\nfive")).rfile
+    assert await rfile.readlines(5) == [b"one\n", b"two\n"]
+    assert [line async for line in rfile] == [b"three\n", b"four\n", b"five"]
+    assert await (await sent(b"one\ntwo")).rfile.readlines() == [b"one\n", b"two"]
+
+
+async def test_wfile_sends_at_once() -> None:
+    pair = Pair("memory")
+    wfile = StreamRequestHandler(pair.connection).wfile
+    assert await wfile.write(b"one") == 3
+    await wfile.writelines([b"two", b"three"])
+    await wfile.flush()
+    assert await pair.client.receive_some() == b"onetwothree"
+    assert trio.current_time() > 0
