@@ -40,7 +40,7 @@ def replies(data: bytes, profile: Profile, *, ended: bool = False) -> tuple[Part
         if not profile.takes(len(line)):
             parts.append(NOTICE)
             if profile.oversize is Oversize.REJECT:
-                return tuple(parts)
+                return joined(parts)
         else:
             parts.append(profile.service.reply(line + b"\n"))
         if profile.once:

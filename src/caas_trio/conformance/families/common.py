@@ -11,6 +11,9 @@ from caas_trio.conformance.oracle import replies
 from caas_trio.conformance.profile import Profile
 from caas_trio.conformance.script import Connect, EndInput, Expect, ExpectEnd, Send, Step
 
+#: A line may come in pieces.
+CUT: Final = ("FRAME-6.several/byte", "FRAME-6.several/thirds", "FRAME-6.serve-1-sentence/byte")
+
 #: A line that no other one looks like. Its reply shows that nothing else came before it.
 _MARKER: Final = b"marker\n"
 

@@ -20,7 +20,7 @@ from caas_trio.conformance.script import (
     Step,
 )
 
-from .common import served, to_the_end
+from .common import CUT, served, to_the_end
 from .limits import over
 
 _CONVERSATION: Final = (Need.STREAM, Need.CONVERSATION)
@@ -74,7 +74,7 @@ def _idle(profile: Profile) -> Iterator[Step]:
     yield Connect()
     yield Send(b"hello\nhalf a li")
     yield Expect(replies(b"hello\n", profile))
-    yield Silence(3 * _MOMENT)
+    yield Silence(6 * _MOMENT)
     yield Send(b"ne\n")
     yield Expect(replies(b"half a line\n", profile))
 
@@ -100,6 +100,8 @@ CASES: Final = (
     Case("CLOSE-2", "rejected-still-sending", _rejected_and_sending, needs=_REJECT, after=_ENDED),
     Case("CLOSE-3", "after-a-reply", _after_reply),
     Case("CLOSE-3", "line", to_the_end(b"goodbye\n"), after=("CLOSE-1.hundred/whole",)),
-    Case("CLOSE-4", "part-of-a-line", _idle, needs=_CONVERSATION),
+    Case(
+        "CLOSE-4", "part-of-a-line", _idle, needs=_CONVERSATION, after=(*CUT, "ORDER-1.part-of-a-line/whole")
+    ),
     Case("CLOSE-5", "three-lines", _once, needs=_ONCE),
 )

@@ -126,7 +126,10 @@ def _family(
         yield Case(clause, name, ending(data, cut), cut_name, needs, after=after)
 
 
-_EXACT: Final = ("LIMIT-1.limit/whole", "FRAME-2.crlf/whole")
+_EXACT: Final = (
+    "FRAME-2.crlf/whole",
+    *(f"LIMIT-1.limit/{cut}" for cut in ("whole", "edge", "limit", "before-lf")),
+)
 _SECOND: Final = ("LIMIT-2.limit+1/whole",)
 _AT_ONCE: Final = ("LIMIT-4.no-lf/whole",)
 _SKIPPED: Final = (*_AT_ONCE, *(f"LIMIT-8.line-behind/{cut}" for cut in ("whole", "edge", "limit+1")))
@@ -171,5 +174,5 @@ CASES: Final = (
     Case("LIMIT-9", "one-long", _one_long, "pieces", needs=_DISCARD, after=_SKIPPED),
     *_family("LIMIT-10", "limit+1", lambda p: over(p) + b"\n", _STREAMED),
     *_family("LIMIT-10", "ten-times", lambda p: over(p, 9 * p.limit) + b"\nbehind\n", _STREAMED),
-    Case("LIMIT-11", "no-lf", _last_line, needs=_NOTICE, after=_AT_ONCE),
+    Case("LIMIT-11", "no-lf", _last_line, needs=_NOTICE, after=(*_AT_ONCE, "LIMIT-7.line-behind/whole")),
 )

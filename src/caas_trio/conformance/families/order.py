@@ -22,7 +22,7 @@ from caas_trio.conformance.script import (
     Step,
 )
 
-from .common import exchange, proof, served
+from .common import CUT, exchange, proof, served
 
 #: Silence that shows that a server which may not speak does not.
 _QUIET: Final = 0.3
@@ -190,18 +190,18 @@ def _in_turn(profile: Profile) -> Iterator[Step]:
 
 
 CASES: Final = (
-    Case("ORDER-1", "part-of-a-line", _part_of_a_line),
+    Case("ORDER-1", "part-of-a-line", _part_of_a_line, after=CUT),
     Case("ORDER-4", "line", _early, needs=_SERVER),
-    Case("ORDER-4", "part", _early_part, needs=_SERVER),
+    Case("ORDER-4", "part", _early_part, needs=_SERVER, after=CUT),
     Case("ORDER-4", "burst", _early_burst, needs=(*_SERVER, Need.CONVERSATION)),
     Case("ORDER-5", "late-line", _prompted, needs=_EITHER),
     Case("ORDER-6", "line", _speaks_first, needs=_EITHER),
-    Case("ORDER-6", "part", _speaks_in_part, needs=_EITHER),
+    Case("ORDER-6", "part", _speaks_in_part, needs=_EITHER, after=CUT),
     Case("ORDER-7", "ended-at-once", _ended_at_once, needs=_SERVER),
     Case("ORDER-8", "two", exchange(b"first\nsecond\n"), needs=_CONVERSATION),
     Case("ORDER-8", "two", exchange(b"first\nsecond\n", cuts.AFTER_LF), cuts.AFTER_LF.name, _CONVERSATION),
-    Case("ORDER-8", "2000", _ordered, needs=_CONVERSATION),
-    Case("ORDER-8", "100000", _burst, needs=_CONVERSATION, effort=4),
+    Case("ORDER-8", "2000", _ordered, needs=_CONVERSATION, after=CUT),
+    Case("ORDER-8", "100000", _burst, needs=_CONVERSATION, after=CUT, effort=4),
     Case("ORDER-8", "in-turn", _in_turn, needs=_CONVERSATION),
     Case("ORDER-8", "late", _late),
 )
