@@ -24,6 +24,7 @@ from .runner import DEFAULT_JOBS, DEFAULT_TIMEOUT, Report, UnreachableError, jud
 from .wire import CONNECTORS
 
 _WRONG_USAGE = 2
+_MOST_SECONDS = 3600
 
 
 def _fail(message: str) -> NoReturn:
@@ -52,8 +53,22 @@ def _values(kind: type[Service | First | Oversize]) -> click.Choice[str]:
     return click.Choice([member.value for member in kind])
 
 
+class _SecondsType(click.ParamType[float]):
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds <= _MOST_SECONDS:  # which nan is not either
+            self.fail(
+                f"{value!r} is not a number of seconds, more than 0 and at most {_MOST_SECONDS}", param, ctx
+            )
+        return seconds
+
+
 _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
-_SECONDS = click.FloatRange(min=0, min_open=True, max=3600)
 
 _EPILOG = """\
 \b
@@ -96,7 +111,7 @@ An echo server on a Unix socket, with a page to look at:
 @click.option("--strict", is_flag=True, help="Let a missed SHOULD count as well.")
 @click.option(
     "--timeout",
-    type=_SECONDS,
+    type=_SecondsType(),
     default=DEFAULT_TIMEOUT,
     show_default=True,
     help="Seconds that a usual case may take.",

@@ -25,6 +25,7 @@ from .script import (
     ExpectEnd,
     ExpectSpeech,
     Growth,
+    Leave,
     Pause,
     Reset,
     Send,
@@ -37,6 +38,8 @@ from .wirelog import Event
 #: A client that is to speak at once and is later than this proves nothing.
 _PUNCTUAL: Final = 0.1
 _ATTEMPTS: Final = 5
+#: The most seconds that a script spends in pauses and silences of its own, beside waiting for the server.
+_OWN_TIME: Final = 3.0
 #: How often a step that watches the writer looks.
 _GLANCE: Final = 0.05
 
@@ -81,6 +84,7 @@ class _Run:
             ExpectEnd: self._expect_end,
             ExpectSpeech: self._expect_speech,
             Growth: self._growth,
+            Leave: self._leave,
             Pause: self._pause,
             Reset: self._reset,
             Send: self._send,
@@ -95,10 +99,10 @@ class _Run:
 
     async def result(self) -> Result:
         started = trio.current_time()
-        with trio.move_on_after(self._limit) as scope:
+        with trio.move_on_after(self._limit + _OWN_TIME) as scope:
             await self._take_steps()
         if scope.cancelled_caught:
-            self._fault(Fault(self._case.clause, f"it took more than {self._limit:g} seconds"))
+            self._fault(Fault(self._case.clause, f"it took more than {self._limit + _OWN_TIME:g} seconds"))
         self._result.seconds = trio.current_time() - started
         return self._result
 
@@ -161,6 +165,9 @@ class _Run:
 
     async def _pause(self, step: Pause) -> None:
         await trio.sleep(step.seconds)
+
+    async def _leave(self, step: Leave) -> None:
+        self._wires[step.client].close()
 
     async def _reset(self, step: Reset) -> None:
         self._wires[step.client].reset()

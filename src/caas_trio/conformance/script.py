@@ -82,6 +82,13 @@ class Reset:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """Close the connection."""
+
+    client: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Let so many seconds pass."""
 
@@ -144,6 +151,7 @@ Step: TypeAlias = (
     | Silence
     | EndInput
     | ExpectEnd
+    | Leave
     | Reset
     | Pause
     | SendUnread

@@ -17,6 +17,8 @@ from .wirelog import Event, WireLog
 
 _READ_SIZE: Final = 65536
 _WRITE_SIZE: Final = 65536
+#: Seconds in which a writer that was told of a reset has noted it.
+_MOMENT: Final = 0.05
 #: struct linger: on, zero seconds. Closing then resets.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
@@ -88,7 +90,6 @@ class Wire:
                 try:
                     await self._write_one(job)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    # The reader sees the reset too, unless the kernel has told it only to the writer.
                     self._write_failed = True
                 self._waiting -= 1
                 if not self._waiting:
@@ -161,6 +162,9 @@ class Wire:
             if data:
                 self._log.add(self._client, Event.RECEIVED, data)
                 return data
+            # The kernel tells of a reset once: if it told the writer, the reader sees a mere end.
+            with trio.move_on_after(_MOMENT):
+                await self._flushed.wait()
             self.end = End.RESET if self._write_failed else End.FIN
         self._log.add(self._client, Event.END if self.end is End.FIN else Event.RESET)
         return b""
@@ -184,6 +188,7 @@ class Wire:
 def why(error: OSError) -> str:
     """Return why there is no connection, in the kernel's words where trio has wrapped them."""
     cause: BaseException = error
-    while cause.__cause__ is not None or isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__  # type: ignore[assignment]
-    return (cause.strerror if isinstance(cause, OSError) else None) or str(error)
+    while (inner := cause.__cause__) is not None:
+        cause = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner
+    strerror = cause.strerror if isinstance(cause, OSError) else None
+    return (strerror or str(error)).rpartition(": ")[2]

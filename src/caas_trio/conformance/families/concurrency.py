@@ -9,7 +9,17 @@ from caas_trio.conformance import cuts
 from caas_trio.conformance.case import Case, Script
 from caas_trio.conformance.oracle import replies
 from caas_trio.conformance.profile import First, Need, Profile
-from caas_trio.conformance.script import Connect, EndInput, Expect, Pause, Reset, Send, SendUnread, Step
+from caas_trio.conformance.script import (
+    Connect,
+    EndInput,
+    Expect,
+    Leave,
+    Pause,
+    Reset,
+    Send,
+    SendUnread,
+    Step,
+)
 
 from .common import CUT, served
 
@@ -116,6 +126,16 @@ def _reset(state: Callable[[], tuple[Step, ...]], *, read: bool = False) -> Scri
     return script
 
 
+def _in_turn(profile: Profile) -> Iterator[Step]:
+    """A hundred clients, one after the other, of which every third leaves without a word."""
+    for client in range(100):
+        yield Connect(client)
+        if client % 3:
+            yield from served(profile, client=client)
+        else:
+            yield Leave(client)
+
+
 def _unread(profile: Profile) -> Iterator[Step]:
     """Client 0 sends much and reads nothing; client 1 is served all the same."""
     yield Connect(0)
@@ -149,5 +169,6 @@ CASES: Final = (
     Case("LOAD-3", "beside-a-conversation", _early_connected, after=_UNMIXED),
     Case("LOAD-3", "thirty", _many_resets),
     Case("LOAD-4", "64MiB", _unread, needs=_CONVERSATION, after=(*_TWO, "FLOW-3.64MiB/whole")),
+    Case("LOAD-6", "hundred-in-turn", _in_turn, after=_TWO),
     Case("LOAD-5", "200", _crowd, after=_UNMIXED, alone=True, effort=2),
 )
