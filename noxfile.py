@@ -71,3 +71,24 @@ def bench(session: nox.Session) -> None:
     """Compare line servers that do the same, side by side; `nox -s bench -- --help` names the options."""
     session.install(".", *group("bench"))
     session.run("python", "-m", "ci.bench", *session.posargs)
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Judge our server in all its settings, and the peers; `-- --write` renews docs/conformance.md."""
+    session.install(".", *group("peers"))
+    session.run("python", "-m", "ci.conformance.matrix", *session.posargs)
+
+
+@nox.session
+def conformance_proof(session: nox.Session) -> None:
+    """Prove that the suite bites: each wrong server fails by the clause it breaks, the right one by none."""
+    session.install(".")
+    session.run("python", "-m", "ci.conformance.proof", *session.posargs)
+
+
+@nox.session
+def conformance_page(session: nox.Session) -> None:
+    """Open the suite's pages in Debian's Chromium."""
+    session.install(".", *group("page"))
+    session.run("python", "-m", "ci.conformance.page")

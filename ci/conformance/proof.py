@@ -26,7 +26,7 @@ from .wrong import WRONG, Wrong
 #: Servers judged at a time: much of a run is waiting, for silence above all.
 _AT_ONCE = (os.cpu_count() or 1) + 1
 #: Local servers answer in milliseconds; this is for a busy machine.
-_CASE_TIMEOUT = 4.0
+_PATIENCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,7 @@ def right_trial(scheme: str, settings: Settings, folder: Path) -> Trial:
 async def judged(trial: Trial) -> dict[str, str]:
     """Return the clauses that the suite finds broken, each with a case that says so."""
     async with serving(trial.command) as endpoint:
-        report = await judge(
-            Endpoint.parse(endpoint), trial.profile, case_timeout=_CASE_TIMEOUT, jobs=trial.jobs
-        )
+        report = await judge(Endpoint.parse(endpoint), trial.profile, patience=_PATIENCE, jobs=trial.jobs)
     return {fault.clause: result.case.id for result in report.results for fault in result.faults}
 
 

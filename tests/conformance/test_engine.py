@@ -1,6 +1,6 @@
 """The engine: what it makes of servers that a test scripts, and that it always comes to an end.
 
-A `case_timeout` of a fraction of a second is only ever waited for where a server owes something.
+A `patience` of a fraction of a second is only ever waited for where a server owes something.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ async def test_more_than_is_due() -> None:
 
 async def test_an_output_that_stays_open() -> None:
     result = await tried(said(), Connect(), EndInput(), ExpectEnd(), seconds=SHORT)
-    assert reasons(result) == [("CLOSE-3", "the server's output was still open after 0.2 seconds")]
+    assert reasons(result) == [("CLOSE-3", "the server's output was still open after 0.4 seconds")]
     assert (result.answer, result.close) == (Verdict.PASSED, Verdict.FAILED)
 
 
@@ -190,6 +190,7 @@ async def test_nobody_there() -> None:
 
 async def test_a_case_that_takes_too_long_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("caas_trio.conformance.engine._OWN_TIME", 0.0)
+    monkeypatch.setattr("caas_trio.conformance.engine._WAITS", 1)
 
     async def drip(stream: trio.SocketStream) -> None:
         while True:

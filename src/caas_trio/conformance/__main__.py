@@ -20,7 +20,7 @@ from .case import Result
 from .families import CASES
 from .profile import First, Oversize, Profile, Service
 from .reports import html, machine, text
-from .runner import DEFAULT_JOBS, DEFAULT_TIMEOUT, Report, UnreachableError, judge, select
+from .runner import DEFAULT_JOBS, DEFAULT_PATIENCE, Report, UnreachableError, judge, select
 from .wire import CONNECTORS
 
 _WRONG_USAGE = 2
@@ -112,9 +112,9 @@ An echo server on a Unix socket, with a page to look at:
 @click.option(
     "--timeout",
     type=_SecondsType(),
-    default=DEFAULT_TIMEOUT,
+    default=DEFAULT_PATIENCE,
     show_default=True,
-    help="Seconds that a usual case may take.",
+    help="Seconds of silence after which a reply counts as missing.",
 )
 @click.option(
     "--jobs",
@@ -148,7 +148,7 @@ def main(context: click.Context, /, **values: Any) -> None:
     profile = _profile(endpoint, values)
     try:
         report = _judge_with_progress(
-            endpoint, profile, cases=cases, case_timeout=values["timeout"], jobs=values["jobs"]
+            endpoint, profile, cases=cases, patience=values["timeout"], jobs=values["jobs"]
         )
     except UnreachableError as error:
         _fail(str(error))

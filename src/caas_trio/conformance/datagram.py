@@ -44,14 +44,14 @@ async def _open(endpoint: Endpoint) -> trio.socket.SocketType:
     return sock
 
 
-async def ask(endpoint: Endpoint, step: Ask, log: WireLog, limit: float) -> Mismatch | None:
+async def ask(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> Mismatch | None:
     """Send a datagram and hold the reply against what is due; return what was different.
 
     Raises:
         Broken: a second reply came, which is a fault of its own.
     """
     for _ in range(_ATTEMPTS):
-        replies = await _replies(endpoint, step, log, limit / (_ATTEMPTS + 1))
+        replies = await _replies(endpoint, step, log, patience / 2)
         if replies or step.shorter:
             break
     else:

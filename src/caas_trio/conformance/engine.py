@@ -38,24 +38,26 @@ from .wirelog import Event
 #: A client that is to speak at once and is later than this proves nothing.
 _PUNCTUAL: Final = 0.1
 _ATTEMPTS: Final = 5
-#: The most seconds that a script spends in pauses and silences of its own, beside waiting for the server.
+#: A case ends after so many times its patience, and
+_WAITS: Final = 5
+#: the most seconds that a script spends in pauses and silences of its own, beside waiting for the server.
 _OWN_TIME: Final = 3.0
 #: How often a step that watches the writer looks.
 _GLANCE: Final = 0.05
 
 
-async def run_case(case: Case, endpoint: Endpoint, profile: Profile, case_timeout: float) -> Result:
+async def run_case(case: Case, endpoint: Endpoint, profile: Profile, patience: float) -> Result:
     """Run a case and return what came out of it; whatever the server does, this ends in time.
 
     Args:
         case: the case; it has to fit the profile.
         endpoint: where the server is.
         profile: what the server is declared to be.
-        case_timeout: seconds that the case may take, times its effort.
+        patience: seconds of silence after which what is due counts as missing, times the effort.
     """
     reason = "this machine was too busy to speak at once"
     for _ in range(_ATTEMPTS):
-        run = _Run(case, endpoint, profile, case_timeout * case.effort)
+        run = _Run(case, endpoint, profile, patience * case.effort)
         result = await run.result()
         # Only where either side may begin is it the client's fault if it speaks late.
         if profile.first is not First.EITHER or not result.faults or run.lateness < _PUNCTUAL:
@@ -66,11 +68,12 @@ async def run_case(case: Case, endpoint: Endpoint, profile: Profile, case_timeou
 class _Run:
     """One attempt at one case."""
 
-    def __init__(self, case: Case, endpoint: Endpoint, profile: Profile, limit: float) -> None:
+    def __init__(self, case: Case, endpoint: Endpoint, profile: Profile, patience: float) -> None:
         self._case = case
         self._endpoint = endpoint
         self._profile = profile
-        self._limit = limit
+        self._patience = patience
+        self._limit = _WAITS * patience + _OWN_TIME
         self._wires: dict[int, Wire] = {}
         self._result = Result(case)
         self._tasks: trio.Nursery
@@ -99,10 +102,10 @@ class _Run:
 
     async def result(self) -> Result:
         started = trio.current_time()
-        with trio.move_on_after(self._limit + _OWN_TIME) as scope:
+        with trio.move_on_after(self._limit) as scope:
             await self._take_steps()
         if scope.cancelled_caught:
-            self._fault(Fault(self._case.clause, f"it took more than {self._limit + _OWN_TIME:g} seconds"))
+            self._fault(Fault(self._case.clause, f"it took more than {self._limit:g} seconds"))
         self._result.seconds = trio.current_time() - started
         return self._result
 
@@ -135,11 +138,6 @@ class _Run:
 
     def _answer_fault(self, mismatch: Mismatch) -> Broken:
         return Broken(Fault(self._case.clause, mismatch.reason, mismatch.expected, mismatch.received))
-
-    @property
-    def _patience(self) -> float:
-        """Seconds without a byte after which a reply counts as missing: half of what the case may take."""
-        return self._limit / 2
 
     # The steps, one method each.
 
@@ -263,7 +261,7 @@ class _Run:
         return best
 
     async def _ask(self, step: Ask) -> None:
-        mismatch = await datagram.ask(self._endpoint, step, self._result.log, self._limit)
+        mismatch = await datagram.ask(self._endpoint, step, self._result.log, self._patience)
         if mismatch is not None:
             raise self._answer_fault(mismatch)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -18,7 +18,7 @@ from .families import CASES
 from .profile import Profile
 from .wire import CONNECTORS, why
 
-DEFAULT_TIMEOUT: Final = 5.0
+DEFAULT_PATIENCE: Final = 3.0
 DEFAULT_JOBS: Final = 8
 
 Observer: TypeAlias = Callable[[Result], None]
@@ -84,12 +84,12 @@ class _Runner:
         endpoint: Endpoint,
         profile: Profile,
         cases: Sequence[Case],
-        case_timeout: float,
+        patience: float,
         observer: Observer,
     ) -> None:
         self._endpoint = endpoint
         self._profile = profile
-        self._case_timeout = case_timeout
+        self._patience = patience
         self._observer = observer
         self._results: dict[str, Result] = {}
         #: Cases that failed, and those that were not judged for that reason.
@@ -117,20 +117,17 @@ class _Runner:
                     self._keep(Result(case, answer=Verdict.NOT_JUDGED, reason=reason))
         waiting = [case for case in waiting if case.id not in self._results]
         limiter = trio.CapacityLimiter(jobs)
-        async with trio.open_nursery() as nursery:
-            for case in waiting:
-                if not case.alone:
+        for group in _groups(waiting):
+            async with trio.open_nursery() as nursery:
+                for case in group:
                     nursery.start_soon(self._run_one, case, limiter)
-        for case in waiting:
-            if case.alone:
-                await self._run_one(case, limiter)
         return [self._results[case.id] for case in cases]
 
     async def _run_sanity(self, cases: Sequence[Case]) -> Result | None:
         """Run the sanity cases; return the first one that fails, None if all pass."""
         for case in cases:
             if case.sanity:
-                result = await run_case(case, self._endpoint, self._profile, self._case_timeout)
+                result = await run_case(case, self._endpoint, self._profile, self._patience)
                 self._keep(result)
                 if result.verdict is not Verdict.PASSED:
                     return result
@@ -145,7 +142,17 @@ class _Runner:
                     self._keep(Result(case, answer=Verdict.NOT_JUDGED, reason=f"{before} failed"))
                     return
         async with limiter:
-            self._keep(await run_case(case, self._endpoint, self._profile, self._case_timeout))
+            self._keep(await run_case(case, self._endpoint, self._profile, self._patience))
+
+
+def _groups(cases: Sequence[Case]) -> Iterator[list[Case]]:
+    """Yield the cases that may run side by side: the light ones, the heavy ones, each that runs alone."""
+    together = [case for case in cases if not case.alone]
+    yield [case for case in together if case.effort <= 1]
+    yield [case for case in together if case.effort > 1]
+    for case in cases:
+        if case.alone:
+            yield [case]
 
 
 async def check_reachable(endpoint: Endpoint, seconds: float) -> None:
@@ -171,7 +178,7 @@ async def judge(
     profile: Profile,
     cases: Sequence[Case] = CASES,
     *,
-    case_timeout: float = DEFAULT_TIMEOUT,
+    patience: float = DEFAULT_PATIENCE,
     jobs: int = DEFAULT_JOBS,
     observer: Observer = lambda _: None,
 ) -> Report:
@@ -183,7 +190,7 @@ async def judge(
         endpoint: where the server is; its scheme has to be one of those that `wire` and `datagram` know.
         profile: what the server is declared to be.
         cases: the cases to run.
-        case_timeout: seconds that a usual case may take.
+        patience: seconds of silence after which what is due counts as missing, in a usual case.
         jobs: how many cases run side by side.
         observer: gets each result once it is there.
 
@@ -193,8 +200,8 @@ async def judge(
     Raises:
         UnreachableError: nobody answers at the endpoint.
     """
-    await check_reachable(endpoint, case_timeout)
+    await check_reachable(endpoint, patience)
     chosen = {case.id for case in cases}
     ordered = [case for case in CASES if case.sanity or case.id in chosen]
-    runner = _Runner(endpoint, profile, ordered, case_timeout, observer)
+    runner = _Runner(endpoint, profile, ordered, patience, observer)
     return Report(endpoint, profile, await runner.run(ordered, jobs))

@@ -168,7 +168,7 @@ CASES: Final = (
     Case("LOAD-3", "half-closed", _reset(lambda: (Send(b"line\ntail"), EndInput()))),
     Case("LOAD-3", "beside-a-conversation", _early_connected, after=_UNMIXED),
     Case("LOAD-3", "thirty", _many_resets),
-    Case("LOAD-4", "64MiB", _unread, needs=_CONVERSATION, after=(*_TWO, "FLOW-3.64MiB/whole")),
-    Case("LOAD-6", "hundred-in-turn", _in_turn, after=_TWO),
+    Case("LOAD-4", "64MiB", _unread, needs=_CONVERSATION, after=(*_TWO, "FLOW-3.64MiB/whole"), effort=2),
+    Case("LOAD-6", "hundred-in-turn", _in_turn, after=_TWO, effort=2),
     Case("LOAD-5", "200", _crowd, after=_UNMIXED, alone=True, effort=2),
 )

@@ -38,6 +38,13 @@ def _after_reply(profile: Profile) -> Iterator[Step]:
     yield ExpectEnd()
 
 
+def _at_once(_: Profile) -> Iterator[Step]:
+    """The client has nothing to say."""
+    yield Connect()
+    yield EndInput()
+    yield ExpectEnd()
+
+
 def _owed_unread(profile: Profile) -> Iterator[Step]:
     """Much is owed when the client ends its input, and the client reads only then."""
     data = b"owed to a client that reads late\n" * 100_000
@@ -99,7 +106,7 @@ CASES: Final = (
     ),
     Case("CLOSE-2", "rejected-still-sending", _rejected_and_sending, needs=_REJECT, after=_ENDED),
     Case("CLOSE-3", "after-a-reply", _after_reply),
-    Case("CLOSE-3", "line", to_the_end(b"goodbye\n"), after=("CLOSE-1.hundred/whole",)),
+    Case("CLOSE-3", "at-once", _at_once),
     Case(
         "CLOSE-4", "part-of-a-line", _idle, needs=_CONVERSATION, after=(*CUT, "ORDER-1.part-of-a-line/whole")
     ),
