@@ -10,7 +10,10 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 
 nox.needs_version = ">=2026.10.20"
-nox.options.sessions = ["lint", "types", "tests", "coverage"]
+nox.options.sessions = [
+    *("lint", "types", "tests", "coverage"),
+    *("conformance", "conformance_proof", "conformance_page"),
+]
 # A supported Python that is not installed is skipped, and named in nox's closing table.
 nox.options.error_on_missing_interpreters = False
 nox.options.default_venv_backend = "virtualenv"
@@ -89,6 +92,8 @@ def conformance_proof(session: nox.Session) -> None:
 
 @nox.session
 def conformance_page(session: nox.Session) -> None:
-    """Open the suite's pages in Debian's Chromium."""
+    """Open the suite's pages in Debian's Chromium; CI has to have it."""
+    if shutil.which("chromium") is None and not os.environ.get("CI"):
+        session.skip("chromium is not installed; Debian has it as the package chromium")
     session.install(".", *group("page"))
     session.run("python", "-m", "ci.conformance.page")

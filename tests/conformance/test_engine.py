@@ -258,6 +258,8 @@ async def test_anything_will_do_where_anything_is_due() -> None:
     result = await tried(said(b"Hi", then=ENDS), Connect(), ExpectAny(), Expect((b"Hi",)), ExpectEnd())
     assert result.verdict is Verdict.PASSED
     result = await tried(said(then=ENDS), Connect(), ExpectAny())
+    assert reasons(result) == [("FRAME-1", "the server ended the conversation")]
+    result = await tried(said(), Connect(), ExpectAny(), seconds=SHORT)
     assert reasons(result) == [("FRAME-1", "the server says nothing")]
 
 

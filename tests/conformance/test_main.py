@@ -41,6 +41,7 @@ def test_a_wrong_server_does_not_conform(right: StartRight) -> None:
     result = run(right(service="echo"), "--case", "FRAME-2.crlf/whole")
     assert result.exit_code == 1
     assert "FAILED  SERVE-1.hello/whole" in result.output
+    assert "  so        nothing else was judged; the server was declared by no option" in result.output
     assert "  expected  b'HELLO'\n  received  b'hello\\n'\n" in result.output
 
 

@@ -188,7 +188,9 @@ class _Run:
         with trio.move_on_after(self._patience):
             data = await self._wires[step.client].receive()
         if not data:
-            raise Broken(Fault(self._case.clause, "the server says nothing", None, b""))
+            ended = self._wires[step.client].end is not None
+            reason = "the server ended the conversation" if ended else "the server says nothing"
+            raise Broken(Fault(self._case.clause, reason, None, b""))
         self._wires[step.client].push_back(data)
 
     async def _expect_speech(self, step: ExpectSpeech) -> None:

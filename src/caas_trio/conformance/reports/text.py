@@ -9,7 +9,7 @@ from caas_trio.conformance.case import Fault, Result, Verdict
 from caas_trio.conformance.clauses import CLAUSES, SECTIONS
 from caas_trio.conformance.runner import Report
 
-from .command import again
+from .command import again, options
 
 
 def by_section(report: Report) -> Iterator[tuple[str, list[Result]]]:
@@ -66,6 +66,9 @@ def _broken(report: Report, result: Result) -> Iterator[str]:
         yield f"  seen      {fault.reason}"
         yield from _bytes(fault)
     yield f"  again     {again(report, result.case)}"
+    if result.case.sanity:
+        declared = " ".join(options(report.profile)) or "no option: a client-first server of capitals"
+        yield f"  so        nothing else was judged; the server was declared by {declared}"
 
 
 def _bytes(fault: Fault) -> Iterator[str]:
