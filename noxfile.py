@@ -10,7 +10,10 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 
 nox.needs_version = ">=2026.10.20"
-nox.options.sessions = ["lint", "types", "tests", "coverage"]
+nox.options.sessions = [
+    *("lint", "types", "tests", "coverage"),
+    *("conformance", "conformance_proof", "conformance_page"),
+]
 # A supported Python that is not installed is skipped, and named in nox's closing table.
 nox.options.error_on_missing_interpreters = False
 nox.options.default_venv_backend = "virtualenv"
@@ -71,3 +74,26 @@ def bench(session: nox.Session) -> None:
     """Compare line servers that do the same, side by side; `nox -s bench -- --help` names the options."""
     session.install(".", *group("bench"))
     session.run("python", "-m", "ci.bench", *session.posargs)
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Judge our server in all its settings, and the peers; `-- --write` renews docs/conformance.md."""
+    session.install(".", *group("peers"))
+    session.run("python", "-m", "ci.conformance.matrix", *session.posargs)
+
+
+@nox.session
+def conformance_proof(session: nox.Session) -> None:
+    """Prove that the suite bites: each wrong server fails by the clause it breaks, the right one by none."""
+    session.install(".")
+    session.run("python", "-m", "ci.conformance.proof", *session.posargs)
+
+
+@nox.session
+def conformance_page(session: nox.Session) -> None:
+    """Open the suite's pages in Debian's Chromium; CI has to have it."""
+    if shutil.which("chromium") is None and not os.environ.get("CI"):
+        session.skip("chromium is not installed; Debian has it as the package chromium")
+    session.install(".", *group("page"))
+    session.run("python", "-m", "ci.conformance.page")

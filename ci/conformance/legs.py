@@ -1,0 +1,97 @@
+"""What is judged: our own server in all its settings, and the peers. Adding a leg is adding a line."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from caas_trio.conformance import First, Oversize, Profile
+
+#: Small, so that the edge of the limit is cheap to reach.
+LIMIT = 100
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One server to judge.
+
+    Attributes:
+        name: what it is called in the matrix.
+        command: how to start it; it says `listening on ENDPOINT`.
+        profile: what it is declared to be.
+        environment: variables it is started with.
+        jobs: how many cases run side by side; 1 for a server that serves one client at a time.
+        program: an executable that has to be there.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    profile: Profile
+    environment: dict[str, str] = field(default_factory=dict)
+    jobs: int = 8
+    program: str = ""
+
+
+def ours(scheme: str, folder: Path, profile: Profile, driver: str = "") -> Leg:
+    """Return a leg of our own server; what is declared becomes options."""
+    words = [f"--first={profile.first.value}"]
+    words += [f"--oversize={profile.oversize.value}"] if profile.oversize else []
+    words += [f"--max-line={profile.max_line}"] if profile.max_line else []
+    words += ["--once"] if profile.once else []
+    name = " ".join([scheme, *words, *([f"driver={driver}"] if driver else [])])
+    endpoint = f"unix:{folder / name.replace(' ', '')}" if scheme == "unix" else f"{scheme}://127.0.0.1:0"
+    command = (sys.executable, "-m", "caas_trio", endpoint, *words)
+    return Leg(name, command, profile, {"CAAS_TRIO_DRIVER": driver} if driver else {})
+
+
+def our_legs(folder: Path) -> list[Leg]:
+    """Return the legs of our own server: each order with each policy, each transport, each driver."""
+    crossed = [
+        Profile(first=first, oversize=oversize, max_line=LIMIT)
+        for first, oversize in itertools.product(First, Oversize)
+    ]
+    diagonal = [crossed[0], crossed[4], crossed[8]]
+    default = Profile(oversize=Oversize.STREAM)
+    once = Profile(oversize=Oversize.STREAM, once=True)
+    once_and_greeting = Profile(first=First.SERVER, oversize=Oversize.REJECT, max_line=LIMIT, once=True)
+    return [
+        ours("tcp", folder, Profile()),
+        ours("tcp", folder, default),
+        *(ours("tcp", folder, profile) for profile in crossed),
+        *(ours("unix", folder, profile) for profile in diagonal),
+        *(ours("tcp", folder, profile, "stream") for profile in diagonal),
+        ours("unix", folder, default, "stream"),
+        ours("tcp", folder, once),
+        ours("tcp", folder, once_and_greeting),
+    ]
+
+
+def peer(module: str, *, jobs: int = 8, **declared: object) -> Leg:
+    """Return a leg of a peer that is a Python program."""
+    command = (sys.executable, "-m", f"ci.conformance.peers.{module}")
+    return Leg(module, command, Profile(**declared), jobs=jobs)  # type: ignore[arg-type]
+
+
+def external(name: str, *command: str) -> Leg:
+    """Return a leg of a peer that Debian has."""
+    start = (sys.executable, "-m", "ci.conformance.peers.external", *command)
+    return Leg(name, start, Profile(), program=command[0])
+
+
+PEERS: tuple[Leg, ...] = (
+    peer("raw_socket", jobs=1),
+    peer("socketserver_line", jobs=1, once=True),
+    peer("socketserver_prompt", jobs=1, once=True, first=First.SERVER),
+    peer("socketserver_threads"),
+    peer("asyncio_streams", max_line=65536, oversize=Oversize.REJECT),
+    peer("twisted_line_receiver", max_line=16384, oversize=Oversize.REJECT),
+    peer("gevent_stream_server"),
+    peer("anyio_receive_until", max_line=65536, oversize=Oversize.REJECT),
+    peer("trio_echo"),
+    external(
+        "socat_tr", "socat", "TCP-LISTEN:PORT,bind=127.0.0.1,reuseaddr,fork", "EXEC:stdbuf -oL tr a-z A-Z"
+    ),
+    external("tcpserver_tr", "tcpserver", "-H", "-R", "-c", "1000", "127.0.0.1", "PORT", "tr", "a-z", "A-Z"),
+)

@@ -1,0 +1,153 @@
+"""Judges our server in all its settings and the peers, and holds the outcome against what is expected.
+
+    python -m ci.conformance.matrix [--write] [NAME ...]
+
+Ours has to pass every clause, each SHOULD too. A peer has to pass and fail what `expected.toml` says,
+where each failure has its reason: a change in either direction is an error. `--write` writes
+`docs/conformance.md` anew from that file; without it, a difference is an error as well.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from caas_trio.conformance import Report, Verdict, judge
+from caas_trio.conformance.clauses import CLAUSES
+from caas_trio.conformance.reports import html
+from caas_trio.endpoint import Endpoint
+
+from .expectations import Expected, load
+from .legs import PEERS, Leg, our_legs
+from .rendering import as_html, as_markdown, kept
+from .serving import serving
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "conformance.md"
+BUILD = ROOT / "build" / "conformance"
+#: Legs judged at a time: much of a run is waiting, for silence above all.
+_AT_ONCE = (os.cpu_count() or 1) + 1
+#: Seconds. Local servers answer in milliseconds; this is for a busy machine.
+_OUR_PATIENCE = 4.0
+_PEER_PATIENCE = 1.5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a leg: the verdicts by clause, what is wrong in words, the page, the seconds."""
+
+    leg: Leg
+    clauses: dict[str, Verdict]
+    faults: list[str]
+    page: str
+    seconds: float
+
+
+def judged(leg: Leg, patience: float) -> Outcome:
+    """Judge a leg."""
+    started = time.perf_counter()
+
+    async def run() -> Report:
+        async with serving(leg.command, leg.environment) as endpoint:
+            return await judge(Endpoint.parse(endpoint), leg.profile, patience=patience, jobs=leg.jobs)
+
+    report = trio.run(run)
+    faults = [
+        f"{result.case.id} says of {fault.clause}: {fault.reason}"
+        for result in report.results
+        for fault in result.faults
+    ]
+    return Outcome(leg, report.clauses(), faults, html.as_html(report), time.perf_counter() - started)
+
+
+def differences(clauses: dict[str, Verdict], expected: Expected) -> list[str]:
+    """Return what is not as expected of a peer, a line each."""
+    found = []
+    for clause, verdict in clauses.items():
+        wanted = expected.verdict(clause)
+        if clause not in expected.unsteady and verdict is not wanted:
+            found.append(f"{clause} was expected to be {wanted.value}, and is {verdict.value}")
+    return found
+
+
+def unkept(judged_of_ours: set[str]) -> list[str]:
+    """Return what the matrix claims of our server and no leg has judged, a line each."""
+    return [
+        f"{clause.id} is said to be kept, and no leg of ours judges it"
+        for clause in CLAUSES.values()
+        if kept(clause) and clause.id not in judged_of_ours
+    ]
+
+
+def run(legs: Sequence[tuple[Leg, float]], expected: dict[str, Expected], *, complete: bool) -> list[str]:
+    """Judge the legs, each in a process of its own; print a line for each, and return what is wrong."""
+    wrong: list[str] = []
+    passed: set[str] = set()
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(_AT_ONCE) as pool:
+        for future in as_completed([pool.submit(judged, leg, patience) for leg, patience in legs]):
+            outcome = future.result()
+            name = outcome.leg.name
+            page = BUILD / f"{''.join(letter if letter.isalnum() else '-' for letter in name)}.html"
+            page.write_text(outcome.page, encoding="utf-8")
+            peer = expected.get(name)
+            found = outcome.faults if peer is None else differences(outcome.clauses, peer)
+            counts = Counter(verdict.value for verdict in outcome.clauses.values())
+            told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+            print(f"{'WRONG' if found else 'ok':<6} {name:<64} {outcome.seconds:5.1f} s  {told}", flush=True)
+            for line in found:
+                print(f"       {line}; see {page}", flush=True)
+            wrong += [f"{name}: {line}" for line in found]
+            if peer is None:
+                passed |= {clause for clause, verdict in outcome.clauses.items() if verdict is Verdict.PASSED}
+    return wrong + (unkept(passed) if complete else [])
+
+
+def absent(legs: Iterable[Leg]) -> list[str]:
+    """Return the programs that are not installed."""
+    return [leg.program for leg in legs if leg.program and shutil.which(leg.program) is None]
+
+
+def documents(expected: dict[str, Expected], *, write: bool) -> list[str]:
+    """Write the matrix as a page, and check or write the one in `docs`; return what is wrong."""
+    (BUILD / "index.html").write_text(as_html(expected, CLAUSES), encoding="utf-8")
+    text = as_markdown(expected, CLAUSES)
+    if write:
+        PAGE.write_text(text, encoding="utf-8")
+    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
+        return [f"{PAGE.name} is not what expected.toml says: run this with --write"]
+    return []
+
+
+def main() -> int:
+    """Run what the command line asks for; return the exit status."""
+    names = [word for word in sys.argv[1:] if not word.startswith("-")]
+    expected = load()
+    missing = absent(PEERS)
+    with tempfile.TemporaryDirectory() as folder:
+        ours = [(leg, _OUR_PATIENCE) for leg in our_legs(Path(folder))]
+        peers = [(leg, _PEER_PATIENCE) for leg in PEERS if leg.program not in missing]
+        chosen = [(leg, seconds) for leg, seconds in ours + peers if not names or leg.name in names]
+        wrong = run(chosen, expected, complete=not names)
+    wrong += documents(expected, write="--write" in sys.argv)
+    for program in missing:
+        print(f"absent {program} is not installed, so its leg was not judged")
+    if missing and os.environ.get("CI"):
+        wrong.append(f"CI has to judge every peer: {', '.join(missing)} is not installed")
+    print(f"{len(chosen)} servers judged; pages are in {BUILD}")
+    print("\n".join(wrong) or "all as expected")
+    return 1 if wrong or not chosen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Proves that the suite bites: a wrong server fails by exactly the clause it breaks, the right one by none.
+
+python -m ci.conformance.proof [NAME ...]
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from caas_trio.conformance import First, Oversize, Profile, Service, judge
+from caas_trio.endpoint import Endpoint
+
+from .reference import Settings
+from .serving import serving
+from .wrong import WRONG, Wrong
+
+#: Servers judged at a time: much of a run is waiting, for silence above all.
+_AT_ONCE = (os.cpu_count() or 1) + 1
+#: Local servers answer in milliseconds; this is for a busy machine.
+_PATIENCE = 2.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One server and what the suite has to find."""
+
+    name: str
+    command: list[str]
+    profile: Profile
+    breaks: str
+    jobs: int = 8
+
+
+def profile_of(settings: Settings, scheme: str, *, limited: bool) -> Profile:
+    """Return how the suite is told what a server's settings are."""
+    return Profile(
+        service=Service(settings.service),
+        first=First(settings.first),
+        prompt=settings.prompt,
+        max_line=settings.max_line if limited else None,
+        oversize=Oversize(settings.oversize) if settings.oversize else None,
+        once=settings.once,
+        datagrams=scheme in ("udp", "unixgram"),
+    )
+
+
+def endpoint_for(scheme: str, folder: Path, name: str) -> str:
+    """Return a place to listen that nobody else uses."""
+    return f"{scheme}:{folder / name}" if scheme.startswith("unix") else f"{scheme}://127.0.0.1:0"
+
+
+def wrong_trial(wrong: Wrong, folder: Path) -> Trial:
+    """Return the trial of a wrong server."""
+    endpoint = endpoint_for(wrong.scheme, folder, wrong.name)
+    command = [sys.executable, "-m", "ci.conformance.wrong", wrong.name, endpoint]
+    profile = profile_of(wrong.declared, wrong.scheme, limited=wrong.limited)
+    return Trial(wrong.name, command, profile, wrong.breaks, wrong.jobs)
+
+
+def right_trials(folder: Path) -> list[Trial]:
+    """Return the trials of the right server: each order with each policy, and what else it can be."""
+    crossed = [
+        ("tcp", Settings(first=first, max_line=100, oversize=oversize))
+        for first, oversize in itertools.product(
+            ("client", "server", "either"), ("reject", "discard", "stream")
+        )
+    ]
+    more = [
+        ("unix", Settings(max_line=1000, oversize="reject")),
+        ("unix", Settings(first="server", service="echo", max_line=1000, oversize="discard")),
+        ("tcp", Settings(once=True)),
+        ("tcp", Settings(once=True, first="server")),
+        ("udp", Settings()),
+        ("unixgram", Settings()),
+    ]
+    return [right_trial(scheme, settings, folder) for scheme, settings in crossed + more]
+
+
+def right_trial(scheme: str, settings: Settings, folder: Path) -> Trial:
+    """Return the trial of the right server with some settings."""
+    once = ["--once"] if settings.once else []
+    name = "-".join(["right", scheme, settings.first, settings.oversize, settings.service, *once])
+    options = [f"--{option}={getattr(settings, option)}" for option in ("service", "first", "oversize")]
+    options += [f"--max-line={settings.max_line}", *once]
+    command = [sys.executable, "-m", "ci.conformance.reference", endpoint_for(scheme, folder, name), *options]
+    limited = settings.max_line != Settings.max_line
+    return Trial(name, command, profile_of(settings, scheme, limited=limited), "")
+
+
+async def judged(trial: Trial) -> dict[str, str]:
+    """Return the clauses that the suite finds broken, each with a case that says so."""
+    async with serving(trial.command) as endpoint:
+        report = await judge(Endpoint.parse(endpoint), trial.profile, patience=_PATIENCE, jobs=trial.jobs)
+    return {fault.clause: result.case.id for result in report.results for fault in result.faults}
+
+
+def run_trial(trial: Trial) -> tuple[Trial, dict[str, str], float]:
+    """Judge one server; return what was found and how many seconds it took."""
+    started = time.perf_counter()
+    faults = trio.run(judged, trial)
+    return trial, faults, time.perf_counter() - started
+
+
+def run(names: list[str]) -> list[str]:
+    """Run all trials, or those named; return the names of those that went wrong."""
+    missed: list[str] = []
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(_AT_ONCE) as pool:
+        trials = [
+            *right_trials(Path(folder)),
+            *(wrong_trial(wrong, Path(folder)) for wrong in WRONG.values()),
+        ]
+        chosen = [trial for trial in trials if not names or trial.name in names]
+        for future in as_completed(pool.submit(run_trial, trial) for trial in chosen):
+            trial, faults, seconds = future.result()
+            right = set(faults) == ({trial.breaks} if trial.breaks else set())
+            found = ", ".join(f"{clause} by {case}" for clause, case in sorted(faults.items())) or "no fault"
+            verdict = "ok" if right else "WRONG"
+            print(f"{verdict:<6} {trial.name:<40} {trial.breaks:<9} {seconds:5.1f} s  {found}", flush=True)
+            if not right:
+                missed.append(trial.name)
+    print(f"{len(chosen)} servers, {len(missed)} not judged as they should be: {', '.join(missed) or 'none'}")
+    return missed if chosen else ["no such server"]
+
+
+if __name__ == "__main__":
+    sys.exit(1 if run(sys.argv[1:]) else 0)

@@ -1,0 +1,93 @@
+"""DGRAM broken, one at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ci.conformance.reference import Server
+
+from .registry import wrong
+
+
+class Datagrams(Server):
+    """A right server whose reply to a datagram can be overridden."""
+
+    def reply(self, data: bytes) -> bytes:
+        """Return the reply to a datagram."""
+        return data.upper()
+
+    def answer_datagram(self, data: bytes, sender: Any) -> None:
+        self.sock.sendto(self.reply(data), sender)
+
+
+@wrong("DGRAM-1", scheme="udp")
+class AnswersTheFirstLine(Datagrams):
+    """Only the first line of a datagram comes back."""
+
+    def reply(self, data: bytes) -> bytes:
+        return data.upper().partition(b"\n")[0] + (b"\n" if b"\n" in data else b"")
+
+
+@wrong("DGRAM-1", scheme="udp")
+class TerminatesDatagrams(Datagrams):
+    """A datagram without an LF gets one."""
+
+    def reply(self, data: bytes) -> bytes:
+        return data.upper() + (b"\n" if data and not data.endswith(b"\n") else b"")
+
+
+@wrong("DGRAM-1", scheme="udp")
+class RepliesLower(Datagrams):
+    """Nothing is raised."""
+
+    def reply(self, data: bytes) -> bytes:
+        return data
+
+
+@wrong("DGRAM-2", scheme="udp")
+class AnswersTwice(Datagrams):
+    """Every reply comes twice."""
+
+    def answer_datagram(self, data: bytes, sender: Any) -> None:
+        super().answer_datagram(data, sender)
+        super().answer_datagram(data, sender)
+
+
+@wrong("DGRAM-3", scheme="udp")
+class ComplainsOfNothing(Datagrams):
+    """An empty datagram gets an error message."""
+
+    def reply(self, data: bytes) -> bytes:
+        return data.upper() or b"error: nothing to do\n"
+
+
+@wrong("DGRAM-4", scheme="udp")
+class AnswersTheLastSender(Datagrams):
+    """Replies to senders that give a number go to the first of them."""
+
+    first: Any = None
+
+    def answer_datagram(self, data: bytes, sender: Any) -> None:
+        if data.startswith(b"sender"):
+            self.first = self.first or sender
+            sender = self.first
+        super().answer_datagram(data, sender)
+
+
+@wrong("DGRAM-5", scheme="udp")
+class ReadsEightKilobytes(Datagrams):
+    """What is beyond 8192 bytes is lost, as with `socketserver.UDPServer`."""
+
+    def reply(self, data: bytes) -> bytes:
+        return data[:8192].upper()
+
+
+@wrong("DGRAM-6", scheme="unixgram", jobs=1)
+class DiesOfTheGone(Datagrams):
+    """A reply that cannot be delivered ends the server."""
+
+    def serve_datagrams(self) -> None:
+        while True:
+            data, sender = self.sock.recvfrom(65536)
+            if sender is not None:
+                self.answer_datagram(data, sender)

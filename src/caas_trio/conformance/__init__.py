@@ -1,0 +1,36 @@
+"""The conformance suite: judges any line server from outside, over a socket.
+
+    python -m caas_trio.conformance tcp://127.0.0.1:50007
+
+It takes nothing from the server's side of the package but `Endpoint`, so that a mistake there cannot
+hide here. What is required, and why, is in `docs/specification.md`.
+
+    clauses         the requirements
+    families        the cases: tables of scripts
+    script, cuts    what a case does, as data
+    oracle          what a right server answers
+    engine          takes a script's steps over connections (wire, compare) or datagrams
+    runner          selects and runs the cases
+    reports         text, JSON, JUnit XML, HTML
+"""
+
+from .case import Case, Fault, Result, Verdict
+from .families import CASES
+from .profile import First, Oversize, Profile, Service
+from .runner import Report, UnreachableError, judge, select
+
+__all__ = [
+    "CASES",
+    "Case",
+    "Fault",
+    "First",
+    "Oversize",
+    "Profile",
+    "Report",
+    "Result",
+    "Service",
+    "UnreachableError",
+    "Verdict",
+    "judge",
+    "select",
+]

@@ -1,0 +1,202 @@
+"""The clauses of `docs/specification.md`, as the suite knows them: id, level, requirement.
+
+The document has each clause's reason and source; a test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+
+class Level(enum.Enum):
+    """How binding a clause is, in the sense of RFC 2119."""
+
+    MUST = "MUST"
+    SHOULD = "SHOULD"
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One requirement.
+
+    Attributes:
+        id: its permanent name, as `FRAME-3`.
+        level: how binding it is.
+        text: what it requires, word for word as in the specification.
+        unjudged: why no case can judge it from outside; empty if cases do.
+    """
+
+    id: str
+    level: Level
+    text: str
+    unjudged: str = ""
+
+    @property
+    def section(self) -> str:
+        """The section that the clause belongs to: its id up to the hyphen."""
+        return self.id.partition("-")[0]
+
+
+SECTIONS: Final = {
+    "SERVE": "the service",
+    "FRAME": "framing",
+    "ORDER": "speaking order",
+    "SAY": "what the server says for itself",
+    "LIMIT": "limits",
+    "CLOSE": "the end",
+    "LOAD": "concurrency",
+    "FLOW": "flow",
+    "TIME": "timing",
+    "STOP": "the stop",
+    "DGRAM": "datagrams",
+}
+
+_MUST: Final = Level.MUST
+_SHOULD: Final = Level.SHOULD
+
+_ALL: Final = (
+    Clause("SERVE-1", _MUST, "A reply MUST be its line with each ASCII letter a to z raised to upper case."),
+    Clause("SERVE-2", _MUST, "Every other byte of a line MUST come back untouched, whatever its value."),
+    Clause(
+        "FRAME-1",
+        _MUST,
+        "A line MUST end with one LF byte and with nothing else: every other byte is payload.",
+    ),
+    Clause("FRAME-2", _MUST, "A line MUST come back whole, its end as it came: LF for LF, CRLF for CRLF."),
+    Clause("FRAME-3", _MUST, "An empty line is a line and MUST be answered."),
+    Clause(
+        "FRAME-4",
+        _MUST,
+        "Input that ends without a terminator is a last line and MUST be answered without one.",
+    ),
+    Clause("FRAME-5", _MUST, "Where there is no input there MUST be no reply."),
+    Clause("FRAME-6", _MUST, "The reply stream MUST NOT depend on how the input was cut into reads."),
+    Clause(
+        "FRAME-7",
+        _MUST,
+        "A line within the limit MUST be answered whole; a server that declares no limit takes 1000 bytes.",
+    ),
+    Clause("FRAME-8", _SHOULD, "A server that declares no limit SHOULD answer a line of 65536 bytes."),
+    Clause(
+        "ORDER-1",
+        _MUST,
+        "A client-first server MUST stay silent until a line, or the end of input, is there.",
+    ),
+    Clause("ORDER-2", _MUST, "A server-first server MUST send its prompt before it has received anything."),
+    Clause("ORDER-3", _MUST, "The prompt MUST be the declared one, byte by byte, and MUST be sent once."),
+    Clause("ORDER-4", _MUST, "A client that speaks before the prompt MUST get the prompt, then its replies."),
+    Clause(
+        "ORDER-5", _MUST, "Where either side may begin, a client that stays silent MUST get the prompt, once."
+    ),
+    Clause(
+        "ORDER-6", _MUST, "Where either side may begin, a client that speaks first MUST NOT see the prompt."
+    ),
+    Clause(
+        "ORDER-7",
+        _MUST,
+        "A client that ends its input at once MUST still get a server-first server's prompt.",
+    ),
+    Clause(
+        "ORDER-8", _MUST, "Replies MUST come in the order of the lines, and a client need not wait for them."
+    ),
+    Clause("SAY-1", _MUST, "What the server says for itself MUST contain a lower-case letter and end in LF."),
+    Clause(
+        "LIMIT-1", _MUST, "A line with exactly the limit's number of bytes before its LF MUST be answered."
+    ),
+    Clause(
+        "LIMIT-2", _MUST, "A line with one byte more MUST count as oversize, even if its LF is already there."
+    ),
+    Clause("LIMIT-3", _MUST, "The limit MUST count every byte before the LF, a CR too."),
+    Clause("LIMIT-4", _MUST, "A line MUST count as oversize as soon as the byte too many is in."),
+    Clause("LIMIT-5", _MUST, "The notice MUST read `error: line longer than N bytes`, N being the limit."),
+    Clause("LIMIT-6", _MUST, "Every line before an oversize one MUST be answered, ahead of the notice."),
+    Clause(
+        "LIMIT-7",
+        _MUST,
+        "With `reject`, the notice MUST be the last the server says, and the conversation ends.",
+    ),
+    Clause(
+        "LIMIT-8",
+        _MUST,
+        "With `discard`, the oversize line MUST be skipped whole, and the conversation goes on.",
+    ),
+    Clause(
+        "LIMIT-9",
+        _MUST,
+        "There MUST be one notice for each oversize line, however long it is and however it comes.",
+    ),
+    Clause("LIMIT-10", _MUST, "With `stream`, a line beyond the limit MUST be answered like any other."),
+    Clause("LIMIT-11", _MUST, "An oversize last line without a terminator MUST get the notice and no reply."),
+    Clause("CLOSE-1", _MUST, "A client that half-closes MUST get every reply still owed."),
+    Clause("CLOSE-2", _MUST, "The server MUST end a conversation with a FIN, not with a reset."),
+    Clause(
+        "CLOSE-3",
+        _MUST,
+        "After the last reply to a client that has ended its input, the server MUST end its output.",
+    ),
+    Clause("CLOSE-4", _MUST, "The server MUST NOT end a conversation that the client has not ended."),
+    Clause(
+        "CLOSE-5",
+        _MUST,
+        "A server of one line per connection MUST answer one line and then end the conversation.",
+    ),
+    Clause(
+        "LOAD-1", _MUST, "Conversations MUST NOT mix: each client gets the replies to its own lines only."
+    ),
+    Clause("LOAD-2", _MUST, "A client that is slow or silent MUST NOT hold up another."),
+    Clause("LOAD-3", _MUST, "A client's reset, whatever the state, MUST NOT harm another."),
+    Clause("LOAD-4", _MUST, "A client that does not read its replies MUST NOT hold up another."),
+    Clause("LOAD-5", _MUST, "Two hundred clients at once MUST all be served."),
+    Clause("LOAD-6", _MUST, "The server MUST go on accepting connections, whatever its clients do."),
+    Clause(
+        "LOAD-7",
+        _MUST,
+        "At capacity the server MUST say `error: too many connections` and close, or let the client wait.",
+        unjudged="the capacity cannot be seen from outside, and reaching it would deny others the service",
+    ),
+    Clause("FLOW-1", _MUST, "A client that sends much and reads only later MUST get every reply."),
+    Clause(
+        "FLOW-2", _MUST, "Traffic that fills both directions MUST NOT stop, and nothing of it may be lost."
+    ),
+    Clause("FLOW-3", _SHOULD, "The server SHOULD stop reading from a client that does not read its replies."),
+    Clause(
+        "FLOW-4",
+        _MUST,
+        "A client that does not read its replies MUST be dropped after the write timeout.",
+        unjudged="it takes the server's own timeout, a minute by default, to see it",
+    ),
+    Clause(
+        "TIME-1", _MUST, "A reply MUST be sent when its line is complete, not at the next line or the end."
+    ),
+    Clause(
+        "TIME-2",
+        _SHOULD,
+        "The work for a line SHOULD grow linearly with its length, and with the number of lines.",
+    ),
+    Clause(
+        "TIME-3",
+        _MUST,
+        "A line once begun MUST end within the line timeout; a quiet connection ends after the idle timeout.",
+        unjudged="it takes the server's own timeouts, minutes by default, to see it",
+    ),
+    Clause(
+        "STOP-1",
+        _MUST,
+        "When told to stop, the server MUST answer every line it has received before it ends.",
+        unjudged="it takes a signal, and the suite may judge a server that is not its own",
+    ),
+    Clause(
+        "DGRAM-1",
+        _MUST,
+        "A datagram is one message: its reply MUST be the whole of it, raised to upper case.",
+    ),
+    Clause("DGRAM-2", _MUST, "A datagram server MUST NOT send anything unasked: no prompt, no second reply."),
+    Clause("DGRAM-3", _MUST, "A reply MUST NOT be longer than its request."),
+    Clause("DGRAM-4", _MUST, "A reply MUST go to the sender of its request and to nobody else."),
+    Clause("DGRAM-5", _MUST, "A datagram of the largest size MUST be answered whole."),
+    Clause("DGRAM-6", _MUST, "A sender that has gone before its reply comes MUST NOT harm another."),
+)
+
+CLAUSES: Final = {clause.id: clause for clause in _ALL}

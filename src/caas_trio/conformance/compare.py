@@ -1,0 +1,129 @@
+"""Holds what a server says against what is due, piece by piece: nothing that came is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from .case import Fault
+from .oracle import Notice, Part
+from .wire import Wire
+
+#: Bytes of context shown on either side of the first wrong byte.
+_BEFORE: Final = 32
+_AFTER: Final = 160
+#: A notice is one line; nobody needs more to say that another one was too long.
+MOST_NOTICE: Final = 512
+
+
+class Broken(Exception):  # noqa: N818 - it is the server that errs
+    """A step saw a clause broken.
+
+    Attributes:
+        fault: which, and how.
+    """
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.reason)
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """What came is not what was due.
+
+    Attributes:
+        reason: what is wrong, in one line.
+        expected: what was due, from a little before the first difference.
+        received: what came instead, from the same place.
+        missing: what is still due, where all that came so far is right and the connection is open.
+    """
+
+    reason: str
+    expected: bytes
+    received: bytes
+    missing: tuple[Part, ...] = ()
+
+
+async def receive_exactly(wire: Wire, parts: tuple[Part, ...], patience: float) -> Mismatch | None:
+    """Receive `parts` and nothing else, behind them whatever comes is left for the next read.
+
+    Args:
+        wire: where from.
+        parts: what is due.
+        patience: seconds without a byte after which what is missing counts as missing.
+
+    Returns:
+        What was different; None if nothing was.
+    """
+    for number, part in enumerate(parts):
+        if isinstance(part, Notice):
+            mismatch = await _receive_notice(wire, patience)
+        else:
+            mismatch = await _receive_bytes(wire, part, patience, parts[number + 1 :])
+        if mismatch is not None:
+            return mismatch
+    return None
+
+
+async def _next(wire: Wire, patience: float) -> bytes | None:
+    """Return the next bytes; b"" at the end, None if none came in time."""
+    with trio.move_on_after(patience):
+        return await wire.receive()
+    return None
+
+
+def _nothing_came(data: bytes | None, done: int) -> str:
+    if data is None:
+        return f"the rest of the reply did not come (after {done} bytes)" if done else "no reply came"
+    return f"the server ended the conversation after {done} bytes of the reply"
+
+
+async def _receive_bytes(wire: Wire, due: bytes, patience: float, rest: tuple[Part, ...]) -> Mismatch | None:
+    done = 0
+    with memoryview(due) as view:
+        while done < len(due):
+            data = await _next(wire, patience)
+            if not data:
+                expected, received = (
+                    due[max(0, done - _BEFORE) : done + _AFTER],
+                    due[max(0, done - _BEFORE) : done],
+                )
+                missing = (due[done:], *rest) if data is None else ()
+                return Mismatch(_nothing_came(data, done), expected, received, missing)
+            length = min(len(data), len(due) - done)
+            if view[done : done + length] != data[:length]:
+                return _difference(due, done, data)
+            done += length
+            if len(data) > length:
+                wire.push_back(data[length:])
+    return None
+
+
+def _difference(due: bytes, done: int, data: bytes) -> Mismatch:
+    same = next(n for n, byte in enumerate(data) if due[done + n] != byte)
+    start = max(0, done + same - _BEFORE)
+    expected = due[start : done + same + _AFTER]
+    received = due[start:done] + data[max(0, start - done) : same + _AFTER]
+    return Mismatch(f"byte {done + same} of the reply is wrong", expected, received)
+
+
+async def _receive_notice(wire: Wire, patience: float) -> Mismatch | None:
+    wanted = b"(a line with a lower-case letter)\n"
+    notice = b""
+    while b"\n" not in notice and len(notice) <= MOST_NOTICE:
+        data = await _next(wire, patience)
+        if not data:
+            reason = (
+                "no notice came" if data is None else "the server ended the conversation without a notice"
+            )
+            return Mismatch(reason, wanted, notice)
+        notice += data
+    line, lf, behind = notice.partition(b"\n")
+    if not lf or line == line.upper():
+        return Mismatch("a reply came where a notice was due", wanted, notice[:_AFTER])
+    if behind:
+        wire.push_back(behind)
+    return None

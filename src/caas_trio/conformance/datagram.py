@@ -1,0 +1,102 @@
+"""Datagrams to a server: asked up to three times, since any of them may be lost on its way."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Final
+
+import trio
+
+from caas_trio.endpoint import Endpoint, Scheme
+
+from .case import Fault
+from .compare import Broken, Mismatch
+from .script import Ask
+from .wire import unix_address
+from .wirelog import Event, WireLog
+
+_ATTEMPTS: Final = 3
+_MOST: Final = 65536
+#: Silence that shows that no second reply, and none to somebody else, comes.
+_QUIET: Final = 0.1
+
+#: The schemes whose endpoints take datagrams.
+SCHEMES: Final = frozenset({Scheme.UDP, Scheme.UNIXGRAM})
+
+
+async def _open(endpoint: Endpoint) -> trio.socket.SocketType:
+    """Return a socket that sends to the endpoint and hears nobody else. OSError if there is none."""
+    if endpoint.scheme is Scheme.UNIXGRAM:
+        plain = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        plain.bind("")  # an abstract name of the kernel's choice, for the reply to go to
+        address: object = unix_address(endpoint)
+    else:
+        found = await trio.socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_DGRAM)
+        family, kind, protocol, _, address = found[0]
+        plain = socket.socket(family, kind, protocol)
+    sock = trio.socket.from_stdlib_socket(plain)
+    try:
+        await sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def ask(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> Mismatch | None:
+    """Send a datagram and hold the reply against what is due; return what was different.
+
+    Raises:
+        Broken: a second reply came, which is a fault of its own.
+    """
+    for _ in range(_ATTEMPTS):
+        replies = await _replies(endpoint, step, log, patience / 2)
+        if replies or step.shorter:
+            break
+    else:
+        return Mismatch("no reply came", step.reply[:256], b"")
+    if len(replies) > 1:
+        raise Broken(Fault("DGRAM-2", "a second reply came", b"", replies[1][:256]))
+    if step.shorter:
+        wrong = next((reply for reply in replies if len(reply) > len(step.data)), None)
+        return None if wrong is None else Mismatch("the reply is longer than the request", b"", wrong[:256])
+    if replies[0] != step.reply:
+        return Mismatch("the reply is wrong", step.reply[:256], replies[0][:256])
+    return None
+
+
+async def _replies(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> list[bytes]:
+    """Return what one datagram brings: no reply, one, or one too many."""
+    replies: list[bytes] = []
+    try:
+        with await _open(endpoint) as sock:
+            await sock.send(step.data)
+            log.add(step.client, Event.SENT, step.data)
+            while len(replies) < 2:  # noqa: PLR2004 - the second one is the one too many
+                with trio.move_on_after(_QUIET if replies or step.shorter else patience) as scope:
+                    replies.append(await sock.recv(_MOST))
+                    log.add(step.client, Event.RECEIVED, replies[-1])
+                if scope.cancelled_caught:
+                    break
+    except OSError:
+        # An ICMP error for what was sent: nobody is there, or nobody any more.
+        log.add(step.client, Event.REFUSED)
+    return replies
+
+
+async def abandon(endpoint: Endpoint, data: bytes, log: WireLog) -> None:
+    """Send a datagram from a socket that is closed before the reply can come."""
+    with contextlib.suppress(OSError):
+        with await _open(endpoint) as sock:
+            # However fast the server is, its reply finds nobody.
+            sock.shutdown(socket.SHUT_RD)
+            await sock.send(data)
+        log.add(0, Event.SENT, data)
+
+
+async def probe(endpoint: Endpoint) -> None:
+    """Return unless the machine says that nobody is there. OSError if it does."""
+    with await _open(endpoint) as sock, trio.move_on_after(_QUIET):
+        await sock.send(b"")
+        await sock.recv(_MOST)

@@ -1,0 +1,271 @@
+"""Runs one case against a server: opens its connections, takes its steps, grades what happened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import trio
+
+from caas_trio.endpoint import Endpoint
+
+from . import datagram
+from .case import Case, Fault, Result, Verdict
+from .compare import MOST_NOTICE, Broken, Mismatch, receive_exactly
+from .cuts import WHOLE
+from .profile import First, Profile
+from .script import (
+    Abandon,
+    Ask,
+    Connect,
+    EndInput,
+    Expect,
+    ExpectAny,
+    ExpectEnd,
+    ExpectSpeech,
+    Growth,
+    Leave,
+    Pause,
+    Reset,
+    Send,
+    SendUnread,
+    Silence,
+)
+from .wire import CONNECTORS, End, Wire, why
+from .wirelog import Event
+
+#: A client that is to speak at once and is later than this proves nothing.
+_PUNCTUAL: Final = 0.1
+_ATTEMPTS: Final = 5
+#: A case ends after so many times its patience, and
+_WAITS: Final = 5
+#: the most seconds that a script spends in pauses and silences of its own, beside waiting for the server.
+_OWN_TIME: Final = 3.0
+#: How often a step that watches the writer looks.
+_GLANCE: Final = 0.05
+
+
+async def run_case(case: Case, endpoint: Endpoint, profile: Profile, patience: float) -> Result:
+    """Run a case and return what came out of it; whatever the server does, this ends in time.
+
+    Args:
+        case: the case; it has to fit the profile.
+        endpoint: where the server is.
+        profile: what the server is declared to be.
+        patience: seconds of silence after which what is due counts as missing, times the effort.
+    """
+    reason = "this machine was too busy to speak at once"
+    for _ in range(_ATTEMPTS):
+        run = _Run(case, endpoint, profile, patience * case.effort)
+        result = await run.result()
+        # Only where either side may begin is it the client's fault if it speaks late.
+        if profile.first is not First.EITHER or not result.faults or run.lateness < _PUNCTUAL:
+            return result
+    return Result(case, answer=Verdict.NOT_JUDGED, reason=reason, log=result.log)
+
+
+class _Run:
+    """One attempt at one case."""
+
+    def __init__(self, case: Case, endpoint: Endpoint, profile: Profile, patience: float) -> None:
+        self._case = case
+        self._endpoint = endpoint
+        self._profile = profile
+        self._patience = patience
+        self._limit = _WAITS * patience + _OWN_TIME
+        self._wires: dict[int, Wire] = {}
+        self._result = Result(case)
+        self._tasks: trio.Nursery
+        self._steps: dict[type, Callable[[Any], Coroutine[Any, Any, None]]] = {
+            Abandon: self._abandon,
+            Ask: self._ask,
+            Connect: self._connect,
+            EndInput: self._end_input,
+            Expect: self._expect,
+            ExpectAny: self._expect_any,
+            ExpectEnd: self._expect_end,
+            ExpectSpeech: self._expect_speech,
+            Growth: self._growth,
+            Leave: self._leave,
+            Pause: self._pause,
+            Reset: self._reset,
+            Send: self._send,
+            SendUnread: self._send_unread,
+            Silence: self._silence,
+        }
+
+    @property
+    def lateness(self) -> float:
+        """How late the latest client spoke, in seconds."""
+        return max((wire.lateness or 0.0 for wire in self._wires.values()), default=0.0)
+
+    async def result(self) -> Result:
+        started = trio.current_time()
+        with trio.move_on_after(self._limit) as scope:
+            await self._take_steps()
+        if scope.cancelled_caught:
+            self._fault(Fault(self._case.clause, f"it took more than {self._limit:g} seconds"))
+        self._result.seconds = trio.current_time() - started
+        return self._result
+
+    async def _take_steps(self) -> None:
+        async with trio.open_nursery() as self._tasks:
+            try:
+                for step in self._case.script(self._profile):
+                    await self._steps[type(step)](step)
+                self._result.answer = Verdict.PASSED
+            except Broken as broken:
+                self._fault(broken.fault)
+            finally:
+                for number, wire in self._wires.items():
+                    wire.close()
+                    self._result.log.add(number, Event.CLOSED)
+                self._tasks.cancel_scope.cancel()
+
+    def _fault(self, fault: Fault) -> None:
+        """Note a fault; one that is not about the answer leaves the answer as good as it was so far."""
+        self._result.faults.append(fault)
+        if fault.clause == self._case.clause:
+            self._result.answer = fault.verdict
+        elif fault.clause in ("CLOSE-2", "CLOSE-3"):
+            self._result.answer = Verdict.PASSED
+        else:
+            self._result.answer = Verdict.NOT_JUDGED
+            self._result.reason = f"{fault.clause} got in its way"
+        if fault.clause in ("CLOSE-2", "CLOSE-3"):
+            self._result.close = fault.verdict
+
+    def _answer_fault(self, mismatch: Mismatch) -> Broken:
+        return Broken(Fault(self._case.clause, mismatch.reason, mismatch.expected, mismatch.received))
+
+    # The steps, one method each.
+
+    async def _connect(self, step: Connect) -> None:
+        try:
+            stream = await CONNECTORS[self._endpoint.scheme](self._endpoint)
+        except OSError as error:
+            self._result.log.add(step.client, Event.REFUSED)
+            raise Broken(Fault("LOAD-6", f"no connection: {why(error)}")) from None
+        wire = self._wires[step.client] = Wire(stream, step.client, self._result.log)
+        self._result.log.add(step.client, Event.CONNECTED)
+        self._tasks.start_soon(wire.write)
+        if step.greet and self._profile.first is First.SERVER:
+            await self._expect(Expect((self._profile.prompt,), step.client))
+        elif step.greet and self._profile.first is First.EITHER:
+            wire.optional_prompt = self._profile.prompt
+
+    async def _send(self, step: Send) -> None:
+        self._wires[step.client].send(step.data, step.cut)
+
+    async def _end_input(self, step: EndInput) -> None:
+        self._wires[step.client].end_input()
+
+    async def _pause(self, step: Pause) -> None:
+        await trio.sleep(step.seconds)
+
+    async def _leave(self, step: Leave) -> None:
+        self._wires[step.client].close()
+
+    async def _reset(self, step: Reset) -> None:
+        self._wires[step.client].reset()
+
+    async def _expect(self, step: Expect) -> None:
+        wire = self._wires[step.client]
+        mismatch = await receive_exactly(wire, step.parts, self._patience)
+        if mismatch is None:
+            return
+        if mismatch.missing and wire.everything_sent:
+            wire.end_input()
+            late = await receive_exactly(wire, mismatch.missing, self._patience / 2)
+            if late is None:
+                fault = Fault("TIME-1", "the reply came only when the client ended its input")
+                raise Broken(fault)
+        raise self._answer_fault(mismatch)
+
+    async def _expect_any(self, step: ExpectAny) -> None:
+        data = b""
+        with trio.move_on_after(self._patience):
+            data = await self._wires[step.client].receive()
+        if not data:
+            ended = self._wires[step.client].end is not None
+            reason = "the server ended the conversation" if ended else "the server says nothing"
+            raise Broken(Fault(self._case.clause, reason, None, b""))
+        self._wires[step.client].push_back(data)
+
+    async def _expect_speech(self, step: ExpectSpeech) -> None:
+        wire = self._wires[step.client]
+        speech = b""
+        with trio.move_on_after(self._patience):
+            while b"\n" not in speech and len(speech) <= MOST_NOTICE and (data := await wire.receive()):
+                speech += data
+        line, lf, rest = speech.partition(b"\n")
+        if not lf or line == line.upper():
+            reason = "what the server says for itself has no lower-case letter or does not end in LF"
+            raise Broken(Fault(self._case.clause, reason, None, speech[:256]))
+        if rest:
+            wire.push_back(rest)
+
+    async def _silence(self, step: Silence) -> None:
+        wire = self._wires[step.client]
+        await wire.flushed()
+        with trio.move_on_after(step.seconds):
+            data = await wire.receive()
+            if not data:
+                raise Broken(Fault("CLOSE-4", "the server ended the conversation while nothing was sent"))
+            raise Broken(Fault(self._case.clause, "the server spoke unasked", b"", data[:256]))
+
+    async def _expect_end(self, step: ExpectEnd) -> None:
+        wire = self._wires[step.client]
+        data = b""
+        with trio.move_on_after(self._patience) as scope:
+            data = await wire.receive()
+        if scope.cancelled_caught:
+            raise Broken(
+                Fault("CLOSE-3", f"the server's output was still open after {self._patience:g} seconds")
+            )
+        if data:
+            raise Broken(Fault(self._case.clause, "more came than was due", b"", data[:256]))
+        if wire.end is End.RESET:
+            raise Broken(Fault("CLOSE-2", "the server reset the connection"))
+        self._result.close = Verdict.PASSED
+
+    async def _send_unread(self, step: SendUnread) -> None:
+        wire = self._wires[step.client]
+        wire.send(step.data, WHOLE)
+        sent, since = wire.sent, trio.current_time()
+        while not wire.everything_sent and trio.current_time() - since < step.quiet:
+            await trio.sleep(_GLANCE)
+            if wire.sent != sent:
+                sent, since = wire.sent, trio.current_time()
+        if step.must_block and wire.everything_sent:
+            reason = f"the server took {len(step.data)} bytes from a client that reads nothing"
+            raise Broken(Fault(self._case.clause, reason))
+
+    async def _growth(self, step: Growth) -> None:
+        ratio = len(step.large) / len(step.small)
+        small = await self._fastest(step.small, 0)
+        large = await self._fastest(step.large, 1)
+        if large > step.floor and large > small * ratio * step.factor:
+            reason = f"{ratio:g} times the bytes took {large / small:.0f} times as long ({large:.2f} s)"
+            raise Broken(Fault(self._case.clause, reason))
+
+    async def _fastest(self, data: bytes, client: int) -> float:
+        """Return the seconds that an exchange takes, the better of two."""
+        best = math.inf
+        for _ in range(2):
+            await self._connect(Connect(client))
+            started = trio.current_time()
+            await self._send(Send(data, client=client))
+            await self._expect(Expect((self._profile.service.reply(data),), client))
+            best = min(best, trio.current_time() - started)
+            self._wires[client].close()
+        return best
+
+    async def _ask(self, step: Ask) -> None:
+        mismatch = await datagram.ask(self._endpoint, step, self._result.log, self._patience)
+        if mismatch is not None:
+            raise self._answer_fault(mismatch)
+
+    async def _abandon(self, step: Abandon) -> None:
+        await datagram.abandon(self._endpoint, step.data, self._result.log)

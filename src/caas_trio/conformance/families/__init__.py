@@ -1,0 +1,20 @@
+"""The cases, in the order in which they are reported: one module per section of the specification."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from caas_trio.conformance.case import Case
+
+from . import concurrency, datagrams, ending, flow, framing, limits, order
+
+CASES: Final[tuple[Case, ...]] = (
+    *order.SANITY,
+    *framing.CASES,
+    *order.CASES,
+    *limits.CASES,
+    *ending.CASES,
+    *concurrency.CASES,
+    *flow.CASES,
+    *datagrams.CASES,
+)

@@ -1,0 +1,57 @@
+"""What the families build their scripts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from caas_trio.conformance.case import Script
+from caas_trio.conformance.cuts import WHOLE, Cut
+from caas_trio.conformance.oracle import replies
+from caas_trio.conformance.profile import Profile
+from caas_trio.conformance.script import Connect, EndInput, Expect, ExpectEnd, Send, Step
+
+#: A line may come in pieces.
+CUT: Final = ("FRAME-6.several/byte", "FRAME-6.several/thirds", "FRAME-6.serve-1-sentence/byte")
+
+#: A line that no other one looks like. Its reply shows that nothing else came before it.
+_MARKER: Final = b"marker\n"
+
+
+def proof(profile: Profile, client: int = 0) -> Iterator[Step]:
+    """Yield the steps that show that nothing more came than was due."""
+    if profile.once:
+        yield ExpectEnd(client)
+    else:
+        yield from served(profile, _MARKER, client)
+
+
+def served(profile: Profile, data: bytes = _MARKER, client: int = 0) -> Iterator[Step]:
+    """Yield the steps that send lines and receive their replies."""
+    yield Send(data, client=client)
+    yield Expect(replies(data, profile), client)
+
+
+def exchange(data: bytes, cut: Cut = WHOLE) -> Script:
+    """Return the script that sends lines, receives their replies and sees that nothing more came."""
+
+    def script(profile: Profile) -> Iterator[Step]:
+        yield Connect()
+        yield Send(data, cut)
+        yield Expect(replies(data, profile))
+        yield from proof(profile)
+
+    return script
+
+
+def to_the_end(data: bytes, cut: Cut = WHOLE) -> Script:
+    """Return the script that sends bytes, ends the input, and receives the replies and the end."""
+
+    def script(profile: Profile) -> Iterator[Step]:
+        yield Connect()
+        yield Send(data, cut)
+        yield EndInput()
+        yield Expect(replies(data, profile, ended=True))
+        yield ExpectEnd()
+
+    return script

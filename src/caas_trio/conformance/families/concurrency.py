@@ -1,0 +1,174 @@
+"""LOAD: many clients at once, and one that misbehaves beside one that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from caas_trio.conformance import cuts
+from caas_trio.conformance.case import Case, Script
+from caas_trio.conformance.oracle import replies
+from caas_trio.conformance.profile import First, Need, Profile
+from caas_trio.conformance.script import (
+    Connect,
+    EndInput,
+    Expect,
+    Leave,
+    Pause,
+    Reset,
+    Send,
+    SendUnread,
+    Step,
+)
+
+from .common import CUT, served
+
+_CONVERSATION: Final = (Need.STREAM, Need.CONVERSATION)
+_SILENT: Final = (Need.STREAM, Need.CLIENT_FIRST)
+_CROWD: Final = 200
+#: More than the kernel takes for both directions, whatever it has been told.
+_MUCH: Final = 64 << 20
+
+
+def _interleaved(profile: Profile) -> Iterator[Step]:
+    """Five clients send their lines in turns, piece by piece."""
+    clients = range(5)
+    lines = [
+        b"client %d says what the others do not: %s\n" % (client, bytes([97 + client]) * 20)
+        for client in clients
+    ]
+    for client in clients:
+        yield Connect(client)
+    for start in range(0, max(map(len, lines)), 7):
+        for client in clients:
+            yield Send(lines[client][start : start + 7], client=client)
+        yield Pause(0.002)
+    for client in reversed(clients):
+        yield Expect(replies(lines[client], profile), client)
+
+
+def _conversations(profile: Profile) -> Iterator[Step]:
+    """Five clients hold a conversation each, line by line, in turns."""
+    for client in range(5):
+        yield Connect(client)
+    for turn in range(10):
+        for client in range(5):
+            yield Send(b"turn %d of client %d\n" % (turn, client), client=client)
+        for client in range(5):
+            yield Expect(replies(b"turn %d of client %d\n" % (turn, client), profile), client)
+
+
+def _crowd(profile: Profile) -> Iterator[Step]:
+    server_first = profile.first is First.SERVER
+    for client in range(_CROWD):
+        yield Connect(client, greet=not server_first)
+    for client in range(_CROWD if server_first else 0):
+        yield Expect((profile.prompt,), client)
+    for client in range(_CROWD):
+        yield Send(b"client %d of a crowd\n" % client, client=client)
+    for client in range(_CROWD):
+        yield Expect(replies(b"client %d of a crowd\n" % client, profile), client)
+
+
+def _beside(*first: Step) -> Script:
+    """Return the script in which client 0 takes some steps and then client 1 is served."""
+
+    def script(profile: Profile) -> Iterator[Step]:
+        yield from first
+        yield Connect(1)
+        yield from served(profile, client=1)
+
+    return script
+
+
+def _slow(profile: Profile) -> Iterator[Step]:
+    """Client 0 sends a byte now and then while client 1 is served, and gets its reply at last."""
+    yield Connect(0)
+    yield Send(b"slow and steady\n", cuts.every(1, "slow", 0.03))
+    yield Connect(1)
+    yield from served(profile, b"quick\n", client=1)
+    yield Connect(2)
+    yield from served(profile, b"quick too\n", client=2)
+    yield Expect(replies(b"slow and steady\n", profile), 0)
+
+
+def _early_connected(profile: Profile) -> Iterator[Step]:
+    """The other client is connected already when the first one resets."""
+    yield Connect(1)
+    yield Connect(0)
+    yield Send(b"gone in a mom")
+    yield Pause(0.02)
+    yield Reset()
+    yield Pause(0.02)
+    yield from served(profile, client=1)
+
+
+def _many_resets(profile: Profile) -> Iterator[Step]:
+    for client in range(2, 32):
+        yield Connect(client, greet=False)
+        yield Send(b"gone\nand gone", client=client)
+        yield Reset(client)
+    yield Connect(1)
+    yield from served(profile, client=1)
+
+
+def _reset(state: Callable[[], tuple[Step, ...]], *, read: bool = False) -> Script:
+    """Return the script that resets client 0 in some state, then has client 1 served."""
+
+    def script(profile: Profile) -> Iterator[Step]:
+        yield Connect(0, greet=profile.first is First.SERVER and read)
+        yield from state()
+        yield Pause(0.02)
+        yield Reset()
+        yield Connect(1)
+        yield from served(profile, client=1)
+
+    return script
+
+
+def _in_turn(profile: Profile) -> Iterator[Step]:
+    """A hundred clients, one after the other, of which every third leaves without a word."""
+    for client in range(100):
+        yield Connect(client)
+        if client % 3:
+            yield from served(profile, client=client)
+        else:
+            yield Leave(client)
+
+
+def _unread(profile: Profile) -> Iterator[Step]:
+    """Client 0 sends much and reads nothing; client 1 is served all the same."""
+    yield Connect(0)
+    yield SendUnread(b"reads nothing at all\n" * (_MUCH // 21), quiet=0.6)
+    yield Connect(1)
+    yield from served(profile, client=1)
+
+
+#: Two clients can be connected at all.
+_TWO: Final = ("LOAD-2.part-of-a-line/whole",)
+_APART: Final = (*_TWO, *CUT)
+_UNMIXED: Final = (*_APART, "LOAD-1.interleaved/whole")
+
+CASES: Final = (
+    Case("LOAD-1", "interleaved", _interleaved, after=_APART),
+    Case("LOAD-1", "conversations", _conversations, needs=_CONVERSATION, after=_APART),
+    Case("LOAD-2", "slow", _slow, after=_UNMIXED),
+    Case("LOAD-2", "silent", _beside(Connect(0, greet=False)), needs=_SILENT),
+    Case("LOAD-2", "part-of-a-line", _beside(Connect(0), Send(b"part of a l"), Pause(0.02))),
+    Case("LOAD-3", "connected", _reset(tuple)),
+    Case("LOAD-3", "greeted", _reset(tuple, read=True), needs=(Need.STREAM, Need.SERVER_FIRST)),
+    Case("LOAD-3", "part-of-a-line", _reset(lambda: (Send(b"part of a l"),))),
+    Case("LOAD-3", "reply-unread", _reset(lambda: (Send(b"never read\n"),))),
+    Case(
+        "LOAD-3",
+        "many-replies-unread",
+        _reset(lambda: (Send(b"never read\n" * 100_000),)),
+        needs=_CONVERSATION,
+    ),
+    Case("LOAD-3", "half-closed", _reset(lambda: (Send(b"line\ntail"), EndInput()))),
+    Case("LOAD-3", "beside-a-conversation", _early_connected, after=_UNMIXED),
+    Case("LOAD-3", "thirty", _many_resets),
+    Case("LOAD-4", "64MiB", _unread, needs=_CONVERSATION, after=(*_TWO, "FLOW-3.64MiB/whole"), effort=2),
+    Case("LOAD-6", "hundred-in-turn", _in_turn, after=_TWO, effort=2),
+    Case("LOAD-5", "200", _crowd, after=_UNMIXED, alone=True, effort=2),
+)

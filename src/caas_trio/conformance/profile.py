@@ -1,0 +1,113 @@
+"""What is declared of the server that is judged, and what a case needs of it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+DEFAULT_PROMPT: Final = b"Enter some data to be capitalized:\n"
+#: What a server takes that declares no limit: the text line of RFC 5321, section 4.5.3.1.6.
+UNDECLARED_LIMIT: Final = 1000
+
+
+class Service(enum.Enum):
+    """What the server does with a line."""
+
+    UPPER = "upper"
+    ECHO = "echo"
+
+    def reply(self, data: bytes) -> bytes:
+        """Return the reply to a line, or to any number of bytes."""
+        return data.upper() if self is Service.UPPER else data
+
+
+class First(enum.Enum):
+    """Who speaks first."""
+
+    CLIENT = "client"
+    SERVER = "server"
+    EITHER = "either"
+
+
+class Oversize(enum.Enum):
+    """What the server does with a line beyond its limit."""
+
+    REJECT = "reject"
+    DISCARD = "discard"
+    STREAM = "stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What the server is declared to be.
+
+    Attributes:
+        service: what it does with a line.
+        first: who speaks first.
+        prompt: what it says first, its LF included.
+        max_line: the most bytes before an LF; None if nothing is declared.
+        oversize: what it does with a longer line; None if nothing is declared.
+        once: whether it answers one line per connection.
+        datagrams: whether it is reached by datagrams; the rest means nothing then but the service.
+    """
+
+    service: Service = Service.UPPER
+    first: First = First.CLIENT
+    prompt: bytes = DEFAULT_PROMPT
+    max_line: int | None = None
+    oversize: Oversize | None = None
+    once: bool = False
+    datagrams: bool = False
+
+    @property
+    def limit(self) -> int:
+        """The declared limit, for cases that need one (`Need.LIMIT`)."""
+        return self.max_line or UNDECLARED_LIMIT
+
+    def takes(self, length: int) -> bool:
+        """Return whether a line of so many bytes before its LF is declared to be answered."""
+        return self.oversize is Oversize.STREAM or length <= self.limit
+
+
+class Need(enum.Enum):
+    """What a case needs of the server; the value says why it is not judged otherwise."""
+
+    STREAM = "the endpoint takes datagrams"
+    DATAGRAMS = "the endpoint takes connections"
+    CLIENT_FIRST = "the server is not declared to be client-first"
+    SERVER_FIRST = "the server is not declared to be server-first"
+    EITHER_FIRST = "the server is not declared to let either side begin"
+    PROMPT = "the server is declared to have no prompt"
+    CONVERSATION = "the server is declared to answer one line per connection"
+    ONCE = "the server is not declared to answer one line per connection"
+    LIMIT = "no limit is declared (--max-line)"
+    NOTICE = "neither reject nor discard is declared (--max-line, --oversize)"
+    REJECT = "reject is not declared (--max-line, --oversize)"
+    DISCARD = "discard is not declared (--max-line, --oversize)"
+    STREAMED = "stream is not declared (--oversize)"
+    UNDECLARED = "a limit is declared; FRAME-7 and LIMIT-1 are about that"
+
+
+_MET: Final[dict[Need, Callable[[Profile], bool]]] = {
+    Need.STREAM: lambda profile: not profile.datagrams,
+    Need.DATAGRAMS: lambda profile: profile.datagrams,
+    Need.CLIENT_FIRST: lambda profile: profile.first is First.CLIENT,
+    Need.SERVER_FIRST: lambda profile: profile.first is First.SERVER,
+    Need.EITHER_FIRST: lambda profile: profile.first is First.EITHER,
+    Need.PROMPT: lambda profile: profile.first is not First.CLIENT,
+    Need.CONVERSATION: lambda profile: not profile.once,
+    Need.ONCE: lambda profile: profile.once,
+    Need.LIMIT: lambda profile: profile.max_line is not None,
+    Need.NOTICE: lambda profile: profile.oversize in (Oversize.REJECT, Oversize.DISCARD),
+    Need.REJECT: lambda profile: profile.oversize is Oversize.REJECT,
+    Need.DISCARD: lambda profile: profile.oversize is Oversize.DISCARD,
+    Need.STREAMED: lambda profile: profile.oversize is Oversize.STREAM,
+    Need.UNDECLARED: lambda profile: profile.max_line is None and profile.oversize is None,
+}
+
+
+def unmet(profile: Profile, needs: tuple[Need, ...]) -> Need | None:
+    """Return the first of `needs` that the server does not meet; None if it meets all."""
+    return next((need for need in needs if not _MET[need](profile)), None)

@@ -1,0 +1,1 @@
+"""The ways to report a run: as text, JSON, JUnit XML and one HTML page."""

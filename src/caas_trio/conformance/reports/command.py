@@ -1,0 +1,33 @@
+"""The command line that repeats a case."""
+
+from __future__ import annotations
+
+import shlex
+
+from caas_trio.conformance.case import Case
+from caas_trio.conformance.profile import DEFAULT_PROMPT, First, Profile, Service
+from caas_trio.conformance.runner import Report
+
+
+def options(profile: Profile) -> list[str]:
+    """Return the options that declare a profile; defaults are left out."""
+    words: list[str] = []
+    if profile.service is not Service.UPPER:
+        words += ["--service", profile.service.value]
+    if profile.first is not First.CLIENT:
+        words += ["--first", profile.first.value]
+    if profile.prompt != DEFAULT_PROMPT:
+        words += ["--prompt", profile.prompt.removesuffix(b"\n").decode(errors="surrogateescape")]
+    if profile.max_line is not None:
+        words += ["--max-line", str(profile.max_line)]
+    if profile.oversize is not None:
+        words += ["--oversize", profile.oversize.value]
+    if profile.once:
+        words += ["--once"]
+    return words
+
+
+def again(report: Report, case: Case) -> str:
+    """Return the command line that repeats one case, quoted for a shell."""
+    words = ["python", "-m", "caas_trio.conformance", str(report.endpoint), *options(report.profile)]
+    return shlex.join([*words, "--case", case.id])

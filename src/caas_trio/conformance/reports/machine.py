@@ -1,0 +1,114 @@
+"""The report for machines: JSON, and JUnit XML."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from typing import Any, Final
+
+from caas_trio.conformance.case import Fault, Result, Verdict
+from caas_trio.conformance.clauses import CLAUSES, SECTIONS
+from caas_trio.conformance.runner import Report
+
+from .command import again
+from .text import by_section, counted
+
+#: What XML 1.0, section 2.2, does not let a document contain in any form.
+_FORBIDDEN: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def as_json(report: Report) -> str:
+    """Return the report as JSON: keyed by endpoint, then by case; bytes are written as Python writes them."""
+    profile = report.profile
+    document = {
+        str(report.endpoint): {
+            "profile": {
+                "service": profile.service.value,
+                "first": profile.first.value,
+                "prompt": repr(profile.prompt),
+                "max_line": profile.max_line,
+                "oversize": profile.oversize.value if profile.oversize else None,
+                "once": profile.once,
+            },
+            "cases": {result.case.id: _case(report, result) for result in report.results},
+            "clauses": {clause: verdict.value for clause, verdict in report.clauses().items()},
+            "conforms": report.conforms(),
+        }
+    }
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def _case(report: Report, result: Result) -> dict[str, Any]:
+    return {
+        "clause": result.case.clause,
+        "level": result.case.rule.level.value,
+        "verdict": result.verdict.value,
+        "answer": result.answer.value,
+        "close": result.close.value,
+        "reason": result.reason,
+        "faults": [_fault(fault) for fault in result.faults],
+        "seconds": round(result.seconds, 6),
+        "again": again(report, result.case),
+        "log": [
+            [round(entry.seconds, 6), entry.client, entry.event.value, entry.size, repr(entry.data)]
+            for entry in result.log.entries
+        ],
+        "log_left_out": result.log.left_out,
+    }
+
+
+def _fault(fault: Fault) -> dict[str, Any]:
+    return {
+        "clause": fault.clause,
+        "reason": fault.reason,
+        "expected": None if fault.expected is None else repr(fault.expected),
+        "received": None if fault.received is None else repr(fault.received),
+    }
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("\ufffd", text)
+
+
+def as_junit(report: Report, *, strict: bool = False) -> str:
+    """Return the report as JUnit XML: a suite per section; with `strict` a missed SHOULD is a failure."""
+    root = ET.Element("testsuites", name=_clean(str(report.endpoint)))
+    for section, results in by_section(report):
+        suite = ET.SubElement(
+            root, "testsuite", name=f"{section} {SECTIONS[section]}", tests=str(len(results))
+        )
+        failures = 0
+        for result in results:
+            failures += _testcase(suite, report, result, strict=strict)
+        suite.set("failures", str(failures))
+        suite.set("errors", "0")
+        suite.set("skipped", str(sum(result.verdict is Verdict.NOT_JUDGED for result in results)))
+        suite.set("time", f"{sum(result.seconds for result in results):.3f}")
+        ET.SubElement(suite, "system-out").text = counted(results)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _testcase(suite: ET.Element, report: Report, result: Result, *, strict: bool) -> bool:
+    """Add a case to its suite; return whether it counts as a failure."""
+    case = result.case
+    element = ET.SubElement(
+        suite, "testcase", classname=case.clause, name=case.id, time=f"{result.seconds:.3f}"
+    )
+    if result.verdict is Verdict.NOT_JUDGED:
+        ET.SubElement(element, "skipped", message=_clean(result.reason))
+    if not result.faults:
+        return False
+    told = [
+        f"{fault.clause} {CLAUSES[fault.clause].text}\n{fault.reason}\n"
+        f"expected {fault.expected!r}\nreceived {fault.received!r}"
+        for fault in result.faults
+    ]
+    text = _clean("\n\n".join([*told, again(report, case)]))
+    failed = result.verdict is Verdict.FAILED or strict
+    if failed:
+        ET.SubElement(element, "failure", message=_clean(result.faults[0].reason)).text = text
+    else:
+        ET.SubElement(element, "system-out").text = text
+    return failed

@@ -1,0 +1,161 @@
+"""The steps that a case is made of: pure data, run by `engine`.
+
+`client` numbers the connections of one case, from 0. Sending never waits for the server: a step
+that sends hands its bytes over to a writer, so that a later step can read meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .cuts import WHOLE, Cut
+from .oracle import Part
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Open a connection; with `greet`, also take the prompt of a server that has to say one."""
+
+    client: int = 0
+    greet: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send bytes, cut as told."""
+
+    data: bytes
+    cut: Cut = WHOLE
+    client: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """Receive exactly these parts."""
+
+    parts: tuple[Part, ...]
+    client: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectSpeech:
+    """Receive something the server says for itself: a line that ends in LF with a lower-case letter."""
+
+    client: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectAny:
+    """Receive at least one byte, whichever it is."""
+
+    client: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Receive nothing for so many seconds once everything is sent; the connection stays open."""
+
+    seconds: float
+    client: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EndInput:
+    """Half-close: the client has sent its last byte."""
+
+    client: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectEnd:
+    """Receive the end of the server's output, and nothing before it; this grades the close."""
+
+    client: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Close with a reset."""
+
+    client: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Close the connection."""
+
+    client: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let so many seconds pass."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SendUnread:
+    """Send without reading until all is sent or the server takes no more for `quiet` seconds.
+
+    With `must_block`, it is a failure if the server takes everything.
+    """
+
+    data: bytes
+    quiet: float
+    client: int = 0
+    must_block: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Time two exchanges, one a multiple of the other, each over a connection of its own.
+
+    It is a failure if the larger one takes more than `factor` times its share of the smaller one's
+    time, and more than `floor` seconds, below which nobody would mind and a clock proves nothing.
+    """
+
+    small: bytes
+    large: bytes
+    factor: float
+    floor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Send one datagram and receive the one reply to it; datagrams may be lost, so ask up to three times.
+
+    With `shorter`, any reply is right that is no longer than the request, and so is none.
+    """
+
+    data: bytes
+    reply: bytes
+    client: int = 0
+    shorter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Send one datagram from a socket that is closed at once."""
+
+    data: bytes
+
+
+Step: TypeAlias = (
+    Connect
+    | Send
+    | Expect
+    | ExpectSpeech
+    | ExpectAny
+    | Silence
+    | EndInput
+    | ExpectEnd
+    | Leave
+    | Reset
+    | Pause
+    | SendUnread
+    | Growth
+    | Ask
+    | Abandon
+)

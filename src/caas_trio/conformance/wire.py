@@ -1,0 +1,194 @@
+"""One client's connection: a writer of its own, and reads on demand so that memory stays bounded."""
+
+from __future__ import annotations
+
+import enum
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+import trio
+
+from caas_trio.endpoint import Endpoint, Scheme
+
+from .cuts import Cut
+from .wirelog import Event, WireLog
+
+_READ_SIZE: Final = 65536
+_WRITE_SIZE: Final = 65536
+#: Seconds in which a writer that was told of a reset has noted it.
+_MOMENT: Final = 0.05
+#: struct linger: on, zero seconds. Closing then resets.
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+
+
+async def _connect_tcp(endpoint: Endpoint) -> trio.SocketStream:
+    return await trio.open_tcp_stream(endpoint.host, endpoint.port)
+
+
+async def _connect_unix(endpoint: Endpoint) -> trio.SocketStream:
+    # Not trio.open_unix_socket: it takes no abstract names.
+    sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        await sock.connect(unix_address(endpoint))
+    except BaseException:
+        sock.close()
+        raise
+    return trio.SocketStream(sock)
+
+
+def unix_address(endpoint: Endpoint) -> str:
+    """Return what the kernel calls a Unix socket's path."""
+    path = endpoint.path
+    return f"\0{path[1:]}" if path.startswith("@") else path
+
+
+Connector: TypeAlias = Callable[[Endpoint], Awaitable[trio.SocketStream]]
+
+#: The schemes whose endpoints take connections, and how to make one. OSError if that fails.
+CONNECTORS: Final[dict[Scheme, Connector]] = {Scheme.TCP: _connect_tcp, Scheme.UNIX: _connect_unix}
+
+
+class End(enum.Enum):
+    """How the server ended a connection."""
+
+    FIN = "FIN"
+    RESET = "reset"
+
+
+class Wire:
+    """One connection to the server.
+
+    Args:
+        stream: the connection; `close` closes it.
+        client: its number in the case.
+        log: where to note what passes.
+    """
+
+    def __init__(self, stream: trio.SocketStream, client: int, log: WireLog) -> None:
+        self._stream = stream
+        self._client = client
+        self._log = log
+        self._give, self._take = trio.open_memory_channel[tuple[bytes, Cut] | None](1000)
+        self._pushed_back = b""
+        self._waiting = 0
+        self._flushed = trio.Event()
+        self._flushed.set()
+        self._connected_at = trio.current_time()
+        self._write_failed = False
+        self.end: End | None = None
+        self.optional_prompt = b""
+        self.sent = 0
+        #: Seconds from the connection to the first send; None before it.
+        self.lateness: float | None = None
+
+    async def write(self) -> None:
+        """Send what is handed over, for as long as the connection is there. Runs as a task of its own."""
+        async with self._take:
+            async for job in self._take:
+                try:
+                    await self._write_one(job)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    self._write_failed = True
+                self._waiting -= 1
+                if not self._waiting:
+                    self._flushed.set()
+
+    async def _write_one(self, job: tuple[bytes, Cut] | None) -> None:
+        if job is None:
+            await self._stream.send_eof()
+            self._log.add(self._client, Event.ENDED_INPUT)
+            return
+        data, cut = job
+        for number, piece in enumerate(cut.pieces(data)):
+            if number:
+                await trio.sleep(cut.breath)
+            if self.lateness is None:
+                self.lateness = trio.current_time() - self._connected_at
+            with memoryview(piece) as view:
+                for start in range(0, len(view), _WRITE_SIZE):
+                    await self._stream.send_all(view[start : start + _WRITE_SIZE])
+                    self.sent += len(view[start : start + _WRITE_SIZE])
+                self._log.add(self._client, Event.SENT, view)
+
+    def _hand_over(self, job: tuple[bytes, Cut] | None) -> None:
+        if not self._waiting:
+            self._flushed = trio.Event()
+        self._waiting += 1
+        self._give.send_nowait(job)
+
+    def send(self, data: bytes, cut: Cut) -> None:
+        """Have bytes sent, cut as told, behind what was handed over before."""
+        self._hand_over((data, cut))
+
+    def end_input(self) -> None:
+        """Have the output ended behind what was handed over before."""
+        self._hand_over(None)
+
+    @property
+    def everything_sent(self) -> bool:
+        """Whether nothing handed over is waiting to be sent."""
+        return not self._waiting
+
+    async def flushed(self) -> None:
+        """Return once everything handed over is sent."""
+        await self._flushed.wait()
+
+    async def receive(self) -> bytes:
+        """Return the next bytes; b"" at the end, which `end` then names."""
+        data = await self._read()
+        while self.optional_prompt and data:
+            if data.startswith(self.optional_prompt):
+                data = data[len(self.optional_prompt) :] or await self._read()
+                self.optional_prompt = b""
+            elif self.optional_prompt.startswith(data) and (more := await self._read()):
+                data += more
+            else:
+                self.optional_prompt = b""
+        return data
+
+    async def _read(self) -> bytes:
+        if self._pushed_back:
+            data, self._pushed_back = self._pushed_back, b""
+            return data
+        if self.end is not None:
+            return b""
+        try:
+            data = bytes(await self._stream.receive_some(_READ_SIZE))
+        except trio.BrokenResourceError:
+            self.end = End.RESET
+        else:
+            if data:
+                self._log.add(self._client, Event.RECEIVED, data)
+                return data
+            # The kernel tells of a reset once: if it told the writer, the reader sees a mere end.
+            with trio.move_on_after(_MOMENT):
+                await self._flushed.wait()
+            self.end = End.RESET if self._write_failed else End.FIN
+        self._log.add(self._client, Event.END if self.end is End.FIN else Event.RESET)
+        return b""
+
+    def push_back(self, data: bytes) -> None:
+        """Have the next `receive` return these bytes."""
+        self._pushed_back = data
+
+    def reset(self) -> None:
+        """Close the connection with a reset; what was not sent yet is lost."""
+        self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self._stream.socket.close()
+        self._log.add(self._client, Event.CLIENT_RESET)
+
+    def close(self) -> None:
+        """Close the connection; idempotent."""
+        self._give.close()
+        self._stream.socket.close()
+
+
+def why(error: OSError) -> str:
+    """Return why there is no connection, in the kernel's words where trio has wrapped them."""
+    cause: BaseException = error
+    while (inner := cause.__cause__) is not None:
+        cause = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner
+    strerror = cause.strerror if isinstance(cause, OSError) else None
+    return (strerror or str(error)).rpartition(": ")[2]

@@ -1,0 +1,62 @@
+"""The log of what passed over the wires of one case: bounded, whatever the server does."""
+
+from __future__ import annotations
+
+import enum
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+#: So much of a piece is kept, and so many pieces.
+_MOST_BYTES: Final = 256
+_MOST_ENTRIES: Final = 250
+
+
+class Event(enum.Enum):
+    """What an entry tells; the value is how a report puts it."""
+
+    CONNECTED = "connected"
+    SENT = "sent"
+    RECEIVED = "received"
+    ENDED_INPUT = "client ended its input"
+    END = "server ended its output"
+    RESET = "server reset"
+    CLIENT_RESET = "client reset"
+    CLOSED = "client closed"
+    REFUSED = "no connection"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened.
+
+    Attributes:
+        seconds: when, from the beginning of the case.
+        client: on which connection.
+        event: what.
+        size: how many bytes passed.
+        data: the first of them.
+    """
+
+    seconds: float
+    client: int
+    event: Event
+    size: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class WireLog:
+    """The entries of one case, and how many more there were."""
+
+    entries: list[Entry] = field(default_factory=list)
+    left_out: int = 0
+    _start: float = field(default_factory=time.perf_counter)
+
+    def add(self, client: int, event: Event, data: bytes | memoryview = b"") -> None:
+        """Note an event."""
+        if len(self.entries) >= _MOST_ENTRIES:
+            self.left_out += 1
+            return
+        seconds = time.perf_counter() - self._start
+        self.entries.append(Entry(seconds, client, event, len(data), bytes(data[:_MOST_BYTES])))

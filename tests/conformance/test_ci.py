@@ -1,0 +1,46 @@
+"""What CI keeps of the suite: wrong servers for every clause, and a matrix that says what is expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from caas_trio.conformance import CASES
+from caas_trio.conformance.clauses import CLAUSES
+from ci.conformance.expectations import load
+from ci.conformance.legs import PEERS
+from ci.conformance.rendering import as_html, as_markdown
+from ci.conformance.wrong import WRONG
+
+MATRIX = Path(__file__).parents[2] / "docs" / "conformance.md"
+
+
+def test_there_is_a_wrong_server_for_every_clause_that_can_be_judged() -> None:
+    assert {wrong.breaks for wrong in WRONG.values()} == {case.clause for case in CASES}
+
+
+def test_every_wrong_server_has_a_story() -> None:
+    assert all(wrong.story for wrong in WRONG.values())
+
+
+def test_every_peer_is_expected_to_do_something() -> None:
+    assert list(load()) == [peer.name for peer in PEERS]
+
+
+def test_what_is_expected_names_clauses_once_and_gives_reasons() -> None:
+    for name, expected in load().items():
+        named = [*expected.fails, *expected.unsteady, *expected.not_judged]
+        assert len(named) == len(set(named)), name
+        assert set(named) <= set(CLAUSES), name
+        assert all([*expected.fails.values(), *expected.unsteady.values()]), name
+
+
+def test_the_matrix_in_the_documentation_is_the_one_that_is_enforced() -> None:
+    assert MATRIX.read_text(encoding="utf-8") == as_markdown(load(), CLAUSES)
+
+
+def test_the_page_of_the_matrix_has_every_peer_and_every_clause() -> None:
+    page = as_html(load(), CLAUSES)
+    for name, expected in load().items():
+        assert f"<th>{name.replace('_', ' ')}</th>" in page
+        assert all(clause in page for clause in expected.fails)
+    assert all(clause in page for clause in CLAUSES)

@@ -1,0 +1,100 @@
+"""Datagrams: asking, asking again, and what comes back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import trio
+
+from caas_trio.conformance import Case, Profile, Result, UnreachableError, Verdict
+from caas_trio.conformance.engine import run_case
+from caas_trio.conformance.runner import check_reachable
+from caas_trio.conformance.script import Abandon, Ask, Step
+from caas_trio.endpoint import Endpoint
+
+from .conftest import StartRight
+
+SHORT = 0.4
+
+
+@contextlib.asynccontextmanager
+async def answering(answers: Callable[[int, bytes], list[bytes]]) -> AsyncIterator[Endpoint]:
+    """Answer the nth datagram with what `answers` returns for it."""
+
+    async def serve() -> None:
+        for number in range(1000):
+            data, sender = await sock.recvfrom(65536)
+            for answer in answers(number, data):
+                await sock.sendto(answer, sender)
+
+    with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as sock:
+        await sock.bind(("127.0.0.1", 0))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve)
+            yield Endpoint.parse(f"udp://127.0.0.1:{sock.getsockname()[1]}")
+            nursery.cancel_scope.cancel()
+
+
+async def tried(endpoint: Endpoint, *steps: Step, seconds: float = 10.0) -> Result:
+    case = Case("DGRAM-1", "test", lambda _: steps)
+    return await run_case(case, endpoint, Profile(datagrams=True), seconds)
+
+
+ASK = Ask(b"a", b"A")
+
+
+async def test_a_right_reply() -> None:
+    async with answering(lambda _, data: [data.upper()]) as endpoint:
+        assert (await tried(endpoint, ASK)).verdict is Verdict.PASSED
+
+
+async def test_a_lost_datagram_is_sent_again() -> None:
+    async with answering(lambda number, data: [data.upper()] if number else []) as endpoint:
+        assert (await tried(endpoint, ASK, seconds=SHORT)).verdict is Verdict.PASSED
+
+
+@pytest.mark.parametrize(
+    ("answer", "ask", "clause", "reason"),
+    [
+        ([], ASK, "DGRAM-1", "no reply came"),
+        ([b"B"], ASK, "DGRAM-1", "the reply is wrong"),
+        ([b"A", b"A"], ASK, "DGRAM-2", "a second reply came"),
+        ([b"error"], Ask(b"", b"", shorter=True), "DGRAM-1", "the reply is longer than the request"),
+    ],
+)
+async def test_what_is_wrong(answer: list[bytes], ask: Ask, clause: str, reason: str) -> None:
+    async with answering(lambda _, data: answer if data == ask.data else []) as endpoint:
+        result = await tried(endpoint, ask, seconds=SHORT)
+    assert [(fault.clause, fault.reason) for fault in result.faults] == [(clause, reason)]
+
+
+@pytest.mark.parametrize("answer", [[], [b""]])
+async def test_a_reply_that_may_be_missing(answer: list[bytes]) -> None:
+    async with answering(lambda _number, _data: answer) as endpoint:
+        assert (await tried(endpoint, Ask(b"", b"", shorter=True))).verdict is Verdict.PASSED
+
+
+async def test_nobody_there() -> None:
+    async with answering(lambda _, data: [data]) as endpoint:
+        await check_reachable(endpoint, 1.0)
+    result = await tried(endpoint, ASK, seconds=SHORT)
+    assert [fault.reason for fault in result.faults] == ["no reply came"]
+    with pytest.raises(UnreachableError, match="Connection refused"):
+        await check_reachable(endpoint, 1.0)
+
+
+async def test_a_sender_that_leaves_needs_nobody() -> None:
+    result = await tried(Endpoint.parse("unixgram:/nonexistent/caas.sock"), Abandon(b"gone\n"))
+    assert result.verdict is Verdict.PASSED
+
+
+async def test_a_probe_may_be_answered() -> None:
+    async with answering(lambda _number, _data: [b""]) as endpoint:
+        await check_reachable(endpoint, 1.0)
+
+
+async def test_unix_datagrams_are_answered_to_a_name_of_the_kernels_choice(right: StartRight) -> None:
+    endpoint = right("unixgram:@caas-conformance-test-datagrams")
+    assert (await tried(endpoint, ASK, Abandon(b"gone\n"), ASK)).verdict is Verdict.PASSED

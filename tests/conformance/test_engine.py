@@ -1,0 +1,394 @@
+"""The engine: what it makes of servers that a test scripts, and that it always comes to an end.
+
+A `patience` of a fraction of a second is only ever waited for where a server owes something.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterable
+
+import pytest
+import trio
+
+from caas_trio.conformance import Case, First, Profile, Result, Verdict
+from caas_trio.conformance.compare import receive_exactly
+from caas_trio.conformance.engine import run_case
+from caas_trio.conformance.oracle import NOTICE
+from caas_trio.conformance.profile import DEFAULT_PROMPT
+from caas_trio.conformance.script import (
+    Connect,
+    EndInput,
+    Expect,
+    ExpectAny,
+    ExpectEnd,
+    ExpectSpeech,
+    Growth,
+    Reset,
+    Send,
+    SendUnread,
+    Silence,
+    Step,
+)
+from caas_trio.conformance.wirelog import Event
+from caas_trio.endpoint import Endpoint
+
+from .conftest import Handler, StartRight, scripted
+
+SHORT = 0.4
+LONG = 10.0
+
+
+async def tried(
+    handler: Handler,
+    *steps: Step,
+    clause: str = "FRAME-1",
+    profile: Profile | None = None,
+    seconds: float = LONG,
+) -> Result:
+    """Return what becomes of a script at a server."""
+
+    def script(_: Profile) -> Iterable[Step]:
+        return steps
+
+    async with scripted(handler) as endpoint:
+        return await run_case(Case(clause, "test", script), endpoint, profile or Profile(), seconds)
+
+
+def said(*pieces: bytes, then: float | None = None) -> Handler:
+    """Return a handler that says some things, whatever it hears, and closes, or stays for ever."""
+
+    async def handler(stream: trio.SocketStream) -> None:
+        for piece in pieces:
+            await stream.send_all(piece)
+        if then is None:
+            await trio.sleep_forever()
+        await stream.send_eof()
+        async for _ in stream:
+            pass
+
+    return handler
+
+
+async def upper(stream: trio.SocketStream) -> None:
+    """Raise what comes until the end of input."""
+    async for data in stream:
+        await stream.send_all(data.upper())
+
+
+async def reset(stream: trio.SocketStream) -> None:
+    """Reset the connection once something came."""
+    await stream.receive_some()
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await stream.aclose()
+
+
+ENDS = 0.0
+
+
+def reasons(result: Result) -> list[tuple[str, str]]:
+    return [(fault.clause, fault.reason) for fault in result.faults]
+
+
+async def test_a_right_answer_and_a_right_close_pass() -> None:
+    result = await tried(upper, Connect(), Send(b"a\n"), Expect((b"A\n",)), EndInput(), ExpectEnd())
+    assert (result.verdict, result.answer, result.close) == (Verdict.PASSED,) * 3
+    events = [entry.event for entry in result.log.entries]
+    assert events == [
+        Event.CONNECTED,
+        Event.SENT,
+        Event.RECEIVED,
+        Event.ENDED_INPUT,
+        Event.END,
+        Event.CLOSED,
+    ]
+
+
+async def test_a_close_that_nobody_looked_at_is_not_judged() -> None:
+    result = await tried(upper, Connect(), Send(b"a\n"), Expect((b"A\n",)))
+    assert (result.answer, result.close) == (Verdict.PASSED, Verdict.NOT_JUDGED)
+
+
+async def test_a_wrong_byte_is_shown_with_what_is_around_it() -> None:
+    result = await tried(said(b"x" * 1000 + b"YZ"), Connect(), Expect((b"x" * 1000 + b"yz",)))
+    (fault,) = result.faults
+    assert fault.reason == "byte 1000 of the reply is wrong"
+    assert (fault.expected, fault.received) == (b"x" * 32 + b"yz", b"x" * 32 + b"YZ")
+    assert (result.verdict, result.close) == (Verdict.FAILED, Verdict.NOT_JUDGED)
+
+
+async def test_a_reply_in_many_pieces_is_one_reply() -> None:
+    result = await tried(said(b"A", b"B", b"C\n", then=ENDS), Connect(), Expect((b"AB", b"C\n")), ExpectEnd())
+    assert result.verdict is Verdict.PASSED
+
+
+async def test_silence_where_a_reply_is_due() -> None:
+    result = await tried(said(), Connect(), Expect((b"A\n",)), seconds=SHORT)
+    assert reasons(result) == [("FRAME-1", "no reply came")]
+    assert (result.faults[0].expected, result.faults[0].received) == (b"A\n", b"")
+
+
+async def test_a_reply_that_stops() -> None:
+    result = await tried(said(b"AB"), Connect(), Expect((b"ABC\n",)), seconds=SHORT)
+    assert reasons(result) == [("FRAME-1", "the rest of the reply did not come (after 2 bytes)")]
+
+
+async def test_an_end_where_a_reply_is_due() -> None:
+    result = await tried(said(b"A", then=ENDS), Connect(), Expect((b"AB\n",)))
+    assert reasons(result) == [("FRAME-1", "the server ended the conversation after 1 bytes of the reply")]
+
+
+async def test_a_reply_that_comes_only_at_the_end_is_late_and_not_wrong() -> None:
+    async def at_the_end(stream: trio.SocketStream) -> None:
+        data = b"".join([data async for data in stream])
+        await stream.send_all(data.upper())
+
+    result = await tried(at_the_end, Connect(), Send(b"a\n"), Expect((b"A\n",)), seconds=SHORT)
+    assert reasons(result) == [("TIME-1", "the reply came only when the client ended its input")]
+    assert (result.verdict, result.answer) == (Verdict.FAILED, Verdict.NOT_JUDGED)
+    assert result.reason == "TIME-1 got in its way"
+
+
+async def test_more_than_is_due() -> None:
+    result = await tried(said(b"A\nB\n", then=ENDS), Connect(), Expect((b"A\n",)), ExpectEnd())
+    assert reasons(result) == [("FRAME-1", "more came than was due")]
+    assert result.faults[0].received == b"B\n"
+
+
+async def test_an_output_that_stays_open() -> None:
+    result = await tried(said(), Connect(), EndInput(), ExpectEnd(), seconds=SHORT)
+    assert reasons(result) == [("CLOSE-3", "the server's output was still open after 0.4 seconds")]
+    assert (result.answer, result.close) == (Verdict.PASSED, Verdict.FAILED)
+
+
+async def test_a_reset_at_the_end() -> None:
+    result = await tried(reset, Connect(), Send(b"a\n"), ExpectEnd())
+    assert reasons(result) == [("CLOSE-2", "the server reset the connection")]
+    assert (result.answer, result.close) == (Verdict.PASSED, Verdict.FAILED)
+
+
+async def test_a_reset_that_only_the_writer_hears_of() -> None:
+    """The kernel tells of a reset once; a reader that asks later is told of an end."""
+
+    async def reset_later(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"B\n")
+        await reset(stream)
+
+    steps = (Connect(), Expect((b"B\n",)), Send(b"a" * (64 << 20)), ExpectEnd())
+    result = await tried(reset_later, *steps)
+    assert reasons(result) == [("CLOSE-2", "the server reset the connection")]
+
+
+async def test_nobody_there() -> None:
+    async with scripted(upper) as endpoint:
+        pass
+    result = await run_case(Case("FRAME-1", "test", lambda _: [Connect()]), endpoint, Profile(), LONG)
+    assert reasons(result) == [("LOAD-6", "no connection: Connection refused")]
+    assert result.answer is Verdict.NOT_JUDGED
+
+
+async def test_a_case_that_takes_too_long_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("caas_trio.conformance.engine._OWN_TIME", 0.0)
+    monkeypatch.setattr("caas_trio.conformance.engine._WAITS", 1)
+
+    async def drip(stream: trio.SocketStream) -> None:
+        while True:
+            await stream.send_all(b"A")
+            await trio.sleep(0.01)
+
+    result = await tried(drip, Connect(), Expect((b"A" * 10_000,)), seconds=SHORT)
+    assert reasons(result) == [("FRAME-1", "it took more than 0.4 seconds")]
+
+
+async def test_garbage_for_ever_ends_at_the_first_wrong_byte() -> None:
+    async def garbage(stream: trio.SocketStream) -> None:
+        while True:
+            await stream.send_all(b"\0\xff<script>" * 1000)
+
+    result = await tried(garbage, Connect(), Send(b"a\n"), Expect((b"A\n",)))
+    assert reasons(result) == [("FRAME-1", "byte 0 of the reply is wrong")]
+
+
+# What the server says for itself
+
+
+async def test_a_notice_may_be_in_any_words_and_any_pieces() -> None:
+    result = await tried(
+        said(b"A\nwhat", b" was that?", b"\nB\n", then=ENDS),
+        Connect(),
+        Expect((b"A\n", NOTICE, b"B\n")),
+        ExpectEnd(),
+    )
+    assert result.verdict is Verdict.PASSED
+
+
+@pytest.mark.parametrize(
+    ("handler", "reason"),
+    [
+        (said(b"AAAAAA\n"), "a reply came where a notice was due"),
+        (said(b"x" * 1000), "a reply came where a notice was due"),
+        (said(b"err", then=ENDS), "the server ended the conversation without a notice"),
+        (said(b"err"), "no notice came"),
+    ],
+)
+async def test_what_is_no_notice(handler: Handler, reason: str) -> None:
+    result = await tried(handler, Connect(), Expect((NOTICE,)), seconds=SHORT)
+    assert reasons(result) == [("FRAME-1", reason)]
+
+
+async def test_speech_is_a_line_with_a_lower_case_letter() -> None:
+    result = await tried(
+        said(b"Hel", b"lo\nA", then=ENDS), Connect(), ExpectSpeech(), Expect((b"A",)), ExpectEnd()
+    )
+    assert result.verdict is Verdict.PASSED
+    result = await tried(said(b"Hello\n", then=ENDS), Connect(), ExpectSpeech(), ExpectEnd())
+    assert result.verdict is Verdict.PASSED
+
+
+@pytest.mark.parametrize("speech", [b"", b"HELLO\n", b"hello", b"x" * 5000])
+async def test_what_is_no_speech(speech: bytes) -> None:
+    result = await tried(said(speech, then=ENDS), Connect(), ExpectSpeech(), clause="SAY-1")
+    ((clause, reason),) = reasons(result)
+    assert clause == "SAY-1"
+    assert "lower-case" in reason
+
+
+async def test_anything_will_do_where_anything_is_due() -> None:
+    result = await tried(said(b"Hi", then=ENDS), Connect(), ExpectAny(), Expect((b"Hi",)), ExpectEnd())
+    assert result.verdict is Verdict.PASSED
+    result = await tried(said(then=ENDS), Connect(), ExpectAny())
+    assert reasons(result) == [("FRAME-1", "the server ended the conversation")]
+    result = await tried(said(), Connect(), ExpectAny(), seconds=SHORT)
+    assert reasons(result) == [("FRAME-1", "the server says nothing")]
+
+
+async def test_silence_is_kept_or_broken_or_ended() -> None:
+    result = await tried(said(), Connect(), Silence(0.05))
+    assert result.verdict is Verdict.PASSED
+    result = await tried(said(b"Hi"), Connect(), Silence(SHORT))
+    assert reasons(result) == [("FRAME-1", "the server spoke unasked")]
+    result = await tried(said(then=ENDS), Connect(), Silence(SHORT))
+    assert reasons(result) == [("CLOSE-4", "the server ended the conversation while nothing was sent")]
+
+
+# Greetings
+
+
+async def test_a_server_first_server_greets_before_anything_else() -> None:
+    profile = Profile(first=First.SERVER)
+    handler = said(DEFAULT_PROMPT + b"A\n", then=ENDS)
+    result = await tried(handler, Connect(), Expect((b"A\n",)), ExpectEnd(), profile=profile)
+    assert result.verdict is Verdict.PASSED
+    result = await tried(said(b"Hello!\n"), Connect(), profile=profile)
+    assert reasons(result) == [("FRAME-1", "byte 0 of the reply is wrong")]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"A\n",),
+        (DEFAULT_PROMPT, b"A\n"),
+        (DEFAULT_PROMPT[:5], DEFAULT_PROMPT[5:] + b"A\n"),
+    ],
+)
+async def test_where_either_side_may_begin_a_prompt_is_taken_if_it_comes(pieces: tuple[bytes, ...]) -> None:
+    profile = Profile(first=First.EITHER)
+    result = await tried(said(*pieces, then=ENDS), Connect(), Expect((b"A\n",)), ExpectEnd(), profile=profile)
+    assert result.verdict is Verdict.PASSED
+
+
+async def test_the_beginning_of_a_prompt_at_the_end_is_no_prompt() -> None:
+    handler = said(DEFAULT_PROMPT[:5], then=ENDS)
+    steps = (Connect(), Expect((DEFAULT_PROMPT[:5],)), ExpectEnd())
+    result = await tried(handler, *steps, profile=Profile(first=First.EITHER))
+    assert result.verdict is Verdict.PASSED
+
+
+async def test_who_speaks_too_late_to_prove_anything_tries_again_and_gives_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("caas_trio.conformance.engine._PUNCTUAL", 0.0)
+    steps = (Connect(), Send(b"a\n"), Expect((b"A\n",)))
+    result = await tried(said(b"B\n"), *steps, profile=Profile(first=First.EITHER))
+    assert (result.verdict, result.reason) == (
+        Verdict.NOT_JUDGED,
+        "this machine was too busy to speak at once",
+    )
+
+
+# The client's conduct
+
+
+async def test_a_reset_by_the_client_reaches_the_server() -> None:
+    seen: list[type[BaseException]] = []
+    done = trio.Event()
+
+    async def watching(stream: trio.SocketStream) -> None:
+        try:
+            await stream.receive_some()
+        except trio.BrokenResourceError as error:
+            seen.append(type(error.__cause__) if error.__cause__ else type(error))
+        done.set()
+
+    def script(_: Profile) -> Iterable[Step]:
+        return Connect(), Reset()
+
+    async with scripted(watching) as endpoint:
+        result = await run_case(Case("LOAD-3", "test", script), endpoint, Profile(), LONG)
+        await done.wait()
+    assert result.verdict is Verdict.PASSED
+    assert seen == [ConnectionResetError]
+
+
+async def test_sending_unread_blocks_at_a_server_that_stops_reading() -> None:
+    data = b"x" * (64 << 20)
+    result = await tried(said(), Connect(), SendUnread(data, quiet=0.2, must_block=True))
+    assert result.verdict is Verdict.PASSED
+
+
+async def test_sending_unread_does_not_block_at_a_server_that_reads_on() -> None:
+    async def reads_on(stream: trio.SocketStream) -> None:
+        async for _ in stream:
+            pass
+
+    result = await tried(
+        reads_on, Connect(), SendUnread(b"xyz", quiet=LONG, must_block=True), clause="FLOW-3"
+    )
+    assert reasons(result) == [("FLOW-3", "the server took 3 bytes from a client that reads nothing")]
+    assert (result.verdict, result.answer) == (Verdict.NON_STRICT, Verdict.NON_STRICT)
+    result = await tried(reads_on, Connect(), SendUnread(b"xyz", quiet=LONG))
+    assert result.verdict is Verdict.PASSED
+
+
+async def test_growth_is_a_matter_of_ratio_and_of_seconds() -> None:
+    async def slow_for_long_lines(stream: trio.SocketStream) -> None:
+        data = b""
+        while not data.endswith(b"\n"):
+            data += await stream.receive_some()
+        if len(data) > 10:
+            await trio.sleep(0.05)
+        await stream.send_all(data.upper())
+        await stream.receive_some()
+
+    small, large = b"a\n", b"aaaaaaaaaaaaaaa\n"
+    result = await tried(slow_for_long_lines, Growth(small, large, factor=0.0, floor=0.01), clause="TIME-2")
+    ((clause, reason),) = reasons(result)
+    assert clause == "TIME-2"
+    assert reason.startswith("8 times the bytes took ")
+    result = await tried(slow_for_long_lines, Growth(small, large, factor=0.0, floor=LONG), clause="TIME-2")
+    assert result.verdict is Verdict.PASSED
+
+
+async def test_a_unix_socket_is_an_endpoint_like_any_other(right: StartRight) -> None:
+    endpoint = right("unix:@caas-conformance-test")
+    steps: list[Step] = [Connect(), Send(b"a\n"), Expect((b"A\n",)), EndInput(), ExpectEnd()]
+    result = await run_case(Case("FRAME-1", "test", lambda _: steps), endpoint, Profile(), LONG)
+    assert result.verdict is Verdict.PASSED
+    nobody = Endpoint.parse("unix:/nonexistent/caas.sock")
+    result = await run_case(Case("FRAME-1", "test", lambda _: steps), nobody, Profile(), LONG)
+    assert reasons(result) == [("LOAD-6", "no connection: No such file or directory")]
+
+
+async def test_nothing_due_is_received_at_once() -> None:
+    assert await receive_exactly(None, (), 0.0) is None  # type: ignore[arg-type]

@@ -1,0 +1,53 @@
+"""The oracle: what a right server answers, by hand-written examples."""
+
+from __future__ import annotations
+
+import pytest
+
+from caas_trio.conformance import Oversize, Profile, Service
+from caas_trio.conformance.oracle import NOTICE, Part, joined, notice_text, replies
+
+REJECT = Profile(max_line=4, oversize=Oversize.REJECT)
+DISCARD = Profile(max_line=4, oversize=Oversize.DISCARD)
+STREAM = Profile(max_line=4, oversize=Oversize.STREAM)
+
+
+@pytest.mark.parametrize(
+    ("profile", "data", "expected"),
+    [
+        (Profile(), b"", ()),
+        (Profile(), b"one\ntwo\n", (b"ONE\nTWO\n",)),
+        (Profile(), b"one\ntw", (b"ONE\n",)),
+        (Profile(), b"\r\n\n", (b"\r\n\n",)),
+        (Profile(service=Service.ECHO), b"one\n", (b"one\n",)),
+        (Profile(once=True), b"one\ntwo\n", (b"ONE\n",)),
+        (REJECT, b"four\nfives\nno\n", (b"FOUR\n", NOTICE)),
+        (REJECT, b"a\nfives", (b"A\n", NOTICE)),
+        (DISCARD, b"four\nfives\nok\n", (b"FOUR\n", NOTICE, b"OK\n")),
+        (DISCARD, b"fives\nsixsix\n", (NOTICE, NOTICE)),
+        (STREAM, b"fives\nok\n", (b"FIVES\nOK\n",)),
+    ],
+)
+def test_examples(profile: Profile, data: bytes, expected: tuple[Part, ...]) -> None:
+    assert replies(data, profile) == expected
+
+
+@pytest.mark.parametrize(
+    ("profile", "data", "expected"),
+    [
+        (Profile(), b"", ()),
+        (Profile(), b"one\ntwo", (b"ONE\nTWO",)),
+        (DISCARD, b"fives", (NOTICE,)),
+        (STREAM, b"fives", (b"FIVES",)),
+    ],
+)
+def test_examples_that_end(profile: Profile, data: bytes, expected: tuple[Part, ...]) -> None:
+    assert replies(data, profile, ended=True) == expected
+
+
+def test_a_notice_names_the_limit() -> None:
+    assert notice_text(100) == b"error: line longer than 100 bytes\n"
+
+
+def test_joining_keeps_the_order() -> None:
+    assert joined([b"a", b"b", NOTICE, b"c"]) == (b"ab", NOTICE, b"c")

@@ -1,0 +1,215 @@
+"""The runner: selection, sanity first, what waits for what, and the report."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+import pytest
+import trio
+
+from caas_trio.conformance import (
+    CASES,
+    Case,
+    Fault,
+    First,
+    Oversize,
+    Profile,
+    Report,
+    Result,
+    UnreachableError,
+    Verdict,
+    judge,
+    select,
+)
+from caas_trio.conformance import runner as runner_module
+from caas_trio.conformance.profile import Need
+from caas_trio.conformance.script import Connect, Expect, Send, Step
+from caas_trio.conformance.wire import CONNECTORS
+from caas_trio.endpoint import Endpoint
+
+from .conftest import StartRight, scripted
+
+LIGHT = [case for case in CASES if case.effort == 1]
+
+
+def test_all_cases_are_selected_unless_told_otherwise() -> None:
+    assert select() == list(CASES)
+
+
+def test_selection_by_prefix_and_by_id() -> None:
+    assert {case.clause for case in select(["LIMIT-", "SAY"])} == {
+        "SAY-1",
+        *(f"LIMIT-{n}" for n in range(1, 12)),
+    }
+    assert [case.id for case in select(ids=["FRAME-2.crlf/whole"])] == ["FRAME-2.crlf/whole"]
+    assert len(select(["SAY"], ["FRAME-2.crlf/whole"])) == 2
+    assert select(["NOTHING"]) == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "endpoint"),
+    [
+        (Profile(max_line=100, oversize=Oversize.STREAM), "tcp://127.0.0.1:0"),
+        (Profile(first=First.SERVER, max_line=100, oversize=Oversize.DISCARD), "tcp://127.0.0.1:0"),
+        (Profile(first=First.EITHER, max_line=100, oversize=Oversize.REJECT), "tcp://127.0.0.1:0"),
+        (Profile(once=True), "tcp://127.0.0.1:0"),
+        (Profile(datagrams=True), "udp://127.0.0.1:0"),
+    ],
+    ids=["client-stream", "server-discard", "either-reject", "once", "datagrams"],
+)
+async def test_the_right_server_passes_everything(right: StartRight, profile: Profile, endpoint: str) -> None:
+    oversize = profile.oversize or Oversize.STREAM
+    where = right(
+        endpoint,
+        first=profile.first.value,
+        max_line=profile.max_line or 1 << 16,
+        oversize=oversize.value,
+        once=profile.once,
+    )
+    report = await judge(where, profile, LIGHT, jobs=16)
+    assert [fault for result in report.results for fault in result.faults] == []
+    assert report.conforms(strict=True)
+    for result in report.results:
+        unfit = result.case.unfit(profile)
+        assert (result.verdict, result.reason) == (
+            (Verdict.NOT_JUDGED, unfit) if unfit else (Verdict.PASSED, "")
+        )
+
+
+async def test_the_sanity_cases_run_whatever_is_selected(right: StartRight) -> None:
+    report = await judge(right(), Profile(), select(ids=["FRAME-2.crlf/whole"]))
+    assert [result.case.id for result in report.results if result.verdict is Verdict.PASSED] == [
+        "ORDER-1.silent/whole",
+        "SERVE-1.hello/whole",
+        "FRAME-2.hello/whole",
+        "CLOSE-4.second-line/whole",
+        "FRAME-2.crlf/whole",
+    ]
+
+
+async def test_nothing_counts_if_the_sanity_fails() -> None:
+    async def silent(_: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    seen: list[Result] = []
+    async with scripted(silent) as endpoint:
+        report = await judge(endpoint, Profile(), patience=0.3, observer=seen.append)
+    assert sorted(result.case.id for result in seen) == sorted(case.id for case in CASES)
+    failed = [result for result in report.results if result.faults]
+    assert [result.case.id for result in failed] == ["SERVE-1.hello/whole"]
+    judged = [result.case.id for result in report.results if result.verdict is Verdict.PASSED]
+    assert judged == ["ORDER-1.silent/whole"]
+    crlf = next(result for result in report.results if result.case.id == "FRAME-2.crlf/whole")
+    assert (crlf.verdict, crlf.reason) == (Verdict.NOT_JUDGED, "the sanity case SERVE-1.hello/whole failed")
+
+
+async def test_nobody_there() -> None:
+    async with scripted(lambda stream: stream.aclose()) as endpoint:
+        pass
+    with pytest.raises(UnreachableError, match="cannot be reached: Connection refused"):
+        await judge(endpoint, Profile())
+    with pytest.raises(UnreachableError, match=r"no\.such\.host\.invalid"):
+        await judge(Endpoint.parse("tcp://no.such.host.invalid:1"), Profile())
+
+
+async def test_somebody_who_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def never(_: Endpoint) -> trio.SocketStream:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    del autojump_clock
+    endpoint = Endpoint.parse("tcp://127.0.0.1:1")
+    monkeypatch.setitem(CONNECTORS, endpoint.scheme, never)
+    with pytest.raises(UnreachableError, match="no answer in 3 seconds"):
+        await judge(endpoint, Profile())
+
+
+def says(wanted: bytes) -> Iterable[Step]:
+    return Connect(), Send(b"hello\n"), Expect((wanted,))
+
+
+async def test_a_case_whose_reason_to_fail_is_known_is_not_judged(
+    right: StartRight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the one before, even where that one comes later in the table, and passes the reason on."""
+    cases = (
+        Case("FRAME-1", "third", lambda _: says(b"HELLO\n"), after=("FRAME-1.second/whole",)),
+        Case("FRAME-1", "second", lambda _: says(b"HELLO\n"), after=("FRAME-1.first/whole",)),
+        Case("FRAME-1", "first", lambda _: says(b"WRONG\n")),
+        Case(
+            "FRAME-1",
+            "free",
+            lambda _: says(b"HELLO\n"),
+            after=("FRAME-1.unfit/whole", "FRAME-1.not-there/whole"),
+        ),
+        Case("FRAME-1", "unfit", lambda _: says(b"HELLO\n"), needs=(Need.SERVER_FIRST,)),
+        Case("FRAME-1", "alone", lambda _: says(b"HELLO\n"), alone=True),
+    )
+    monkeypatch.setattr(runner_module, "CASES", cases)
+    report = await judge(right(), Profile(), cases, jobs=1)
+    assert [(result.case.name, result.verdict, result.reason) for result in report.results] == [
+        ("third", Verdict.NOT_JUDGED, "FRAME-1.second/whole failed"),
+        ("second", Verdict.NOT_JUDGED, "FRAME-1.first/whole failed"),
+        ("first", Verdict.FAILED, ""),
+        ("free", Verdict.PASSED, ""),
+        ("unfit", Verdict.NOT_JUDGED, Need.SERVER_FIRST.value),
+        ("alone", Verdict.PASSED, ""),
+    ]
+
+
+def test_a_result_starts_out_failed() -> None:
+    assert Result(CASES[0]).verdict is Verdict.FAILED
+
+
+def test_the_verdict_on_a_clause_is_the_worst_on_it() -> None:
+    def result(clause: str, answer: Verdict, *faults: Fault, close: Verdict = Verdict.NOT_JUDGED) -> Result:
+        return Result(Case(clause, "test", lambda _: ()), answer, close, list(faults))
+
+    report = Report(
+        Endpoint.parse("tcp://127.0.0.1:1"),
+        Profile(),
+        [
+            result("FRAME-1", Verdict.PASSED),
+            result("FRAME-1", Verdict.NOT_JUDGED, Fault("TIME-1", "late")),
+            result("FRAME-2", Verdict.PASSED, Fault("CLOSE-2", "reset"), close=Verdict.FAILED),
+            result("FRAME-3", Verdict.PASSED, close=Verdict.PASSED),
+            result("FLOW-3", Verdict.NON_STRICT, Fault("FLOW-3", "reads on")),
+            result("FRAME-4", Verdict.FAILED, Fault("FRAME-4", "lost")),
+        ],
+    )
+    clauses = report.clauses()
+    assert {clause: verdict for clause, verdict in clauses.items() if verdict is not Verdict.NOT_JUDGED} == {
+        "FRAME-1": Verdict.PASSED,
+        "FRAME-2": Verdict.PASSED,
+        "FRAME-3": Verdict.PASSED,
+        "FRAME-4": Verdict.FAILED,
+        "CLOSE-2": Verdict.FAILED,
+        "CLOSE-3": Verdict.PASSED,
+        "FLOW-3": Verdict.NON_STRICT,
+        "TIME-1": Verdict.FAILED,
+    }
+    assert report.count(Verdict.FAILED) == 3
+    assert not report.conforms()
+
+
+def test_a_missed_should_counts_only_when_strict() -> None:
+    case = Case("FLOW-3", "test", lambda _: ())
+    result = Result(case, Verdict.NON_STRICT, faults=[Fault("FLOW-3", "reads on")])
+    report = Report(Endpoint.parse("tcp://127.0.0.1:1"), Profile(), [result])
+    assert report.conforms()
+    assert not report.conforms(strict=True)
+
+
+def test_every_need_is_met_by_some_profile_and_missed_by_another() -> None:
+    profiles = [
+        Profile(first=first, max_line=limit, oversize=oversize, once=once, datagrams=datagrams)
+        for first, limit, oversize, once, datagrams in itertools.product(
+            First, [None, 100], [None, *Oversize], [True, False], [True, False]
+        )
+    ]
+    for need in Need:
+        met = {Case("FRAME-1", "test", lambda _: (), needs=(need,)).unfit(profile) for profile in profiles}
+        assert met == {None, need.value}

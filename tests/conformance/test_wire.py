@@ -1,0 +1,61 @@
+"""A client's connection, held from both ends by the test."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from caas_trio.conformance.wire import End, Wire, why
+from caas_trio.conformance.wirelog import WireLog
+
+
+async def received_in_turn(wire: Wire, server: trio.socket.SocketType, pieces: list[bytes]) -> bytes:
+    """Return what one `receive` gives if each piece is sent only when the wire waits for it."""
+    received = b""
+
+    async def receive() -> None:
+        nonlocal received
+        received = await wire.receive()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(receive)
+        for piece in pieces:
+            await trio.testing.wait_all_tasks_blocked()
+            await server.send(piece)
+    return received
+
+
+@pytest.mark.parametrize(
+    ("pieces", "received"),
+    [
+        ([b"Hel", b"lo\nA"], b"A"),
+        ([b"Hello\n", b"A"], b"A"),
+        ([b"Hel", b"p"], b"Help"),
+        ([b"A"], b"A"),
+    ],
+)
+async def test_an_optional_prompt_may_come_in_pieces(pieces: list[bytes], received: bytes) -> None:
+    client, server = trio.socket.socketpair()
+    with client, server:
+        wire = Wire(trio.SocketStream(client), 0, WireLog())
+        wire.optional_prompt = b"Hello\n"
+        assert await received_in_turn(wire, server, pieces) == received
+
+
+async def test_the_end_stays_the_end() -> None:
+    client, server = trio.socket.socketpair()
+    with client, server:
+        wire = Wire(trio.SocketStream(client), 0, WireLog())
+        server.close()
+        assert [await wire.receive(), await wire.receive()] == [b"", b""]
+        assert wire.end is End.FIN
+
+
+def test_why_there_is_no_connection_is_told_in_the_kernels_words() -> None:
+    refused = ConnectionRefusedError(111, "Connection refused")
+    assert why(refused) == "Connection refused"
+    outer = OSError("all attempts to connect failed")
+    outer.__cause__ = ExceptionGroup("several", [refused, OSError("other")])
+    assert why(outer) == "Connection refused"
+    assert why(OSError("plain")) == "plain"
