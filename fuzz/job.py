@@ -105,15 +105,15 @@ def watch(
         options = [f"-max_total_time={seconds}", "-print_final_stats=1", f"-artifact_prefix={scratch}/"]
         process = subprocess.Popen(
             [*command, *options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
         )
-        assert process.stderr is not None
+        assert process.stdout is not None
         looked = 0.0
         with process:
-            for line in process.stderr:
+            for line in process.stdout:
                 progress.read(line.rstrip("\n"))
                 if time.monotonic() - looked > _LOOK_SECONDS:
                     look()

@@ -1,0 +1,39 @@
+"""One trio run for all inputs: starting one costs more than playing a script."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Awaitable, Callable
+
+import outcome
+import trio
+from trio.testing import MockClock
+
+
+class Loop:
+    """A thread in which trio runs under a mock clock, idle between calls.
+
+    Args:
+        function: what each call runs. It has to leave nothing behind, since the next call would
+            find it.
+    """
+
+    def __init__(self, function: Callable[[bytes], Awaitable[None]]) -> None:
+        self._function = function
+        self._inputs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[outcome.Outcome[None]] = queue.SimpleQueue()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def __call__(self, data: bytes) -> None:
+        """Run the function on one input; raises what it raises."""
+        self._inputs.put(data)
+        self._outcomes.get().unwrap()
+
+    def _run(self) -> None:
+        trio.run(self._answer, clock=MockClock(autojump_threshold=0))
+
+    async def _answer(self) -> None:
+        while True:
+            data = self._inputs.get()  # blocks, which is right: nothing else is running
+            self._outcomes.put(await outcome.acapture(self._function, data))
