@@ -13,4 +13,4 @@ from fuzz.engine import fuzz_conversations
 from fuzz.loop import Loop
 
 if __name__ == "__main__":
-    fuzz_conversations(Loop(play), max_len=64)
+    fuzz_conversations(Loop(play))

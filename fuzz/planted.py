@@ -25,7 +25,9 @@ class Bug(NamedTuple):
             ValueError: the text to replace does not occur exactly once.
         """
         if source.count(self.old) != 1:
-            raise ValueError(f"{self.what!r} does not apply to {self.module}: {source.count(self.old)} places")
+            raise ValueError(
+                f"{self.what!r} does not apply to {self.module}: {source.count(self.old)} places"
+            )
         return source.replace(self.old, self.new)
 
 

@@ -78,7 +78,9 @@ def main(parts: tuple[str, ...], seconds: int, jobs: int, *, seeds: bool) -> Non
     harnesses = {target.name: target for target in targets()}
     controls = [harnesses[name] for name in sorted({bug.harness for bug in chosen})]
     with ThreadPoolExecutor(jobs) as pool:
-        for target, outcome in zip(controls, pool.map(partial(hunt, _CONTROL_SECONDS), controls), strict=True):
+        for target, outcome in zip(
+            controls, pool.map(partial(hunt, _CONTROL_SECONDS), controls), strict=True
+        ):
             if outcome.verdict is not Verdict.CLEAN:
                 console.print("\n".join(outcome.output), markup=False)
                 raise click.ClickException(f"fuzz_{target.name} fails without a bug; nothing is proved")
@@ -87,7 +89,9 @@ def main(parts: tuple[str, ...], seconds: int, jobs: int, *, seeds: bool) -> Non
         outcomes = []
         for bug, outcome in zip(chosen, hunts, strict=True):
             outcomes.append(outcome)
-            console.print(f"{result(outcome):>9}  fuzz_{bug.harness}: {bug.what}", highlight=False, soft_wrap=True)
+            console.print(
+                f"{result(outcome):>9}  fuzz_{bug.harness}: {bug.what}", highlight=False, soft_wrap=True
+            )
     console.print(table(chosen, outcomes))
     found = sum(outcome.verdict is Verdict.CRASHED for outcome in outcomes)
     console.print(f"{found} of {len(chosen)} found")

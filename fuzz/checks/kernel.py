@@ -31,6 +31,11 @@ class Kernel:
     faults: list[int] = field(default_factory=list)
     accepted: list[socket.socket] = field(default_factory=list)
 
+    @property
+    def fills_up(self) -> bool:
+        """Whether a socket's buffer may be full; many small pieces fill it as well as large ones."""
+        return self.small_buffers or self.most_sent > 0
+
     def accept(self, listening: socket.socket) -> tuple[socket.socket, Any]:
         """Accept a connection, or fail as planned."""
         if self.faults:
