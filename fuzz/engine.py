@@ -38,7 +38,9 @@ def fuzz_bytes(check: Callable[[bytes], None], max_len: int) -> None:
 
 
 def _arguments(max_len: int) -> list[str]:
-    return [sys.argv[0], f"-max_len={max_len}", *_DEFAULTS, *sys.argv[1:]]
+    name = Path(sys.argv[0]).stem
+    again = f"{sys.executable} -m fuzz.{name}"  # libFuzzer starts itself again, by a shell, to merge
+    return [again, f"-max_len={max_len}", *_DEFAULTS, *sys.argv[1:]]
 
 
 def _mutator(data: bytes, most: int, seed: int) -> bytes:

@@ -25,9 +25,8 @@ class Bug(NamedTuple):
             ValueError: the text to replace does not occur exactly once.
         """
         if source.count(self.old) != 1:
-            raise ValueError(
-                f"{self.what!r} does not apply to {self.module}: {source.count(self.old)} places"
-            )
+            places = source.count(self.old)
+            raise ValueError(f"{self.what!r} does not apply to {self.module}: {places} places")
         return source.replace(self.old, self.new)
 
 
@@ -36,8 +35,8 @@ FRAMING: Final = [
         "the search offset is forgotten: quadratic for a line that drips in",
         "line_buffer",
         "framing.py",
-        "found = self._buffer.find(LF, self._searched, reach)",
-        "found = self._buffer.find(LF, 0, reach)",
+        "found = source.find(LF, self._searched, reach)",
+        "found = source.find(LF, 0, reach)",
     ),
     Bug(
         "the limit is one byte too low",
@@ -57,50 +56,51 @@ FRAMING: Final = [
         "the limit is checked only while there is no LF",
         "line_buffer",
         "framing.py",
-        "found = self._buffer.find(LF, self._searched, reach)",
-        "found = self._buffer.find(LF, self._searched)",
+        "found = source.find(LF, self._searched, reach)",
+        "found = source.find(LF, self._searched)",
     ),
     Bug(
         "an oversize line is noticed only when its LF is not there yet",
         "client_first",
         "framing.py",
-        "if len(self._buffer) >= reach:",
-        "if len(self._buffer) >= reach and LF not in self._buffer:",
+        "if len(source) >= reach:",
+        "if len(source) >= reach and LF not in source:",
     ),
     Bug(
         "the second line of a block is not held to the limit",
         "line_buffer",
         "framing.py",
-        "while (last := self._buffer.rfind(LF, end, end + reach)) >= 0:",
-        "while (last := self._buffer.rfind(LF, end)) >= 0:",
+        "while (last := source.rfind(LF, end, end + reach)) >= 0:",
+        "while (last := source.rfind(LF, end)) >= 0:",
     ),
     Bug(
         "a CR before the LF does not count against the limit",
         "line_buffer",
         "framing.py",
         "reach = self._max_line + 1\n        found",
-        'reach = self._max_line + 1 + (self._buffer[self._max_line : self._max_line + 1] == b"\\r")\n        found',
+        'reach = self._max_line + 1 + (source[self._max_line :][:1] == b"\\r")\n        found',
     ),
     Bug(
         "the last line is lost if it lacks its LF",
         "line_buffer",
         "framing.py",
-        "return len(self._buffer) if self._ended else 0",
+        "return len(source) if self._ended else 0",
         "return 0",
     ),
     Bug(
         "the last line comes back for ever",
         "line_buffer",
         "framing.py",
-        "taken = bytes(self._buffer)\n            self._buffer.clear()",
-        "taken = bytes(self._buffer)\n            if LF in taken:\n                self._buffer.clear()",
+        "elif end == len(source):\n            self._buffer.clear()",
+        "elif end == len(source) and (LF in taken or not self._ended):\n            self._buffer.clear()\n"
+        "        elif self._ended:\n            pass",
     ),
     Bug(
         "CRLF is turned into LF",
         "line_buffer",
         "framing.py",
-        "taken = bytes(self._buffer[:end])",
-        'taken = bytes(self._buffer[:end]).replace(b"\\r\\n", LF)',
+        "else bytes(source[:end])",
+        'else bytes(source[:end]).replace(b"\\r\\n", LF)',
     ),
     Bug(
         "a bare CR ends a line",
@@ -167,7 +167,7 @@ FRAMING: Final = [
     ),
     Bug(
         "a view of the driver's memory is kept",
-        "client_first",
+        "line_buffer",
         "framing.py",
         "self._buffer += chunk",
         "self._last = chunk[:1]\n        self._buffer += chunk",
@@ -183,8 +183,8 @@ FRAMING: Final = [
         "pieces are searched from the start each time: quadratic",
         "line_buffer",
         "framing.py",
-        "self._buffer.rfind(LF, self._searched)",
-        "self._buffer.rfind(LF)",
+        "source.rfind(LF, self._searched)",
+        "source.rfind(LF)",
     ),
     Bug(
         "the rest is copied for each line taken: quadratic",
@@ -218,8 +218,8 @@ FRAMING: Final = [
         "lines come back as bytearray",
         "line_buffer",
         "framing.py",
-        "taken = bytes(self._buffer[:end])",
-        "taken = self._buffer[:end]",
+        "else bytes(source[:end])",
+        "else source[:end]",
     ),
     Bug(
         "the rest of a streamed line waits for the limit again",
@@ -242,31 +242,32 @@ SESSION: Final = [
         "the prompt comes after each reply",
         "server_first",
         "session.py",
-        "self._buffer.feed(data)\n        return self._answer()",
-        "self._buffer.feed(data)\n        return self._answer() + self._prompt * (self._first is First.SERVER)",
+        "reply = self._answer(chunk)",
+        "reply = self._answer(chunk) + self._prompt * (self._first is First.SERVER)",
     ),
     Bug(
         "the prompt comes late: after the first reply",
         "server_first",
         "session.py",
-        "self._move(_Input.DATA)\n        self._buffer.feed(data)\n        return self._answer()",
+        "self._move(_Input.DATA)\n        reply = self._answer(chunk)",
         "late = self._prompt * (self._state is _State.OPENED and self._first is First.SERVER)\n"
-        "        self._move(_Input.DATA)\n        self._buffer.feed(data)\n        return self._answer() + late",
+        "        self._move(_Input.DATA)\n        reply = self._answer(chunk) + late",
     ),
     Bug(
         "a client that speaks first is prompted all the same",
         "either",
         "session.py",
-        "self._move(_Input.DATA)\n        self._buffer.feed(data)\n        return self._answer()",
+        "self._move(_Input.DATA)\n        reply = self._answer(chunk)",
         "late = self._prompt * (self._state is _State.OPENED and self._first is First.EITHER)\n"
-        "        self._move(_Input.DATA)\n        self._buffer.feed(data)\n        return self._answer() + late",
+        "        self._move(_Input.DATA)\n        reply = self._answer(chunk) + late",
     ),
     Bug(
         "input that arrives before the prompt is dropped",
         "either",
         "session.py",
         "self._move(_Input.DATA)\n",
-        "early = self.awaits_silence\n        self._move(_Input.DATA)\n        data = b'' if early else data\n",
+        "early = self.awaits_silence\n        self._move(_Input.DATA)\n"
+        "        chunk = b'' if early else chunk\n",
     ),
     Bug(
         "silence after speech is accepted",
@@ -357,8 +358,8 @@ SESSION: Final = [
         "an empty read is taken for the end of input",
         "client_first",
         "session.py",
-        'if not data:\n            return b""',
-        "if not data:\n            return self.end_of_input()",
+        'if not chunk:\n            return b""',
+        "if not chunk:\n            return self.end_of_input()",
     ),
     Bug(
         "the conversation goes on behind the end of input",
@@ -366,6 +367,27 @@ SESSION: Final = [
         "session.py",
         "(_State.OPENED, _Input.END): _State.CLOSING,",
         "(_State.OPENED, _Input.END): _State.CONVERSING,",
+    ),
+    Bug(
+        "whole lines are answered at once although a line is unfinished",
+        "client_first",
+        "session.py",
+        "not self._buffer.unfinished",
+        "not self._buffer.ended",
+    ),
+    Bug(
+        "whole lines are answered at once although one of them may be oversize",
+        "client_first",
+        "session.py",
+        "and len(chunk) <= self._reach",
+        "",
+    ),
+    Bug(
+        "whole lines are answered behind the end of input",
+        "client_first",
+        "session.py",
+        "self._state = following\n        self._between_lines = False",
+        "self._state = following",
     ),
     Bug(
         "sessions with the same limit share a buffer",
@@ -435,4 +457,198 @@ ENDPOINT: Final = [
     ),
 ]
 
-BUGS: Final = [*FRAMING, *SESSION, *ENDPOINT]
+#: What goes wrong only while there are clocks, sockets and other clients.
+SERVER: Final = [
+    Bug(
+        "a cancellation is swallowed",
+        "server",
+        "server.py",
+        "except Exception as error:  # noqa: BLE001 - a session",
+        "except BaseException as error:  # noqa: BLE001 - a session",
+    ),
+    Bug(
+        "a service that fails takes the server down",
+        "server",
+        "server.py",
+        "except Exception as error:  # noqa: BLE001 - a session",
+        "except ZeroDivisionError as error:  # noqa: BLE001 - a session",
+    ),
+    Bug(
+        "all connections share a session",
+        "server",
+        "server.py",
+        "await channel.converse(self._new_session())",
+        'await channel.converse(self.__dict__.setdefault("session", self._new_session()))',
+    ),
+    Bug(
+        "sockets are left open",
+        "server",
+        "server.py",
+        "await channel.aclose()",
+        "await trio.lowlevel.checkpoint()",
+    ),
+    Bug(
+        "what waits in the accept queue at the stop is dropped",
+        "server",
+        "server.py",
+        "self._admit(sock, listener.endpoint, connections, BACKLOG)",
+        "pass",
+    ),
+    Bug(
+        "being out of descriptors ends the server",
+        "server",
+        "server.py",
+        "if error.errno not in _NO_ROOM:",
+        "if error.errno:",
+    ),
+    Bug(
+        "a connection that is gone before it is accepted ends the server",
+        "server",
+        "server.py",
+        "errno.ECONNABORTED,",
+        "",
+    ),
+    Bug(
+        "the drain has no end",
+        "server",
+        "server.py",
+        "connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_timeout",
+        "pass",
+    ),
+    Bug(
+        "conversations are not told of the stop",
+        "server",
+        "server.py",
+        "self._drain.begin()",
+        "pass",
+    ),
+    Bug(
+        "what is there already when the drain begins goes unread",
+        "server",
+        "drain.py",
+        "QUIET if self.begun",
+        "0 if self.begun",
+    ),
+    Bug(
+        "silence ends the conversation",
+        "server",
+        "stream.py",
+        "finishing = self._drain.begun",
+        "finishing = True",
+    ),
+    Bug(
+        "a client is prompted every so often",
+        "server",
+        "stream.py",
+        "if session.awaits_silence:",
+        "if not session.unfinished:",
+    ),
+    Bug(
+        "the output is not ended",
+        "server",
+        "stream.py",
+        "await self._stream.send_eof()",
+        "await trio.lowlevel.checkpoint()",
+    ),
+    Bug(
+        "a client that stays is waited for without end",
+        "server",
+        "stream.py",
+        "with trio.move_on_after(self._limits.linger_timeout), _translated():",
+        "with _translated():",
+    ),
+    Bug(
+        "a byte is lost when the kernel takes only a part",
+        "server",
+        "hub.py",
+        "channel.unsent = memoryview(reply)[sent:]",
+        "channel.unsent = memoryview(reply)[sent + 1 :]",
+    ),
+    Bug(
+        "a client is read from while its reply waits",
+        "server",
+        "hub.py",
+        "channel.unsent = memoryview(reply)[sent:]\n        self._epoll.modify(channel.fd, EPOLLOUT)",
+        "channel.unsent = memoryview(reply)[sent:]\n"
+        "        self._epoll.modify(channel.fd, EPOLLIN | EPOLLOUT)",
+    ),
+    Bug(
+        "what an earlier read has left in the shared buffer is answered",
+        "server",
+        "hub.py",
+        "reply = channel.answer(view[:size])",
+        "reply = channel.answer(view[: size + 1])",
+    ),
+    Bug(
+        "the end of the input is taken for a lost connection",
+        "server",
+        "hub.py",
+        "self._wake(channel, _Why.END)",
+        "self._wake(channel, ConnectionLost())",
+    ),
+    Bug(
+        "the reply to a last line without LF is not sent",
+        "server",
+        "hub.py",
+        "await self._say(session.end_of_input())",
+        "session.end_of_input()",
+    ),
+    Bug(
+        "what the kernel holds at the stop is dropped",
+        "server",
+        "hub.py",
+        "elif why is _Why.DRAIN:\n            await self._finish()",
+        "elif why is _Why.DRAIN:\n            await trio.lowlevel.checkpoint()",
+    ),
+    Bug(
+        "a session that has said its last is not noticed",
+        "server",
+        "hub.py",
+        "if channel.session.closing:\n                self._wake(channel, _Why.CLOSING)\n        return",
+        "return",
+    ),
+    Bug(
+        "a client that does not read is never dropped",
+        "server",
+        "hub.py",
+        "if now - self.stamp >= limits.write_timeout else None",
+        "if now < self.stamp else None",
+    ),
+    Bug(
+        "a line may take for ever",
+        "server",
+        "hub.py",
+        "if self._line and now - self._line_seen >= limits.line_timeout:",
+        "if self._line and now < self._line_seen:",
+    ),
+    Bug(
+        "a connection may be quiet for ever",
+        "server",
+        "hub.py",
+        "if now - self.stamp >= limits.idle_timeout else None",
+        "if now < self.stamp else None",
+    ),
+    Bug(
+        "a close with unread input resets the connection",
+        "server",
+        "hub.py",
+        "if self._why is _Why.END:\n            return",
+        "if self._why:\n            return",
+    ),
+    Bug(
+        "a client is prompted although it has just spoken",
+        "server",
+        "hub.py",
+        "self.session.silence() if spoken is None else self._answer(spoken)",
+        "self.session.silence()",
+    ),
+    Bug(
+        "a socket that was given back is still watched",
+        "server",
+        "hub.py",
+        "self._epoll.unregister(channel.fd)",
+        "pass",
+    ),
+]
+
+BUGS: Final = [*FRAMING, *SESSION, *ENDPOINT, *SERVER]

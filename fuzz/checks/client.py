@@ -24,6 +24,8 @@ class Client:
         eof: whether the server has ended its output.
         gone: whether it has left without a word, so that nothing is owed to it.
         lost: whether it could no longer send.
+        reset: whether its connection ended in a reset instead of the end of the stream.
+        lingered: whether it has stayed for longer than the server waits for it to leave.
         failed: whether the service has failed it, as `expected` found.
         owed: what it is owed at least once the server has ended the conversation, because it stops
             or has lost patience; None before.
@@ -35,7 +37,11 @@ class Client:
     def __init__(self, plan: Plan, address: str) -> None:
         self.plan = plan
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(address)
+        try:
+            self.sock.connect(address)
+        except OSError:
+            self.sock.close()
+            raise
         self.sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
         self.sent = b""
         self.ended = False
@@ -45,6 +51,8 @@ class Client:
         self.eof = False
         self.gone = False
         self.lost = False
+        self.reset = False
+        self.lingered = False
         self.failed = False
         self.owed: bytes | None = None
         self.quiet = 0.0
@@ -92,6 +100,7 @@ class Client:
             except BlockingIOError:
                 break
             except ConnectionResetError:
+                self.reset = True
                 data = b""
             self.received += data
             self.eof = not data
@@ -135,5 +144,6 @@ class Client:
         assert over or cut_off or self.forsaken or not self.lost, "the connection is lost"
         assert self.received.startswith(least), f"received {self.received!r}, owed {least!r}"
         assert most.startswith(self.received), f"received {self.received!r}, owed {most!r}"
+        assert cut_off or self.forsaken or self.lingered or not self.reset, "a reset instead of an end"
         if self.reading and not self.forsaken:
             assert self.eof is (over or cut_off), "the end of the stream is early or missing"

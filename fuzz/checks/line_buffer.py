@@ -41,7 +41,7 @@ def check(data: bytes) -> None:
     if limit == 0:
         _refuse_limit(first)
         return
-    pair = _Pair(limit, (None, *_WAYS[:3])[first & 3], counted=bool(first & 64))
+    pair = _Pair(limit, (None, *_WAYS[:3])[first & 3], counted=bool(first & 64), at_once=bool(first & 128))
     for chunk, sign in steps(data, limit, _KNOWN):
         if pair.model.ended:
             pair.refuse_input()
@@ -60,13 +60,15 @@ class _Pair:
         limit: the limit of both.
         way: how lines are taken after each chunk; None for only where the script says so.
         counted: whether to count the work.
+        at_once: whether blocks and pieces are fed and taken in one call.
     """
 
-    def __init__(self, limit: int, way: str | None, *, counted: bool) -> None:
+    def __init__(self, limit: int, way: str | None, *, counted: bool, at_once: bool) -> None:
         self.buffer = LineBuffer(limit)
         self.model = NaiveLineBuffer(limit)
         self.way = way
         self.counted = counted
+        self.at_once = at_once and way in {"take_lines", "take_pieces"}
         self.fed = 0
         self.longest = 0
         self.highest = limit
@@ -75,10 +77,13 @@ class _Pair:
             CountedBytes.walked = 0
 
     def feed(self, piece: bytes, kind: int) -> None:
-        hand_over(self.buffer.feed, piece, kind)
         self.model.feed(piece)
         self.fed += len(piece)
         self.longest = max(self.longest, len(piece))
+        if self.at_once and self.way:
+            self.take(self.way, piece)
+        else:
+            hand_over(self.buffer.feed, piece, kind)
         if self.way:
             assert len(self.buffer) <= self.highest + len(piece)
             self.take_all(self.way)
@@ -97,9 +102,9 @@ class _Pair:
             self.buffer.max_line = self.model.max_line = limit
             self.highest = max(self.highest, limit)
 
-    def take(self, way: str) -> _Taken:
-        """Take from both in one way and compare."""
-        taken = _outcome(self.buffer, way)
+    def take(self, way: str, *chunk: bytes) -> _Taken:
+        """Take from both in one way and compare; a chunk is fed to the buffer with the same call."""
+        taken = _outcome(self.buffer, way, *chunk)
         expected = _outcome(self.model, way)
         if taken != expected or len(self.buffer) != len(self.model.rest):
             raise AssertionError(f"{way}: {taken!r} instead of {expected!r}, {len(self.buffer)} held")
@@ -132,7 +137,12 @@ class _Pair:
 
     def refuse_input(self) -> None:
         """Nothing comes after the end of input, not even a second end."""
-        calls: tuple[Callable[[], None], ...] = (lambda: self.buffer.feed(b"more"), self.buffer.end_of_input)
+        calls: tuple[Callable[[], object], ...] = (
+            lambda: self.buffer.feed(b"more"),
+            lambda: self.buffer.take_lines(b"more"),
+            lambda: self.buffer.take_pieces(b"more"),
+            self.buffer.end_of_input,
+        )
         for call in calls:
             try:
                 call()
@@ -146,10 +156,10 @@ def _footprint(buffer: LineBuffer) -> int:
     return sum(map(sys.getsizeof, vars(buffer).values()))
 
 
-def _outcome(buffer: LineBuffer | NaiveLineBuffer, way: str) -> _Taken:
+def _outcome(buffer: LineBuffer | NaiveLineBuffer, way: str, *chunk: bytes) -> _Taken:
     """Return what was taken, or the complaint."""
     try:
-        taken: bytes | None = getattr(buffer, way)()
+        taken: bytes | None = getattr(buffer, way)(*chunk)
     except LineTooLong as error:
         return str(error)
     assert taken is None or type(taken) is bytes

@@ -200,17 +200,33 @@ class _Stage:
         await self.settle()
         await self.pass_time(_SHORT)
 
+    async def speak_at_last(self) -> None:
+        """Let the opening delay be over just as the client, which has sent something, is heard."""
+        _jump(LIMITS.prompt_delay)
+        await self.pass_time(_SHORT)
+
     async def wait_long(self) -> None:
         """Let more pass than a line may take, a send, or a client that lingers."""
         await self.settle()
+        blocked, stuck = 0, False
         for client in self.clients.values():
+            client.lingered = True
+            stuck |= self._blocks(client) and not client.forsaken
             if not client.reading:
                 client.forsaken = True
+                blocked += self._blocks(client) and not client.over
             elif client.amid_line and not client.over:
                 client.owed, _ = client.expected()
+        stuck &= self.server.stop.is_set() and not self.cut_off
         await self.pass_time(_LONG)
+        assert self.reports.timed_out or not stuck, "the drain has no end"
         alive = sum(not client.over for client in self.clients.values())
-        assert self._open_sockets() <= alive, "a connection outlives its conversation"
+        assert self._open_sockets() <= alive - blocked, "a connection outlives its conversation"
+
+    def _blocks(self, client: Client) -> bool:
+        """Whether a client leaves unread more than the kernel holds for it."""
+        deaf = not client.reading and not client.done and self.kernel.small_buffers
+        return deaf and not client.received and len(client.expected()[0]) >= len(_LONG_LINES)
 
     def _open_sockets(self) -> int:
         return sum(sock.fileno() >= 0 for sock in self.kernel.accepted)
@@ -243,6 +259,23 @@ class _Stage:
         self.begin_drain()
         await self.settle()
 
+    async def connect_late(self) -> None:
+        """Connect while the server is stopping: whoever still gets in is served."""
+        if self.ending:
+            return
+        await self.settle()
+        self.begin_drain()
+        for _ in range(self.moments):
+            await trio.lowlevel.checkpoint()
+        try:
+            client = Client(self.plan, f"\0{self.server.address}")
+        except ConnectionRefusedError:
+            return
+        self.clients[len(_CLIENTS)] = client
+        client.send(b"q\n")
+        client.owed, _ = client.expected()
+        await self.settle()
+
     async def drain_late(self) -> None:
         """Tell the server to stop at the moment when silent clients are to be prompted."""
         await self.settle()
@@ -252,9 +285,7 @@ class _Stage:
         self.begin_drain()
         for _ in range(self.moments):
             await trio.lowlevel.checkpoint()
-        clock = trio.lowlevel.current_clock()
-        assert isinstance(clock, MockClock)
-        clock.jump(LIMITS.prompt_delay)
+        _jump(LIMITS.prompt_delay)
         await self.settle()
 
     def begin_drain(self) -> None:
@@ -285,6 +316,13 @@ class _Stage:
             assert client.gone or client.eof
 
 
+def _jump(seconds: float) -> None:
+    """Let time pass before anybody can do anything about it."""
+    clock = trio.lowlevel.current_clock()
+    assert isinstance(clock, MockClock)
+    clock.jump(seconds)
+
+
 #: What a step makes the client do that is meant.
 _BY_CLIENT: Final[dict[int, Callable[[Client], None]]] = {
     END: Client.end,
@@ -296,9 +334,11 @@ _BY_CLIENT: Final[dict[int, Callable[[Client], None]]] = {
 #: What it does to the server, or lets happen.
 _TO_SERVER: Final = {
     SILENCE: _Stage.keep_silent,
+    ord("k"): _Stage.speak_at_last,
     ord("t"): _Stage.wait_long,
     ord("d"): _Stage.drain,
     ord("j"): _Stage.drain_late,
+    ord("q"): _Stage.connect_late,
     ord("c"): _Stage.cancel,
     ord("_"): _Stage.settle,
 }
