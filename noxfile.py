@@ -13,6 +13,7 @@ nox.needs_version = ">=2026.10.20"
 nox.options.sessions = [
     *("lint", "types", "tests", "coverage"),
     *("conformance", "conformance_proof", "conformance_page"),
+    *("fuzz_replay", "fuzz_smoke"),
 ]
 # A supported Python that is not installed is skipped, and named in nox's closing table.
 nox.options.error_on_missing_interpreters = False
@@ -97,3 +98,48 @@ def conformance_page(session: nox.Session) -> None:
         session.skip("chromium is not installed; Debian has it as the package chromium")
     session.install(".", *group("page"))
     session.run("python", "-m", "ci.conformance.page")
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz: every harness for a minute, or what is asked for (see fuzz/README.md)."""
+    install_atheris(session)
+    session.run("python", "-m", "fuzz.run", *session.posargs)
+
+
+@nox.session
+def fuzz_smoke(session: nox.Session) -> None:
+    """Run each harness for a second."""
+    install_atheris(session)
+    session.run("python", "-m", "fuzz.run", "--seconds", "1")
+
+
+@nox.session
+def fuzz_replay(session: nox.Session) -> None:
+    """Run all seeds and old crashers through the checks; no atheris is needed."""
+    session.install(".", *group("fuzz"))
+    session.run("pytest", "fuzz", *session.posargs)
+
+
+@nox.session
+def fuzz_merge(session: nox.Session) -> None:
+    """Add to a corpus what runs have found and is worth keeping, and prune the rest."""
+    install_atheris(session)
+    session.run("python", "-m", "fuzz.merge", *session.posargs)
+
+
+@nox.session
+def fuzz_proof(session: nox.Session) -> None:
+    """Plant bugs in a copy of the package, one at a time; the harnesses have to find them."""
+    install_atheris(session)
+    session.run("python", "-m", "fuzz.proof", *session.posargs)
+
+
+def install_atheris(session: nox.Session) -> None:
+    """Install what the harnesses need, or say why that cannot be."""
+    try:
+        session.install(".", *group("fuzz"), *group("atheris"))
+    except nox.command.CommandFailed:
+        session.error(
+            "atheris cannot be installed here: it has wheels for Linux and macOS on CPython 3.11 to 3.14"
+        )

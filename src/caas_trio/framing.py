@@ -213,9 +213,10 @@ class LineBuffer:
 
         `max_line` does not apply. After `end_of_input`, bytes left without an LF are returned.
         """
-        found = self._buffer.find(LF, 0, most)
+        found = self._buffer.find(LF, self._searched, most)
         if found >= 0 or len(self._buffer) >= most:
             return self.take_some(found + 1 if found >= 0 else most)
+        self._searched = len(self._buffer)
         return self.take_rest() or None if self._ended else None
 
     def take_exactly(self, count: int) -> bytes | None:

@@ -1,0 +1,149 @@
+"""A client that knows what it is owed."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Final
+
+from caas_trio.session import First
+
+from .conversation import Plan
+
+_READ_SIZE: Final = 65536
+#: What a service that fails is taken to answer; no reply in capitals contains it.
+BOMB: Final = b"\0bomb\0"
+
+
+class Client:
+    """One client of a server that serves the sessions of a plan.
+
+    Attributes:
+        reading: whether it reads what it is sent.
+        received: what it has read so far.
+        eof: whether the server has ended its output.
+        gone: whether it has left without a word, so that nothing is owed to it.
+        lost: whether it could no longer send.
+        reset: whether its connection ended in a reset instead of the end of the stream.
+        lingered: whether it has stayed for longer than the server waits for it to leave.
+        failed: whether the service has failed it, as `expected` found.
+        owed: what it is owed at least once the server has ended the conversation, because it stops
+            or has lost patience; None before.
+        quiet: for how long it has sent nothing, in seconds.
+        forsaken: whether the server may have lost patience because it does not read; nobody knows
+            but the kernel, whose buffers may have taken the replies.
+    """
+
+    def __init__(self, plan: Plan, address: str) -> None:
+        self.plan = plan
+        self.sock = socket.socket(socket.AF_UNIX)
+        try:
+            self.sock.connect(address)
+        except OSError:
+            self.sock.close()
+            raise
+        self.sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        self.sent = b""
+        self.ended = False
+        self.prompted = plan.prompt if plan.first is First.SERVER else b""
+        self.reading = True
+        self.received = b""
+        self.eof = False
+        self.gone = False
+        self.lost = False
+        self.reset = False
+        self.lingered = False
+        self.failed = False
+        self.owed: bytes | None = None
+        self.quiet = 0.0
+        self.forsaken = False
+
+    def send(self, data: bytes) -> None:
+        """Send what the kernel takes."""
+        if self.ended or self.gone or not data:
+            return
+        try:
+            taken = os.write(self.sock.fileno(), data)
+        except BlockingIOError:
+            return
+        except (BrokenPipeError, ConnectionResetError):
+            self.lost = True
+            return
+        self.sent += data[:taken]
+        self.quiet = 0
+
+    def end(self) -> None:
+        """End the output."""
+        if not (self.ended or self.gone):
+            self.sock.shutdown(socket.SHUT_WR)
+            self.ended = True
+
+    def stop_reading(self) -> None:
+        """Leave what it is sent in the kernel's buffers."""
+        self.reading = False
+
+    def go_on_reading(self) -> None:
+        """Read again."""
+        self.reading = True
+
+    def leave(self) -> None:
+        """Close the socket, whatever is unread."""
+        self.sock.close()
+        self.gone = True
+
+    def read(self) -> bool:
+        """Read what is there; return whether that was anything."""
+        before = len(self.received), self.eof
+        while not self.eof:
+            try:
+                data = self.sock.recv(_READ_SIZE)
+            except BlockingIOError:
+                break
+            except ConnectionResetError:
+                self.reset = True
+                data = b""
+            self.received += data
+            self.eof = not data
+        return before != (len(self.received), self.eof)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it has given no sign yet."""
+        return not (self.sent or self.ended or self.gone)
+
+    def expected(self) -> tuple[bytes, bool]:
+        """Return what it is owed by now, and whether the server then ends its output."""
+        replies, _, over = self.plan.replies(self.sent, ended=self.ended)
+        before, bomb, _ = (self.prompted + b"".join(replies)).partition(BOMB)
+        self.failed = bool(bomb)
+        return before, over or self.failed
+
+    @property
+    def done(self) -> bool:
+        """Whether it has nothing more to hear."""
+        return self.gone or self.eof
+
+    @property
+    def over(self) -> bool:
+        """Whether the server has said its last to it, or it has left."""
+        return self.gone or self.owed is not None or self.expected()[1]
+
+    @property
+    def amid_line(self) -> bool:
+        """Whether it has begun a line and not ended it."""
+        return not self.sent.endswith(b"\n") and bool(self.sent)
+
+    def compare(self, *, cut_off: bool) -> None:
+        """Compare what it has received with what it is owed."""
+        most, over = self.expected()
+        least = most
+        if self.owed is not None:  # what came in later may be answered or not
+            least, over = self.owed, True
+        if cut_off or self.failed or self.forsaken or not self.reading:
+            least = b""
+        assert over or cut_off or self.forsaken or not self.lost, "the connection is lost"
+        assert self.received.startswith(least), f"received {self.received!r}, owed {least!r}"
+        assert most.startswith(self.received), f"received {self.received!r}, owed {most!r}"
+        assert cut_off or self.forsaken or self.lingered or not self.reset, "a reset instead of an end"
+        if self.reading and not self.forsaken:
+            assert self.eof is (over or cut_off), "the end of the stream is early or missing"

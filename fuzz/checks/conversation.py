@@ -1,0 +1,224 @@
+"""`LineSession` agrees with an oracle that looks at all that was said so far; what three checks share.
+
+After every call, what the session has said is what the oracle says for the bytes received so far,
+in whichever chunks; a call that does not fit raises `StateError` and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from caas_trio.errors import LimitError, StateError
+from caas_trio.session import Bytewise, First, LineSession, Oversize
+from fuzz.dialog import CUT, END, SILENCE, header, steps
+
+from .chunks import cut, hand_over
+
+_LF: Final = b"\n"
+#: A step besides those of a dialog: the driver opens the session a second time.
+_OPEN: Final = ord("o")
+_KNOWN: Final = frozenset({END, SILENCE, _OPEN})
+_MOST_LIMIT: Final = 24
+_OVERSIZE: Final = tuple(Oversize)
+
+
+@dataclass
+class Plan:
+    """What a header asks for: a service and how the session is set up."""
+
+    first: First
+    limit: int
+    oversize: Oversize
+    once: bool
+    prompt: bytes
+    service: Callable[[bytes], bytes] = bytes.upper
+    answer: Callable[[bytes], bytes] = bytes.upper
+    heard: list[bytes] | None = None
+
+    @classmethod
+    def of(cls, data: bytes, first: First) -> Plan:
+        """Return what the header of an input asks for."""
+        modes, limit, _, _ = header(data)
+        plan = cls(
+            first=first,
+            limit=limit % _MOST_LIMIT,
+            oversize=_OVERSIZE[(modes & 3) % 3],
+            once=bool(modes & 4),
+            prompt=b"" if modes & 8 else b"say:\n",
+        )
+        if modes & 16:  # a service that wants lines, and whose calls are on record
+            plan.answer = bytes.swapcase
+            plan.heard = []
+            plan.service = plan.note
+        elif modes & 32:
+            plan.answer = bytes.lower
+            plan.service = Bytewise(lambda data: data.lower())
+        return plan
+
+    def note(self, line: bytes) -> bytes:
+        """Serve a line and put it on record."""
+        assert self.heard is not None
+        assert type(line) is bytes
+        self.heard.append(line)
+        return line.swapcase()
+
+    def session(self) -> LineSession:
+        """Return a new session set up so."""
+        return LineSession(self.service, self.first, self.prompt, self.limit, self.oversize, once=self.once)
+
+    def replies(self, received: bytes, *, ended: bool) -> tuple[list[bytes], list[bytes], bool]:
+        """Return all replies to what was received, what the service heard, and whether it is over."""
+        *lines, tail = received.split(_LF)
+        said: list[bytes] = []
+        heard: list[bytes] = []
+        stream = self.oversize is Oversize.STREAM
+        for number, text in enumerate([*lines, tail]):
+            whole = number < len(lines)
+            too_long = len(text) > self.limit
+            if too_long and not stream:
+                said.append(b"error: line longer than %d bytes\n" % self.limit)
+                if self.once or self.oversize is Oversize.REJECT:
+                    return said, heard, True
+            elif whole or (ended and text) or too_long:
+                heard.append(text + _LF * whole)
+                said.append(self.answer(heard[-1]))
+                if self.once and (whole or ended):
+                    return said, heard, True
+        return said, heard, ended
+
+
+@dataclass
+class Conversation:
+    """A session, and what the oracle needs to know of what has happened."""
+
+    plan: Plan
+    session: LineSession
+    received: bytes = b""
+    said: bytes = b""
+    prompted: bytes = b""
+    ended: bool = False
+    spoken: bool = False  # the client has, or its silence has been noted
+    over: bool = False
+
+    def refuse_before_opening(self) -> None:
+        """Nothing can happen before the session is opened."""
+        self.must_not(
+            self.session.silence, self.session.end_of_input, lambda: self.session.receive(b"early\n")
+        )
+
+    def open(self) -> None:
+        """Open the session, which says its prompt if it is the first to speak."""
+        if self.plan.first is First.SERVER:
+            self.prompted = self.plan.prompt
+        self.said = self.session.open()
+        assert self.said == self.prompted, f"said {self.said!r} instead of {self.prompted!r}"
+
+    def receive(self, piece: bytes, kind: int) -> None:
+        """Receive a piece, of which an empty one is none."""
+        if self.over and piece:
+            self.must_not(lambda: self.session.receive(piece))
+            return
+        self.received += piece
+        self.spoken = self.spoken or bool(piece)
+        self.said += hand_over(self.session.receive, piece, kind)
+        self.compare()
+        assert self.over or len(self.session._buffer) <= self.plan.limit
+
+    def act(self, sign: int) -> None:
+        """Do what a step of the script says."""
+        if sign == _OPEN:
+            self.must_not(self.session.open)
+        elif sign == SILENCE:
+            self.keep_silent()
+        else:
+            self.end()
+
+    def look(self) -> None:
+        """Look at what a driver would, before it waits."""
+        expected = self.plan.first is First.EITHER and not (self.spoken or self.ended)
+        assert self.session.awaits_silence is expected
+
+    def keep_silent(self) -> None:
+        """Let the opening delay pass, which only counts while nobody has spoken."""
+        if self.over or self.spoken:
+            self.must_not(self.session.silence)
+            return
+        if self.plan.first is First.EITHER:
+            self.prompted = self.plan.prompt
+        self.spoken = True
+        self.said += self.session.silence()
+        self.compare()
+
+    def end(self) -> None:
+        """End the input, once."""
+        if self.over:
+            self.must_not(self.session.end_of_input)
+            return
+        self.ended = True
+        self.said += self.session.end_of_input()
+        self.compare()
+
+    def compare(self) -> None:
+        """Compare all that has been said with what the oracle says."""
+        replies, heard, self.over = self.plan.replies(self.received, ended=self.ended)
+        expected = self.prompted + b"".join(replies)
+        assert self.said == expected, f"said {self.said!r} instead of {expected!r}"
+        assert self.session.closing is self.over
+        if self.plan.heard is not None:
+            self.compare_heard(heard)
+
+    def compare_heard(self, heard: list[bytes]) -> None:
+        """Compare what the service was given; with `Oversize.STREAM` a long line may come in pieces."""
+        given = self.plan.heard
+        if self.plan.oversize is not Oversize.STREAM:
+            assert given == heard, f"the service got {given!r} instead of {heard!r}"
+            return
+        assert given is not None
+        assert b"".join(given) == b"".join(heard)
+        assert all(given)
+        assert all(_LF not in piece[:-1] for piece in given), "a call for more than a line"
+        whole = {piece for piece in heard if len(piece) <= self.plan.limit}
+        assert whole <= set(given), "a line within the limit came in pieces"
+
+    def must_not(self, *calls: Callable[[], bytes]) -> None:
+        """Each of the calls does not fit what has happened."""
+        for call in calls:
+            try:
+                call()
+            except StateError:
+                continue
+            raise AssertionError("a call that does not fit the state was accepted")
+
+
+#: Lives beside all the others and is to notice none of them.
+_SIBLING: Final = LineSession(bytes.upper)
+_SIBLING.open()
+_SIBLING.receive(b"s")
+
+
+def converse(data: bytes, first: First) -> Conversation | None:
+    """Hold the conversation that `data` spells; return it, or None if its limit is refused."""
+    plan = Plan.of(data, first)
+    if plan.limit == 0:
+        try:
+            plan.session()
+        except LimitError:
+            return None
+        raise AssertionError("a limit below 1 was accepted")
+    _, _, cutting, kind = header(data)
+    conversation = Conversation(plan, plan.session())
+    if kind & 4:
+        conversation.refuse_before_opening()
+    conversation.open()
+    for chunk, sign in steps(data, plan.limit, _KNOWN):
+        for piece in cut(chunk, cutting):
+            if piece or kind & 8:
+                conversation.receive(piece, (kind & 3) % 3)
+        conversation.look()
+        if sign != CUT:
+            conversation.act(sign)
+    conversation.end()
+    assert len(_SIBLING._buffer) == 1, "two sessions share what they hold"
+    return conversation

@@ -1,0 +1,28 @@
+"""A conversation in which either side may speak first, and the same dialog in another order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from caas_trio.session import First
+from fuzz.dialog import header
+
+from .conversation import converse
+
+MODULES: Final = ("caas_trio.session",)
+
+
+def check(data: bytes) -> None:
+    """Hold the conversation that `data` spells; in another order it gets the same replies."""
+    conversation = converse(data, First.EITHER)
+    if conversation is None:
+        return
+    plan = conversation.plan
+    replies = conversation.said.removeprefix(conversation.prompted)
+    other, prompt = (First.SERVER, plan.prompt) if header(data)[3] & 16 else (First.CLIENT, b"")
+    session = replace(plan, first=other).session()
+    said = session.open() + session.receive(conversation.received)
+    if not session.closing:
+        said += session.end_of_input()
+    assert said == prompt + replies, f"{other}: {said!r} instead of {prompt + replies!r}"

@@ -1,0 +1,71 @@
+"""What a kernel may do to a server at any time, made to happen when the script says so."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+_accept: Final = socket.socket.accept
+_send: Final = socket.socket.send
+#: The smallest the kernel allows: a reply of a few KiB does not fit.
+_SMALL_BUFFER: Final = 1
+
+
+@dataclass
+class Kernel:
+    """How sockets behave while `misbehaving`.
+
+    Attributes:
+        small_buffers: whether accepted sockets can hold only a few KiB of output.
+        most_sent: the most bytes that one send takes; 0 for no such limit.
+        faults: error numbers that the next accepts fail with.
+        accepted: the sockets that were accepted.
+    """
+
+    small_buffers: bool = False
+    most_sent: int = 0
+    faults: list[int] = field(default_factory=list)
+    accepted: list[socket.socket] = field(default_factory=list)
+
+    @property
+    def fills_up(self) -> bool:
+        """Whether a socket's buffer may be full; many small pieces fill it as well as large ones."""
+        return self.small_buffers or self.most_sent > 0
+
+    def accept(self, listening: socket.socket) -> tuple[socket.socket, Any]:
+        """Accept a connection, or fail as planned."""
+        if self.faults:
+            errno = self.faults.pop()
+            raise OSError(errno, os.strerror(errno))
+        sock, address = _accept(listening)
+        if self.small_buffers:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SMALL_BUFFER)
+        self.accepted.append(sock)
+        return sock, address
+
+    def send(self, sock: socket.socket, data: Any, flags: int = 0) -> int:
+        """Send no more than is allowed."""
+        return _send(sock, data[: self.most_sent] if self.most_sent else data, flags)
+
+
+@contextmanager
+def misbehaving(kernel: Kernel) -> Iterator[None]:
+    """Make sockets behave as `kernel` says; clients use `os.write` and are left alone."""
+
+    def accept(sock: socket.socket) -> tuple[socket.socket, Any]:
+        return kernel.accept(sock)
+
+    def send(sock: socket.socket, data: Any, flags: int = 0) -> int:
+        return kernel.send(sock, data, flags)
+
+    socket.socket.accept = accept  # type: ignore[assignment,method-assign]
+    socket.socket.send = send  # type: ignore[assignment,method-assign]
+    try:
+        yield
+    finally:
+        socket.socket.accept = _accept  # type: ignore[method-assign]
+        socket.socket.send = _send  # type: ignore[method-assign]

@@ -1,0 +1,180 @@
+"""`LineBuffer` agrees with a naive model, however the stream is cut and whichever way it is taken.
+
+Besides: it never holds more than it may, its work is linear, it keeps no hold of the memory it is
+fed from, and no two buffers share anything.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from caas_trio.errors import LimitError, LineTooLong, StateError
+from caas_trio.framing import LineBuffer
+from fuzz.dialog import CUT, END, header, steps
+from tests.models import NaiveLineBuffer
+
+from .chunks import cut, hand_over
+from .counted import CountedBytes
+
+MODULES: Final = ("caas_trio.framing",)
+
+_WAYS: Final = ("next_line", "take_lines", "take_pieces", "take_rest")
+#: Steps besides those of a dialog: take once in one of the ways; make the limit smaller or larger.
+_TAKE: Final = dict(zip(b"nlpr", _WAYS, strict=True))
+_SHRINK, _GROW = b"mM"
+_KNOWN: Final = frozenset({*_TAKE, _SHRINK, _GROW, END})
+_MOST_LIMIT: Final = 24
+
+_Taken: TypeAlias = bytes | str | None
+
+#: Lives beside all the others and is to notice none of them.
+_SIBLING: Final = LineBuffer(1)
+_SIBLING.feed(b"s")
+
+
+def check(data: bytes) -> None:
+    """Run one script against a `LineBuffer` and the model."""
+    first, limit, cutting, _ = header(data)
+    limit %= _MOST_LIMIT
+    if limit == 0:
+        _refuse_limit(first)
+        return
+    pair = _Pair(limit, (None, *_WAYS[:3])[first & 3], counted=bool(first & 64), at_once=bool(first & 128))
+    for chunk, sign in steps(data, limit, _KNOWN):
+        if pair.model.ended:
+            pair.refuse_input()
+        else:
+            for piece in cut(chunk, cutting):
+                pair.feed(piece, (first >> 2) % 3)
+        if sign != CUT:
+            pair.act(sign)
+    pair.finish()
+
+
+class _Pair:
+    """A buffer and its model, kept in step.
+
+    Args:
+        limit: the limit of both.
+        way: how lines are taken after each chunk; None for only where the script says so.
+        counted: whether to count the work.
+        at_once: whether blocks and pieces are fed and taken in one call.
+    """
+
+    def __init__(self, limit: int, way: str | None, *, counted: bool, at_once: bool) -> None:
+        self.buffer = LineBuffer(limit)
+        self.model = NaiveLineBuffer(limit)
+        self.way = way
+        self.counted = counted
+        self.at_once = at_once and way in {"take_lines", "take_pieces"}
+        self.fed = 0
+        self.longest = 0
+        self.highest = limit
+        if counted:
+            self.buffer._buffer = CountedBytes()
+            CountedBytes.walked = 0
+
+    def feed(self, piece: bytes, kind: int) -> None:
+        self.model.feed(piece)
+        self.fed += len(piece)
+        self.longest = max(self.longest, len(piece))
+        if self.at_once and self.way:
+            self.take(self.way, piece)
+        else:
+            hand_over(self.buffer.feed, piece, kind)
+        if self.way:
+            assert len(self.buffer) <= self.highest + len(piece)
+            self.take_all(self.way)
+            assert len(self.model.rest) <= self.model.max_line  # and so the buffer's, as `take` found
+
+    def act(self, sign: int) -> None:
+        """Do what a step of the script says."""
+        if sign in _TAKE:
+            self.take(_TAKE[sign])
+        elif sign == END:
+            if not self.model.ended:
+                self.end()
+        else:
+            limit = self.model.max_line
+            limit = max(1, limit // 2) if sign == _SHRINK else min(limit * 2, 2 * _MOST_LIMIT)
+            self.buffer.max_line = self.model.max_line = limit
+            self.highest = max(self.highest, limit)
+
+    def take(self, way: str, *chunk: bytes) -> _Taken:
+        """Take from both in one way and compare; a chunk is fed to the buffer with the same call."""
+        taken = _outcome(self.buffer, way, *chunk)
+        expected = _outcome(self.model, way)
+        if taken != expected or len(self.buffer) != len(self.model.rest):
+            raise AssertionError(f"{way}: {taken!r} instead of {expected!r}, {len(self.buffer)} held")
+        return taken
+
+    def take_all(self, way: str) -> None:
+        while self.take(way):
+            pass
+
+    def end(self) -> None:
+        self.buffer.end_of_input()
+        self.model.ended = True
+
+    def finish(self) -> None:
+        """End the input, take what is left, and look at what the whole conversation cost."""
+        if not self.counted:  # looking costs work
+            self.buffer._check_invariants()
+        if not self.model.ended:
+            self.end()
+        self.take_all(self.way or "next_line")
+        assert self.buffer.ended
+        assert self.buffer.max_line == self.model.max_line
+        assert len(_SIBLING) == 1, "two buffers share what they hold"
+        if self.way and not self.counted:
+            kept = _footprint(self.buffer) - _EMPTY
+            assert kept <= 2 * (self.highest + self.longest) + _SLACK, f"{kept} bytes kept"
+        if self.counted:
+            walked = CountedBytes.walked
+            assert walked <= 4 * self.fed + 8, f"{walked} bytes walked over for {self.fed} fed"
+
+    def refuse_input(self) -> None:
+        """Nothing comes after the end of input, not even a second end."""
+        calls: tuple[Callable[[], object], ...] = (
+            lambda: self.buffer.feed(b"more"),
+            lambda: self.buffer.take_lines(b"more"),
+            lambda: self.buffer.take_pieces(b"more"),
+            self.buffer.end_of_input,
+        )
+        for call in calls:
+            try:
+                call()
+            except StateError:
+                continue
+            raise AssertionError("input was accepted after the end of input")
+
+
+def _footprint(buffer: LineBuffer) -> int:
+    """Return how many bytes the buffer's attributes occupy."""
+    return sum(map(sys.getsizeof, vars(buffer).values()))
+
+
+def _outcome(buffer: LineBuffer | NaiveLineBuffer, way: str, *chunk: bytes) -> _Taken:
+    """Return what was taken, or the complaint."""
+    try:
+        taken: bytes | None = getattr(buffer, way)(*chunk)
+    except LineTooLong as error:
+        return str(error)
+    assert taken is None or type(taken) is bytes
+    return taken
+
+
+_EMPTY: Final = _footprint(LineBuffer(1))
+_SLACK: Final = 32  # what the allocator rounds up to
+
+
+def _refuse_limit(below: int) -> None:
+    """No buffer has a limit below one."""
+    try:
+        LineBuffer(-below)
+    except LimitError as error:
+        assert error.value == -below
+    else:
+        raise AssertionError("a limit below 1 was accepted")

@@ -1,0 +1,345 @@
+"""The real server, on a Unix socket and under the mock clock, with clients as the fuzzer likes them.
+
+Several clients in turn send in pieces, half-close, vanish, stop reading; accepting fails, sends are
+cut short, time passes, the server is told to stop or is cancelled. Each client gets what the oracle
+says it is owed, whatever the others do; nothing is left behind; a session's failure is reported once.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import trio
+from trio._core import _run
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from caas_trio.session import First
+from fuzz.dialog import CUT, END, SILENCE, header, steps
+
+from .client import BOMB, Client
+from .conversation import Plan
+from .kernel import Kernel, misbehaving
+from .running import LIMITS, Running, Servers, open_servers
+
+MODULES: Final = ("caas_trio.server", "caas_trio.hub", "caas_trio.stream", "caas_trio.drain")
+
+#: Steps besides those of a dialog. Which client is meant from here on: the first, second or third.
+_CLIENTS: Final = b"123"
+#: How the accept of another client fails.
+_FAULTS: Final = {ord("a"): errno.ECONNABORTED, ord("e"): errno.EMFILE, ord("i"): errno.EBADF}
+
+#: What the steps let pass, in seconds: more than the opening delay; more than all limits but the
+#: idle timeout, which three of these exceed, and no other sum comes near it.
+_SHORT: Final = 2 * LIMITS.prompt_delay
+_LONG: Final = 8.0
+#: Lines that do not fit small buffers, and the limit with which they are not oversize.
+_LONG_LINES: Final = (b"x" * 1999 + b"\n") * 3
+_HIGH_LIMIT: Final = 2000
+_FIRST: Final = tuple(First)
+_MOMENT: Final = 0.05  # within which a conversation that drains looks for input and gives up
+_PATIENCE: Final = 1000  # seconds of the mock clock in which everything has to come to its end
+
+
+class _BombError(RuntimeError):
+    """What a failing service raises."""
+
+
+def _explosive(line: bytes) -> bytes:
+    if b"!" in line:
+        raise _BombError
+    return line.upper()
+
+
+def _explode(line: bytes) -> bytes:
+    return BOMB if b"!" in line else line.upper()
+
+
+def check(data: bytes) -> None:
+    """Play one script in a run of its own."""
+    trio.run(_play_alone, data, clock=MockClock(autojump_threshold=0))
+
+
+async def _play_alone(data: bytes) -> None:
+    with _unwrapped():
+        async with open_servers() as servers:
+            await play(data, servers)
+
+
+async def play(data: bytes, servers: Servers) -> None:
+    """Play one script; the clock has to be a mock clock that jumps.
+
+    Raises:
+        AssertionError: a promise was broken.
+        Exception: whatever else escaped from the server.
+    """
+    modes, limit, settings, kinds = header(data)
+    plan = Plan.of(bytes([modes, limit % 23 + 1]), _FIRST[settings % 3])
+    most_sent = (0, 1, 7, 0)[kinds & 3]
+    if limit & 128:
+        plan.limit = _HIGH_LIMIT
+        most_sent *= 100
+    if modes & 16:
+        plan.heard, plan.service, plan.answer = None, _explosive, _explode
+    kernel = Kernel(small_buffers=bool(kinds & 4), most_sent=most_sent)
+    server = await servers.get("stream" if settings & 64 else "hub")
+    server.plan = plan
+    server.reports.failures.clear()
+    # The order of tasks is the input's too, or a race would be found once and never again. trio has
+    # no public way to seed its scheduler; Hypothesis is handed the same object (trio#890).
+    _run._r.seed(kinds)
+    before = trio.lowlevel.current_statistics().tasks_living
+    stage = _Stage(server, plan, kernel, moments=kinds >> 4 & 7)
+    with misbehaving(kernel), trio.fail_after(_PATIENCE):
+        try:
+            stage.turn_to(0)
+            for chunk, sign in steps(data, plan.limit, _KNOWN):
+                stage.current.send(chunk)
+                if sign != CUT:
+                    await stage.act(sign)
+            await stage.finish()
+        finally:
+            for client in stage.clients.values():
+                client.leave()
+        if stage.ending:
+            await server.over.wait()
+        else:
+            await wait_all_tasks_blocked()
+            assert trio.lowlevel.current_statistics().tasks_living == before, "a task is left behind"
+    assert all(sock.fileno() < 0 for sock in kernel.accepted), "a socket is left open"
+    if server.failure is not None and not stage.cut_off:
+        raise server.failure
+
+
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """Raise what is in a group of one instead of the group, so that a failure names itself."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        error: Exception = group
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None
+
+
+class _Stage:
+    """A server and the clients of one script.
+
+    Attributes:
+        cut_off: whether the server was cancelled, or a listening socket has failed.
+        current: the client that steps are about.
+    """
+
+    def __init__(self, server: Running, plan: Plan, kernel: Kernel, moments: int) -> None:
+        self.server = server
+        self.reports = server.reports
+        self.plan = plan
+        self.kernel = kernel
+        self.moments = moments  # how many turns of the scheduler a race is decided by
+        self.cut_off = False
+        self.clients: dict[int, Client] = {}
+
+    @property
+    def ending(self) -> bool:
+        """Whether the server has been told to stop, or has been cut off."""
+        return self.server.stop.is_set() or self.cut_off
+
+    def turn_to(self, number: int) -> None:
+        """Make a client the one that is meant; it connects if it has not."""
+        if number not in self.clients and not self.ending:
+            self.clients[number] = Client(self.plan, f"\0{self.server.address}")
+        if number in self.clients:
+            self.current = self.clients[number]
+
+    async def act(self, sign: int) -> None:
+        """Do what a step of the script says."""
+        if sign in _CLIENTS:
+            self.turn_to(_CLIENTS.index(sign))
+        elif sign in _FAULTS:
+            await self.fail_accept(_FAULTS[sign])
+        elif sign in _BY_CLIENT:
+            _BY_CLIENT[sign](self.current)
+        else:
+            await _TO_SERVER[sign](self)
+
+    async def settle(self) -> None:
+        """Wait until nothing moves any more, then compare."""
+        moved = True
+        while moved:
+            if self.server.stop.is_set() and not all(client.done for client in self.clients.values()):
+                await trio.sleep(_MOMENT)
+            await wait_all_tasks_blocked()
+            read = sum(client.read() for client in self.clients.values() if self._reads(client))
+            moved = read > 0 and self.kernel.fills_up  # the server may have waited for room
+        self.compare()
+
+    def _reads(self, client: Client) -> bool:
+        return client.reading and not client.gone
+
+    def compare(self) -> None:
+        """Compare what the clients have received, and what was reported, with what is due."""
+        if self.reports.timed_out:
+            assert trio.current_time() - self.stopped >= LIMITS.drain_timeout, "the drain was cut short"
+            self.cut_off = True
+        for client in self.clients.values():
+            if not client.gone:
+                client.compare(cut_off=self.cut_off)
+        assert all(isinstance(failure, _BombError) for failure in self.reports.failures), (
+            self.reports.failures
+        )
+        tempted = sum(b"!" in client.sent for client in self.clients.values())
+        assert len(self.reports.failures) <= tempted
+        heard = sum(client.failed and self._reads(client) for client in self.clients.values())
+        assert self.ending or len(self.reports.failures) >= heard
+
+    async def keep_silent(self) -> None:
+        """Let a little more than the opening delay pass, with nobody saying anything."""
+        await self.settle()
+        await self.pass_time(_SHORT)
+
+    async def speak_at_last(self) -> None:
+        """Let the opening delay be over just as the client, which has sent something, is heard."""
+        _jump(LIMITS.prompt_delay)
+        await self.pass_time(_SHORT)
+
+    async def wait_long(self) -> None:
+        """Let more pass than a line may take, a send, or a client that lingers."""
+        await self.settle()
+        blocked, stuck = 0, False
+        for client in self.clients.values():
+            client.lingered = True
+            stuck |= self._blocks(client) and not client.forsaken
+            if not client.reading:
+                client.forsaken = True
+                blocked += self._blocks(client) and not client.over
+            elif client.amid_line and not client.over:
+                client.owed, _ = client.expected()
+        stuck &= self.server.stop.is_set() and not self.cut_off
+        await self.pass_time(_LONG)
+        assert self.reports.timed_out or not stuck, "the drain has no end"
+        alive = sum(not client.over for client in self.clients.values())
+        assert self._open_sockets() <= alive - blocked, "a connection outlives its conversation"
+
+    def _blocks(self, client: Client) -> bool:
+        """Whether a client leaves unread more than the kernel holds for it."""
+        deaf = not client.reading and not client.done and self.kernel.small_buffers
+        return deaf and not client.received and len(client.expected()[0]) >= len(_LONG_LINES)
+
+    def _open_sockets(self) -> int:
+        return sum(sock.fileno() >= 0 for sock in self.kernel.accepted)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass: who is silent is prompted if either side may speak first, who is idle is dropped."""
+        await trio.sleep(seconds)
+        for client in self.clients.values() if not self.server.stop.is_set() else ():
+            client.quiet += seconds
+            if client.silent and self.plan.first is First.EITHER:
+                client.prompted = self.plan.prompt
+            if client.quiet > LIMITS.idle_timeout and not client.over:
+                client.owed, _ = client.expected()
+        await self.settle()
+
+    async def fail_accept(self, number: int) -> None:
+        """Let the accept of a new client fail; after a pause the server goes on accepting."""
+        if self.ending or len(self.clients) == len(_CLIENTS):
+            return
+        await self.settle()
+        self.kernel.faults.append(number)
+        before = len(self.reports.refusals)
+        self.turn_to(next(other for other in range(len(_CLIENTS)) if other not in self.clients))
+        self.cut_off = number == errno.EBADF
+        await self.pass_time(_SHORT)
+        assert len(self.reports.refusals) - before == (number == errno.EMFILE)
+
+    async def drain(self) -> None:
+        """Tell the server to stop; all that was sent before is answered."""
+        self.begin_drain()
+        await self.settle()
+
+    async def connect_late(self) -> None:
+        """Connect while the server is stopping: whoever still gets in is served."""
+        if self.ending:
+            return
+        await self.settle()
+        self.begin_drain()
+        for _ in range(self.moments):
+            await trio.lowlevel.checkpoint()
+        try:
+            client = Client(self.plan, f"\0{self.server.address}")
+        except ConnectionRefusedError:
+            return
+        self.clients[len(_CLIENTS)] = client
+        client.send(b"q\n")
+        client.owed, _ = client.expected()
+        await self.settle()
+
+    async def drain_late(self) -> None:
+        """Tell the server to stop at the moment when silent clients are to be prompted."""
+        await self.settle()
+        for client in self.clients.values():
+            if client.silent and self.plan.first is First.EITHER and client.owed is None:
+                client.owed, client.prompted = client.prompted, self.plan.prompt  # may be prompted or not
+        self.begin_drain()
+        for _ in range(self.moments):
+            await trio.lowlevel.checkpoint()
+        _jump(LIMITS.prompt_delay)
+        await self.settle()
+
+    def begin_drain(self) -> None:
+        """Tell the server to stop, unless it has been told."""
+        for client in self.clients.values() if not self.cut_off else ():
+            if client.owed is None:
+                client.owed, _ = client.expected()
+        if not self.server.stop.is_set():
+            self.stopped = trio.current_time()
+            self.server.stop.set()
+
+    async def cancel(self) -> None:
+        """Cancel the server, which is to end at once, whatever its clients do."""
+        self.cut_off = True
+        self.server.scope.cancel()
+        await self.settle()
+        assert self.server.over.is_set(), "the cancellation was swallowed"
+
+    async def finish(self) -> None:
+        """Let every client that is still there end its output and read to the end."""
+        await self.settle()
+        for client in self.clients.values():
+            client.reading = True
+            if not self.cut_off and client.owed is None:
+                client.end()
+        await self.settle()
+        for client in self.clients.values():
+            assert client.gone or client.eof
+
+
+def _jump(seconds: float) -> None:
+    """Let time pass before anybody can do anything about it."""
+    clock = trio.lowlevel.current_clock()
+    assert isinstance(clock, MockClock)
+    clock.jump(seconds)
+
+
+#: What a step makes the client do that is meant.
+_BY_CLIENT: Final[dict[int, Callable[[Client], None]]] = {
+    END: Client.end,
+    ord("s"): Client.stop_reading,
+    ord("g"): Client.go_on_reading,
+    ord("!"): Client.leave,
+    ord("b"): lambda client: client.send(_LONG_LINES[-3 * client.plan.limit :]),
+}
+#: What it does to the server, or lets happen.
+_TO_SERVER: Final = {
+    SILENCE: _Stage.keep_silent,
+    ord("k"): _Stage.speak_at_last,
+    ord("t"): _Stage.wait_long,
+    ord("d"): _Stage.drain,
+    ord("j"): _Stage.drain_late,
+    ord("q"): _Stage.connect_late,
+    ord("c"): _Stage.cancel,
+    ord("_"): _Stage.settle,
+}
+_KNOWN: Final = frozenset({*_CLIENTS, *_FAULTS, *_BY_CLIENT, *_TO_SERVER})

@@ -1,0 +1,16 @@
+"""A conversation in which the server speaks first, driven as the fuzzer likes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from caas_trio.session import First
+
+from .conversation import converse
+
+MODULES: Final = ("caas_trio.session",)
+
+
+def check(data: bytes) -> None:
+    """Hold the conversation that `data` spells; the oracle watches every step."""
+    converse(data, First.SERVER)

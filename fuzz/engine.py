@@ -1,0 +1,50 @@
+"""Run a check function under atheris; the harnesses' `main`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import atheris
+
+from .mutator import mutate
+
+#: libFuzzer's options, unless the command line says otherwise.
+_DEFAULTS: Final = (
+    "-timeout=10",
+    "-rss_limit_mb=1024",
+    f"-dict={Path(__file__).with_name('lines.dict')}",
+)
+
+
+def fuzz_conversations(check: Callable[[bytes], None], max_len: int = 48) -> None:
+    """Fuzz a check of conversations as the command line says (libFuzzer's options); does not return.
+
+    Args:
+        check: what every input goes through.
+        max_len: the longest input. What there is to find shows within a few lines, and short inputs
+            are what the rate comes from.
+    """
+    atheris.Setup(_arguments(max_len), check, custom_mutator=_mutator)
+    atheris.Fuzz()
+
+
+def fuzz_bytes(check: Callable[[bytes], None], max_len: int) -> None:
+    """Fuzz a check of plain bytes; otherwise as `fuzz_conversations`."""
+    atheris.Setup(_arguments(max_len), check)
+    atheris.Fuzz()
+
+
+def _arguments(max_len: int) -> list[str]:
+    name = Path(sys.argv[0]).stem
+    again = f"{sys.executable} -m fuzz.{name}"  # libFuzzer starts itself again, by a shell, to merge
+    return [again, f"-max_len={max_len}", *_DEFAULTS, *sys.argv[1:]]
+
+
+def _mutator(data: bytes, most: int, seed: int) -> bytes:
+    """Let libFuzzer change the bytes, or change the conversation, in turn."""
+    if seed & 1:
+        return bytes(atheris.Mutate(data, most))
+    return mutate(data, most, seed >> 1)

@@ -1,0 +1,15 @@
+"""Either side speaks first: silence alone brings the prompt, and the replies are the same in all orders.
+
+Accepted: `StateError` exactly for calls that do not fit what has happened, `LimitError` exactly for a limit
+below 1. Anything else is a crash.
+"""
+
+import atheris
+
+with atheris.instrument_imports(include=["caas_trio"], exclude=["caas_trio.framing"]):
+    from fuzz.checks.either import check
+
+from fuzz.engine import fuzz_conversations
+
+if __name__ == "__main__":
+    fuzz_conversations(check)

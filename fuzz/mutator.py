@@ -1,0 +1,94 @@
+"""Mutations that know what a conversation is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from .dialog import ESCAPE, HEADER
+
+#: What a mutation may put between two bytes: line ends, near misses of the limit, steps.
+TOKENS: Final = (
+    b"\n", b"\r\n", b"\r", b"\n\n", b"\0", b"\xff/", b"\xff.", b"\xff~", b"\xffx", b"\xff<\n", b"\xff=\n",
+    b"\xff>\n", b"\xff=\xff/\n", b"\xff>\xff/", b"\xff=\r\n", b"\xff<\r\n",
+)  # fmt: skip
+
+
+class Dice:
+    """Choices drawn from one seed; cheaper than `random.Random`, which is all it has to be."""
+
+    def __init__(self, seed: int) -> None:
+        self._state = seed
+
+    def below(self, n: int) -> int:
+        """Return a number from 0 to n - 1."""
+        self._state = (self._state * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF
+        return (self._state >> 33) % n
+
+
+def insert_token(script: bytes, dice: Dice) -> bytes:
+    """Put a token somewhere: cut a chunk, hit the limit, end a line, fall silent."""
+    at = dice.below(len(script) + 1)
+    return script[:at] + TOKENS[dice.below(len(TOKENS))] + script[at:]
+
+
+def join_chunks(script: bytes, dice: Dice) -> bytes:
+    """Take one step out, so that what it kept apart comes as one."""
+    parts = script.split(ESCAPE)
+    at = dice.below(len(parts))
+    if at:
+        parts[at - 1 : at + 1] = [parts[at - 1] + parts[at][1:]]
+    return ESCAPE.join(parts)
+
+
+def move_step(script: bytes, dice: Dice) -> bytes:
+    """Move one step, such as the half-close or the silence, to another place."""
+    parts = script.split(ESCAPE)
+    at = dice.below(len(parts))
+    if not at:
+        return script
+    sign, text = parts[at][:1], parts[at][1:]
+    parts[at - 1 : at + 1] = [parts[at - 1] + text]
+    rest = ESCAPE.join(parts)
+    to = dice.below(len(rest) + 1)
+    return rest[:to] + ESCAPE + sign + rest[to:]
+
+
+def swap_line_ends(script: bytes, dice: Dice) -> bytes:
+    """Turn one LF into a CR or a CR into an LF."""
+    ends = [at for at, byte in enumerate(script) if byte in b"\r\n"]
+    if not ends:
+        return script
+    at = ends[dice.below(len(ends))]
+    return script[:at] + bytes([script[at] ^ 7]) + script[at + 1 :]
+
+
+def repeat_part(script: bytes, dice: Dice) -> bytes:
+    """Say a part of the conversation again, behind itself."""
+    start = dice.below(len(script) + 1)
+    end = start + dice.below(17)
+    return script[:end] + script[start:]
+
+
+def drop_part(script: bytes, dice: Dice) -> bytes:
+    """Leave out a part of the conversation."""
+    start = dice.below(len(script) + 1)
+    return script[:start] + script[start + 1 + dice.below(16) :]
+
+
+MUTATIONS: Final[tuple[Callable[[bytes, Dice], bytes], ...]] = (
+    insert_token, insert_token, insert_token, join_chunks, move_step, swap_line_ends, repeat_part, drop_part,
+)  # fmt: skip
+
+
+def mutate(data: bytes, most: int, seed: int) -> bytes:
+    """Return `data` changed in one or two places, at most `most` bytes long."""
+    dice = Dice(seed)
+    head, script = data[:HEADER], data[HEADER:]
+    if dice.below(8) == 0 and head:
+        at = dice.below(len(head))
+        head = head[:at] + bytes([head[at] ^ 1 << dice.below(8)]) + head[at + 1 :]
+    script = MUTATIONS[dice.below(len(MUTATIONS))](script, dice)
+    if dice.below(2):
+        script = MUTATIONS[dice.below(len(MUTATIONS))](script, dice)
+    return (head + script)[:most]

@@ -1,0 +1,81 @@
+"""The harnesses there are: one `fuzz_*.py` each, and all that goes by its name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+HERE: Final = Path(__file__).parent
+#: What runs find goes here, until `merge` has picked what is worth keeping.
+FOUND: Final = HERE.parent / ".fuzz"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One harness.
+
+    Attributes:
+        name: what it checks; its file is `fuzz_<name>.py`, its check is in `checks/<name>.py`.
+    """
+
+    name: str
+
+    @property
+    def command(self) -> list[str]:
+        """How to start it; libFuzzer's options and corpus directories follow."""
+        return [sys.executable, "-m", f"fuzz.fuzz_{self.name}"]
+
+    @property
+    def corpus(self) -> Path:
+        """The seeds: written by hand, or found once and worth keeping."""
+        return HERE / "corpus" / self.name
+
+    @property
+    def regressions(self) -> Path:
+        """The inputs that once crashed."""
+        return HERE / "regressions" / self.name
+
+    @property
+    def found(self) -> Path:
+        """What runs on this machine have found."""
+        return FOUND / "corpus" / self.name
+
+    @property
+    def check(self) -> Callable[[bytes], None]:
+        """The check function; importing it imports what it checks, but not atheris."""
+        check: Callable[[bytes], None] = import_module(f"fuzz.checks.{self.name}").check
+        return check
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules whose coverage it answers for."""
+        modules: tuple[str, ...] = import_module(f"fuzz.checks.{self.name}").MODULES
+        return modules
+
+    def inputs(self) -> list[Path]:
+        """Return all that is kept: seeds and regressions."""
+        return files(self.corpus, self.regressions)
+
+
+def files(*directories: Path) -> list[Path]:
+    """Return the files in directories, of which some may not exist."""
+    return sorted(path for directory in directories if directory.is_dir() for path in directory.iterdir())
+
+
+def targets() -> list[Target]:
+    """Return all harnesses."""
+    return [Target(path.stem.removeprefix("fuzz_")) for path in sorted(HERE.glob("fuzz_*.py"))]
+
+
+def select(names: Iterable[str]) -> list[Target]:
+    """Return the harnesses of these names, with or without `fuzz_`; all if there are no names.
+
+    Raises:
+        KeyError: there is none of a name; the error names it.
+    """
+    known = {target.name: target for target in targets()}
+    return [known[name.removeprefix("fuzz_")] for name in names] or list(known.values())

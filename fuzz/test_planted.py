@@ -1,0 +1,30 @@
+"""The bugs that the proof plants apply to the package as it is now."""
+
+from __future__ import annotations
+
+import pytest
+
+from .planted import BUGS, Bug
+from .proof import PACKAGE
+from .targets import targets
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.what)
+def test_a_planted_bug_applies_and_compiles(bug: Bug) -> None:
+    source = (PACKAGE / bug.module).read_text()
+    planted = bug.applied(source)
+    assert planted != source
+    compile(planted, bug.module, "exec")
+    assert bug.harness in {target.name for target in targets()}
+
+
+def test_a_bug_that_no_longer_applies_is_an_error() -> None:
+    bug = Bug("x", "line_buffer", "framing.py", "not in there", "")
+    with pytest.raises(ValueError, match=r"'x' does not apply to framing\.py: 0 places"):
+        bug.applied("source")
+
+
+def test_there_are_enough_bugs_and_no_two_alike() -> None:
+    assert len(BUGS) >= 40
+    assert len({bug.what for bug in BUGS}) == len(BUGS)
+    assert {bug.harness for bug in BUGS} == {target.name for target in targets()}
