@@ -19,6 +19,7 @@ from caas_trio import (
     AtCapacity,
     Connection,
     Endpoint,
+    EndpointError,
     First,
     InternetPeer,
     Limits,
@@ -282,6 +283,11 @@ async def test_a_session_that_cannot_be_made_costs_its_connection(tmp_path: Path
         [(error, _, peer)] = server.telemetry.failures
         assert isinstance(error, ZeroDivisionError)
         assert peer == LocalPeer(os.getpid(), os.geteuid(), os.getegid())
+
+
+async def test_a_server_without_an_endpoint_is_a_mistake() -> None:
+    with pytest.raises(EndpointError, match="at least one is needed"):
+        await serve_sessions(CAPITALS)
 
 
 async def test_an_endpoint_that_cannot_be_had_leaves_none_behind(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from .channel import Channel
 from .connection import Connection
 from .drain import Drain
 from .endpoint import Endpoint
-from .errors import ConnectionLost, PeerError, TooSlow
+from .errors import ConnectionLost, EndpointError, PeerError, TooSlow
 from .hub import Hub, HubChannel
 from .limits import Limits
 from .listeners import BACKLOG, Listener, listen_all
@@ -160,6 +160,8 @@ class _Server:
             opened.callback(self._spare.close)
             if self._hub is not None:
                 opened.callback(self._hub.close)
+            if not endpoints:
+                raise EndpointError("", "at least one is needed")
             parsed = [Endpoint.parse(each) if isinstance(each, str) else each for each in endpoints]
             listeners = await listen_all(parsed)
             for listener in listeners:
