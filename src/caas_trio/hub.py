@@ -1,8 +1,7 @@
 """The fast driver: runs the sessions of many sockets from one task (Linux, epoll).
 
 One task owns an epoll descriptor and waits for *it* with trio. When it wakes, it polls it without
-blocking and, for each ready socket, receives into one shared buffer, asks the session and sends the
-reply: two system calls and no task switch. Each connection is still a task in the server's nursery.
+blocking and, for each ready socket, receives once, asks the session and sends the reply: two system calls and no task switch. Each connection is still a task in the server's nursery.
 It parks while its socket is with the hub and is woken for what is exceptional: the end of the
 input, a session that is closing, an error, a timeout, the drain. Cancel it, and its socket is taken
 from the hub at once.
@@ -16,6 +15,7 @@ import select
 import socket
 import sys
 import termios
+import time
 from typing import Final
 
 import trio
@@ -29,13 +29,18 @@ from .session import Session
 EPOLLIN: Final = 1  # the same on every Linux; the select module lacks the names elsewhere
 EPOLLOUT: Final = 4
 
-#: What one read can give. One buffer of this size serves all connections: a fresh one for each read
-#: would be mapped and unmapped each time.
+#: What one read can give.
 READ_SIZE: Final = 256 * 1024
 
-#: How many sockets one poll tells of, and how many polls in a row before other tasks have their turn.
+#: glibc gives a large block back to the kernel at every free, until it has seen one of its size
+#: freed: from then on it keeps twice that much at hand. So a block of this size, made and dropped,
+#: spares every read of a long line two page-faulting trips to the kernel.
+_WARMING: Final = 4 * READ_SIZE
+
+#: How many sockets one poll tells of, and how long (seconds) the hub goes on polling while sockets
+#: are ready, before other tasks have their turn.
 _EVENTS: Final = 256
-_ROUNDS: Final = 4
+_TURN: Final = 0.002
 
 #: Timeouts are looked at so many times within the shortest of them, and at least so often (seconds).
 _SWEEPS: Final = 8
@@ -59,9 +64,8 @@ class Hub:
     def __init__(self, limits: Limits, drain: Drain) -> None:
         self.limits = limits
         self.drain = drain
-        self._buffer = bytearray(READ_SIZE)
-        self._view = memoryview(self._buffer)
         self._epoll = select.epoll()
+        bytes(_WARMING)
         self._parked: dict[int, HubChannel] = {}
 
     async def run(self) -> None:
@@ -71,9 +75,9 @@ class Hub:
                 nursery.start_soon(self._sweep)
                 while True:
                     await trio.lowlevel.wait_readable(self._epoll)
-                    for _ in range(_ROUNDS):
-                        if not self._serve():
-                            break
+                    until = time.monotonic() + _TURN
+                    while self._serve() and time.monotonic() < until:
+                        pass
 
     def close(self) -> None:
         """Give back what the hub holds, once `run` has ended or will never run."""
@@ -104,7 +108,7 @@ class Hub:
         """
         ready = self._epoll.poll(0, _EVENTS)
         now = trio.current_time()
-        parked, buffer, view = self._parked, self._buffer, self._view
+        parked = self._parked
         for fd, events in ready:
             channel = parked[fd]
             if not events & EPOLLIN:
@@ -112,35 +116,30 @@ class Hub:
                 continue
             channel.stamp = now
             try:
-                size = channel.receive_into(buffer)
+                data = channel.sock.recv(READ_SIZE)
             except OSError as error:
                 self._failed(channel, error)
                 continue
-            if not size:
+            if not data:
                 self._wake(channel, _Why.END)
                 continue
             try:
-                reply = channel.answer(view[:size])
+                reply = channel.session.receive(data)
             except Exception as error:  # noqa: BLE001 - raised again in the connection's own task
                 self._wake(channel, error)
                 continue
-            if reply and not self._send(channel, reply):
-                continue
+            if reply:
+                try:
+                    sent = channel.sock.send(reply)
+                except OSError:
+                    sent = 0  # no room, or an error that the next attempt will meet again
+                if sent != len(reply):
+                    channel.unsent = memoryview(reply)[sent:]
+                    self._epoll.modify(fd, EPOLLOUT)
+                    continue
             if channel.session.closing:
                 self._wake(channel, _Why.CLOSING)
         return bool(ready)
-
-    def _send(self, channel: HubChannel, reply: bytes) -> bool:
-        """Send what the kernel takes; return whether that was all."""
-        try:
-            sent = channel.send(reply)
-        except OSError:
-            sent = 0  # no room, or an error that the next attempt will meet again
-        if sent == len(reply):
-            return True
-        channel.unsent = memoryview(reply)[sent:]
-        self._epoll.modify(channel.fd, EPOLLOUT)
-        return False
 
     def _failed(self, channel: HubChannel, error: OSError) -> None:
         if not isinstance(error, BlockingIOError):
@@ -149,7 +148,7 @@ class Hub:
     def _flush(self, channel: HubChannel) -> None:
         """Send more of what the kernel did not take; until it has it all, the client is not read from."""
         try:
-            sent = channel.send(channel.unsent)
+            sent = channel.sock.send(channel.unsent)
         except OSError as error:
             self._failed(channel, error)
             return
@@ -183,10 +182,7 @@ class HubChannel(Channel):
     Attributes:
         sock: the socket, non-blocking.
         fd: its descriptor.
-        receive_into: its method, at hand.
-        send: its method, at hand.
         session: the session, while one runs.
-        answer: the session's `receive`, at hand.
         unsent: what is left of the last reply because the kernel did not take it.
         stamp: when its client was last heard of.
     """
@@ -197,10 +193,7 @@ class HubChannel(Channel):
         "_line_seen",
         "_task",
         "_why",
-        "answer",
         "fd",
-        "receive_into",
-        "send",
         "session",
         "sock",
         "stamp",
@@ -210,8 +203,6 @@ class HubChannel(Channel):
     def __init__(self, sock: socket.socket, hub: Hub) -> None:
         self.sock = sock
         self.fd = sock.fileno()
-        self.receive_into = sock.recv_into
-        self.send = sock.send
         self.unsent: bytes | memoryview = b""
         self.stamp = 0.0
         self._hub = hub
@@ -222,7 +213,6 @@ class HubChannel(Channel):
     async def converse(self, session: Session) -> None:
         """Run a conversation; see `Channel.converse`."""
         self.session = session
-        self.answer = session.receive
         await self._say(session.open())
         why = await self._until_exceptional()
         await self._say(self.unsent)
@@ -341,7 +331,7 @@ class HubChannel(Channel):
         """Send what the kernel takes; return whether that was all."""
         try:
             while self.unsent:
-                self.unsent = self.unsent[self.send(self.unsent) :]
+                self.unsent = self.unsent[self.sock.send(self.unsent) :]
         except BlockingIOError:
             return False
         except OSError as error:

@@ -34,6 +34,8 @@ class Session(abc.ABC):
     Write your own by subclassing. What a session raises ends its connection and no other.
     """
 
+    __slots__ = ()
+
     @abc.abstractmethod
     def open(self) -> bytes:
         """Return what the server says before it has heard anything; b"" for nothing."""
@@ -179,6 +181,20 @@ class LineSession(Session):
     Raises:
         LimitError: `max_line` is not a positive number.
     """
+
+    __slots__ = (
+        "_between_lines",
+        "_buffer",
+        "_bytewise",
+        "_first",
+        "_once",
+        "_oversize",
+        "_prompt",
+        "_reach",
+        "_service",
+        "_state",
+        "_take",
+    )
 
     def __init__(
         self,
