@@ -491,7 +491,7 @@ async def test_nothing_is_left_behind(
                 conversation.drain.begin()
     await conversation.client.aclose()
     if conversation.hub is not None:
-        assert not conversation.hub._parked
+        assert not conversation.hub._channels
     assert not conversation.drain._told
     assert descriptors() <= before
 

@@ -75,7 +75,8 @@ class Admission:
     def release(self, address: object) -> None:
         """Count out a connection that was let in."""
         self.open -= 1
-        self._waiting.unpark_all()
+        if self._newcomers_wait:
+            self._waiting.unpark_all()
         host = self._host(address)
         if host is not None:
             self._by_host[host] -= 1

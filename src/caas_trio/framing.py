@@ -53,6 +53,19 @@ class LineBuffer:
         max_line: the most bytes a line may have before its LF; a CR counts.
     """
 
+    __slots__ = (
+        "_buffer",
+        "_ended",
+        "_finished",
+        "_front",
+        "_max_line",
+        "_searched",
+        "_skip_tail",
+        "_skip_to",
+        "_sought",
+        "_streamed",
+    )
+
     def __init__(self, max_line: int = DEFAULT_MAX_LINE) -> None:
         self._buffer = bytearray()
         self._searched = 0  # no LF begins in the first so many bytes

@@ -1,11 +1,13 @@
 """The fast driver: runs the sessions of many sockets from one task (Linux, epoll).
 
 One task owns an epoll descriptor and waits for *it* with trio. When it wakes, it polls it without
-blocking and, for each ready socket, receives into one shared buffer, asks the session and sends the
-reply: two system calls and no task switch. Each connection is still a task in the server's nursery.
-It parks while its socket is with the hub and is woken for what is exceptional: the end of the
-input, a session that is closing, an error, a timeout, the drain. Cancel it, and its socket is taken
-from the hub at once.
+blocking and, for each ready socket, receives once, asks the session and sends the reply: two system
+calls and no task switch. Each connection is still a task in the server's nursery. It parks while
+the hub runs its session and is woken for what is exceptional: the end of the input, a session that
+is closing, an error, a timeout, the drain.
+
+A socket stays registered while its task is awake, until it is closed or ready with nobody to run it
+for: so a session that lasts for one line, as an async handler's reads do, costs no `epoll_ctl`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import select
 import socket
 import sys
 import termios
+import time
 from typing import Final
 
 import trio
@@ -29,13 +32,18 @@ from .session import Session
 EPOLLIN: Final = 1  # the same on every Linux; the select module lacks the names elsewhere
 EPOLLOUT: Final = 4
 
-#: What one read can give. One buffer of this size serves all connections: a fresh one for each read
-#: would be mapped and unmapped each time.
+#: What one read can give.
 READ_SIZE: Final = 256 * 1024
 
-#: How many sockets one poll tells of, and how many polls in a row before other tasks have their turn.
+#: glibc gives a large block back to the kernel at every free, until it has seen one of its size
+#: freed: from then on it keeps twice that much at hand. So a block of this size, made and dropped,
+#: spares every read of a long line two page-faulting trips to the kernel.
+_WARMING: Final = 4 * READ_SIZE
+
+#: How many sockets one poll tells of, and how long (seconds) the hub goes on polling while sockets
+#: are ready, before other tasks have their turn.
 _EVENTS: Final = 256
-_ROUNDS: Final = 4
+_TURN: Final = 0.002
 
 #: Timeouts are looked at so many times within the shortest of them, and at least so often (seconds).
 _SWEEPS: Final = 8
@@ -59,10 +67,9 @@ class Hub:
     def __init__(self, limits: Limits, drain: Drain) -> None:
         self.limits = limits
         self.drain = drain
-        self._buffer = bytearray(READ_SIZE)
-        self._view = memoryview(self._buffer)
         self._epoll = select.epoll()
-        self._parked: dict[int, HubChannel] = {}
+        bytes(_WARMING)
+        self._channels: dict[int, HubChannel] = {}
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -71,94 +78,94 @@ class Hub:
                 nursery.start_soon(self._sweep)
                 while True:
                     await trio.lowlevel.wait_readable(self._epoll)
-                    for _ in range(_ROUNDS):
-                        if not self._serve():
-                            break
+                    until = time.monotonic() + _TURN
+                    while self._serve() and time.monotonic() < until:
+                        pass
 
     def close(self) -> None:
         """Give back what the hub holds, once `run` has ended or will never run."""
         self._epoll.close()
 
-    def park(self, channel: HubChannel) -> None:
-        """Take a socket in: from now on its session is run, until its task is woken or forgotten."""
-        self._parked[channel.fd] = channel
-        self._epoll.register(channel.fd, EPOLLOUT if channel.unsent else EPOLLIN)
-
-    def forget(self, channel: HubChannel) -> None:
-        """Give a socket back."""
-        del self._parked[channel.fd]
-        self._epoll.unregister(channel.fd)
-
-    def _wake(self, channel: HubChannel, why: _Why | Exception) -> None:
-        self.forget(channel)
-        channel.wake(why)
+    def watch(self, channel: HubChannel, events: int) -> None:
+        """Have `_serve` hear of these events, of none with 0."""
+        if events == channel.watched:
+            return
+        if not channel.watched:
+            self._channels[channel.fd] = channel
+            self._epoll.register(channel.fd, events)
+        elif events:
+            self._epoll.modify(channel.fd, events)
+        else:
+            del self._channels[channel.fd]
+            self._epoll.unregister(channel.fd)
+        channel.watched = events
 
     def _wake_all(self) -> None:
-        for channel in list(self._parked.values()):
-            self._wake(channel, _Why.DRAIN)
+        for channel in self._channels.values():
+            if channel.session is not None:
+                channel.wake(_Why.DRAIN)
 
-    def _serve(self) -> bool:
+    def _serve(self) -> bool:  # noqa: C901 - a call per step would cost a tenth of what a line does
         """Serve each socket that is ready, once; return whether there was any.
 
         One read each: a client that sends without end gets no more turns than a quiet one.
         """
         ready = self._epoll.poll(0, _EVENTS)
         now = trio.current_time()
-        parked, buffer, view = self._parked, self._buffer, self._view
+        channels = self._channels
         for fd, events in ready:
-            channel = parked[fd]
+            channel = channels[fd]
+            session = channel.session
+            if session is None:
+                self.watch(channel, 0)
+                continue
             if not events & EPOLLIN:
-                self._flush(channel)
+                self._flush(channel, session)
                 continue
             channel.stamp = now
             try:
-                size = channel.receive_into(buffer)
+                data = channel.sock.recv(READ_SIZE)
             except OSError as error:
                 self._failed(channel, error)
                 continue
-            if not size:
-                self._wake(channel, _Why.END)
+            if not data:
+                channel.wake(_Why.END)
                 continue
             try:
-                reply = channel.answer(view[:size])
+                reply = session.receive(data)
             except Exception as error:  # noqa: BLE001 - raised again in the connection's own task
-                self._wake(channel, error)
+                channel.wake(error)
                 continue
-            if reply and not self._send(channel, reply):
-                continue
-            if channel.session.closing:
-                self._wake(channel, _Why.CLOSING)
+            if reply:
+                try:
+                    sent = channel.sock.send(reply)
+                except OSError:
+                    sent = 0  # no room, or an error that the next attempt will meet again
+                if sent != len(reply):
+                    channel.unsent = memoryview(reply)[sent:]
+                    self.watch(channel, EPOLLOUT)
+                    continue
+            if session.closing:
+                channel.wake(_Why.CLOSING)
         return bool(ready)
-
-    def _send(self, channel: HubChannel, reply: bytes) -> bool:
-        """Send what the kernel takes; return whether that was all."""
-        try:
-            sent = channel.send(reply)
-        except OSError:
-            sent = 0  # no room, or an error that the next attempt will meet again
-        if sent == len(reply):
-            return True
-        channel.unsent = memoryview(reply)[sent:]
-        self._epoll.modify(channel.fd, EPOLLOUT)
-        return False
 
     def _failed(self, channel: HubChannel, error: OSError) -> None:
         if not isinstance(error, BlockingIOError):
-            self._wake(channel, ConnectionLost())
+            channel.wake(ConnectionLost())
 
-    def _flush(self, channel: HubChannel) -> None:
+    def _flush(self, channel: HubChannel, session: Session) -> None:
         """Send more of what the kernel did not take; until it has it all, the client is not read from."""
         try:
-            sent = channel.send(channel.unsent)
+            sent = channel.sock.send(channel.unsent)
         except OSError as error:
             self._failed(channel, error)
             return
         channel.unsent = channel.unsent[sent:]
         if not channel.unsent:
-            if channel.session.closing:
-                self._wake(channel, _Why.CLOSING)
+            if session.closing:
+                channel.wake(_Why.CLOSING)
             else:
-                self._epoll.modify(channel.fd, EPOLLIN)
+                self.watch(channel, EPOLLIN)
 
     async def _sweep(self) -> None:
         """Wake who has let a timeout pass.
@@ -171,10 +178,10 @@ class Hub:
         while True:
             await trio.sleep(min(shortest / _SWEEPS, _LONGEST_PAUSE))
             now = trio.current_time()
-            for channel in list(self._parked.values()):
-                limit = channel.overdue(now)
-                if limit is not None:
-                    self._wake(channel, TooSlow(limit))
+            for channel in self._channels.values():
+                session = channel.session
+                if session is not None and (limit := channel.overdue(session, now)) is not None:
+                    channel.wake(TooSlow(limit))
 
 
 class HubChannel(Channel):
@@ -183,11 +190,9 @@ class HubChannel(Channel):
     Attributes:
         sock: the socket, non-blocking.
         fd: its descriptor.
-        receive_into: its method, at hand.
-        send: its method, at hand.
-        session: the session, while one runs.
-        answer: the session's `receive`, at hand.
-        unsent: what is left of the last reply because the kernel did not take it.
+        watched: the events that the hub's epoll is to tell of; 0 if it is not registered there.
+        session: what the hub is to run; None while the task is awake.
+        unsent: what is left of the session's last reply because the kernel did not take it.
         stamp: when its client was last heard of.
     """
 
@@ -197,39 +202,46 @@ class HubChannel(Channel):
         "_line_seen",
         "_task",
         "_why",
-        "answer",
         "fd",
-        "receive_into",
-        "send",
         "session",
         "sock",
         "stamp",
         "unsent",
+        "watched",
     )
+
+    _task: trio.lowlevel.Task
+    _line_seen: float
+    stamp: float
 
     def __init__(self, sock: socket.socket, hub: Hub) -> None:
         self.sock = sock
         self.fd = sock.fileno()
-        self.receive_into = sock.recv_into
-        self.send = sock.send
+        self.watched = 0
+        self.session: Session | None = None
         self.unsent: bytes | memoryview = b""
-        self.stamp = 0.0
         self._hub = hub
         self._line = 0
-        self._line_seen = 0.0
         self._why: _Why | Exception = _Why.CLOSING
 
     async def converse(self, session: Session) -> None:
         """Run a conversation; see `Channel.converse`."""
-        self.session = session
-        self.answer = session.receive
-        await self._say(session.open())
-        why = await self._until_exceptional()
-        await self._say(self.unsent)
-        if why is _Why.END:
-            await self._say(session.end_of_input())
-        elif why is _Why.DRAIN:
-            await self._finish()
+        greeting = session.open()
+        if greeting:
+            await self.send_all(greeting)
+        if session.awaits_silence:
+            await self._listen_for_silence(session)
+        else:
+            await self._park(session)
+        if isinstance(self._why, Exception):
+            raise self._why
+        if self.unsent:
+            unsent, self.unsent = self.unsent, b""
+            await self.send_all(unsent)
+        if self._why is _Why.END:
+            await self.send_all(session.end_of_input())
+        elif self._why is _Why.DRAIN:
+            await self._finish(session)
 
     async def receive_some(self) -> bytes:
         """Return what one read gives; see `Channel.receive_some`."""
@@ -237,9 +249,17 @@ class HubChannel(Channel):
             await trio.lowlevel.wait_readable(self.sock)
         return data
 
-    async def send_all(self, data: bytes) -> None:
+    async def send_all(self, data: bytes | memoryview) -> None:
         """Send all of `data`; see `Channel.send_all`."""
-        await self._say(data)
+        rest = self._send(data)
+        if not rest:
+            return
+        with trio.move_on_after(self._hub.limits.write_timeout):
+            while rest:
+                await trio.lowlevel.wait_writable(self.sock)
+                rest = self._send(rest)
+            return
+        raise TooSlow("write_timeout")
 
     async def end_output(self) -> None:
         """End the output; see `Channel.end_output`."""
@@ -259,60 +279,63 @@ class HubChannel(Channel):
 
     async def aclose(self) -> None:
         """Close the socket."""
+        if self.watched:
+            self._hub.watch(self, 0)
         self.sock.close()
 
     def wake(self, why: _Why | Exception) -> None:
         """Let the parked task go on."""
         self._why = why
+        self.session = None
         trio.lowlevel.reschedule(self._task)
 
-    def overdue(self, now: float) -> str | None:
+    def overdue(self, session: Session, now: float) -> str | None:
         """Return the name of the timeout that has passed; None if none has."""
         limits = self._hub.limits
         if self.unsent:
             return "write_timeout" if now - self.stamp >= limits.write_timeout else None
-        if self.session.unfinished != self._line:
-            self._line, self._line_seen = self.session.unfinished, self.stamp
+        if session.unfinished != self._line:
+            self._line, self._line_seen = session.unfinished, self.stamp
         if self._line and now - self._line_seen >= limits.line_timeout:
             return "line_timeout"
         return "idle_timeout" if now - self.stamp >= limits.idle_timeout else None
 
-    async def _until_exceptional(self) -> _Why:
-        """Leave the socket to the hub; prompt the client if the session waits for its silence."""
-        while self.session.awaits_silence:
-            with trio.move_on_after(self._hub.limits.prompt_delay):
-                return await self._park()
-            if self.session.awaits_silence:
-                # It may have spoken just now, and the hub not have heard it yet.
-                spoken = self._receive()
-                await self._say(self.session.silence() if spoken is None else self._answer(spoken))
-        return _Why.CLOSING if self.session.closing else await self._park()
-
-    async def _park(self) -> _Why:
-        """Sleep while the hub serves the socket; return why that is over, or raise the error."""
-        if self._hub.drain.begun:
-            return _Why.DRAIN
-        self._task = trio.lowlevel.current_task()
+    async def _park(self, session: Session) -> None:
+        """Sleep while the hub runs the session; `_why` tells why that is over."""
+        if self._hub.drain.begun or session.closing:
+            self._why = _Why.CLOSING if session.closing else _Why.DRAIN
+            return
+        self.session = session
         self.stamp = trio.current_time()
-        self._hub.park(self)
+        self._line = 0
+        self._task = trio.lowlevel.current_task()
+        self._hub.watch(self, EPOLLOUT if self.unsent else EPOLLIN)
         await trio.lowlevel.wait_task_rescheduled(self._cancelled)
-        if isinstance(self._why, Exception):
-            raise self._why
-        return self._why
 
     def _cancelled(self, _: object) -> trio.lowlevel.Abort:
-        self._hub.forget(self)
+        self.session = None
         return trio.lowlevel.Abort.SUCCEEDED
 
-    async def _finish(self) -> None:
+    async def _listen_for_silence(self, session: Session) -> None:
+        """Park, but prompt the client if it keeps silent."""
+        with trio.move_on_after(self._hub.limits.prompt_delay):
+            await self._park(session)
+            return
+        if session.awaits_silence:
+            # It may have spoken just now, and the hub not have heard it yet.
+            spoken = self._receive()
+            await self.send_all(session.silence() if spoken is None else _answer(session, spoken))
+        await self._park(session)
+
+    async def _finish(self, session: Session) -> None:
         """Answer what has been received by now, the kernel's buffer included, and nothing later."""
         left = int.from_bytes(fcntl.ioctl(self.sock, termios.FIONREAD, bytes(4)), sys.byteorder)
-        while not self.session.closing:
+        while not session.closing:
             data = self._receive(left) if left else self._receive(1, socket.MSG_PEEK)
             if data is None or (data and not left):
                 return
             left -= len(data)
-            await self._say(self._answer(data))
+            await self.send_all(_answer(session, data))
 
     def _receive(self, most: int = READ_SIZE, flags: int = 0) -> bytes | None:
         """Return what is there already, b"" at the end of input; None if nothing is."""
@@ -323,27 +346,18 @@ class HubChannel(Channel):
         except OSError as error:
             raise ConnectionLost from error
 
-    def _answer(self, data: bytes) -> bytes:
-        return self.session.receive(data) if data else self.session.end_of_input()
-
-    async def _say(self, reply: bytes | memoryview) -> None:
-        """Send all of it, waiting as long as `write_timeout` allows."""
-        self.unsent = reply
-        if self._sent():
-            return
-        with trio.move_on_after(self._hub.limits.write_timeout):
-            while not self._sent():
-                await trio.lowlevel.wait_writable(self.sock)
-            return
-        raise TooSlow("write_timeout")
-
-    def _sent(self) -> bool:
-        """Send what the kernel takes; return whether that was all."""
+    def _send(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Send what the kernel takes; return the rest."""
+        if not data:
+            return b""
         try:
-            while self.unsent:
-                self.unsent = self.unsent[self.send(self.unsent) :]
+            sent = self.sock.send(data)
         except BlockingIOError:
-            return False
+            sent = 0
         except OSError as error:
             raise ConnectionLost from error
-        return True
+        return b"" if sent == len(data) else memoryview(data)[sent:]
+
+
+def _answer(session: Session, data: bytes) -> bytes:
+    return session.receive(data) if data else session.end_of_input()

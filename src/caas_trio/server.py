@@ -127,8 +127,8 @@ async def serve_sessions(
         ExceptionGroup: of OSError: a listening socket failed.
     """
 
-    async def conversation(channel: Channel, _: socket.socket, __: object, ___: Endpoint) -> None:
-        await channel.converse(new_session())
+    def conversation(channel: Channel, _: socket.socket, __: object, ___: Endpoint) -> Awaitable[None]:
+        return channel.converse(new_session())
 
     await _Server(limits, telemetry or Telemetry()).run(conversation, endpoints, stop, task_status)
 

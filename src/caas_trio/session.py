@@ -34,6 +34,8 @@ class Session(abc.ABC):
     Write your own by subclassing. What a session raises ends its connection and no other.
     """
 
+    __slots__ = ()
+
     @abc.abstractmethod
     def open(self) -> bytes:
         """Return what the server says before it has heard anything; b"" for nothing."""
@@ -123,7 +125,7 @@ class Bytewise:
 _BYTEWISE: Final = (bytes.upper, bytes.lower, bytes.swapcase)
 
 
-class _State(enum.Enum):
+class _State(enum.StrEnum):
     NEW = "new"
     OPENED = "opened"  # the client has not spoken, nor has its silence been noted
     CONVERSING = "conversing"
@@ -133,7 +135,7 @@ class _State(enum.Enum):
 _CLOSING = _State.CLOSING
 
 
-class _Input(enum.Enum):
+class _Input(enum.StrEnum):
     OPEN = "open"
     DATA = "receive"
     SILENCE = "silence"
@@ -142,7 +144,7 @@ class _Input(enum.Enum):
 
 #: What follows on what; a pair that is not here raises `StateError`. Beside these moves, an answer
 #: that is the last one (`once`, a rejected line) leads to CLOSING.
-_NEXT: Final = {
+_NEXT: Final[dict[tuple[_State, _Input], _State]] = {
     (_State.NEW, _Input.OPEN): _State.OPENED,
     (_State.OPENED, _Input.DATA): _State.CONVERSING,
     (_State.OPENED, _Input.SILENCE): _State.CONVERSING,
@@ -179,6 +181,20 @@ class LineSession(Session):
     Raises:
         LimitError: `max_line` is not a positive number.
     """
+
+    __slots__ = (
+        "_between_lines",
+        "_buffer",
+        "_bytewise",
+        "_first",
+        "_once",
+        "_oversize",
+        "_prompt",
+        "_reach",
+        "_service",
+        "_state",
+        "_take",
+    )
 
     def __init__(
         self,
@@ -243,7 +259,7 @@ class LineSession(Session):
         """Return the reply to the last line if the input ended without a terminator."""
         self._move(_Input.END)
         self._buffer.end_of_input()
-        reply = self._answer()
+        reply = self._answer() if self._buffer else b""
         return reply + self._service.end() if isinstance(self._service, Bytewise) else reply
 
     def _move(self, made: _Input) -> bytes:
@@ -270,6 +286,7 @@ class LineSession(Session):
                 last = self._once and (LF in block or self._buffer.ended)
             if last:
                 self._state = _State.CLOSING
+            if last or not self._buffer:
                 break
             chunk = b""
         return b"".join(replies)
