@@ -341,7 +341,7 @@ class HubChannel(Channel):
         """Send what the kernel takes; return whether that was all."""
         try:
             while self.unsent:
-                self.unsent = self.unsent[self.send(self.unsent) :]
+                self.unsent = memoryview(self.unsent)[self.send(self.unsent) :]  # bytes would be copied
         except BlockingIOError:
             return False
         except OSError as error:
