@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,14 @@ async def test_an_address_family_the_machine_lacks_is_left_out(monkeypatch: pyte
     listener = await listen(Endpoint.parse("tcp://both.example:0"))
     assert [sock.family for sock in listener.sockets] == [socket.AF_INET]
     listener.close()
+
+
+async def test_what_is_accepted_over_tcp_sends_at_once() -> None:
+    listener = await listen(Endpoint.parse("tcp://127.0.0.1:0"))
+    with closing(listener), socket.create_connection(listener.sockets[0].getsockname()):
+        accepted, _ = listener.sockets[0].accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_a_tcp_address_in_use_is_refused() -> None:

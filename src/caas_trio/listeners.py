@@ -159,7 +159,8 @@ def _bind(family: int, address: bytes | tuple[object, ...]) -> socket.socket:
         sock = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # Small replies leave at once. Linux hands this on to the accepted sockets.
+            # What is accepted inherits it. Each send is an answer: Nagle's algorithm would hold the
+            # second of two back until the client acknowledges the first, 40 ms later.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

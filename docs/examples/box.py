@@ -1,0 +1,48 @@
+r"""Lines and counted bytes in one protocol: a box that holds one thing for all clients.
+
+PUT <n>\n<n bytes>      ok\n
+GET\n                   <n>\n<n bytes>
+QUIT\n                  the end
+"""
+
+from __future__ import annotations
+
+import until_signal
+
+import caas_trio
+
+MOST_DIGITS = 6
+
+
+class Box:
+    """What is in it, and the conversation about it."""
+
+    def __init__(self) -> None:
+        self.content = b""
+
+    async def handler(self, connection: caas_trio.Connection) -> None:
+        """Serve one client."""
+        try:
+            async for line in connection:
+                match line.split():
+                    case [b"PUT", size] if size.isdigit() and len(size) <= MOST_DIGITS:
+                        self.content = await connection.receive_exactly(int(size))
+                        await connection.send(b"ok\n")
+                    case [b"GET"]:
+                        await connection.send(b"%d\n%b" % (len(self.content), self.content))
+                    case [b"QUIT"]:
+                        return
+                    case [b"PUT", *_]:
+                        # Its bytes may follow, and where they end is unknown: there is no going on.
+                        await connection.send(
+                            b"error: PUT needs a number of bytes, %d digits at most\n" % MOST_DIGITS
+                        )
+                        return
+                    case _:
+                        await connection.send(b"error: expected PUT <n>, GET or QUIT\n")
+        except (caas_trio.LineTooLong, caas_trio.InputEnded) as error:
+            await connection.send(b"error: %b\n" % str(error).encode())
+
+
+if __name__ == "__main__":
+    until_signal.main(Box().handler)

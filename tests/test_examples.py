@@ -1,0 +1,146 @@
+"""The example servers of the documentation: run as processes, spoken to by plain blocking sockets."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from caas_trio import Endpoint
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "docs" / "examples"
+PROMPT = b"Enter some data to be capitalized:\n"
+
+
+class Example:
+    """An example that runs."""
+
+    def __init__(self, process: subprocess.Popen[str], endpoint: Endpoint) -> None:
+        self.process = process
+        self.endpoint = endpoint
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection((self.endpoint.host, self.endpoint.port), timeout=30)
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the end; return the exit status and what was told on standard error."""
+        _, told = self.process.communicate(timeout=30)
+        return self.process.returncode, told
+
+
+@contextmanager
+def example(name: str, endpoint: str = "tcp://127.0.0.1:0") -> Iterator[Example]:
+    command = [sys.executable, str(EXAMPLES / name), endpoint]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            yield Example(process, Endpoint.parse(line.removeprefix("listening on ").rstrip("\n")))
+        finally:
+            process.kill()
+
+
+def receive_all(client: socket.socket) -> bytes:
+    return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def talk(client: socket.socket, *pieces: bytes) -> bytes:
+    """Send the pieces, end the output, and return all that is heard."""
+    with client:
+        for piece in pieces:
+            client.sendall(piece)
+        client.shutdown(socket.SHUT_WR)
+        return receive_all(client)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("name", ["capitals.py", "one_line.py", "box.py"])
+def test_a_signal_drains_each(name: str, number: int) -> None:
+    greeting = b"" if name == "box.py" else PROMPT
+    with example(name) as running:
+        with running.connect() as waiting:
+            assert waiting.recv(len(greeting), socket.MSG_WAITALL) == greeting
+            running.process.send_signal(number)
+            assert receive_all(waiting) == b""
+        assert running.end() == (0, "")
+
+
+def test_the_drain_answers_what_has_been_received() -> None:
+    lines = b"a line\n" * 1000
+    with example("capitals.py") as running:
+        with running.connect() as busy:
+            assert busy.recv(len(PROMPT), socket.MSG_WAITALL) == PROMPT
+            busy.sendall(lines)
+            running.process.send_signal(signal.SIGTERM)
+            assert receive_all(busy) == lines.upper()
+        assert running.end() == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "told"),
+    [
+        ("nonsense", "'nonsense' is not an endpoint"),
+        ("tcp://192.0.2.1:0", "cannot listen on tcp://192.0.2.1:0"),
+    ],
+)
+def test_what_cannot_be_had_is_told_in_one_line(endpoint: str, told: str) -> None:
+    command = [sys.executable, str(EXAMPLES / "capitals.py"), endpoint]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(told)
+    assert ended.stderr.count("\n") == 1
+
+
+def test_capitals() -> None:
+    with example("capitals.py") as running:
+        assert talk(running.connect()) == PROMPT
+        assert talk(running.connect(), b"one\r\n\ntw", b"o\nlast") == PROMPT + b"ONE\r\n\nTWO\nLAST"
+
+
+def test_one_line() -> None:
+    with example("one_line.py") as running:
+        assert talk(running.connect()) == PROMPT
+        assert talk(running.connect(), b"one\ntwo\n") == PROMPT + b"ONE\n"
+
+
+#: Conversations with one box, in this order.
+BOX_CONVERSATIONS = [
+    ([b"GET\n"], b"0\n"),
+    ([b"PUT 3\na\nbGET\n"], b"ok\n3\na\nb"),
+    ([b"PU", b"T 7\r\nGET", b"\nGET", b"GET\r\n"], b"ok\n7\nGET\nGET"),
+    ([b"PUT 0\nGET\n"], b"ok\n0\n"),
+    ([b"QUIT\nGET\n"], b""),
+    ([b"HELLO\n\nGET\n"], b"error: expected PUT <n>, GET or QUIT\n" * 2 + b"0\n"),
+    ([b"PUT\nGET\n"], b"error: PUT needs a number of bytes, 6 digits at most\n"),
+    ([b"PUT 1000000\nGET\n"], b"error: PUT needs a number of bytes, 6 digits at most\n"),
+    ([b"PUT " + b"9" * 5000 + b"\n"], b"error: PUT needs a number of bytes, 6 digits at most\n"),
+    ([b"PUT -1\n"], b"error: PUT needs a number of bytes, 6 digits at most\n"),
+    ([b"PUT 5\nab"], b"error: the input ended after 2 of 5 bytes\n"),
+    ([b"GET" * 30000], b"error: line longer than 65536 bytes\n"),
+    ([b"PUT 768000\n", bytes(range(256)) * 3000], b"ok\n"),
+    ([b"GET\n"], b"768000\n" + bytes(range(256)) * 3000),
+]
+
+
+def test_box() -> None:
+    with example("box.py") as running:
+        for pieces, heard in BOX_CONVERSATIONS:
+            assert talk(running.connect(), *pieces) == heard
+        running.process.send_signal(signal.SIGTERM)
+        assert running.end() == (0, "")
+
+
+def test_the_readme_shows_the_handler_of_capitals() -> None:
+    source = (EXAMPLES / "capitals.py").read_text()
+    handler = re.search(r"async def handler.*?\n\n", source, re.DOTALL)
+    assert handler is not None
+    shown = re.sub(r' *"""Serve one client."""\n', "", handler[0])
+    assert shown.rstrip() in (ROOT / "README.md").read_text()

@@ -1,0 +1,301 @@
+"""What goes wrong in one conversation stays there: it is reported once, and the next client is served."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+
+from caas_trio import (
+    Connection,
+    ConnectionLost,
+    InternetPeer,
+    Limits,
+    LineTooLong,
+    StateError,
+    StreamRequestHandler,
+    serve,
+)
+from caas_trio.server import Handler
+
+from .test_server import Recorder, receive, receive_all
+
+PROMPT = b"say something:\n"
+#: More than the kernel takes for a client that does not read: 4 MiB and 6 MiB by default, as it grows them.
+BIG = bytes(40_000_000)
+
+
+@pytest.fixture(autouse=True, params=["hub", "stream"])
+def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test over both drivers."""
+    monkeypatch.setenv("CAAS_TRIO_DRIVER", request.param)
+
+
+@pytest.fixture(autouse=True)
+def _quiet(capfd: pytest.CaptureFixture[str]) -> object:
+    """Check that nothing is written to the terminal, whatever goes wrong."""
+    yield
+    assert capfd.readouterr() == ("", "")
+
+
+class Running:
+    """A server that runs, and what became of its handlers."""
+
+    def __init__(self) -> None:
+        self.address = ("", 0)
+        self.stop = trio.Event()
+        self.telemetry = Recorder()
+        self._ended, self._ends = trio.open_memory_channel[BaseException | None](100)
+
+    def watch(self, handler: Handler) -> Handler:
+        """Return the handler, with a note made of how each of its calls ends."""
+
+        async def watched(connection: Connection) -> None:
+            try:
+                await handler(connection)
+            except BaseException as error:
+                self._ended.send_nowait(error)
+                raise
+            self._ended.send_nowait(None)
+
+        return watched
+
+    async def next_end(self) -> BaseException | None:
+        """Wait until a handler has ended, and return what it raised."""
+        return await self._ends.receive()
+
+    def connect(self) -> socket.socket:
+        """Return a client's socket; not a checkpoint."""
+        return socket.create_connection(self.address)
+
+    async def talk(self, data: bytes) -> bytes:
+        """Return all that is heard by a client that sends `data` and ends its output."""
+        async with stream(self.connect()) as client:
+            await client.send_all(data)
+            await client.send_eof()
+            return await receive_all(client)
+
+
+def stream(sock: socket.socket) -> trio.SocketStream:
+    return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+
+
+def reset(client: socket.socket | trio.SocketStream) -> None:
+    """Close so that the kernel sends a reset; not a checkpoint."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    (client.socket if isinstance(client, trio.SocketStream) else client).close()
+
+
+@asynccontextmanager
+async def serving(
+    handler: Handler | type[StreamRequestHandler],
+    limits: Limits = Limits(linger_timeout=30),  # noqa: B008 - immutable
+) -> AsyncIterator[Running]:
+    running = Running()
+    watched = handler if isinstance(handler, type) else running.watch(handler)
+    async with trio.open_nursery() as nursery:
+        [bound] = await nursery.start(
+            partial(
+                serve,
+                watched,
+                "tcp://127.0.0.1:0",
+                limits=limits,
+                telemetry=running.telemetry,
+                stop=running.stop,
+            )
+        )
+        running.address = (bound.host, bound.port)
+        yield running
+        running.stop.set()
+
+
+async def fragile(connection: Connection) -> None:
+    """Answer lines with capitals; go wrong when asked to."""
+    await connection.send(PROMPT)
+    async for line in connection:
+        match line:
+            case b"bug\n":
+                raise ZeroDivisionError("a bug")
+            case b"bugs\n":
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(fail)
+                    nursery.start_soon(fail)
+            case b"a bug in a nursery\n":
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(fail)
+            case b"bug and peer's fault\n":
+                raise ExceptionGroup("both", [ConnectionLost(), ZeroDivisionError()])
+            case b"peer's fault\n":
+                raise LineTooLong(1)
+            case b"bug from peer's fault\n":
+                raise RuntimeError from ConnectionLost()
+            case b"big\n":
+                await connection.send(BIG)
+            case _:
+                await connection.send(line.upper())
+
+
+async def fail() -> None:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("said", "reported"),
+    [
+        (b"bug\n", ZeroDivisionError),
+        (b"bugs\n", ExceptionGroup),
+        (b"a bug in a nursery\n", ZeroDivisionError),
+        (b"bug and peer's fault\n", ZeroDivisionError),
+        (b"bug from peer's fault\n", RuntimeError),
+    ],
+)
+@pytest.mark.parametrize("half_closed", [False, True])
+async def test_a_handler_that_raises(said: bytes, reported: type[Exception], half_closed: bool) -> None:  # noqa: FBT001
+    async with serving(fragile) as server, stream(server.connect()) as bystander:
+        await receive(bystander, PROMPT)
+        async with stream(server.connect()) as client:
+            host, port = client.socket.getsockname()
+            await client.send_all(b"a\n" + said + b"not read\n")
+            if half_closed:
+                await client.send_eof()
+            assert await receive_all(client) == PROMPT + b"A\n"
+        [(error, endpoint, peer)] = server.telemetry.failures
+        assert type(error) is reported
+        assert (endpoint.host, endpoint.port) == server.address
+        assert peer == InternetPeer(host, port)
+        await bystander.send_all(b"b\n")
+        await receive(bystander, b"B\n")
+        assert await server.talk(b"next\n") == PROMPT + b"NEXT\n"
+    assert len(server.telemetry.failures) == 1
+
+
+async def test_what_the_peer_did_is_no_failure_of_the_handler() -> None:
+    async with serving(fragile) as server:
+        assert await server.talk(b"peer's fault\nnot read\n") == PROMPT
+        assert isinstance(await server.next_end(), LineTooLong)
+        assert await server.talk(b"next\n") == PROMPT + b"NEXT\n"
+    assert not server.telemetry.failures
+
+
+async def test_handlers_that_hang_at_the_drain_are_cut_off_and_told_of_once() -> None:
+    async def hang(connection: Connection) -> None:
+        await connection.send(PROMPT)
+        await trio.sleep_forever()
+
+    async with serving(hang, Limits(drain_timeout=0.01)) as server:
+        clients = [stream(server.connect()) for _ in range(3)]
+        for client in clients:
+            await receive(client, PROMPT)
+        server.stop.set()
+        for client in clients:
+            assert await receive_all(client) == b""
+            await client.aclose()
+        assert [type(await server.next_end()) for _ in clients] == [trio.Cancelled] * 3
+    assert server.telemetry.timeouts == 1
+    assert not server.telemetry.failures
+
+
+async def test_a_handler_that_cancels_its_own_read_has_lost_nothing() -> None:
+    async def impatient(connection: Connection) -> None:
+        await connection.send(PROMPT)
+        assert await connection.receive_some(1) == b"a"
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await connection.receive_line()
+        assert scope.cancelled_caught
+        await connection.send(b"go on:\n")
+        await connection.send(await connection.receive_line())
+
+    async with serving(impatient) as server:
+        for _ in range(2):
+            async with stream(server.connect()) as client:
+                await receive(client, PROMPT)
+                await client.send_all(b"a line")
+                await receive(client, b"go on:\n")
+                await client.send_all(b" in two\n")
+                assert await receive_all(client) == b" line in two\n"
+    assert not server.telemetry.failures
+
+
+async def test_a_handler_that_cancels_itself_ends_its_connection_only() -> None:
+    async def gone(connection: Connection) -> None:
+        await connection.send(PROMPT)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.receive_line)
+            nursery.cancel_scope.cancel()
+
+    async with serving(gone) as server:
+        for _ in range(2):
+            assert await server.talk(b"not read\n") == PROMPT
+            assert await server.next_end() is None
+    assert not server.telemetry.failures
+
+
+async def test_a_handler_that_cancels_its_own_send_cannot_go_on_and_is_reported_once() -> None:
+    async def torn(connection: Connection) -> None:
+        line = await connection.receive_line()
+        if line == b"tear it\n":
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(connection.send, BIG)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+        await connection.send(b"after a part of something else\n")
+
+    async with serving(torn) as server, stream(server.connect()) as client:
+        await client.send_all(b"tear it\n")
+        end = await server.next_end()
+        assert isinstance(end, StateError)
+        assert str(end) == "send does not fit the state closed"
+        assert await server.talk(b"next\n") == b"after a part of something else\n"
+        [(error, _, peer)] = server.telemetry.failures
+        assert error is end
+        assert peer == InternetPeer(*client.socket.getsockname())
+
+
+@pytest.mark.parametrize("state", ["before the prompt", "in a line", "during a reply", "after half-close"])
+async def test_a_client_that_resets(state: str) -> None:
+    async with serving(fragile) as server, stream(server.connect()) as bystander:
+        await receive(bystander, PROMPT)
+        sock = server.connect()
+        if state == "before the prompt":
+            reset(sock)  # with no checkpoint since it connected: the server has not seen it yet
+        else:
+            client = stream(sock)
+            await receive(client, PROMPT)
+            await client.send_all({"in a line": b"a\nhalf"}.get(state, b"a\nbig\n"))
+            if state == "after half-close":
+                await client.send_eof()
+            await receive(client, b"A\n")
+            reset(client)
+        assert isinstance(await server.next_end(), ConnectionLost)
+        await bystander.send_all(b"b\n")
+        await receive(bystander, b"B\n")
+        assert await server.talk(b"next\n") == PROMPT + b"NEXT\n"
+    assert not server.telemetry.failures
+
+
+async def test_the_finish_of_a_request_handler_is_called_whatever_happens() -> None:
+    finished: list[str] = []
+
+    class Fragile(StreamRequestHandler):
+        async def setup(self) -> None:
+            await self.wfile.write(PROMPT)
+
+        async def handle(self) -> None:
+            await fragile(self.connection)
+
+        async def finish(self) -> None:
+            finished.append(self.client_address[0])
+
+    async with serving(Fragile) as server:
+        assert await server.talk(b"bug\n") == PROMPT + PROMPT
+        reset(server.connect())
+        assert await server.talk(b"next\n") == PROMPT + PROMPT + b"NEXT\n"
+    assert finished == ["127.0.0.1"] * 2
+    assert [type(error) for error, _, _ in server.telemetry.failures] == [ZeroDivisionError]
