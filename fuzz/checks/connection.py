@@ -26,9 +26,9 @@ from caas_trio.limits import Limits
 from caas_trio.peer import LocalPeer
 from caas_trio.session import Session
 from fuzz.dialog import CUT, END, header, steps
+from tests.models import NaiveLineBuffer as Model
 
 from .chunks import cut
-from .model import Model
 
 MODULES: Final = ("caas_trio.connection",)
 

@@ -13,8 +13,6 @@ from trio.testing import wait_all_tasks_blocked
 from caas_trio import Endpoint, Limits, Session, Telemetry, serve_sessions
 from caas_trio.peer import Peer
 
-from caas_trio.peer import Peer
-
 from .conversation import Plan
 
 LIMITS: Final = Limits(
