@@ -7,10 +7,10 @@ Accepted: what a planted service raises, reported once per connection that it en
 import atheris
 
 with atheris.instrument_imports(include=["caas_trio"], exclude=["caas_trio.framing", "caas_trio.session"]):
-    from fuzz.checks.server import play
+    from fuzz.checks.server import open_player
 
 from fuzz.engine import fuzz_conversations
 from fuzz.loop import Loop
 
 if __name__ == "__main__":
-    fuzz_conversations(Loop(play))
+    fuzz_conversations(Loop(open_player))

@@ -6,24 +6,27 @@ import gc
 import queue
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeAlias
 
 import outcome
 import trio
 from trio.testing import MockClock
 
-from .checks.running import Servers, open_servers
+Player: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 
 class Loop:
     """A thread in which trio runs under a mock clock, idle between calls.
 
     Args:
-        play: what each call runs. It has to leave nothing behind, since the next call would find it.
+        open_player: gives what plays an input, and what that needs for as long as the loop runs. An
+            input has to leave nothing behind, since the next one would find it.
     """
 
-    def __init__(self, play: Callable[[bytes, Servers], Awaitable[None]]) -> None:
+    def __init__(self, open_player: Callable[[], AbstractAsyncContextManager[Player]]) -> None:
         gc.freeze()  # what is there now stays; collections need not walk over it again and again
-        self._play = play
+        self._open_player = open_player
         self._inputs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[outcome.Outcome[None]] = queue.SimpleQueue()
         threading.Thread(target=self._run, daemon=True).start()
@@ -37,7 +40,7 @@ class Loop:
         trio.run(self._answer, clock=MockClock(autojump_threshold=0))
 
     async def _answer(self) -> None:
-        async with open_servers() as servers:
+        async with self._open_player() as play:
             while True:
                 data = self._inputs.get()  # blocks, which is right: nothing else is to run
-                self._outcomes.put(await outcome.acapture(self._play, data, servers))
+                self._outcomes.put(await outcome.acapture(play, data))

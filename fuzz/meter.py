@@ -36,8 +36,8 @@ class Reach(NamedTuple):
 
     @property
     def branch_percentage(self) -> float:
-        """Branches reached, in percent."""
-        return 100 * self.branches / (self.all_branches or 1)
+        """Branches reached, in percent; lines where nothing branches."""
+        return 100 * self.branches / self.all_branches if self.all_branches else self.line_percentage
 
 
 class Meter:

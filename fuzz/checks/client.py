@@ -13,6 +13,7 @@ from .conversation import Plan
 _READ_SIZE: Final = 65536
 #: What a service that fails is taken to answer; no reply in capitals contains it.
 BOMB: Final = b"\0bomb\0"
+_REFUSAL: Final = b"error: too many connections\n"
 
 
 class Client:
@@ -26,6 +27,7 @@ class Client:
         lost: whether it could no longer send.
         reset: whether its connection ended in a reset instead of the end of the stream.
         lingered: whether it has stayed for longer than the server waits for it to leave.
+        refused: whether there was no room for it.
         failed: whether the service has failed it, as `expected` found.
         owed: what it is owed at least once the server has ended the conversation, because it stops
             or has lost patience; None before.
@@ -54,6 +56,7 @@ class Client:
         self.reset = False
         self.lingered = False
         self.failed = False
+        self.refused = False
         self.owed: bytes | None = None
         self.quiet = 0.0
         self.forsaken = False
@@ -113,6 +116,8 @@ class Client:
 
     def expected(self) -> tuple[bytes, bool]:
         """Return what it is owed by now, and whether the server then ends its output."""
+        if self.refused:
+            return _REFUSAL, True
         replies, _, over = self.plan.replies(self.sent, ended=self.ended)
         before, bomb, _ = (self.prompted + b"".join(replies)).partition(BOMB)
         self.failed = bool(bomb)
@@ -139,7 +144,7 @@ class Client:
         least = most
         if self.owed is not None:  # what came in later may be answered or not
             least, over = self.owed, True
-        if cut_off or self.failed or self.forsaken or not self.reading:
+        if cut_off or self.failed or self.refused or self.forsaken or not self.reading:
             least = b""
         assert over or cut_off or self.forsaken or not self.lost, "the connection is lost"
         assert self.received.startswith(least), f"received {self.received!r}, owed {least!r}"

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from caas_trio.errors import LimitError, LineTooLong, StateError
 from caas_trio.framing import LineBuffer
 from fuzz.dialog import CUT, END, header, steps
-from tests.models import NaiveLineBuffer
+from tests.models import NaiveLineBuffer as Model
 
 from .chunks import cut, hand_over
 from .counted import CountedBytes
@@ -23,8 +23,11 @@ MODULES: Final = ("caas_trio.framing",)
 _WAYS: Final = ("next_line", "take_lines", "take_pieces", "take_rest")
 #: Steps besides those of a dialog: take once in one of the ways; make the limit smaller or larger.
 _TAKE: Final = dict(zip(b"nlpr", _WAYS, strict=True))
+_TAKE_COUNT: Final = {ord("w"): "take_line_piece", ord("e"): "take_exactly", ord("s"): "take_some"}
+_UNTIL: Final = ord("u")
+_DELIMITERS: Final = (b"\n", b"\r\n", b"pp", b"aba")
 _SHRINK, _GROW = b"mM"
-_KNOWN: Final = frozenset({*_TAKE, _SHRINK, _GROW, END})
+_KNOWN: Final = frozenset({*_TAKE, *_TAKE_COUNT, _UNTIL, _SHRINK, _GROW, END})
 _MOST_LIMIT: Final = 24
 
 _Taken: TypeAlias = bytes | str | None
@@ -36,7 +39,7 @@ _SIBLING.feed(b"s")
 
 def check(data: bytes) -> None:
     """Run one script against a `LineBuffer` and the model."""
-    first, limit, cutting, _ = header(data)
+    first, limit, cutting, count = header(data)
     limit %= _MOST_LIMIT
     if limit == 0:
         _refuse_limit(first)
@@ -48,7 +51,11 @@ def check(data: bytes) -> None:
         else:
             for piece in cut(chunk, cutting):
                 pair.feed(piece, (first >> 2) % 3)
-        if sign != CUT:
+        if sign in _TAKE_COUNT:
+            pair.take(_TAKE_COUNT[sign], count >> 2 & 15 or 1)
+        elif sign == _UNTIL:
+            pair.take("take_until", _DELIMITERS[count & 3])
+        elif sign != CUT:
             pair.act(sign)
     pair.finish()
 
@@ -65,7 +72,7 @@ class _Pair:
 
     def __init__(self, limit: int, way: str | None, *, counted: bool, at_once: bool) -> None:
         self.buffer = LineBuffer(limit)
-        self.model = NaiveLineBuffer(limit)
+        self.model = Model(limit)
         self.way = way
         self.counted = counted
         self.at_once = at_once and way in {"take_lines", "take_pieces"}
@@ -81,7 +88,7 @@ class _Pair:
         self.fed += len(piece)
         self.longest = max(self.longest, len(piece))
         if self.at_once and self.way:
-            self.take(self.way, piece)
+            self.take(self.way, chunk=piece)
         else:
             hand_over(self.buffer.feed, piece, kind)
         if self.way:
@@ -102,10 +109,10 @@ class _Pair:
             self.buffer.max_line = self.model.max_line = limit
             self.highest = max(self.highest, limit)
 
-    def take(self, way: str, *chunk: bytes) -> _Taken:
+    def take(self, way: str, *how: bytes | int, chunk: bytes = b"") -> _Taken:
         """Take from both in one way and compare; a chunk is fed to the buffer with the same call."""
-        taken = _outcome(self.buffer, way, *chunk)
-        expected = _outcome(self.model, way)
+        taken = _outcome(self.buffer, way, *((chunk,) if chunk else how))
+        expected = _outcome(self.model, way, *how)
         if taken != expected or len(self.buffer) != len(self.model.rest):
             raise AssertionError(f"{way}: {taken!r} instead of {expected!r}, {len(self.buffer)} held")
         return taken
@@ -156,10 +163,10 @@ def _footprint(buffer: LineBuffer) -> int:
     return sum(map(sys.getsizeof, vars(buffer).values()))
 
 
-def _outcome(buffer: LineBuffer | NaiveLineBuffer, way: str, *chunk: bytes) -> _Taken:
+def _outcome(buffer: LineBuffer | Model, way: str, *how: bytes | int) -> _Taken:
     """Return what was taken, or the complaint."""
     try:
-        taken: bytes | None = getattr(buffer, way)(*chunk)
+        taken: bytes | None = getattr(buffer, way)(*how)
     except LineTooLong as error:
         return str(error)
     assert taken is None or type(taken) is bytes

@@ -8,8 +8,9 @@ says it is owed, whatever the others do; nothing is left behind; a session's fai
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Final
 
 import trio
@@ -24,7 +25,7 @@ from .conversation import Plan
 from .kernel import Kernel, misbehaving
 from .running import LIMITS, Running, Servers, open_servers
 
-MODULES: Final = ("caas_trio.server", "caas_trio.hub", "caas_trio.stream", "caas_trio.drain")
+MODULES: Final = ("caas_trio.hub", "caas_trio.stream", "caas_trio.drain", "caas_trio.server")
 
 #: Steps besides those of a dialog. Which client is meant from here on: the first, second or third.
 _CLIENTS: Final = b"123"
@@ -64,11 +65,18 @@ def check(data: bytes) -> None:
 
 async def _play_alone(data: bytes) -> None:
     with _unwrapped():
-        async with open_servers() as servers:
-            await play(data, servers)
+        async with open_player() as player:
+            await player(data)
 
 
-async def play(data: bytes, servers: Servers) -> None:
+@asynccontextmanager
+async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
+    """Give the block what plays scripts, and servers to play them to."""
+    async with open_servers() as servers:
+        yield partial(play, servers)
+
+
+async def play(servers: Servers, data: bytes) -> None:
     """Play one script; the clock has to be a mock clock that jumps.
 
     Raises:
@@ -226,7 +234,8 @@ class _Stage:
     def _blocks(self, client: Client) -> bool:
         """Whether a client leaves unread more than the kernel holds for it."""
         deaf = not client.reading and not client.done and self.kernel.small_buffers
-        return deaf and not client.received and len(client.expected()[0]) >= len(_LONG_LINES)
+        due = client.expected()[0] if client.owed is None else client.owed
+        return deaf and not client.received and len(due) >= len(_LONG_LINES)
 
     def _open_sockets(self) -> int:
         return sum(sock.fileno() >= 0 for sock in self.kernel.accepted)
@@ -243,7 +252,7 @@ class _Stage:
         await self.settle()
 
     async def fail_accept(self, number: int) -> None:
-        """Let the accept of a new client fail; after a pause the server goes on accepting."""
+        """Let the accept of a new client fail; the server goes on accepting."""
         if self.ending or len(self.clients) == len(_CLIENTS):
             return
         await self.settle()
@@ -251,6 +260,7 @@ class _Stage:
         before = len(self.reports.refusals)
         self.turn_to(next(other for other in range(len(_CLIENTS)) if other not in self.clients))
         self.cut_off = number == errno.EBADF
+        self.current.refused = number == errno.EMFILE
         await self.pass_time(_SHORT)
         assert len(self.reports.refusals) - before == (number == errno.EMFILE)
 

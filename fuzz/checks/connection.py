@@ -1,0 +1,305 @@
+"""`Connection`: reads of all kinds, mixed, get what a model of the buffer gives, whenever it arrives.
+
+The channel is in memory and the clock is a mock clock. A read that has to wait is given up, and has
+then taken nothing; or runs into a timeout; or is not the only one, which is refused.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias
+
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from caas_trio.channel import Channel
+from caas_trio.connection import Connection
+from caas_trio.drain import Drain
+from caas_trio.endpoint import Endpoint
+from caas_trio.errors import InputEnded, LineTooLong, StateError, TooSlow
+from caas_trio.limits import Limits
+from caas_trio.peer import LocalPeer
+from caas_trio.session import Session
+from fuzz.dialog import CUT, END, header, steps
+from tests.models import NaiveLineBuffer as Model
+
+from .chunks import cut
+
+MODULES: Final = ("caas_trio.connection",)
+
+_MOST_LIMIT: Final = 23
+_DELIMITERS: Final = (b"\n", b"\r\n", b"pp", b"aba")
+_ENDPOINT: Final = Endpoint.parse("unix:@caas")
+_IDLE, _LINE = 20.0, 8.0  # seconds
+#: What comes of a read that has to wait: nothing, after a second or after longer than all limits.
+_SOON, _LATE = 1.0, 100.0
+
+_Outcome: TypeAlias = bytes | str
+
+
+class Wire(Channel):
+    """A channel in memory: what was put in comes out, chunk by chunk."""
+
+    def __init__(self) -> None:
+        self.chunks: deque[bytes] = deque()
+        self.sent = b""
+        self.closed = False
+        self._arrived = trio.Event()
+
+    def put(self, chunk: bytes) -> None:
+        """Let a chunk arrive; b"" ends the input."""
+        self.chunks.append(chunk)
+        self._arrived.set()
+        self._arrived = trio.Event()
+
+    async def receive_some(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        while not self.chunks:
+            await self._arrived.wait()
+        return self.chunks.popleft() if self.chunks[0] else b""
+
+    async def send_all(self, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        self.sent += data
+
+    async def end_output(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+    async def converse(self, session: Session) -> None:
+        raise NotImplementedError
+
+    async def part(self) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Read:
+    """One kind of reading, of a connection and of the model.
+
+    Attributes:
+        of_connection: starts it.
+        of_model: what the model takes; None for nothing yet.
+        counted: how many bytes are demanded, where they are.
+    """
+
+    of_connection: Callable[[Connection], Awaitable[bytes]]
+    of_model: Callable[[Model], bytes | None]
+    counted: int | None = None
+
+
+def _reads(count: int, delimiter: bytes) -> dict[int, Read]:
+    """Return the kinds of reading that steps of a script ask for."""
+    return {
+        ord("l"): Read(lambda connection: connection.receive_line(), Model.next_line),
+        ord("u"): Read(
+            lambda connection: connection.receive_until(delimiter), lambda model: model.take_until(delimiter)
+        ),
+        ord("w"): Read(
+            lambda connection: connection.receive_line_piece(count),
+            lambda model: model.take_line_piece(count),
+        ),
+        ord("e"): Read(
+            lambda connection: connection.receive_exactly(count),
+            lambda model: model.take_exactly(count),
+            count,
+        ),
+        ord("s"): Read(
+            lambda connection: connection.receive_some(count), lambda model: model.take_some(count) or None
+        ),
+    }
+
+
+#: Steps besides those of a dialog and the reads: the last kind of read again, with patience or with
+#: a rival; the server begins to drain.
+_PATIENT, _RIVAL, _DRAIN = b"tbd"
+_KNOWN: Final = frozenset({*b"luwes", _PATIENT, _RIVAL, _DRAIN, END})
+
+
+def check(data: bytes) -> None:
+    """Play one script in a run of its own."""
+    trio.run(play, data, clock=MockClock(autojump_threshold=0))
+
+
+@asynccontextmanager
+async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
+    """Give the block what plays scripts."""
+    yield play
+
+
+async def play(data: bytes) -> None:
+    """Play one script; the clock has to be a mock clock that jumps."""
+    choice, limit, cutting, count = header(data)
+    limit = limit % _MOST_LIMIT + 1
+    stage = _Stage(limit, badly=bool(choice & 4))
+    reads = _reads(count % 16 + 1, _DELIMITERS[choice & 3])
+    read = reads[ord("l")]
+    for chunk, sign in steps(data, limit, _KNOWN):
+        for piece in cut(chunk, cutting):
+            stage.put(piece)
+        if sign in reads:
+            read = reads[sign]
+            await stage.read(read, _SOON)
+        elif sign == _PATIENT:
+            await stage.read(read, _LATE)
+        elif sign == _RIVAL:
+            await stage.read_as_rivals(read)
+        elif sign == _DRAIN:
+            stage.begin_drain()
+        elif sign == END:
+            stage.end()
+        else:
+            assert sign == CUT
+    await stage.finish()
+
+
+class _Stage:
+    """A connection and its model."""
+
+    def __init__(self, limit: int, *, badly: bool) -> None:
+        self.badly = badly  # whether its last send is cancelled
+        self.wire = Wire()
+        self.drain = Drain()
+        limits = Limits(max_line=limit, idle_timeout=_IDLE, line_timeout=_LINE)
+        self.connection = Connection(self.wire, _ENDPOINT, LocalPeer(), limits, self.drain)
+        self.model = Model(limit)
+        self.arrived: deque[bytes] = deque()
+        self.ended = False
+        self.drained = False
+
+    def put(self, piece: bytes) -> None:
+        """Let a piece arrive, unless the input has ended."""
+        if piece and not self.ended:
+            self.wire.put(piece)
+            self.arrived.append(piece)
+
+    def end(self) -> None:
+        """End the input."""
+        if not self.ended:
+            self.wire.put(b"")
+            self.ended = True
+
+    def begin_drain(self) -> None:
+        """Let the server begin to drain: what has not arrived by now does not count."""
+        if not self.drain.begun:
+            self.drain.begin()
+
+    async def read(self, read: Read, patience: float) -> None:
+        """Read from both and compare."""
+        expected = self.expected(read, patience)
+        outcome = await self.outcome(read, patience)
+        assert outcome == expected, f"{outcome!r} instead of {expected!r}"
+        assert self.connection.draining is self.drain.begun
+
+    def expected(self, read: Read, patience: float) -> _Outcome:
+        """Return what a read is to give; chunk by chunk as they have arrived."""
+        try:
+            taken = read.of_model(self.model)
+            while taken is None and not self.model.ended and not self.drained:
+                if self.arrived:
+                    self.model.feed(self.arrived.popleft())
+                elif self.ended:
+                    self.model.ended = True
+                elif self.drain.begun:
+                    self.drained = True
+                    break
+                elif patience == _SOON:
+                    return "given up"
+                else:
+                    amid = self.model.rest or self.model.skipping
+                    return "TooSlow: line_timeout" if amid else "TooSlow: idle_timeout"
+                taken = read.of_model(self.model)
+        except LineTooLong as error:
+            return str(error)
+        if taken is None and read.counted is not None:
+            return f"InputEnded: {len(self.model.rest)}"
+        return taken or b""
+
+    async def outcome(self, read: Read, patience: float) -> _Outcome:
+        """Return what a read gives."""
+        with trio.move_on_after(patience):
+            try:
+                taken = await read.of_connection(self.connection)
+            except LineTooLong as error:
+                return str(error)
+            except InputEnded:
+                return f"InputEnded: {len(self.model.rest)}"
+            except TooSlow as error:
+                return f"TooSlow: {error.limit}"
+            assert type(taken) is bytes
+            return taken
+        return "given up"
+
+    async def read_as_rivals(self, read: Read) -> None:
+        """Read while another task does: one of them is served, the other refused if it has to wait."""
+        refused = []
+
+        async def rival() -> None:
+            try:
+                await read.of_connection(self.connection)
+            except StateError:
+                refused.append(read)
+
+        expected = self.expected(read, _SOON)
+        if expected != "given up":
+            outcome = await self.outcome(read, _SOON)
+            assert outcome == expected, f"{outcome!r} instead of {expected!r}"
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.outcome, read, _SOON)
+            await trio.testing.wait_all_tasks_blocked()
+            await rival()
+        assert refused, "two tasks could read at once"
+
+    async def read_lines(self) -> None:
+        """Read the rest as lines, by iterating; an oversize one interrupts that."""
+        read = _reads(1, b"\n")[ord("l")]
+        over = False
+        while not over:
+            try:
+                async for line in self.connection:
+                    assert line == self.expected(read, _SOON)
+                over = True
+            except LineTooLong as error:
+                assert str(error) == self.expected(read, _SOON)
+        assert self.expected(read, _SOON) == b""
+
+    async def send_badly(self) -> None:
+        """Cancel a send: who knows what was sent, so the connection is closed."""
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await self.connection.send(b"reply")
+        assert scope.cancelled_caught
+        assert self.wire.closed
+
+    async def finish(self) -> None:
+        """Read the rest as lines, send, close."""
+        self.end()
+        await self.read_lines()
+        if self.badly:
+            await self.send_badly()
+        else:
+            await self.connection.send(b"reply")
+            await self.connection.end_output()
+            assert self.wire.sent == b"reply"
+            await self.connection.aclose()
+        assert self.wire.closed
+        send = partial(self.connection.send, b"more")
+        calls: tuple[Callable[[], Awaitable[object]], ...] = (
+            self.connection.receive_line,
+            send,
+            self.connection.end_output,
+        )
+        for call in calls:
+            try:
+                await call()
+            except StateError:
+                continue
+            raise AssertionError("a closed connection was used")

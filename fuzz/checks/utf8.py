@@ -1,0 +1,72 @@
+"""`Utf8Capitals`: the same capitals however the stream is cut, and at most three bytes held back.
+
+The oracle reads one character after the other and leaves alone what is none.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from caas_trio.capitals import Utf8Capitals
+from caas_trio.session import LineSession, Oversize
+from fuzz.dialog import header, steps
+
+from .chunks import cut
+
+MODULES: Final = ("caas_trio.capitals",)
+
+_MOST_LIMIT: Final = 24
+_LONGEST: Final = 4  # bytes of a character
+
+
+def check(data: bytes) -> None:
+    """Raise a script to capitals in the pieces it comes in, by itself and in a session."""
+    _, limit, cutting, _ = header(data)
+    limit = limit % _MOST_LIMIT + 1
+    pieces = [piece for chunk, _ in steps(data, limit, frozenset()) for piece in cut(chunk, cutting)]
+    received = said = b""
+    service = Utf8Capitals()
+    session = LineSession(Utf8Capitals(), max_line=limit, oversize=Oversize.STREAM)
+    answered = session.open()
+    for piece in pieces:
+        received += piece
+        said += service(piece)
+        heard = [_capitals(received[: len(received) - held]) for held in _may_be_held(received)]
+        assert said in heard, f"{said!r} instead of one of {heard!r}"
+        answered += session.receive(piece)
+    expected = _capitals(received)
+    said += service.end()
+    assert said == expected, f"{said!r} instead of {expected!r} in the end"
+    answered += session.end_of_input()
+    assert answered == expected, f"{answered!r} instead of {expected!r} from a session"
+
+
+def _capitals(data: bytes) -> bytes:
+    """Raise every character to capitals; a byte that begins none stays as it is."""
+    raised = []
+    at = 0
+    while at < len(data):
+        for size in range(1, _LONGEST + 1):
+            character = _character(data[at : at + size])
+            if character is not None:
+                raised.append(character.upper().encode())
+                at += size
+                break
+        else:
+            raised.append(data[at : at + 1])
+            at += 1
+    return b"".join(raised)
+
+
+def _character(data: bytes) -> str | None:
+    """Return the one character that `data` is; None if it is none."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if len(text) == 1 else None
+
+
+def _may_be_held(data: bytes) -> range:
+    """Return how many bytes at the end may be held back: none behind ASCII, else what a character lacks."""
+    return range(1) if data[-1:] < b"\x80" else range(min(len(data), _LONGEST - 1) + 1)

@@ -1,0 +1,16 @@
+"""Reads of all kinds, mixed, get what a model of the buffer gives, whenever it arrives.
+
+Accepted: `LineTooLong`, `InputEnded` and `TooSlow` exactly where the model says so, `StateError` exactly
+for a second reader and a closed connection. Anything else is a crash.
+"""
+
+import atheris
+
+with atheris.instrument_imports(include=["caas_trio"]):
+    from fuzz.checks.connection import open_player
+
+from fuzz.engine import fuzz_conversations
+from fuzz.loop import Loop
+
+if __name__ == "__main__":
+    fuzz_conversations(Loop(open_player))
