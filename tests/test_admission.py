@@ -63,6 +63,13 @@ def test_hosts_that_have_left_are_forgotten() -> None:
     assert not admission._by_host
 
 
+def test_one_of_a_hosts_connections_leaves_room_for_one() -> None:
+    admission = Admission(Limits(max_per_host=2))
+    assert [admission.admit(A), admission.admit(A)] == [None, None]
+    admission.release(A)
+    assert [admission.admit(A), admission.admit(A)] == [None, "too many connections from this host"]
+
+
 def test_unix_sockets_do_not_count_by_host() -> None:
     admission = Admission(Limits(max_per_host=1))
     assert [admission.admit(""), admission.admit("")] == [None, None]
