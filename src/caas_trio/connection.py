@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 import trio
 
@@ -11,14 +11,49 @@ from .channel import Channel
 from .drain import Drain
 from .endpoint import Endpoint
 from .errors import InputEnded, StateError
-from .framing import LineBuffer
+from .framing import Chunk, LineBuffer
 from .limits import Limits
 from .peer import Peer
+from .session import Session
 
 T = TypeVar("T")
 
 #: How many reads in a row may be served from what is held before other tasks have their turn.
 _READS_IN_A_ROW: Final = 128
+
+
+class _Wanted(Session, Generic[T]):
+    """One read, as the drivers run it: a conversation that is over once `take` has given something."""
+
+    __slots__ = ("_buffer", "_take", "taken")
+
+    def __init__(self, buffer: LineBuffer, take: Callable[[], T | None]) -> None:
+        self._buffer = buffer
+        self._take = take
+        self.taken = take()
+
+    def open(self) -> bytes:
+        return b""
+
+    def receive(self, data: Chunk) -> bytes:
+        self._buffer.feed(data)
+        self.taken = self._take()
+        return b""
+
+    def end_of_input(self) -> bytes:
+        self._buffer.end_of_input()
+        self.taken = self._take()
+        return b""
+
+    @property
+    def closing(self) -> bool:
+        return self.taken is not None or self._buffer.ended
+
+    @property
+    def unfinished(self) -> int:
+        """Another number also for each `max_line` bytes, which is what `line_timeout` applies to."""
+        line = self._buffer.unfinished
+        return line and (line << 32) + len(self._buffer) // self._buffer.max_line
 
 
 class Connection:
@@ -162,36 +197,26 @@ class Connection:
         """Receive until `take` gives something; None once it never will."""
         if self._receiving or self._closed:
             raise self._misused(call)
+        if self._reads_left:
+            self._reads_left -= 1
+            taken = take()
+            if taken is not None:
+                return taken
         self._receiving = True
         try:
             if not self._reads_left:
-                self._reads_left = _READS_IN_A_ROW
                 await trio.lowlevel.checkpoint()
-            self._reads_left -= 1
-            taken = take()
-            return await self._receive_until_it_gives(take) if taken is None else taken
+            self._reads_left = _READS_IN_A_ROW
+            return await self._receive_until_it_gives(take)
         finally:
             self._receiving = False
 
     async def _receive_until_it_gives(self, take: Callable[[], T | None]) -> T | None:
-        begun, held = trio.current_time(), len(self._buffer)
-        while not self._buffer.ended and not self._drained:
-            waits = [(self._limits.idle_timeout, "idle_timeout")]
-            if self._buffer.unfinished:
-                waits.append((begun + self._limits.line_timeout - trio.current_time(), "line_timeout"))
-            chunk = await self._drain.receive(self._channel.receive_some, waits)
-            if chunk is None:
-                self._drained = True
-            elif not chunk:
-                self._buffer.end_of_input()
-            else:
-                if not self._buffer.unfinished or len(self._buffer) - held >= self._limits.max_line:
-                    begun, held = trio.current_time(), len(self._buffer)
-                self._buffer.feed(chunk)
-            taken = take()
-            if taken is not None:
-                return taken
-        return None
+        wanted = _Wanted(self._buffer, take)
+        if not wanted.closing and not self._drained:
+            await self._channel.converse(wanted)
+            self._drained = not wanted.closing
+        return wanted.taken
 
     def _misused(self, call: str) -> StateError:
         return StateError(call, "closed" if self._closed else "busy: another task is in the same call")
