@@ -14,6 +14,7 @@ from .common import CUT, proof, served
 
 _CONVERSATION: Final = (Need.STREAM, Need.CONVERSATION)
 _LINE: Final = b"sixty-three bytes and their terminator, over and over and over\n"
+_LENGTH: Final = len(_LINE) - 1
 _MIB: Final = 1 << 20
 #: More than the kernel takes for both directions, whatever it has been told.
 _MORE_THAN_BUFFERS: Final = 64 * _MIB
@@ -23,14 +24,15 @@ def _late_reader(profile: Profile) -> Iterator[Step]:
     data = _LINE * (16 * _MIB // len(_LINE))
     yield Connect()
     yield SendUnread(data, quiet=0.5)
-    yield Expect(replies(data, profile))
+    yield Expect((profile.service.reply(data),))
     yield from proof(profile)
 
 
 def _both_full(profile: Profile) -> Iterator[Step]:
     data = _LINE * (8 * _MIB // len(_LINE))
     yield Connect()
-    yield from served(profile, data)
+    yield Send(data)
+    yield Expect((profile.service.reply(data),))
     yield from proof(profile)
 
 
@@ -67,9 +69,17 @@ _BURSTS: Final = ("ORDER-8.2000/whole", "ORDER-8.100000/whole")
 _LONG: Final = ("FRAME-7.1MiB/whole", "FRAME-7.64MiB/whole")
 
 CASES: Final = (
-    Case("FLOW-1", "16MiB", _late_reader, needs=_CONVERSATION, after=("FLOW-2.8MiB/whole",), effort=4),
-    Case("FLOW-2", "8MiB", _both_full, needs=_CONVERSATION, after=_BURSTS, effort=4),
-    Case("FLOW-3", "64MiB", _never_reads, needs=_CONVERSATION, effort=6),
+    Case(
+        "FLOW-1",
+        "16MiB",
+        _late_reader,
+        needs=_CONVERSATION,
+        length=_LENGTH,
+        after=("FLOW-2.8MiB/whole",),
+        effort=4,
+    ),
+    Case("FLOW-2", "8MiB", _both_full, needs=_CONVERSATION, length=_LENGTH, after=_BURSTS, effort=4),
+    Case("FLOW-3", "64MiB", _never_reads, needs=_CONVERSATION, length=_LENGTH, effort=6),
     Case("TIME-1", "each-line", _promptly, needs=_CONVERSATION, length=99),
     Case("TIME-1", "next-one-begun", _beside_a_beginning, needs=_CONVERSATION, after=CUT),
     Case("TIME-2", "long-line", _long_line, length=8 * _MIB, after=_LONG, alone=True, effort=6),
