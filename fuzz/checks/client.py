@@ -144,7 +144,7 @@ class Client:
         least = most
         if self.owed is not None:  # what came in later may be answered or not
             least, over = self.owed, True
-        if cut_off or self.failed or self.refused or self.forsaken or not self.reading:
+        if cut_off or self.failed or self.forsaken or not self.reading:
             least = b""
         assert over or cut_off or self.forsaken or not self.lost, "the connection is lost"
         assert self.received.startswith(least), f"received {self.received!r}, owed {least!r}"

@@ -8,7 +8,8 @@ says it is owed, whatever the others do; nothing is left behind; a session's fai
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final
@@ -17,13 +18,13 @@ import trio
 from trio._core import _run
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from caas_trio.session import First
+from caas_trio.session import First, Oversize
 from fuzz.dialog import CUT, END, SILENCE, header, steps
 
 from .client import BOMB, Client
 from .conversation import Plan
 from .kernel import Kernel, misbehaving
-from .running import LIMITS, Running, Servers, open_servers
+from .running import FEW, HIGH_LIMIT, KINDS, LIMITS, Running, Servers, open_servers
 
 MODULES: Final = ("caas_trio.hub", "caas_trio.stream", "caas_trio.drain", "caas_trio.server")
 
@@ -36,9 +37,8 @@ _FAULTS: Final = {ord("a"): errno.ECONNABORTED, ord("e"): errno.EMFILE, ord("i")
 #: idle timeout, which three of these exceed, and no other sum comes near it.
 _SHORT: Final = 2 * LIMITS.prompt_delay
 _LONG: Final = 8.0
-#: Lines that do not fit small buffers, and the limit with which they are not oversize.
+#: Lines that do not fit small buffers, and are not oversize where the limit is high.
 _LONG_LINES: Final = (b"x" * 1999 + b"\n") * 3
-_HIGH_LIMIT: Final = 2000
 _FIRST: Final = tuple(First)
 _MOMENT: Final = 0.05  # within which a conversation that drains looks for input and gives up
 _PATIENCE: Final = 1000  # seconds of the mock clock in which everything has to come to its end
@@ -86,13 +86,17 @@ async def play(servers: Servers, data: bytes) -> None:
     modes, limit, settings, kinds = header(data)
     plan = Plan.of(bytes([modes, limit % 23 + 1]), _FIRST[settings % 3])
     most_sent = (0, 1, 7, 0)[kinds & 3]
-    if limit & 128:
-        plan.limit = _HIGH_LIMIT
+    kind = KINDS[settings >> 6]
+    if kind.handlers:
+        plan.first = First.CLIENT if plan.first is First.EITHER else plan.first
+        plan.oversize = Oversize.DISCARD if plan.oversize is Oversize.STREAM else plan.oversize
+    if limit & 128 or kind.handlers:
+        plan.limit = HIGH_LIMIT
         most_sent *= 100
     if modes & 16:
         plan.heard, plan.service, plan.answer = None, _explosive, _explode
     kernel = Kernel(small_buffers=bool(kinds & 4), most_sent=most_sent)
-    server = await servers.get("stream" if settings & 64 else "hub")
+    server = await servers.get(kind)
     server.plan = plan
     server.reports.failures.clear()
     # The order of tasks is the input's too, or a race would be found once and never again. trio has
@@ -102,7 +106,7 @@ async def play(servers: Servers, data: bytes) -> None:
     stage = _Stage(server, plan, kernel, moments=kinds >> 4 & 7)
     with misbehaving(kernel), trio.fail_after(_PATIENCE):
         try:
-            stage.turn_to(0)
+            await stage.turn_to(0)
             for chunk, sign in steps(data, plan.limit, _KNOWN):
                 stage.current.send(chunk)
                 if sign != CUT:
@@ -155,17 +159,34 @@ class _Stage:
         """Whether the server has been told to stop, or has been cut off."""
         return self.server.stop.is_set() or self.cut_off
 
-    def turn_to(self, number: int) -> None:
+    async def turn_to(self, number: int) -> None:
         """Make a client the one that is meant; it connects if it has not."""
         if number not in self.clients and not self.ending:
-            self.clients[number] = Client(self.plan, f"\0{self.server.address}")
+            await self.settle()
+            self.connect(number)
         if number in self.clients:
             self.current = self.clients[number]
+
+    def connect(self, number: int) -> Client:
+        """Connect one more client, for which there may be no room.
+
+        Raises:
+            ConnectionRefusedError: the server listens no more.
+        """
+        client = Client(self.plan, f"\0{self.server.address}")
+        admitted = [sock for sock, other in self._accepted() if sock.fileno() >= 0 and not other.refused]
+        client.refused = self.server.kind.handlers and len(admitted) >= FEW
+        self.clients[number] = client
+        return client
+
+    def _accepted(self) -> Iterable[tuple[socket.socket, Client]]:
+        """Return the server's sockets and whose they are: connections are accepted in their order."""
+        return zip(self.kernel.accepted, self.clients.values(), strict=False)
 
     async def act(self, sign: int) -> None:
         """Do what a step of the script says."""
         if sign in _CLIENTS:
-            self.turn_to(_CLIENTS.index(sign))
+            await self.turn_to(_CLIENTS.index(sign))
         elif sign in _FAULTS:
             await self.fail_accept(_FAULTS[sign])
         elif sign in _BY_CLIENT:
@@ -258,9 +279,11 @@ class _Stage:
         await self.settle()
         self.kernel.faults.append(number)
         before = len(self.reports.refusals)
-        self.turn_to(next(other for other in range(len(_CLIENTS)) if other not in self.clients))
+        self.current = self.connect(next(n for n in range(len(_CLIENTS)) if n not in self.clients))
         self.cut_off = number == errno.EBADF
-        self.current.refused = number == errno.EMFILE
+        if number == errno.EMFILE:
+            self.current.refused = True
+            self.current.forsaken = self.kernel.most_sent > 0  # it is told in one send, come what may
         await self.pass_time(_SHORT)
         assert len(self.reports.refusals) - before == (number == errno.EMFILE)
 
@@ -278,10 +301,9 @@ class _Stage:
         for _ in range(self.moments):
             await trio.lowlevel.checkpoint()
         try:
-            client = Client(self.plan, f"\0{self.server.address}")
+            client = self.connect(len(_CLIENTS))
         except ConnectionRefusedError:
             return
-        self.clients[len(_CLIENTS)] = client
         client.send(b"q\n")
         client.owed, _ = client.expected()
         await self.settle()
