@@ -29,6 +29,14 @@ class Channel(abc.ABC):
             TooSlow: the client did not accept it within `write_timeout`.
         """
 
+    def hold(self, data: bytes) -> bool:  # noqa: ARG002 - for those who can
+        """Take `data`, to be sent with what follows it, and soon; return whether it was taken.
+
+        What was taken is sent before anything else this channel is asked for, and in any case when
+        the tasks that are about to run have run.
+        """
+        return False
+
     @abc.abstractmethod
     async def end_output(self) -> None:
         """Tell the client that nothing more will be sent. May be called again.

@@ -23,31 +23,38 @@ _READS_IN_A_ROW: Final = 128
 
 
 class _Wanted(Session, Generic[T]):
-    """One read, as the drivers run it: a conversation that is over once `take` has given something."""
+    """One read, as the drivers run it: a conversation that is over once `take` has given something.
 
-    __slots__ = ("_buffer", "_take", "taken")
+    Attributes:
+        taken: what it gave; None so far, or at the end of the input.
+        closing: see `Session`.
+    """
+
+    __slots__ = ("_buffer", "_take", "closing", "taken")
+
+    closing: bool
 
     def __init__(self, buffer: LineBuffer, take: Callable[[], T | None]) -> None:
         self._buffer = buffer
         self._take = take
-        self.taken = take()
+        self.taken: T | None = None
+        self.closing = buffer.ended
+
+    def try_now(self) -> bytes:
+        self.taken = self._take()
+        self.closing = self.taken is not None or self._buffer.ended
+        return b""
 
     def open(self) -> bytes:
         return b""
 
     def receive(self, data: Chunk) -> bytes:
         self._buffer.feed(data)
-        self.taken = self._take()
-        return b""
+        return self.try_now()
 
     def end_of_input(self) -> bytes:
         self._buffer.end_of_input()
-        self.taken = self._take()
-        return b""
-
-    @property
-    def closing(self) -> bool:
-        return self.taken is not None or self._buffer.ended
+        return self.try_now()
 
     @property
     def unfinished(self) -> int:
@@ -108,7 +115,8 @@ class Connection:
             LineTooLong: the line has more than `max_line` bytes before its LF. The next call goes
                 on behind it.
         """
-        return await self._read("receive_line", self._buffer.next_line) or b""
+        take = self._buffer.next_line
+        return self._held("receive_line", take) or await self._wait_for(take) or b""
 
     async def receive_line_piece(self, most: int) -> bytes:
         """Return the next line, or its first `most` bytes if it is longer; b"" at the end.
@@ -121,7 +129,8 @@ class Connection:
         return self
 
     async def __anext__(self) -> bytes:
-        line = await self.receive_line()
+        take = self._buffer.next_line  # what `receive_line` does; awaiting it would cost a quarter more
+        line = self._held("receive_line", take) or await self._wait_for(take)
         if not line:
             raise StopAsyncIteration
         return line
@@ -158,6 +167,10 @@ class Connection:
     async def send(self, data: bytes) -> None:
         """Send all of `data`; waits while the client does not read.
 
+        While input is held, what is sent may be held too, so that the replies to several lines
+        leave together: at the latest when the next read goes to the kernel, when the connection
+        ends, or when the handler lets other tasks run.
+
         Cancelled, or failed, it may have sent a part: the connection is then closed, and every
         later call raises `StateError`.
 
@@ -168,6 +181,8 @@ class Connection:
         """
         if self._sending or self._closed:
             raise self._misused("send")
+        if self._buffer and not self._receiving and self._channel.hold(data):
+            return
         self._sending = True
         try:
             await self._channel.send_all(data)
@@ -195,28 +210,30 @@ class Connection:
 
     async def _read(self, call: str, take: Callable[[], T | None]) -> T | None:
         """Receive until `take` gives something; None once it never will."""
+        taken = self._held(call, take)
+        return await self._wait_for(take) if taken is None else taken
+
+    def _held(self, call: str, take: Callable[[], T | None]) -> T | None:
+        """Return what `take` gives without waiting; None also if it is other tasks' turn."""
         if self._receiving or self._closed:
             raise self._misused(call)
-        if self._reads_left:
-            self._reads_left -= 1
-            taken = take()
-            if taken is not None:
-                return taken
+        self._reads_left -= 1
+        return take() if self._reads_left else None
+
+    async def _wait_for(self, take: Callable[[], T | None]) -> T | None:
         self._receiving = True
+        wanted = _Wanted(self._buffer, take)
+        others_turn, self._reads_left = not self._reads_left, _READS_IN_A_ROW
         try:
-            if not self._reads_left:
+            if others_turn:
                 await trio.lowlevel.checkpoint()
-            self._reads_left = _READS_IN_A_ROW
-            return await self._receive_until_it_gives(take)
+                wanted.try_now()
+            if not self._drained and not wanted.closing:
+                await self._channel.converse(wanted)
+                self._drained = not wanted.closing
+            return wanted.taken
         finally:
             self._receiving = False
-
-    async def _receive_until_it_gives(self, take: Callable[[], T | None]) -> T | None:
-        wanted = _Wanted(self._buffer, take)
-        if not wanted.closing and not self._drained:
-            await self._channel.converse(wanted)
-            self._drained = not wanted.closing
-        return wanted.taken
 
     def _misused(self, call: str) -> StateError:
         return StateError(call, "closed" if self._closed else "busy: another task is in the same call")

@@ -22,6 +22,8 @@ LF: Final = b"\n"
 #: Bytes before the LF. 64 KiB is what asyncio and Go's Scanner allow; JSON lines often need more.
 DEFAULT_MAX_LINE: Final = 65536
 
+_NOT_SOUGHT: Final = (LF, 0)
+
 Chunk: TypeAlias = bytes | bytearray | memoryview
 
 
@@ -69,7 +71,7 @@ class LineBuffer:
     def __init__(self, max_line: int = DEFAULT_MAX_LINE) -> None:
         self._buffer = bytearray()
         self._searched = 0  # no LF begins in the first so many bytes
-        self._sought = (LF, 0)  # by `take_until`: what, and up to where in vain
+        self._sought = _NOT_SOUGHT  # by `take_until`: what, and up to where in vain
         self._skip_to = LF  # while SKIPPED: what ends it,
         self._skip_tail = b""  # and the last bytes dropped, which may have begun it
         self._front = _Front.WITHIN
@@ -146,8 +148,17 @@ class LineBuffer:
             LineTooLong: the next line is oversize. The call after this one goes on behind that
                 line, however much of it is still to come.
         """
-        end = self._first_end(self._buffer)
-        return self._take(self._buffer, end, searched=0) if end else None
+        buffer = self._buffer
+        if not buffer:
+            return None
+        end = self._first_end(buffer)
+        if not end:
+            return None
+        self._searched = 0
+        self._sought = _NOT_SOUGHT
+        line = bytes(buffer[:end])
+        del buffer[:end]
+        return line
 
     def take_lines(self, chunk: bytes = b"") -> bytes:
         """Feed `chunk`, then take all complete lines up to the first oversize one, as one block.
@@ -259,7 +270,7 @@ class LineBuffer:
 
     def _take(self, source: bytes | bytearray, end: int, *, searched: int) -> bytes:
         self._searched = searched
-        self._sought = (LF, 0)
+        self._sought = _NOT_SOUGHT
         taken = bytes(source) if end == len(source) else bytes(source[:end])
         if source is not self._buffer:
             self._buffer += source[end:]
@@ -287,7 +298,7 @@ class LineBuffer:
         dropped = bytes(source)
         self._buffer.clear()
         self._searched = 0
-        self._sought = (LF, 0)
+        self._sought = _NOT_SOUGHT
         self._front = _Front.SKIPPED
         self._skip_to = delimiter
         self._skip(dropped)

@@ -19,6 +19,7 @@ import socket
 import sys
 import termios
 import time
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -45,6 +46,9 @@ _WARMING: Final = 4 * READ_SIZE
 _EVENTS: Final = 256
 _TURN: Final = 0.002
 
+#: How many bytes a channel holds for sending them together.
+_MOST_HELD: Final = 65536
+
 #: Timeouts are looked at so many times within the shortest of them, and at least so often (seconds).
 _SWEEPS: Final = 8
 _LONGEST_PAUSE: Final = 1.0
@@ -69,6 +73,8 @@ class Hub:
         self.drain = drain
         self._epoll = select.epoll()
         bytes(_WARMING)
+        self._holding: list[HubChannel] = []
+        self._held = trio.lowlevel.ParkingLot()
         self._channels: dict[int, HubChannel] = {}
 
     async def run(self) -> None:
@@ -76,6 +82,7 @@ class Hub:
         with self.drain.telling(self._wake_all):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._sweep)
+                nursery.start_soon(self._send_held)
                 while True:
                     await trio.lowlevel.wait_readable(self._epoll)
                     until = time.monotonic() + _TURN
@@ -100,6 +107,19 @@ class Hub:
             self._epoll.unregister(channel.fd)
         channel.watched = events
 
+    def send_soon(self, channel: HubChannel) -> None:
+        """Send what the channel holds when the tasks that are about to run have run."""
+        self._holding.append(channel)
+        self._held.unpark()
+
+    async def _send_held(self) -> None:
+        while True:
+            await self._held.park()
+            for channel in self._holding:
+                if channel.unsent:
+                    self._flush(channel)
+            self._holding.clear()
+
     def _wake_all(self) -> None:
         for channel in self._channels.values():
             if channel.session is not None:
@@ -116,11 +136,11 @@ class Hub:
         for fd, events in ready:
             channel = channels[fd]
             session = channel.session
+            if not events & EPOLLIN and channel.unsent:
+                self._flush(channel)
+                continue
             if session is None:
                 self.watch(channel, 0)
-                continue
-            if not events & EPOLLIN:
-                self._flush(channel, session)
                 continue
             channel.stamp = now
             try:
@@ -150,22 +170,30 @@ class Hub:
         return bool(ready)
 
     def _failed(self, channel: HubChannel, error: OSError) -> None:
-        if not isinstance(error, BlockingIOError):
+        if isinstance(error, BlockingIOError):
+            return
+        channel.unsent = b""
+        if channel.session is not None:
             channel.wake(ConnectionLost())
 
-    def _flush(self, channel: HubChannel, session: Session) -> None:
+    def _flush(self, channel: HubChannel) -> None:
         """Send more of what the kernel did not take; until it has it all, the client is not read from."""
         try:
             sent = channel.sock.send(channel.unsent)
+        except BlockingIOError:
+            sent = 0
         except OSError as error:
             self._failed(channel, error)
             return
-        channel.unsent = channel.unsent[sent:]
-        if not channel.unsent:
-            if session.closing:
-                channel.wake(_Why.CLOSING)
-            else:
-                self.watch(channel, EPOLLIN)
+        channel.unsent = memoryview(channel.unsent)[sent:] if sent < len(channel.unsent) else b""
+        if channel.unsent:
+            self.watch(channel, EPOLLOUT)
+        elif channel.session is None:
+            self.watch(channel, channel.watched & EPOLLIN)
+        elif channel.session.closing:
+            channel.wake(_Why.CLOSING)
+        else:
+            self.watch(channel, EPOLLIN)
 
     async def _sweep(self) -> None:
         """Wake who has let a timeout pass.
@@ -192,8 +220,9 @@ class HubChannel(Channel):
         fd: its descriptor.
         watched: the events that the hub's epoll is to tell of; 0 if it is not registered there.
         session: what the hub is to run; None while the task is awake.
-        unsent: what is left of the session's last reply because the kernel did not take it.
-        stamp: when its client was last heard of.
+        unsent: what is held to be sent with what follows (a bytearray), or what is left of the last
+            reply because the kernel did not take it.
+        stamp: when its client was last heard of, or its task began to wait.
     """
 
     __slots__ = (
@@ -219,7 +248,7 @@ class HubChannel(Channel):
         self.fd = sock.fileno()
         self.watched = 0
         self.session: Session | None = None
-        self.unsent: bytes | memoryview = b""
+        self.unsent: bytes | bytearray | memoryview = b""
         self._hub = hub
         self._line = 0
         self._why: _Why | Exception = _Why.CLOSING
@@ -227,17 +256,16 @@ class HubChannel(Channel):
     async def converse(self, session: Session) -> None:
         """Run a conversation; see `Channel.converse`."""
         greeting = session.open()
-        if greeting:
+        if greeting or self.unsent:
             await self.send_all(greeting)
         if session.awaits_silence:
             await self._listen_for_silence(session)
-        else:
-            await self._park(session)
+        elif self._hand_over(session):
+            await trio.lowlevel.wait_task_rescheduled(self._cancelled)
         if isinstance(self._why, Exception):
             raise self._why
         if self.unsent:
-            unsent, self.unsent = self.unsent, b""
-            await self.send_all(unsent)
+            await self.send_all(b"")
         if self._why is _Why.END:
             await self.send_all(session.end_of_input())
         elif self._why is _Why.DRAIN:
@@ -249,8 +277,11 @@ class HubChannel(Channel):
             await trio.lowlevel.wait_readable(self.sock)
         return data
 
-    async def send_all(self, data: bytes | memoryview) -> None:
+    async def send_all(self, data: bytes) -> None:
         """Send all of `data`; see `Channel.send_all`."""
+        if self.unsent:
+            data = b"".join((self.unsent, data))
+            self.unsent = b""
         rest = self._send(data)
         if not rest:
             return
@@ -261,8 +292,23 @@ class HubChannel(Channel):
             return
         raise TooSlow("write_timeout")
 
+    def hold(self, data: bytes) -> bool:
+        """Take `data` to be sent with what follows it; see `Channel.hold`."""
+        held = self.unsent
+        if len(held) + len(data) > _MOST_HELD:
+            return False
+        if not held:
+            held = self.unsent = bytearray()
+            self._hub.send_soon(self)
+        elif not isinstance(held, bytearray):
+            return False
+        held += data
+        return True
+
     async def end_output(self) -> None:
         """End the output; see `Channel.end_output`."""
+        if self.unsent:
+            await self.send_all(b"")
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError as error:
@@ -270,7 +316,7 @@ class HubChannel(Channel):
 
     async def part(self) -> None:
         """End the output and let the client go; see `Channel.part`."""
-        if self._why is _Why.END:
+        if self._why is _Why.END and not self.unsent:
             return  # nothing is unread: the close ends the output without a reset
         await self.end_output()
         with trio.move_on_after(self._hub.limits.linger_timeout):
@@ -279,6 +325,10 @@ class HubChannel(Channel):
 
     async def aclose(self) -> None:
         """Close the socket."""
+        if self.unsent:
+            with suppress(ConnectionLost):
+                self._send(self.unsent)
+            self.unsent = b""
         if self.watched:
             self._hub.watch(self, 0)
         self.sock.close()
@@ -300,32 +350,34 @@ class HubChannel(Channel):
             return "line_timeout"
         return "idle_timeout" if now - self.stamp >= limits.idle_timeout else None
 
-    async def _park(self, session: Session) -> None:
-        """Sleep while the hub runs the session; `_why` tells why that is over."""
+    def _hand_over(self, session: Session) -> bool:
+        """Leave socket and session to the hub, and return true; or say in `_why` why not."""
         if self._hub.drain.begun or session.closing:
             self._why = _Why.CLOSING if session.closing else _Why.DRAIN
-            return
+            return False
         self.session = session
         self.stamp = trio.current_time()
         self._line = 0
         self._task = trio.lowlevel.current_task()
         self._hub.watch(self, EPOLLOUT if self.unsent else EPOLLIN)
-        await trio.lowlevel.wait_task_rescheduled(self._cancelled)
+        return True
 
     def _cancelled(self, _: object) -> trio.lowlevel.Abort:
         self.session = None
         return trio.lowlevel.Abort.SUCCEEDED
 
     async def _listen_for_silence(self, session: Session) -> None:
-        """Park, but prompt the client if it keeps silent."""
-        with trio.move_on_after(self._hub.limits.prompt_delay):
-            await self._park(session)
-            return
-        if session.awaits_silence:
+        """Leave it to the hub, but prompt the client if it keeps silent."""
+        if self._hand_over(session):
+            with trio.move_on_after(self._hub.limits.prompt_delay):
+                await trio.lowlevel.wait_task_rescheduled(self._cancelled)
+                return
+        if session.awaits_silence and not self._hub.drain.begun:
             # It may have spoken just now, and the hub not have heard it yet.
             spoken = self._receive()
             await self.send_all(session.silence() if spoken is None else _answer(session, spoken))
-        await self._park(session)
+        if self._hand_over(session):
+            await trio.lowlevel.wait_task_rescheduled(self._cancelled)
 
     async def _finish(self, session: Session) -> None:
         """Answer what has been received by now, the kernel's buffer included, and nothing later."""
@@ -346,7 +398,7 @@ class HubChannel(Channel):
         except OSError as error:
             raise ConnectionLost from error
 
-    def _send(self, data: bytes | memoryview) -> bytes | memoryview:
+    def _send(self, data: bytes | bytearray | memoryview) -> bytes | memoryview:
         """Send what the kernel takes; return the rest."""
         if not data:
             return b""
