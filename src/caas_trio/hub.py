@@ -133,10 +133,10 @@ class Hub:
         ready = self._epoll.poll(0, _EVENTS)
         now = trio.current_time()
         channels = self._channels
-        for fd, events in ready:
+        for fd, _ in ready:
             channel = channels[fd]
             session = channel.session
-            if not events & EPOLLIN and channel.unsent:
+            if channel.unsent:
                 self._flush(channel)
                 continue
             if session is None:

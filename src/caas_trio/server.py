@@ -94,8 +94,10 @@ async def serve(
     handle = _handle_requests(handler) if isinstance(handler, type) else handler
     server = _Server(limits, telemetry or Telemetry())
 
-    async def conversation(channel: Channel, accepted: socket.socket, address: object, at: Endpoint) -> None:
-        await handle(Connection(channel, at, peer_of(accepted, address), limits, server.drain))
+    def conversation(
+        channel: Channel, accepted: socket.socket, address: object, at: Endpoint
+    ) -> Awaitable[object]:
+        return handle(Connection(channel, at, peer_of(accepted, address), limits, server.drain))
 
     await server.run(conversation, endpoints, stop, task_status)
 
@@ -133,7 +135,7 @@ async def serve_sessions(
     await _Server(limits, telemetry or Telemetry()).run(conversation, endpoints, stop, task_status)
 
 
-_Conversation: TypeAlias = Callable[[Channel, socket.socket, object, Endpoint], Awaitable[None]]
+_Conversation: TypeAlias = Callable[[Channel, socket.socket, object, Endpoint], Awaitable[object]]
 
 
 class _Server:

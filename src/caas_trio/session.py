@@ -183,18 +183,20 @@ class LineSession(Session):
     """
 
     __slots__ = (
-        "_between_lines",
         "_buffer",
         "_bytewise",
         "_first",
         "_once",
         "_oversize",
         "_prompt",
-        "_reach",
         "_service",
+        "_shortcut",
         "_state",
-        "_take",
+        "closing",
     )
+
+    #: Whether the server has said its last. Beside `_state`, because a driver asks for each read.
+    closing: bool
 
     def __init__(
         self,
@@ -208,21 +210,15 @@ class LineSession(Session):
     ) -> None:
         self._service = service
         self._bytewise = isinstance(service, Bytewise) or any(service is known for known in _BYTEWISE)
-        self._reach = max_line + 1
         self._first = first
         self._prompt = prompt
         self._oversize = oversize
         self._once = once
         self._buffer = LineBuffer(max_line)
-        self._take = self._buffer.take_pieces if oversize is Oversize.STREAM else self._buffer.take_lines
         self._state = _State.NEW
-        # Whether whole lines need no more than the service: what the last slow answer has found.
-        self._between_lines = False
-
-    @property
-    def closing(self) -> bool:
-        """Whether the server has said its last."""
-        return self._state is _CLOSING
+        self.closing = False
+        # Whole lines of so many bytes in sum need no more than the service: 0 but between lines.
+        self._shortcut = 0
 
     @property
     def awaits_silence(self) -> bool:
@@ -244,15 +240,15 @@ class LineSession(Session):
 
     def receive(self, data: Chunk) -> bytes:
         """Return the replies to all that `data` completes."""
-        chunk = bytes(data)
+        chunk = data if isinstance(data, bytes) else bytes(data)
         if not chunk:
             return b""
-        if self._between_lines and chunk[-1] == _LF_BYTE and len(chunk) <= self._reach:
+        if len(chunk) <= self._shortcut and chunk[-1] == _LF_BYTE:
             return self._service(chunk)
         self._move(_Input.DATA)
         reply = self._answer(chunk)
-        whole = not self._buffer.unfinished and not self.closing
-        self._between_lines = whole and self._bytewise and not self._once
+        if self._bytewise and not self._once and not self._buffer.unfinished and not self.closing:
+            self._shortcut = self._buffer.max_line
         return reply
 
     def end_of_input(self) -> bytes:
@@ -268,14 +264,17 @@ class LineSession(Session):
         if following is None:
             raise StateError(made.value, self._state.value)
         self._state = following
-        self._between_lines = False
+        self.closing = following is _CLOSING
+        self._shortcut = 0
         return self._prompt if _PROMPTED_BY.get(self._first) is made else b""
 
     def _answer(self, chunk: bytes = b"") -> bytes:
+        buffer = self._buffer
+        take = buffer.take_pieces if self._oversize is Oversize.STREAM else buffer.take_lines
         replies: list[bytes] = []
         while True:
             try:
-                block = self._take(chunk)
+                block = take(chunk)
             except LineTooLong as error:
                 replies.append(f"error: {error}\n".encode())
                 last = self._once or self._oversize is Oversize.REJECT
@@ -285,7 +284,7 @@ class LineSession(Session):
                 replies.append(self._serve(block))
                 last = self._once and (LF in block or self._buffer.ended)
             if last:
-                self._state = _State.CLOSING
+                self._state, self.closing = _CLOSING, True
             if last or not self._buffer:
                 break
             chunk = b""
