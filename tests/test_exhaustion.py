@@ -1,0 +1,113 @@
+"""A process that runs out of descriptors: it tells who it cannot serve, and goes on serving."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from caas_trio import Endpoint
+
+CLIENTS = 150
+REFUSAL = b"error: too many connections\n"
+
+
+class Service:
+    """A running `python -m caas_trio`."""
+
+    def __init__(self, process: subprocess.Popen[str], endpoint: Endpoint) -> None:
+        self.process = process
+        self.address = (endpoint.host, endpoint.port)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(self.address, timeout=30)
+
+    def stop(self) -> tuple[int, str]:
+        """Return the exit status and what was told on standard error."""
+        self.process.send_signal(signal.SIGTERM)
+        _, told = self.process.communicate(timeout=30)
+        return self.process.returncode, told
+
+
+@pytest.fixture(params=["hub", "stream"])
+def driver(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@contextmanager
+def service(driver: str, descriptors: int) -> Iterator[Service]:
+    """Run the service with so many descriptors to begin with."""
+    limited = ["/bin/sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"]
+    command = [*limited, sys.executable, "-m", "caas_trio", "tcp://127.0.0.1:0"]
+    environment = {**os.environ, "CAAS_TRIO_DRIVER": driver}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            yield Service(process, Endpoint.parse(line.removeprefix("listening on ").rstrip("\n")))
+        finally:
+            process.kill()
+
+
+def receive_line(client: socket.socket) -> bytes:
+    with client.makefile("rb") as lines:
+        return lines.readline()
+
+
+def flood(running: Service) -> Counter[bytes]:
+    """Connect more clients than can be served, all at once; return what they heard, then leave."""
+    heard: Counter[bytes] = Counter()
+    with ExitStack() as opened:
+        clients = [opened.enter_context(running.connect()) for _ in range(CLIENTS)]
+        for client in clients:
+            client.sendall(b"a\n")
+            heard[receive_line(client)] += 1
+    return heard
+
+
+def served_again(running: Service) -> bool:
+    """Return whether a client is served, as soon as the server has noticed that others have left."""
+    for _ in range(CLIENTS):
+        with running.connect() as client:
+            client.sendall(b"a\n")
+            if receive_line(client) == b"A\n":
+                return True
+    return False
+
+
+def test_the_limit_on_descriptors_lowers_the_number_of_connections(driver: str) -> None:
+    with service(driver, 64) as running:
+        assert flood(running) == {b"A\n": 16, REFUSAL: CLIENTS - 16}
+        assert served_again(running)
+        assert set(flood(running)) == {b"A\n", REFUSAL}
+        status, told = running.stop()
+    assert status == 0
+    assert told.count("\n") == 1
+    assert told.endswith(": too many connections\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit(2) is Linux's")
+def test_out_of_descriptors_clients_are_told_and_it_recovers_without_a_restart(driver: str) -> None:
+    with service(driver, 512) as running:
+        # What it counts on at the start is taken away from it: accept(2) itself runs out.
+        process = running.process.pid
+        used = len(list(Path(f"/proc/{process}/fd").iterdir()))
+        resource.prlimit(process, resource.RLIMIT_NOFILE, (used + 20, 512))
+        assert flood(running) == {b"A\n": 20, REFUSAL: CLIENTS - 20}
+        assert served_again(running)
+        assert set(flood(running)) == {b"A\n", REFUSAL}
+        status, told = running.stop()
+    assert status == 0
+    assert told.count("\n") == 1
+    assert "no room for another connection" in told
