@@ -309,12 +309,19 @@ async def test_who_speaks_too_late_to_prove_anything_tries_again_and_gives_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("caas_trio.conformance.engine._PUNCTUAL", 0.0)
-    steps = (Connect(), Send(b"a\n"), Expect((b"A\n",)))
-    result = await tried(said(b"B\n"), *steps, profile=Profile(first=First.EITHER))
-    assert (result.verdict, result.reason) == (
-        Verdict.NOT_JUDGED,
-        "this machine was too busy to speak at once",
-    )
+
+    def script(_: Profile) -> Iterable[Step]:
+        return Connect(), Send(b"a\n"), Expect((b"A\n",))
+
+    profile = Profile(first=First.EITHER)
+    async with scripted(said(b"B\n")) as endpoint:
+        result = await run_case(Case("ORDER-6", "test", script, punctual=True), endpoint, profile, LONG)
+        assert (result.verdict, result.reason) == (
+            Verdict.NOT_JUDGED,
+            "this machine was too busy to speak at once",
+        )
+        result = await run_case(Case("ORDER-8", "test", script), endpoint, profile, LONG)
+        assert result.verdict is Verdict.FAILED
 
 
 # The client's conduct

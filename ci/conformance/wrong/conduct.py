@@ -98,9 +98,9 @@ class AnswersTheNewest(Conversation):
 
     newest: Conversation
 
-    def begin(self) -> None:
+    def __init__(self, sock: socket.socket, settings: Settings, server: Server) -> None:
+        super().__init__(sock, settings, server)
         AnswersTheNewest.newest = self
-        super().begin()
 
     def say(self, data: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -182,12 +182,16 @@ class GetsTired(Server):
 
 @wrong("FLOW-1", jobs=1)
 class LosesPatience(Conversation):
-    """What a client does not take for a while is thrown away."""
+    """What a client does not take for a while is thrown away, once."""
+
+    lost = False
 
     def say(self, data: bytes) -> None:
-        self.sock.settimeout(0.3)
-        with contextlib.suppress(TimeoutError):
+        self.sock.settimeout(None if self.lost else 0.3)
+        try:
             super().say(data)
+        except TimeoutError:
+            self.lost = True
         self.sock.settimeout(None)
 
 

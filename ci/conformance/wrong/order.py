@@ -112,6 +112,18 @@ class GreetsTheSilentTwice(Conversation):
         super().say(data * 2 if data == self.settings.prompt else data)
 
 
+@wrong("ORDER-5", EITHER_FIRST)
+class GreetsTheSilentAgain(Conversation):
+    """A client that was greeted sees the prompt again behind its first reply."""
+
+    greeted = False
+
+    def say(self, data: bytes) -> None:
+        again = self.settings.prompt if self.greeted else b""
+        self.greeted = data == self.settings.prompt
+        super().say(data + again)
+
+
 @wrong("ORDER-6", SERVER_FIRST, declared={"first": "either"})
 class GreetsEverybody(Conversation):
     """A client that speaks first sees the prompt all the same."""

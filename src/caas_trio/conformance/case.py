@@ -32,6 +32,7 @@ class Case:
         alone: whether no other case may run beside it.
         effort: how many times the usual patience it takes; those above 1 keep a server busy, and run when
             the others are done, so that none of those is late on their account.
+        punctual: whether it proves nothing unless the client speaks at once.
     """
 
     clause: str
@@ -44,6 +45,7 @@ class Case:
     sanity: bool = False
     alone: bool = False
     effort: float = 1.0
+    punctual: bool = False
 
     @property
     def id(self) -> str:

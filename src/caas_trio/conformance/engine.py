@@ -59,8 +59,7 @@ async def run_case(case: Case, endpoint: Endpoint, profile: Profile, patience: f
     for _ in range(_ATTEMPTS):
         run = _Run(case, endpoint, profile, patience * case.effort)
         result = await run.result()
-        # Only where either side may begin is it the client's fault if it speaks late.
-        if profile.first is not First.EITHER or not result.faults or run.lateness < _PUNCTUAL:
+        if not case.punctual or not result.faults or run.lateness < _PUNCTUAL:
             return result
     return Result(case, answer=Verdict.NOT_JUDGED, reason=reason, log=result.log)
 
