@@ -323,6 +323,114 @@ async def test_the_drain_wakes_a_read_that_waits(
     nursery.cancel_scope.cancel()
 
 
+async def test_closing_wakes_a_read_that_waits(pair: Pair, nursery: trio.Nursery) -> None:
+    async def read() -> None:
+        with pytest.raises(ConnectionLost):
+            await pair.connection.receive_line()
+
+    async with trio.open_nursery() as reading:
+        reading.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        await pair.connection.aclose()
+    assert await pair.client.receive_some() == b""
+    nursery.cancel_scope.cancel()
+
+
+async def test_replies_to_several_lines_come_in_order_and_at_once(pair: Pair, nursery: trio.Nursery) -> None:
+    async def answer() -> None:
+        async for line in pair.connection:
+            await pair.connection.send(line.upper())
+
+    nursery.start_soon(answer)
+    await pair.client.send_all(b"a\nb\nc\nhal")
+    heard = b""
+    while len(heard) < 6:
+        heard += await pair.client.receive_some()
+    assert heard == b"A\nB\nC\n"
+    if pair.hub is not None:  # held while there were lines, and gone before the next read
+        assert not pair.channel.unsent  # type: ignore[attr-defined]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_reply_leaves_although_the_handler_does_not_read_on(
+    pair: Pair, nursery: trio.Nursery
+) -> None:
+    await pair.client.send_all(b"a\nb\n")
+    await pair.connection.receive_line()
+    await pair.connection.send(b"A\n")
+    assert await pair.client.receive_some() == b"A\n"
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("end", ["part", "aclose", "end_output", "more"])
+async def test_whatever_comes_next_sends_what_is_held_first(
+    pair: Pair, end: str, nursery: trio.Nursery
+) -> None:
+    await pair.client.send_all(b"a\nb\n")
+    await pair.connection.receive_line()
+    await pair.connection.send(b"A\n")
+    more = b"x" * 100_000 if end == "more" else b""
+    match end:
+        case "part":
+            nursery.start_soon(pair.channel.part)
+        case "aclose":
+            await pair.connection.receive_line()  # unread input would reset the connection
+            await pair.connection.aclose()
+        case "end_output":
+            await pair.connection.end_output()
+        case _:
+            nursery.start_soon(pair.connection.send, more)
+    heard = b""
+    while len(heard) < 2 + len(more):
+        heard += await pair.client.receive_some()
+    assert heard == b"A\n" + more
+    nursery.cancel_scope.cancel()
+
+
+async def test_held_replies_that_the_kernel_does_not_take_leave_when_the_client_reads(
+    nursery: trio.Nursery,
+) -> None:
+    pair = Pair("hub")
+    assert pair.hub is not None
+    nursery.start_soon(pair.hub.run)
+    await pair.client.send_all(b"a\nb\n")
+    await pair.connection.receive_line()
+    said = 0
+    while not isinstance(pair.channel.unsent, memoryview):  # type: ignore[attr-defined]
+        await pair.connection.send(b"x" * 50_000)
+        said += 50_000
+        await trio.testing.wait_all_tasks_blocked()
+    assert not pair.channel.hold(b"more")
+    heard = 0
+    while heard < said:
+        heard += len(await pair.client.receive_some())
+    assert heard == said
+    await trio.testing.wait_all_tasks_blocked()
+    assert not pair.channel.unsent  # type: ignore[attr-defined]
+    assert await pair.connection.receive_line() == b"b\n"
+    nursery.cancel_scope.cancel()
+    pair.close()
+
+
+async def test_held_replies_to_a_client_that_is_gone_are_lost_and_the_next_send_tells(
+    nursery: trio.Nursery,
+) -> None:
+    pair = Pair("hub")
+    assert pair.hub is not None
+    nursery.start_soon(pair.hub.run)
+    await pair.client.send_all(b"a\nb\n")
+    await pair.connection.receive_line()
+    await pair.client.aclose()
+    await pair.connection.send(b"A\n")  # held, for all it knows
+    await trio.testing.wait_all_tasks_blocked()
+    assert not pair.channel.unsent  # type: ignore[attr-defined]
+    await pair.connection.receive_line()
+    with pytest.raises(ConnectionLost):
+        await pair.connection.send(b"B\n")
+    nursery.cancel_scope.cancel()
+    pair.close()
+
+
 async def test_reads_that_need_not_wait_let_others_in_now_and_then(pair: Pair, nursery: trio.Nursery) -> None:
     others = 0
 

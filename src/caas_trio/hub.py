@@ -47,7 +47,7 @@ _EVENTS: Final = 256
 _TURN: Final = 0.002
 
 #: How many bytes a channel holds for sending them together.
-_MOST_HELD: Final = 65536
+MOST_HELD: Final = 65536
 
 #: Timeouts are looked at so many times within the shortest of them, and at least so often (seconds).
 _SWEEPS: Final = 8
@@ -295,7 +295,7 @@ class HubChannel(Channel):
     def hold(self, data: bytes) -> bool:
         """Take `data` to be sent with what follows it; see `Channel.hold`."""
         held = self.unsent
-        if len(held) + len(data) > _MOST_HELD:
+        if len(held) + len(data) > MOST_HELD:
             return False
         if not held:
             held = self.unsent = bytearray()
@@ -329,8 +329,9 @@ class HubChannel(Channel):
             with suppress(ConnectionLost):
                 self._send(self.unsent)
             self.unsent = b""
-        if self.watched:
-            self._hub.watch(self, 0)
+        if self.session is not None:
+            self.wake(ConnectionLost())
+        self._hub.watch(self, 0)
         self.sock.close()
 
     def wake(self, why: _Why | Exception) -> None:
