@@ -375,6 +375,65 @@ async def test_the_drain_reaches_a_client_whose_silence_has_just_been_noted(
     assert trio.current_time() < LIMITS.prompt_delay + 1
 
 
+async def test_a_connection_that_comes_in_while_draining_is_not_prompted(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, LineSession(bytes.upper, First.EITHER, PROMPT))
+    conversation.drain.begin()
+    await conversation.client.send_all(b"a\n")
+    assert await receive_all(conversation.client) == b"A\n"
+
+
+async def test_a_last_reply_may_be_more_than_the_kernel_takes(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    session = LineSession(lambda line: line.upper() * 50, once=True)
+    conversation = Conversation(nursery, kind, session)
+    line = b"x" * 50_000 + b"\n"
+    await conversation.client.send_all(line)
+    await trio.testing.wait_all_tasks_blocked()
+    assert await receive_all(conversation.client) == line.upper() * 50
+    assert not conversation.over.is_set()
+
+
+@pytest.mark.parametrize("driver", ["stream", "hub"])
+async def test_a_reset_while_it_lingers_is_a_lost_connection(
+    driver: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, driver, LineSession(bytes.upper, once=True))
+    await conversation.client.send_all(b"a\n")
+    await trio.testing.wait_all_tasks_blocked()
+    await conversation.client.aclose()  # with the reply unread
+    await conversation.over.wait()
+    assert isinstance(conversation.raised, ConnectionLost)
+    assert trio.current_time() < LIMITS.linger_timeout
+
+
+async def test_a_socket_that_is_not_ready_after_all_is_waited_for(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, "hub", LineSession(bytes.upper))
+
+    class Unready(socket.socket):
+        """Has nothing to give at the first time."""
+
+        asked = False
+
+        def recv(self, *args: int) -> bytes:
+            if not self.asked:
+                self.asked = True
+                raise BlockingIOError
+            return super().recv(*args)
+
+    assert isinstance(conversation.channel, HubChannel)
+    conversation.channel.sock = Unready(fileno=conversation.channel.sock.detach())
+    conversation.channel.sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
+    await conversation.client.send_all(b"a\n")
+    assert await conversation.client.receive_some() == b"A\n"
+    assert conversation.channel.sock.asked
+    nursery.cancel_scope.cancel()
+
+
 def test_who_asks_late_is_told_at_once() -> None:
     drain = Drain()
     drain.begin()
