@@ -336,6 +336,21 @@ async def test_closing_wakes_a_read_that_waits(pair: Pair, nursery: trio.Nursery
     nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("kind", ["stream", "hub"])  # a memory stream takes all there is
+async def test_closing_wakes_a_send_that_waits(kind: str) -> None:
+    pair = Pair(kind)
+
+    async def send() -> None:
+        with pytest.raises(ConnectionLost):
+            await pair.connection.send(bytes(10_000_000))
+
+    async with trio.open_nursery() as sending:
+        sending.start_soon(send)
+        await trio.testing.wait_all_tasks_blocked()
+        await pair.connection.aclose()
+    pair.close()
+
+
 async def test_replies_to_several_lines_come_in_order_and_at_once(pair: Pair, nursery: trio.Nursery) -> None:
     async def answer() -> None:
         async for line in pair.connection:

@@ -19,6 +19,7 @@ import socket
 import sys
 import termios
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -227,6 +228,7 @@ class HubChannel(Channel):
 
     __slots__ = (
         "_hub",
+        "_known_to_trio",
         "_line",
         "_line_seen",
         "_task",
@@ -250,6 +252,7 @@ class HubChannel(Channel):
         self.session: Session | None = None
         self.unsent: bytes | bytearray | memoryview = b""
         self._hub = hub
+        self._known_to_trio = False  # whether trio's own epoll may have a task waiting for it
         self._line = 0
         self._why: _Why | Exception = _Why.CLOSING
 
@@ -274,7 +277,7 @@ class HubChannel(Channel):
     async def receive_some(self) -> bytes:
         """Return what one read gives; see `Channel.receive_some`."""
         while (data := self._receive()) is None:
-            await trio.lowlevel.wait_readable(self.sock)
+            await self._until(trio.lowlevel.wait_readable)
         return data
 
     async def send_all(self, data: bytes) -> None:
@@ -287,7 +290,7 @@ class HubChannel(Channel):
             return
         with trio.move_on_after(self._hub.limits.write_timeout):
             while rest:
-                await trio.lowlevel.wait_writable(self.sock)
+                await self._until(trio.lowlevel.wait_writable)
                 rest = self._send(rest)
             return
         raise TooSlow("write_timeout")
@@ -332,6 +335,8 @@ class HubChannel(Channel):
         if self.session is not None:
             self.wake(ConnectionLost())
         self._hub.watch(self, 0)
+        if self._known_to_trio:
+            trio.lowlevel.notify_closing(self.sock)
         self.sock.close()
 
     def wake(self, why: _Why | Exception) -> None:
@@ -389,6 +394,13 @@ class HubChannel(Channel):
                 return
             left -= len(data)
             await self.send_all(_answer(session, data))
+
+    async def _until(self, ready: Callable[[socket.socket], Awaitable[None]]) -> None:
+        self._known_to_trio = True
+        try:
+            await ready(self.sock)
+        except trio.ClosedResourceError as error:
+            raise ConnectionLost from error
 
     def _receive(self, most: int = READ_SIZE, flags: int = 0) -> bytes | None:
         """Return what is there already, b"" at the end of input; None if nothing is."""
