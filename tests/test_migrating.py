@@ -90,6 +90,7 @@ SENDS = [
     *ONE_SEND,
     [b"he", b"llo\nwo", b"rld", b"\n"],
     [b"one\n", b"\n", b"ta", b"il"],
+    [b"a longer line\nand its tail"],
     [b"\x00\xff\x85\x0b\n" * 5000],
 ]
 
