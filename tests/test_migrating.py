@@ -1,0 +1,164 @@
+"""The migration guide's examples, side by side with the stdlib's on the same input."""
+
+from __future__ import annotations
+
+import queue
+import re
+import socketserver
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+import caas_trio
+from caas_trio import Endpoint
+from caas_trio.listeners import BACKLOG
+
+GUIDE = (Path(__file__).parent.parent / "docs" / "migrating-from-socketserver.md").read_text()
+
+
+def blocks(section: str) -> list[str]:
+    """Return the code of the guide's section with that heading."""
+    text = re.split(r"^##+ ", GUIDE.split(f"# {section}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def anywhere(block: str, directory: Path) -> str:
+    """Return the block with a free port, or a path of its own, in place of the guide's."""
+    return block.replace("50007", "0").replace("/tmp/caas.sock", f"{directory}/caas.sock")  # noqa: S108
+
+
+@asynccontextmanager
+async def stdlib(block: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Endpoint]:
+    """Run a block with a `socketserver` in it in a thread; yield where it listens."""
+    started: queue.Queue[socketserver.BaseServer] = queue.Queue()
+    serve_forever = socketserver.BaseServer.serve_forever
+
+    def announce(server: socketserver.BaseServer) -> None:
+        started.put(server)
+        serve_forever(server, poll_interval=0.01)
+
+    monkeypatch.setattr(socketserver.BaseServer, "serve_forever", announce)
+    code = compile(anywhere(block, directory), "the guide", "exec")
+    thread = threading.Thread(target=exec, args=(code, {}))
+    thread.start()
+    server = started.get(timeout=30)
+    try:
+        address: Any = server.server_address
+        unix = isinstance(address, str)
+        yield Endpoint.parse(f"unix:{address}" if unix else f"tcp://{address[0]}:{address[1]}")
+    finally:
+        await trio.to_thread.run_sync(server.shutdown)
+        await trio.to_thread.run_sync(thread.join)
+        (directory / "caas.sock").unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def ours(block: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Endpoint]:
+    """Run what a block gives to `trio.run`; yield where it listens."""
+    runs: list[Any] = []
+    monkeypatch.setattr(trio, "run", lambda *run: runs.append(partial(*run)))
+    exec(compile(anywhere(block, directory), "the guide", "exec"), {})  # noqa: S102 - our own text
+    [run] = runs
+    async with trio.open_nursery() as nursery:
+        [endpoint] = await nursery.start(run)
+        yield endpoint
+        nursery.cancel_scope.cancel()
+
+
+async def talk(endpoint: Endpoint, sends: Sequence[bytes]) -> bytes:
+    """Return all that is heard by a client that sends this, and ends its output."""
+    if endpoint.path:
+        client = await trio.open_unix_socket(endpoint.path)
+    else:
+        client = await trio.open_tcp_stream(endpoint.host, endpoint.port)
+    async with client:
+        for data in sends:
+            await client.send_all(data)
+        await client.send_eof()
+        return b"".join([chunk async for chunk in client])
+
+
+#: What the clients send; one that is not in one piece is for handlers that read to the end.
+ONE_SEND = [[b"hello\n"], [b"hello\r\n"], [b"\n"], [b"\r\n"], [b"tail"], [], [b"one\ntwo\r\n\nthree"]]
+SENDS = [
+    *ONE_SEND,
+    [b"he", b"llo\nwo", b"rld", b"\n"],
+    [b"one\n", b"\n", b"ta", b"il"],
+    [b"a longer line\nand its tail"],
+    [b"\x00\xff\x85\x0b\n" * 5000],
+]
+
+
+SECTIONS = {
+    "The handler of the classic tutorial": ONE_SEND,
+    "Every line": SENDS,
+    "Lines cut at a size": SENDS,
+    "A Unix socket, and the raw request": SENDS,
+    "Who is let in: `verify_request`": ONE_SEND,
+    "What a handler raises: `handle_error`": [[b"1\n", b"22\r\n"], [b"1\n2"], [b"1\nbug\n"]],
+}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+async def test_both_say_the_same(
+    section: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    theirs, own = blocks(section)
+    heard = []
+    said = []
+    for run, block in ((stdlib, theirs), (ours, own)):
+        async with run(block, tmp_path, monkeypatch) as endpoint:
+            heard.append([await talk(endpoint, sends) for sends in SECTIONS[section]])
+        said.append(capfd.readouterr())
+    assert heard[0] == heard[1]
+    assert any(heard[0])
+    assert said[0] == said[1]
+
+
+def test_every_section_is_run() -> None:
+    side_by_side = GUIDE.split("## Side by side\n")[1].split("\n## ")[0]
+    assert re.findall(r"^### (.*)$", side_by_side, re.MULTILINE) == list(SECTIONS)
+
+
+async def test_where_a_line_has_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, own = blocks("Every line")
+    [catching] = blocks("Where they differ")
+    sends = [b"a\n" + b"b" * 100_000 + b"\nc\n"]
+    async with stdlib(theirs, tmp_path, monkeypatch) as endpoint:
+        assert await talk(endpoint, sends) == b"A\n" + b"B" * 100_000 + b"\nC\n"
+    async with ours(own, tmp_path, monkeypatch) as endpoint:
+        assert await talk(endpoint, sends) == b"A\n"
+    async with ours(catching, tmp_path, monkeypatch) as endpoint:
+        assert await talk(endpoint, sends) == b"A\nerror: line longer than 65536 bytes\nC\n"
+
+
+def test_every_name_of_socketserver_is_in_the_guide() -> None:
+    classes = [getattr(socketserver, name) for name in socketserver.__all__]
+    names = {*socketserver.__all__, *(name for each in classes for name in vars(each) if name[0] != "_")}
+    told = {name.removesuffix("()") for name in re.findall(r"`(\w+(?:\(\))?)`", GUIDE)}
+    assert names - told == set()
+
+
+def test_the_defaults_are_as_told() -> None:
+    limits = caas_trio.Limits()
+    assert socketserver.TCPServer.request_queue_size == 5
+    assert BACKLOG == 65535
+    assert limits.max_line == 65536
+    assert socketserver.UDPServer.max_packet_size == 8192
+    assert socketserver.ForkingMixIn.max_children == 40
+    assert limits.max_connections == 10000
+    assert socketserver.StreamRequestHandler.timeout is None
+    assert (limits.idle_timeout, limits.line_timeout, limits.write_timeout) == (300, 60, 60)
+    assert socketserver.ThreadingMixIn.block_on_close
+    assert limits.drain_timeout == 10
+    assert not socketserver.TCPServer.allow_reuse_address
+    assert not socketserver.StreamRequestHandler.disable_nagle_algorithm
