@@ -94,7 +94,7 @@ class AnswersAllThatCame(Conversation):
 
 @wrong("LOAD-1", jobs=1)
 class AnswersTheNewest(Conversation):
-    """Replies go to the client that connected last."""
+    """Short replies go to the client that connected last."""
 
     newest: Conversation
 
@@ -103,8 +103,10 @@ class AnswersTheNewest(Conversation):
         AnswersTheNewest.newest = self
 
     def say(self, data: bytes) -> None:
+        # What an earlier case has left unread is long, and stays its own.
+        to = self.newest if len(data) < 200 else self
         with contextlib.suppress(OSError):
-            self.newest.sock.sendall(data)
+            to.sock.sendall(data)
 
 
 @wrong("LOAD-2", jobs=1)
