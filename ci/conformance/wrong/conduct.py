@@ -103,10 +103,11 @@ class AnswersTheNewest(Conversation):
         AnswersTheNewest.newest = self
 
     def say(self, data: bytes) -> None:
-        # What an earlier case has left unread is long, and stays its own.
-        to = self.newest if len(data) < 200 else self
-        with contextlib.suppress(OSError):
-            to.sock.sendall(data)
+        if len(data) >= 200:  # so that a case that leaves much unread ends here, and harms no later one
+            super().say(data)
+        else:
+            with contextlib.suppress(OSError):
+                self.newest.sock.sendall(data)
 
 
 @wrong("LOAD-2", jobs=1)
