@@ -33,10 +33,7 @@ _MUCH: Final = 64 << 20
 def _interleaved(profile: Profile) -> Iterator[Step]:
     """Five clients send their lines in turns, piece by piece."""
     clients = range(5)
-    lines = [
-        b"client %d says what the others do not: %s\n" % (client, bytes([97 + client]) * 20)
-        for client in clients
-    ]
+    lines = [b"client %d: %s\n" % (client, bytes([97 + client]) * 20) for client in clients]
     for client in clients:
         yield Connect(client)
     for start in range(0, max(map(len, lines)), 7):
