@@ -24,7 +24,7 @@ from .serving import serving
 from .wrong import WRONG, Wrong
 
 #: Servers judged at a time: much of a run is waiting, for silence above all.
-_AT_ONCE = (os.cpu_count() or 1) + 1
+_AT_ONCE = 2 * (os.cpu_count() or 1)
 #: Local servers answer in milliseconds; this is for a busy machine.
 _PATIENCE = 2.0
 
@@ -119,7 +119,8 @@ def run(names: list[str]) -> list[str]:
             *(wrong_trial(wrong, Path(folder)) for wrong in WRONG.values()),
         ]
         chosen = [trial for trial in trials if not names or trial.name in names]
-        for future in as_completed(pool.submit(run_trial, trial) for trial in chosen):
+        slow_ones_first = sorted(chosen, key=lambda trial: trial.jobs)
+        for future in as_completed(pool.submit(run_trial, trial) for trial in slow_ones_first):
             trial, faults, seconds = future.result()
             right = set(faults) == ({trial.breaks} if trial.breaks else set())
             found = ", ".join(f"{clause} by {case}" for clause, case in sorted(faults.items())) or "no fault"

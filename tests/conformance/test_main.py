@@ -113,13 +113,21 @@ def test_a_file_that_cannot_be_written(right: StartRight, tmp_path: Path) -> Non
     )
 
 
-def test_an_interruption_is_no_traceback(right: StartRight, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("others", [[], [ValueError("a bug of the suite")]])
+def test_an_interruption_is_no_traceback_and_a_bug_is(
+    right: StartRight, monkeypatch: pytest.MonkeyPatch, others: list[BaseException]
+) -> None:
     def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise BaseExceptionGroup("from a nursery", [KeyboardInterrupt(), *others])
 
+    endpoint = right()
     monkeypatch.setattr("caas_trio.conformance.__main__.trio.run", interrupted)
-    result = run(right())
-    assert (result.exit_code, result.output) == (2, "caas-conformance: interrupted\n")
+    if others:
+        with pytest.raises(BaseExceptionGroup, match="from a nursery"):
+            run(endpoint)
+    else:
+        result = run(endpoint)
+        assert (result.exit_code, result.output) == (2, "caas-conformance: interrupted\n")
 
 
 def test_verbose_tells_why(right: StartRight) -> None:

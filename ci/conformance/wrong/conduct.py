@@ -94,7 +94,7 @@ class AnswersAllThatCame(Conversation):
 
 @wrong("LOAD-1", jobs=1)
 class AnswersTheNewest(Conversation):
-    """Replies go to the client that connected last."""
+    """Short replies go to the client that connected last."""
 
     newest: Conversation
 
@@ -103,8 +103,11 @@ class AnswersTheNewest(Conversation):
         AnswersTheNewest.newest = self
 
     def say(self, data: bytes) -> None:
-        with contextlib.suppress(OSError):
-            self.newest.sock.sendall(data)
+        if len(data) >= 200:  # so that a case that leaves much unread ends here, and harms no later one
+            super().say(data)
+        else:
+            with contextlib.suppress(OSError):
+                self.newest.sock.sendall(data)
 
 
 @wrong("LOAD-2", jobs=1)

@@ -98,7 +98,7 @@ An echo server on a Unix socket, with a page to look at:
     show_default=True,
     help="What it says first, without LF.",
 )
-@click.option("--max-line", type=click.IntRange(min=8), help="The most bytes it takes before an LF.")
+@click.option("--max-line", type=click.IntRange(min=32), help="The most bytes it takes before an LF.")
 @click.option("--oversize", type=_values(Oversize), help="What it does with a longer line.")
 @click.option(
     "--once", is_flag=True, help="It answers one line per connection, as socketserver's examples do."
@@ -152,7 +152,9 @@ def main(context: click.Context, /, **values: Any) -> None:
         )
     except UnreachableError as error:
         _fail(str(error))
-    except KeyboardInterrupt:
+    except BaseExceptionGroup as group:
+        if group.split(KeyboardInterrupt)[1] is not None:
+            raise
         _fail("interrupted")
     for line in text.lines(report, verbose=values["verbose"]):
         click.echo(line)

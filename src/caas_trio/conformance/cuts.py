@@ -6,6 +6,7 @@ server depends on whether it did.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -43,7 +44,7 @@ def _at(offsets: Callable[[bytes], list[int]]) -> Cutter:
 
 
 def _found(data: bytes, what: bytes) -> list[int]:
-    return [offset for offset in range(len(data)) if data.startswith(what, offset)]
+    return [match.start() for match in re.finditer(re.escape(what), data)]
 
 
 def around(offset: int) -> Cut:

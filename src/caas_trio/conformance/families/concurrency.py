@@ -33,10 +33,7 @@ _MUCH: Final = 64 << 20
 def _interleaved(profile: Profile) -> Iterator[Step]:
     """Five clients send their lines in turns, piece by piece."""
     clients = range(5)
-    lines = [
-        b"client %d says what the others do not: %s\n" % (client, bytes([97 + client]) * 20)
-        for client in clients
-    ]
+    lines = [b"client %d: %s\n" % (client, bytes([97 + client]) * 20) for client in clients]
     for client in clients:
         yield Connect(client)
     for start in range(0, max(map(len, lines)), 7):
@@ -144,6 +141,10 @@ def _unread(profile: Profile) -> Iterator[Step]:
     yield from served(profile, client=1)
 
 
+def _many_unread() -> tuple[Step, ...]:
+    return (Send(b"never read\n" * 100_000),)
+
+
 #: Two clients can be connected at all.
 _TWO: Final = ("LOAD-2.part-of-a-line/whole",)
 _APART: Final = (*_TWO, *CUT)
@@ -158,16 +159,11 @@ CASES: Final = (
     Case("LOAD-3", "connected", _reset(tuple)),
     Case("LOAD-3", "greeted", _reset(tuple, read=True), needs=(Need.STREAM, Need.SERVER_FIRST)),
     Case("LOAD-3", "part-of-a-line", _reset(lambda: (Send(b"part of a l"),))),
-    Case("LOAD-3", "reply-unread", _reset(lambda: (Send(b"never read\n"),))),
-    Case(
-        "LOAD-3",
-        "many-replies-unread",
-        _reset(lambda: (Send(b"never read\n" * 100_000),)),
-        needs=_CONVERSATION,
-    ),
-    Case("LOAD-3", "half-closed", _reset(lambda: (Send(b"line\ntail"), EndInput()))),
+    Case("LOAD-3", "reply-unread", _reset(lambda: (Send(b"never read\n"),)), after=_UNMIXED),
+    Case("LOAD-3", "many-replies-unread", _reset(_many_unread), needs=_CONVERSATION, after=_UNMIXED),
+    Case("LOAD-3", "half-closed", _reset(lambda: (Send(b"line\ntail"), EndInput())), after=_UNMIXED),
     Case("LOAD-3", "beside-a-conversation", _early_connected, after=_UNMIXED),
-    Case("LOAD-3", "thirty", _many_resets),
+    Case("LOAD-3", "thirty", _many_resets, after=_UNMIXED),
     Case("LOAD-4", "64MiB", _unread, needs=_CONVERSATION, after=(*_TWO, "FLOW-3.64MiB/whole"), effort=2),
     Case("LOAD-6", "hundred-in-turn", _in_turn, after=_TWO, effort=2),
     Case("LOAD-5", "200", _crowd, after=_UNMIXED, alone=True, effort=2),
