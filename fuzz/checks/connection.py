@@ -1,6 +1,6 @@
 """`Connection`: reads of all kinds, mixed, get what a model of the buffer gives, whenever it arrives.
 
-The channel is in memory and the clock is a mock clock. A read that has to wait is given up, and has
+The stream is in memory and the clock is a mock clock. A read that has to wait is given up, and has
 then taken nothing; or runs into a timeout; or is not the only one, which is refused.
 """
 
@@ -17,14 +17,13 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from caas_trio.channel import Channel
 from caas_trio.connection import Connection
 from caas_trio.drain import Drain
 from caas_trio.endpoint import Endpoint
 from caas_trio.errors import InputEnded, LineTooLong, StateError, TooSlow
 from caas_trio.limits import Limits
 from caas_trio.peer import LocalPeer
-from caas_trio.session import Session
+from caas_trio.stream import StreamChannel
 from fuzz.dialog import CUT, END, header, steps
 from tests.models import NaiveLineBuffer as Model
 
@@ -42,8 +41,8 @@ _SOON, _LATE = 1.0, 100.0
 _Outcome: TypeAlias = bytes | str
 
 
-class Wire(Channel):
-    """A channel in memory: what was put in comes out, chunk by chunk."""
+class Wire(trio.abc.HalfCloseableStream):
+    """A stream in memory: what was put in comes out, chunk by chunk."""
 
     def __init__(self) -> None:
         self.chunks: deque[bytes] = deque()
@@ -57,27 +56,25 @@ class Wire(Channel):
         self._arrived.set()
         self._arrived = trio.Event()
 
-    async def receive_some(self) -> bytes:
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002
         await trio.lowlevel.checkpoint()
         while not self.chunks:
             await self._arrived.wait()
         return self.chunks.popleft() if self.chunks[0] else b""
 
-    async def send_all(self, data: bytes) -> None:
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await trio.lowlevel.checkpoint()
         self.sent += data
 
-    async def end_output(self) -> None:
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def send_eof(self) -> None:
         await trio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:
         self.closed = True
-
-    async def converse(self, session: Session) -> None:
-        raise NotImplementedError
-
-    async def part(self) -> None:
-        raise NotImplementedError
+        await trio.lowlevel.checkpoint()
 
 
 @dataclass(frozen=True)
@@ -168,7 +165,8 @@ class _Stage:
         self.wire = Wire()
         self.drain = Drain()
         limits = Limits(max_line=limit, idle_timeout=_IDLE, line_timeout=_LINE)
-        self.connection = Connection(self.wire, _ENDPOINT, LocalPeer(), limits, self.drain)
+        channel = StreamChannel(self.wire, limits, self.drain)
+        self.connection = Connection(channel, _ENDPOINT, LocalPeer(), limits, self.drain)
         self.model = Model(limit)
         self.arrived: deque[bytes] = deque()
         self.ended = False

@@ -31,12 +31,17 @@ MODULES: Final = ("caas_trio.hub", "caas_trio.stream", "caas_trio.drain", "caas_
 #: Steps besides those of a dialog. Which client is meant from here on: the first, second or third.
 _CLIENTS: Final = b"123"
 #: How the accept of another client fails.
-_FAULTS: Final = {ord("a"): errno.ECONNABORTED, ord("e"): errno.EMFILE, ord("i"): errno.EBADF}
+_FAULTS: Final = {
+    ord("a"): errno.ECONNABORTED,
+    ord("e"): errno.EMFILE,
+    ord("m"): errno.ENOMEM,
+    ord("i"): errno.EBADF,
+}
 
 #: What the steps let pass, in seconds: more than the opening delay; more than all limits but the
 #: idle timeout, which three of these exceed, and no other sum comes near it.
 _SHORT: Final = 2 * LIMITS.prompt_delay
-_LONG: Final = 8.0
+_LONG: Final = 8.5
 #: Lines that do not fit small buffers, and are not oversize where the limit is high.
 _LONG_LINES: Final = (b"x" * 1999 + b"\n") * 3
 _FIRST: Final = tuple(First)
@@ -285,7 +290,7 @@ class _Stage:
             self.current.refused = True
             self.current.forsaken = self.kernel.most_sent > 0  # it is told in one send, come what may
         await self.pass_time(_SHORT)
-        assert len(self.reports.refusals) - before == (number == errno.EMFILE)
+        assert len(self.reports.refusals) - before == (number in {errno.EMFILE, errno.ENOMEM})
 
     async def drain(self) -> None:
         """Tell the server to stop; all that was sent before is answered."""
