@@ -408,15 +408,15 @@ SESSION: Final = [
         "whole lines are answered at once although one of them may be oversize",
         "client_first",
         "session.py",
-        "and len(chunk) <= self._reach",
-        "",
+        "self._shortcut = self._buffer.max_line",
+        "self._shortcut = 1 << 30",
     ),
     Bug(
         "whole lines are answered behind the end of input",
         "client_first",
         "session.py",
-        "self._state = following\n        self._between_lines = False",
-        "self._state = following",
+        "self.closing = following is _CLOSING\n        self._shortcut = 0",
+        "self.closing = following is _CLOSING",
     ),
     Bug(
         "sessions with the same limit share a buffer",
@@ -653,7 +653,7 @@ SERVER: Final = [
         "a close with unread input resets the connection",
         "server",
         "hub.py",
-        "if self._why is _Why.END:\n            return",
+        "if self._why is _Why.END and not self.unsent:\n            return",
         "if self._why:\n            return",
     ),
     Bug(
@@ -694,6 +694,13 @@ SERVER: Final = [
 ]
 
 CONNECTION: Final = [
+    Bug(
+        "what is held for sending is sent twice",
+        "connection",
+        "connection.py",
+        "and self._channel.hold(data):\n            return",
+        "and self._channel.hold(data):\n            pass",
+    ),
     Bug(
         "a read that was given up keeps others from reading",
         "connection",

@@ -77,6 +77,18 @@ class Wire(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
 
 
+class Holding(StreamChannel):
+    """A channel that takes what is to be sent later, as the fast driver does, at once."""
+
+    def __init__(self, wire: Wire, limits: Limits, drain: Drain) -> None:
+        super().__init__(wire, limits, drain)
+        self._wire = wire
+
+    def hold(self, data: bytes) -> bool:
+        self._wire.sent += data
+        return True
+
+
 @dataclass(frozen=True)
 class Read:
     """One kind of reading, of a connection and of the model.
@@ -117,7 +129,9 @@ def _reads(count: int, delimiter: bytes) -> dict[int, Read]:
 #: Steps besides those of a dialog and the reads: the last kind of read again, with patience or with
 #: a rival; the server begins to drain.
 _PATIENT, _RIVAL, _DRAIN = b"tbd"
-_KNOWN: Final = frozenset({*b"luwes", _PATIENT, _RIVAL, _DRAIN, END})
+#: Something is sent in between.
+_SEND: Final = ord("h")
+_KNOWN: Final = frozenset({*b"luwes", _PATIENT, _RIVAL, _DRAIN, _SEND, END})
 
 
 def check(data: bytes) -> None:
@@ -135,7 +149,7 @@ async def play(data: bytes) -> None:
     """Play one script; the clock has to be a mock clock that jumps."""
     choice, limit, cutting, count = header(data)
     limit = limit % _MOST_LIMIT + 1
-    stage = _Stage(limit, badly=bool(choice & 4))
+    stage = _Stage(limit, badly=bool(choice & 4), holding=bool(choice & 8))
     reads = _reads(count % 16 + 1, _DELIMITERS[choice & 3])
     read = reads[ord("l")]
     for chunk, sign in steps(data, limit, _KNOWN):
@@ -150,6 +164,8 @@ async def play(data: bytes) -> None:
             await stage.read_as_rivals(read)
         elif sign == _DRAIN:
             stage.begin_drain()
+        elif sign == _SEND:
+            await stage.send()
         elif sign == END:
             stage.end()
         else:
@@ -160,14 +176,15 @@ async def play(data: bytes) -> None:
 class _Stage:
     """A connection and its model."""
 
-    def __init__(self, limit: int, *, badly: bool) -> None:
+    def __init__(self, limit: int, *, badly: bool, holding: bool) -> None:
         self.badly = badly  # whether its last send is cancelled
         self.wire = Wire()
         self.drain = Drain()
         limits = Limits(max_line=limit, idle_timeout=_IDLE, line_timeout=_LINE)
-        channel = StreamChannel(self.wire, limits, self.drain)
+        channel = (Holding if holding else StreamChannel)(self.wire, limits, self.drain)
         self.connection = Connection(channel, _ENDPOINT, LocalPeer(), limits, self.drain)
         self.model = Model(limit)
+        self.sent = b""
         self.arrived: deque[bytes] = deque()
         self.ended = False
         self.drained = False
@@ -269,6 +286,12 @@ class _Stage:
                 assert str(error) == self.expected(read, _SOON)
         assert self.expected(read, _SOON) == b""
 
+    async def send(self) -> None:
+        """Send something, whatever is being read."""
+        self.sent += b"reply%d\n" % len(self.sent)
+        await self.connection.send(self.sent[len(self.wire.sent) :])
+        assert self.wire.sent == self.sent, f"sent {self.wire.sent!r} instead of {self.sent!r}"
+
     async def send_badly(self) -> None:
         """Cancel a send: who knows what was sent, so the connection is closed."""
         with trio.CancelScope() as scope:
@@ -284,9 +307,8 @@ class _Stage:
         if self.badly:
             await self.send_badly()
         else:
-            await self.connection.send(b"reply")
+            await self.send()
             await self.connection.end_output()
-            assert self.wire.sent == b"reply"
             await self.connection.aclose()
         assert self.wire.closed
         send = partial(self.connection.send, b"more")
