@@ -242,20 +242,20 @@ class _Stage:
     async def wait_long(self) -> None:
         """Let more pass than a line may take, a send, or a client that lingers."""
         await self.settle()
-        blocked, stuck = 0, False
+        blocked, stuck = [], False
         for client in self.clients.values():
             client.lingered = True
             stuck |= self._blocks(client) and not client.forsaken
             if not client.reading:
                 client.forsaken = True
-                blocked += self._blocks(client) and not client.over
+                blocked += [client] if self._blocks(client) else []
             elif client.amid_line and not client.over:
                 client.owed, _ = client.expected()
         stuck &= self.server.stop.is_set() and not self.cut_off
         await self.pass_time(_LONG)
         assert self.reports.timed_out or not stuck, "the drain has no end"
-        alive = sum(not client.over for client in self.clients.values())
-        assert self._open_sockets() <= alive - blocked, "a connection outlives its conversation"
+        alive = [client for client in self.clients.values() if not client.over and client not in blocked]
+        assert self._open_sockets() <= len(alive), "a connection outlives its conversation"
 
     def _blocks(self, client: Client) -> bool:
         """Whether a client leaves unread more than the kernel holds for it."""
