@@ -171,15 +171,14 @@ FRAMING: Final = [
         "line_buffer",
         "framing.py",
         "        else:\n            self._buffer += chunk",
-        "        else:\n            self._last = chunk[:1]\n            self._buffer += chunk",
+        "        else:\n            self._skip_to = chunk[:1]\n            self._buffer += chunk",
     ),
     Bug(
         "every byte received is kept",
         "line_buffer",
         "framing.py",
         "        else:\n            self._buffer += chunk",
-        '        else:\n            self._past = getattr(self, "_past", b"") + bytes(chunk)\n'
-        "            self._buffer += chunk",
+        "        else:\n            self._skip_to += bytes(chunk)\n            self._buffer += chunk",
     ),
     Bug(
         "pieces are searched from the start each time: quadratic",
@@ -409,15 +408,15 @@ SESSION: Final = [
         "whole lines are answered at once although one of them may be oversize",
         "client_first",
         "session.py",
-        "len(chunk) <= self._shortcut and",
-        "self._shortcut and",
+        "self._shortcut = self._buffer.max_line",
+        "self._shortcut = 1 << 30",
     ),
     Bug(
         "whole lines are answered behind the end of input",
         "client_first",
         "session.py",
-        "        self._shortcut = 0\n        return self._prompt",
-        "        return self._prompt",
+        "self.closing = following is _CLOSING\n        self._shortcut = 0",
+        "self.closing = following is _CLOSING",
     ),
     Bug(
         "sessions with the same limit share a buffer",
@@ -508,7 +507,7 @@ SERVER: Final = [
         "server",
         "server.py",
         "return channel.converse(new_session())",
-        'return channel.converse(conversation.__dict__.setdefault("session", new_session()))',
+        'return channel.converse(conversation.__dict__.setdefault("one", new_session()))',
     ),
     Bug(
         "sockets are left open",
@@ -598,15 +597,8 @@ SERVER: Final = [
         "a client is read from while its reply waits",
         "server",
         "hub.py",
-        "            if channel.unsent:\n                self._flush(channel)\n                continue\n",
-        "            if channel.unsent:\n                self._flush(channel)\n",
-    ),
-    Bug(
-        "a connection is served although its task is awake",
-        "connection",
-        "hub.py",
-        "        self.session = None\n        trio.lowlevel.reschedule(self._task)",
-        "        trio.lowlevel.reschedule(self._task)",
+        "self.watch(channel, EPOLLOUT)\n                    continue",
+        "self.watch(channel, EPOLLIN | EPOLLOUT)\n                    continue",
     ),
     Bug(
         "the end of the input is taken for a lost connection",
@@ -634,7 +626,7 @@ SERVER: Final = [
         "server",
         "hub.py",
         "if session.closing:\n                channel.wake(_Why.CLOSING)\n        return",
-        "if not channel.sock:\n                channel.wake(_Why.CLOSING)\n        return",
+        "return",
     ),
     Bug(
         "a client that does not read is never dropped",
@@ -703,6 +695,13 @@ SERVER: Final = [
 
 CONNECTION: Final = [
     Bug(
+        "what is held for sending is sent twice",
+        "connection",
+        "connection.py",
+        "and self._channel.hold(data):\n            return",
+        "and self._channel.hold(data):\n            pass",
+    ),
+    Bug(
         "a read that was given up keeps others from reading",
         "connection",
         "connection.py",
@@ -720,15 +719,15 @@ CONNECTION: Final = [
         "a line that was begun may take for ever",
         "connection",
         "connection.py",
-        "line = self._buffer.unfinished",
-        "line = 0",
+        "line = self._buffer.unfinished\n",
+        "line = 0\n",
     ),
     Bug(
         "a line that was only begun is returned at the drain",
         "connection",
         "connection.py",
-        "self._drained = not wanted.closing",
-        "wanted.closing or wanted.end_of_input()",
+        "return wanted.taken",
+        "return wanted.taken if wanted.closing else self._buffer.take_rest() or None",
     ),
     Bug(
         "a connection is used on behind a cancelled send",

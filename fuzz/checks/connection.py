@@ -1,6 +1,6 @@
 """`Connection`: reads of all kinds, mixed, get what a model of the buffer gives, whenever it arrives.
 
-The channel is in memory and the clock is a mock clock. A read that has to wait is given up, and has
+The stream is in memory and the clock is a mock clock. A read that has to wait is given up, and has
 then taken nothing; or runs into a timeout; or is not the only one, which is refused.
 """
 
@@ -17,14 +17,13 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from caas_trio.channel import Channel
 from caas_trio.connection import Connection
 from caas_trio.drain import Drain
 from caas_trio.endpoint import Endpoint
 from caas_trio.errors import InputEnded, LineTooLong, StateError, TooSlow
 from caas_trio.limits import Limits
 from caas_trio.peer import LocalPeer
-from caas_trio.session import Session
+from caas_trio.stream import StreamChannel
 from fuzz.dialog import CUT, END, header, steps
 from tests.models import NaiveLineBuffer as Model
 
@@ -42,8 +41,8 @@ _SOON, _LATE = 1.0, 100.0
 _Outcome: TypeAlias = bytes | str
 
 
-class Wire(Channel):
-    """A channel in memory: what was put in comes out, chunk by chunk."""
+class Wire(trio.abc.HalfCloseableStream):
+    """A stream in memory: what was put in comes out, chunk by chunk."""
 
     def __init__(self) -> None:
         self.chunks: deque[bytes] = deque()
@@ -57,27 +56,37 @@ class Wire(Channel):
         self._arrived.set()
         self._arrived = trio.Event()
 
-    async def receive_some(self) -> bytes:
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002
         await trio.lowlevel.checkpoint()
         while not self.chunks:
             await self._arrived.wait()
         return self.chunks.popleft() if self.chunks[0] else b""
 
-    async def send_all(self, data: bytes) -> None:
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await trio.lowlevel.checkpoint()
         self.sent += data
 
-    async def end_output(self) -> None:
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def send_eof(self) -> None:
         await trio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:
         self.closed = True
+        await trio.lowlevel.checkpoint()
 
-    async def converse(self, session: Session) -> None:
-        raise NotImplementedError
 
-    async def part(self) -> None:
-        raise NotImplementedError
+class Holding(StreamChannel):
+    """A channel that takes what is to be sent later, as the fast driver does, at once."""
+
+    def __init__(self, wire: Wire, limits: Limits, drain: Drain) -> None:
+        super().__init__(wire, limits, drain)
+        self._wire = wire
+
+    def hold(self, data: bytes) -> bool:
+        self._wire.sent += data
+        return True
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,9 @@ def _reads(count: int, delimiter: bytes) -> dict[int, Read]:
 #: Steps besides those of a dialog and the reads: the last kind of read again, with patience or with
 #: a rival; the server begins to drain.
 _PATIENT, _RIVAL, _DRAIN = b"tbd"
-_KNOWN: Final = frozenset({*b"luwes", _PATIENT, _RIVAL, _DRAIN, END})
+#: Something is sent in between.
+_SEND: Final = ord("h")
+_KNOWN: Final = frozenset({*b"luwes", _PATIENT, _RIVAL, _DRAIN, _SEND, END})
 
 
 def check(data: bytes) -> None:
@@ -138,7 +149,7 @@ async def play(data: bytes) -> None:
     """Play one script; the clock has to be a mock clock that jumps."""
     choice, limit, cutting, count = header(data)
     limit = limit % _MOST_LIMIT + 1
-    stage = _Stage(limit, badly=bool(choice & 4))
+    stage = _Stage(limit, badly=bool(choice & 4), holding=bool(choice & 8))
     reads = _reads(count % 16 + 1, _DELIMITERS[choice & 3])
     read = reads[ord("l")]
     for chunk, sign in steps(data, limit, _KNOWN):
@@ -153,6 +164,8 @@ async def play(data: bytes) -> None:
             await stage.read_as_rivals(read)
         elif sign == _DRAIN:
             stage.begin_drain()
+        elif sign == _SEND:
+            await stage.send()
         elif sign == END:
             stage.end()
         else:
@@ -163,13 +176,15 @@ async def play(data: bytes) -> None:
 class _Stage:
     """A connection and its model."""
 
-    def __init__(self, limit: int, *, badly: bool) -> None:
+    def __init__(self, limit: int, *, badly: bool, holding: bool) -> None:
         self.badly = badly  # whether its last send is cancelled
         self.wire = Wire()
         self.drain = Drain()
         limits = Limits(max_line=limit, idle_timeout=_IDLE, line_timeout=_LINE)
-        self.connection = Connection(self.wire, _ENDPOINT, LocalPeer(), limits, self.drain)
+        channel = (Holding if holding else StreamChannel)(self.wire, limits, self.drain)
+        self.connection = Connection(channel, _ENDPOINT, LocalPeer(), limits, self.drain)
         self.model = Model(limit)
+        self.sent = b""
         self.arrived: deque[bytes] = deque()
         self.ended = False
         self.drained = False
@@ -271,6 +286,12 @@ class _Stage:
                 assert str(error) == self.expected(read, _SOON)
         assert self.expected(read, _SOON) == b""
 
+    async def send(self) -> None:
+        """Send something, whatever is being read."""
+        self.sent += b"reply%d\n" % len(self.sent)
+        await self.connection.send(self.sent[len(self.wire.sent) :])
+        assert self.wire.sent == self.sent, f"sent {self.wire.sent!r} instead of {self.sent!r}"
+
     async def send_badly(self) -> None:
         """Cancel a send: who knows what was sent, so the connection is closed."""
         with trio.CancelScope() as scope:
@@ -286,9 +307,8 @@ class _Stage:
         if self.badly:
             await self.send_badly()
         else:
-            await self.connection.send(b"reply")
+            await self.send()
             await self.connection.end_output()
-            assert self.wire.sent == b"reply"
             await self.connection.aclose()
         assert self.wire.closed
         send = partial(self.connection.send, b"more")

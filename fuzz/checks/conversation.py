@@ -64,9 +64,11 @@ class Plan:
         self.heard.append(line)
         return line.swapcase()
 
-    def session(self) -> LineSession:
-        """Return a new session set up so."""
-        return LineSession(self.service, self.first, self.prompt, self.limit, self.oversize, once=self.once)
+    def session(self, first: First | None = None) -> LineSession:
+        """Return a new session set up so, or with another order."""
+        return LineSession(
+            self.service, first or self.first, self.prompt, self.limit, self.oversize, once=self.once
+        )
 
     def replies(self, received: bytes, *, ended: bool) -> tuple[list[bytes], list[bytes], bool]:
         """Return all replies to what was received, what the service heard, and whether it is over."""

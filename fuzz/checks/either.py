@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from caas_trio.session import First
@@ -21,7 +20,7 @@ def check(data: bytes) -> None:
     plan = conversation.plan
     replies = conversation.said.removeprefix(conversation.prompted)
     other, prompt = (First.SERVER, plan.prompt) if header(data)[3] & 16 else (First.CLIENT, b"")
-    session = replace(plan, first=other).session()
+    session = plan.session(other)
     said = session.open() + session.receive(conversation.received)
     if not session.closing:
         said += session.end_of_input()

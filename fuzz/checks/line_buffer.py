@@ -166,7 +166,7 @@ class _Pair:
 
 def _footprint(buffer: LineBuffer) -> int:
     """Return how many bytes the buffer's attributes occupy."""
-    return sum(map(sys.getsizeof, vars(buffer).values()))
+    return sum(sys.getsizeof(getattr(buffer, name)) for name in buffer.__slots__)
 
 
 def _outcome(buffer: LineBuffer | Model, way: str, *how: bytes | int) -> _Taken:

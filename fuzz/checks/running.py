@@ -126,6 +126,8 @@ class Running:
                 await connection.send(self.plan.prompt)
             while await self._answer(connection, self.plan):
                 pass
+            if not self.plan.prompt:  # some end their output themselves
+                await connection.end_output()
 
     async def _answer(self, connection: Connection, plan: Plan) -> bool:
         """Answer a line; return whether to go on."""
