@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,6 +24,7 @@ from caas_trio import (
     LimitError,
     Limits,
     LineTooLong,
+    Oversize,
     StateError,
     TooSlow,
 )
@@ -31,8 +33,11 @@ from caas_trio.drain import Drain
 from caas_trio.hub import Hub, HubChannel
 from caas_trio.stream import StreamChannel
 
+from .models import capitals
+
 ENDPOINT = Endpoint.parse("tcp://127.0.0.1:7")
 PEER = InternetPeer("127.0.0.1", 5)
+KINDS = ["memory", "stream", "hub"]
 LIMITS = Limits(max_line=20, idle_timeout=100, line_timeout=40, write_timeout=20)
 
 
@@ -70,7 +75,7 @@ class Pair:
             self.hub.close()
 
 
-@pytest.fixture(params=["memory", "stream", "hub"])
+@pytest.fixture(params=KINDS)
 def pair(request: pytest.FixtureRequest, nursery: trio.Nursery) -> Iterator[Pair]:
     """Run the test once over each kind of channel; where there is a hub, it runs."""
     made = Pair(str(request.param))
@@ -497,3 +502,52 @@ def test_every_mixture_of_reads_returns_every_byte_once_and_in_order(
         return taken
 
     assert trio.run(conversation) == b"".join(chunks)
+
+
+async def answer_in_ways(connection: Connection, ways: list[str]) -> None:
+    for way in itertools.cycle(ways):
+        try:
+            line = await connection.receive_line()
+        except LineTooLong as error:
+            line = b""
+            await connection.send(b"error: %b\n" % str(error).encode())
+        else:
+            if not line:
+                return
+        if way == "twice":
+            await connection.send(b"!")
+        await connection.send(line.upper())
+        if way == "rest":
+            await trio.sleep(1)  # the mock clock's
+
+
+@given(
+    st.lists(st.sampled_from([b"a", b"\n", b"ab\n", b"a\nb\nc\nd", b"", b"x" * 21, b"\n\n"]), max_size=12),
+    st.lists(st.sampled_from(["once", "twice", "rest"]), min_size=1, max_size=12),
+)
+def test_every_driver_lets_a_handler_say_the_same(chunks: list[bytes], ways: list[str]) -> None:
+    async def heard(kind: str) -> bytes:
+        pair = Pair(kind)
+
+        async def serve() -> None:
+            await answer_in_ways(pair.connection, ways)
+            await pair.channel.part()
+            await pair.channel.aclose()
+
+        async with trio.open_nursery() as nursery:
+            if pair.hub is not None:
+                nursery.start_soon(pair.hub.run)
+            nursery.start_soon(serve)
+            for chunk in chunks:
+                await pair.client.send_all(chunk)
+                await trio.testing.wait_all_tasks_blocked()
+            await pair.client.send_eof()
+            answer = b"".join([chunk async for chunk in pair.client])
+            nursery.cancel_scope.cancel()
+        pair.close()
+        return answer
+
+    said = {kind: trio.run(heard, kind, clock=MockClock(autojump_threshold=0)) for kind in KINDS}
+    assert said == dict.fromkeys(KINDS, said["memory"])
+    expected = capitals(b"".join(chunks), LIMITS.max_line, Oversize.DISCARD)
+    assert said["memory"].replace(b"!", b"") == expected
