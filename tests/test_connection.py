@@ -283,6 +283,23 @@ async def test_a_byte_now_and_then_does_not_help(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_line_is_not_late_because_the_handler_was(
+    pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    await pair.client.send_all(b"hal")
+    with trio.move_on_after(30):
+        await pair.connection.receive_line()
+    await trio.sleep(60)  # the mock clock's
+
+    async def send_the_rest() -> None:
+        await trio.sleep(20)  # the mock clock's
+        await pair.client.send_all(b"f\n")
+
+    nursery.start_soon(send_the_rest)
+    assert await pair.connection.receive_line() == b"half\n"
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_long_body_may_take_its_time_in_fast_enough_steps(
     pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:

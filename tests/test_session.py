@@ -120,6 +120,12 @@ def test_a_session_that_has_rejected_a_line_answers_nothing_more() -> None:
         session.receive(b"b\n")
 
 
+def test_an_oversize_line_is_noticed_in_a_chunk_of_whole_lines_as_well() -> None:
+    session = opened(max_line=10)
+    assert session.receive(b"ok\n") == b"OK\n"
+    assert session.receive(b"ok\n" + b"a" * 11 + b"\n") == b"OK\nerror: line longer than 10 bytes\n"
+
+
 def test_discard_answers_in_place_of_the_line_and_goes_on() -> None:
     session = opened(max_line=3, oversize=Oversize.DISCARD)
     assert session.receive(b"a\nabcd") == b"A\nerror: line longer than 3 bytes\n"
