@@ -17,7 +17,7 @@ from .channel import Channel
 from .connection import Connection
 from .drain import Drain
 from .endpoint import Endpoint
-from .errors import ConnectionLost, EndpointError, PeerError, TooSlow
+from .errors import EndpointError, PeerError, TooSlow
 from .hub import Hub, HubChannel
 from .limits import Limits
 from .listeners import BACKLOG, Listener, listen_all
@@ -262,7 +262,7 @@ class _Server:
             except BaseException as error:  # noqa: BLE001 - sorted, and raised again if it is not ours
                 orderly = self._sort_out(error, accepted, address, endpoint)
             if orderly:
-                with suppress(ConnectionLost):
+                with suppress(PeerError):
                     await channel.part()
         finally:
             await channel.aclose()
