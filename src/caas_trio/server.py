@@ -87,6 +87,7 @@ async def serve(
         task_status: for `nursery.start`.
 
     Raises:
+        TypeError: the handler is a class of another kind, such as one of `socketserver`'s.
         EndpointError: an endpoint is not one, or not of a scheme that is served.
         ListenError: the machine does not let us listen; then no endpoint is served.
         ExceptionGroup: of OSError: a listening socket failed.
@@ -303,7 +304,10 @@ def _split(
     return parts[0], parts[1]
 
 
-def _handle_requests(handler: type[StreamRequestHandler]) -> Handler:
+def _handle_requests(handler: type[object]) -> Handler:
+    if not issubclass(handler, StreamRequestHandler):
+        raise TypeError(f"a handler is an async function or a caas_trio.StreamRequestHandler, not {handler}")
+
     async def handle(connection: Connection) -> None:
         await handler(connection).run()
 
