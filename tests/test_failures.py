@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
@@ -48,6 +49,7 @@ class Running:
     """A server that runs, and what became of its handlers."""
 
     def __init__(self) -> None:
+        self.path = ""
         self.address = ("", 0)
         self.stop = trio.Event()
         self.telemetry = Recorder()
@@ -72,6 +74,10 @@ class Running:
 
     def connect(self) -> socket.socket:
         """Return a client's socket; not a checkpoint."""
+        if self.path:
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(self.path)
+            return client
         return socket.create_connection(self.address)
 
     async def talk(self, data: bytes) -> bytes:
@@ -96,6 +102,7 @@ def reset(client: socket.socket | trio.SocketStream) -> None:
 async def serving(
     handler: Handler | type[StreamRequestHandler],
     limits: Limits = Limits(linger_timeout=30),  # noqa: B008 - immutable
+    endpoint: str = "tcp://127.0.0.1:0",
 ) -> AsyncIterator[Running]:
     running = Running()
     watched = handler if isinstance(handler, type) else running.watch(handler)
@@ -104,13 +111,13 @@ async def serving(
             partial(
                 serve,
                 watched,
-                "tcp://127.0.0.1:0",
+                endpoint,
                 limits=limits,
                 telemetry=running.telemetry,
                 stop=running.stop,
             )
         )
-        running.address = (bound.host, bound.port)
+        running.path, running.address = bound.path, (bound.host, bound.port)
         yield running
         running.stop.set()
 
@@ -258,6 +265,44 @@ async def test_a_handler_that_cancels_its_own_send_cannot_go_on_and_is_reported_
         assert peer == InternetPeer(*client.socket.getsockname())
 
 
+@pytest.mark.parametrize("case", ["a read is cancelled", "an end is cancelled", "another task sends"])
+async def test_nothing_tears_replies_that_wait(tmp_path: Path, case: str) -> None:
+    go_on = trio.Event()
+
+    async def eager(connection: Connection) -> None:
+        for _ in range(int(await connection.receive_line())):
+            await connection.send(bytes(10_000))
+        async with trio.open_nursery() as nursery:
+            ending = case == "an end is cancelled"
+            nursery.start_soon(connection.end_output if ending else connection.receive_line)
+            await go_on.wait()
+            if case == "another task sends":
+                await connection.send(b"end\n")
+            else:
+                nursery.cancel_scope.cancel()
+        if case == "a read is cancelled":
+            await connection.send(b"end\n")
+
+    with ExitStack() as opened:
+        async with serving(eager, endpoint=f"unix:{tmp_path}/caas.sock") as server:
+            # For one of these the kernel takes a part of what goes out first.
+            clients = [stream(opened.enter_context(server.connect())) for _ in range(60)]
+            for replies, client in enumerate(clients):
+                await client.send_all(b"%d\nhalf a" % replies)
+            await trio.testing.wait_all_tasks_blocked()
+            go_on.set()
+            await trio.testing.wait_all_tasks_blocked()
+            for replies, client in enumerate(clients):
+                await receive(client, bytes(replies * 10_000))
+                if case != "an end is cancelled":
+                    await receive(client, b"end\n")
+                await trio.testing.wait_all_tasks_blocked()  # which never is, where the hub goes in circles
+                await client.send_all(b" line\n")
+                assert await receive_all(client) == b""
+                await client.aclose()
+    assert not server.telemetry.failures
+
+
 @pytest.mark.parametrize("state", ["before the prompt", "in a line", "during a reply", "after half-close"])
 async def test_a_client_that_resets(state: str) -> None:
     async with serving(fragile) as server, stream(server.connect()) as bystander:
@@ -277,6 +322,24 @@ async def test_a_client_that_resets(state: str) -> None:
         await bystander.send_all(b"b\n")
         await receive(bystander, b"B\n")
         assert await server.talk(b"next\n") == PROMPT + b"NEXT\n"
+    assert not server.telemetry.failures
+
+
+async def test_a_client_that_does_not_take_the_last_reply_costs_its_connection_only(tmp_path: Path) -> None:
+    async def talkative(connection: Connection) -> None:
+        for _ in range(int(await connection.receive_line())):
+            await connection.send(bytes(10_000))
+
+    limits = Limits(write_timeout=0.01, linger_timeout=0.01)
+    with ExitStack() as opened:
+        async with serving(talkative, limits, f"unix:{tmp_path}/caas.sock") as server:
+            # One of these fills the kernel's buffer just so that only the end of the replies is left.
+            for replies in range(1, 60):
+                client = opened.enter_context(server.connect())
+                client.sendall(b"%d\nmore\n" % replies)
+            for _ in range(1, 60):
+                await server.next_end()
+            assert await server.talk(b"1\n") == bytes(10_000)
     assert not server.telemetry.failures
 
 

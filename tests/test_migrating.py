@@ -141,6 +141,16 @@ async def test_where_a_line_has_no_end(tmp_path: Path, monkeypatch: pytest.Monke
         assert await talk(endpoint, sends) == b"A\nerror: line longer than 65536 bytes\nC\n"
 
 
+async def test_a_handler_that_was_not_moved_is_refused_at_once() -> None:
+    class CaaSHandler(socketserver.StreamRequestHandler):
+        pass
+
+    with pytest.raises(
+        TypeError, match=r"async function or a caas_trio\.StreamRequestHandler, not .*CaaSHandler"
+    ):
+        await caas_trio.serve(CaaSHandler, "tcp://127.0.0.1:0")  # type: ignore[arg-type]
+
+
 def test_every_name_of_socketserver_is_in_the_guide() -> None:
     classes = [getattr(socketserver, name) for name in socketserver.__all__]
     names = {*socketserver.__all__, *(name for each in classes for name in vars(each) if name[0] != "_")}

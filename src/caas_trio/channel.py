@@ -43,6 +43,7 @@ class Channel(abc.ABC):
 
         Raises:
             ConnectionLost: the client reset the connection.
+            TooSlow: the client did not accept what was held within `write_timeout`.
         """
 
     @abc.abstractmethod
@@ -67,6 +68,7 @@ class Channel(abc.ABC):
 
         Raises:
             ConnectionLost: the client reset the connection.
+            TooSlow: the client did not accept what was held within `write_timeout`.
         """
 
     @abc.abstractmethod

@@ -197,6 +197,7 @@ class Connection:
 
         Raises:
             ConnectionLost: the client is gone.
+            TooSlow: it did not accept what was held within `write_timeout`.
             StateError: another task is sending, or the connection is closed.
         """
         if self._sending or self._closed:

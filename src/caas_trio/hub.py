@@ -172,6 +172,7 @@ class Hub:
 
     def _failed(self, channel: HubChannel, error: OSError) -> None:
         if isinstance(error, BlockingIOError):
+            self.watch(channel, EPOLLIN)  # where another task has sent what was waited for
             return
         channel.unsent = b""
         if channel.session is not None:
@@ -259,8 +260,10 @@ class HubChannel(Channel):
     async def converse(self, session: Session) -> None:
         """Run a conversation; see `Channel.converse`."""
         greeting = session.open()
-        if greeting or self.unsent:
+        if greeting:
             await self.send_all(greeting)
+        elif self.unsent:
+            self.unsent = self._send(self.unsent)  # the hub sends the rest, whatever becomes of this task
         if session.awaits_silence:
             await self._listen_for_silence(session)
         elif self._hand_over(session):
@@ -288,11 +291,14 @@ class HubChannel(Channel):
         rest = self._send(data)
         if not rest:
             return
-        with trio.move_on_after(self._hub.limits.write_timeout):
-            while rest:
-                await self._until(trio.lowlevel.wait_writable)
-                rest = self._send(rest)
-            return
+        try:
+            with trio.move_on_after(self._hub.limits.write_timeout):
+                while rest:
+                    await self._until(trio.lowlevel.wait_writable)
+                    rest = self._send(rest)
+                return
+        finally:
+            self.unsent = rest  # cancelled: who sends next begins with it
         raise TooSlow("write_timeout")
 
     def hold(self, data: bytes) -> bool:

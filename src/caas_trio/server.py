@@ -17,7 +17,7 @@ from .channel import Channel
 from .connection import Connection
 from .drain import Drain
 from .endpoint import Endpoint
-from .errors import ConnectionLost, EndpointError, PeerError, TooSlow
+from .errors import EndpointError, PeerError, TooSlow
 from .hub import Hub, HubChannel
 from .limits import Limits
 from .listeners import BACKLOG, Listener, listen_all
@@ -87,6 +87,7 @@ async def serve(
         task_status: for `nursery.start`.
 
     Raises:
+        TypeError: the handler is a class of another kind, such as one of `socketserver`'s.
         EndpointError: an endpoint is not one, or not of a scheme that is served.
         ListenError: the machine does not let us listen; then no endpoint is served.
         ExceptionGroup: of OSError: a listening socket failed.
@@ -262,7 +263,7 @@ class _Server:
             except BaseException as error:  # noqa: BLE001 - sorted, and raised again if it is not ours
                 orderly = self._sort_out(error, accepted, address, endpoint)
             if orderly:
-                with suppress(ConnectionLost):
+                with suppress(PeerError):
                     await channel.part()
         finally:
             await channel.aclose()
@@ -303,7 +304,10 @@ def _split(
     return parts[0], parts[1]
 
 
-def _handle_requests(handler: type[StreamRequestHandler]) -> Handler:
+def _handle_requests(handler: type[object]) -> Handler:
+    if not issubclass(handler, StreamRequestHandler):
+        raise TypeError(f"a handler is an async function or a caas_trio.StreamRequestHandler, not {handler}")
+
     async def handle(connection: Connection) -> None:
         await handler(connection).run()
 
