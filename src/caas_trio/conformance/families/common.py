@@ -25,7 +25,7 @@ _MORE_THAN_BUFFERS: Final = 64 << 20
 def unending(profile: Profile) -> bytes:
     """Return more lines than fit into the network.
 
-    They are as long as everybody takes: the fewer there are, the less a slow server looks like one that waits.
+    They are as long as everybody takes: the fewer they are, the less a slow server looks like one that waits.
     """
     line = b"n" * min(profile.limit, UNDECLARED_LIMIT) + b"\n"
     return line * (_MORE_THAN_BUFFERS // len(line))
