@@ -8,7 +8,7 @@ from typing import Final
 from caas_trio.conformance.case import Script
 from caas_trio.conformance.cuts import WHOLE, Cut
 from caas_trio.conformance.oracle import replies
-from caas_trio.conformance.profile import Profile
+from caas_trio.conformance.profile import UNDECLARED_LIMIT, Profile
 from caas_trio.conformance.script import Connect, EndInput, Expect, ExpectEnd, Send, Step
 
 #: A line may come in pieces.
@@ -16,6 +16,19 @@ CUT: Final = ("FRAME-6.several/byte", "FRAME-6.several/thirds", "FRAME-6.serve-1
 
 #: A line that no other one looks like. Its reply shows that nothing else came before it.
 _MARKER: Final = b"marker\n"
+
+
+#: More than the kernel takes for both directions, whatever it has been told.
+_MORE_THAN_BUFFERS: Final = 64 << 20
+
+
+def unending(profile: Profile) -> bytes:
+    """Return more lines than fit into the network.
+
+    They are as long as everybody takes: the fewer they are, the less a slow server looks like one that waits.
+    """
+    line = b"n" * min(profile.limit, UNDECLARED_LIMIT) + b"\n"
+    return line * (_MORE_THAN_BUFFERS // len(line))
 
 
 def proof(profile: Profile, client: int = 0) -> Iterator[Step]:

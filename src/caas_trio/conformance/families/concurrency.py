@@ -21,13 +21,11 @@ from caas_trio.conformance.script import (
     Step,
 )
 
-from .common import CUT, served
+from .common import CUT, served, unending
 
 _CONVERSATION: Final = (Need.STREAM, Need.CONVERSATION)
 _SILENT: Final = (Need.STREAM, Need.CLIENT_FIRST)
 _CROWD: Final = 200
-#: More than the kernel takes for both directions, whatever it has been told.
-_MUCH: Final = 64 << 20
 
 
 def _interleaved(profile: Profile) -> Iterator[Step]:
@@ -136,7 +134,7 @@ def _in_turn(profile: Profile) -> Iterator[Step]:
 def _unread(profile: Profile) -> Iterator[Step]:
     """Client 0 sends much and reads nothing; client 1 is served all the same."""
     yield Connect(0)
-    yield SendUnread(b"reads nothing at all\n" * (_MUCH // 21), quiet=0.6)
+    yield SendUnread(unending(profile), quiet=0.6)
     yield Connect(1)
     yield from served(profile, client=1)
 
@@ -164,7 +162,15 @@ CASES: Final = (
     Case("LOAD-3", "half-closed", _reset(lambda: (Send(b"line\ntail"), EndInput())), after=_UNMIXED),
     Case("LOAD-3", "beside-a-conversation", _early_connected, after=_UNMIXED),
     Case("LOAD-3", "thirty", _many_resets, after=_UNMIXED),
-    Case("LOAD-4", "64MiB", _unread, needs=_CONVERSATION, after=(*_TWO, "FLOW-3.64MiB/whole"), effort=2),
-    Case("LOAD-6", "hundred-in-turn", _in_turn, after=_TWO, effort=2),
+    Case(
+        "LOAD-4",
+        "64MiB",
+        _unread,
+        needs=_CONVERSATION,
+        after=(*_TWO, "FLOW-3.64MiB/whole"),
+        alone=True,
+        effort=2,
+    ),
+    Case("LOAD-6", "hundred-in-turn", _in_turn, after=_TWO, alone=True),
     Case("LOAD-5", "200", _crowd, after=_UNMIXED, alone=True, effort=2),
 )

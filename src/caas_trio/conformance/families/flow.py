@@ -10,14 +10,12 @@ from caas_trio.conformance.oracle import replies
 from caas_trio.conformance.profile import Need, Profile
 from caas_trio.conformance.script import Connect, Expect, Growth, Send, SendUnread, Step
 
-from .common import CUT, proof, served
+from .common import CUT, proof, served, unending
 
 _CONVERSATION: Final = (Need.STREAM, Need.CONVERSATION)
 _LINE: Final = b"sixty-three bytes and their terminator, over and over and over\n"
 _LENGTH: Final = len(_LINE) - 1
 _MIB: Final = 1 << 20
-#: More than the kernel takes for both directions, whatever it has been told.
-_MORE_THAN_BUFFERS: Final = 64 * _MIB
 
 
 def _late_reader(profile: Profile) -> Iterator[Step]:
@@ -36,9 +34,9 @@ def _both_full(profile: Profile) -> Iterator[Step]:
     yield from proof(profile)
 
 
-def _never_reads(_: Profile) -> Iterator[Step]:
+def _never_reads(profile: Profile) -> Iterator[Step]:
     yield Connect()
-    yield SendUnread(_LINE * (_MORE_THAN_BUFFERS // len(_LINE)), quiet=1.0, must_block=True)
+    yield SendUnread(unending(profile), quiet=1.5, must_block=True)
 
 
 def _promptly(profile: Profile) -> Iterator[Step]:
@@ -79,7 +77,7 @@ CASES: Final = (
         effort=4,
     ),
     Case("FLOW-2", "8MiB", _both_full, needs=_CONVERSATION, length=_LENGTH, after=_BURSTS, effort=4),
-    Case("FLOW-3", "64MiB", _never_reads, needs=_CONVERSATION, length=_LENGTH, effort=6),
+    Case("FLOW-3", "64MiB", _never_reads, needs=_CONVERSATION, effort=6),
     Case("TIME-1", "each-line", _promptly, needs=_CONVERSATION, length=99),
     Case("TIME-1", "next-one-begun", _beside_a_beginning, needs=_CONVERSATION, after=CUT),
     Case("TIME-2", "long-line", _long_line, length=8 * _MIB, after=_LONG, alone=True, effort=6),
