@@ -25,9 +25,12 @@ _WAYS: Final = ("next_line", "take_lines", "take_pieces", "take_rest")
 _TAKE: Final = dict(zip(b"nlpr", _WAYS, strict=True))
 _TAKE_COUNT: Final = {ord("w"): "take_line_piece", ord("e"): "take_exactly", ord("s"): "take_some"}
 _UNTIL: Final = ord("u")
+#: What came last comes again so many times: whoever keeps what is past is found out.
+_AGAIN: Final = ord("+")
+_TIMES: Final = 16
 _DELIMITERS: Final = (b"\n", b"\r\n", b"pp", b"aba")
 _SHRINK, _GROW = b"mM"
-_KNOWN: Final = frozenset({*_TAKE, *_TAKE_COUNT, _UNTIL, _SHRINK, _GROW, END})
+_KNOWN: Final = frozenset({*_TAKE, *_TAKE_COUNT, _UNTIL, _AGAIN, _SHRINK, _GROW, END})
 _MOST_LIMIT: Final = 24
 
 _Taken: TypeAlias = bytes | str | None
@@ -55,6 +58,9 @@ def check(data: bytes) -> None:
             pair.take(_TAKE_COUNT[sign], count >> 2 & 15 or 1)
         elif sign == _UNTIL:
             pair.take("take_until", _DELIMITERS[count & 3])
+        elif sign == _AGAIN:
+            for _ in range(0 if pair.model.ended else _TIMES):
+                pair.feed(chunk[-8:], 0)
         elif sign != CUT:
             pair.act(sign)
     pair.finish()
