@@ -93,8 +93,9 @@ def test_the_limit_on_descriptors_lowers_the_number_of_connections(driver: str) 
         assert set(flood(running)) == {b"A\n", REFUSAL}
         status, told = running.stop()
     assert status == 0
-    assert told.count("\n") == 1
-    assert told.endswith(": too many connections\n")
+    # One line for the first of the flood, one in the end for all the others.
+    assert told.count("\n") == 2
+    assert told.count(": too many connections\n") == 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prlimit(2) is Linux's")
@@ -109,5 +110,5 @@ def test_out_of_descriptors_clients_are_told_and_it_recovers_without_a_restart(d
         assert set(flood(running)) == {b"A\n", REFUSAL}
         status, told = running.stop()
     assert status == 0
-    assert told.count("\n") == 1
-    assert "no room for another connection" in told
+    assert told.count("\n") == 2
+    assert told.count("no room for another connection") == 2

@@ -42,3 +42,14 @@ async def test_a_flood_is_told_once_an_interval_and_counted(autojump_clock: Mock
     assert told[2:] == [
         "refused 127.0.0.1:2 on tcp://127.0.0.1:1: too many connections (and 999 more like this since)"
     ]
+
+
+async def test_what_was_counted_is_told_in_the_end(mock_clock: MockClock) -> None:
+    told: list[str] = []
+    reports = Reports(told.append)
+    for _ in range(134):
+        reports.connection_refused("too many connections", ENDPOINT, PEER)
+    reports.accept_failed(OSError(errno.EMFILE, "Too many open files"), ENDPOINT)
+    reports.close()
+    reports.close()
+    assert told[2:] == ["and 133 more: too many connections"]

@@ -18,9 +18,11 @@ import trio.testing
 from caas_trio import (
     AtCapacity,
     Connection,
+    ConnectionLost,
     Endpoint,
     EndpointError,
     First,
+    InputEnded,
     InternetPeer,
     Limits,
     LineSession,
@@ -51,12 +53,16 @@ class Recorder(Telemetry):
 
     def __init__(self) -> None:
         self.failures: list[tuple[Exception, Endpoint, Peer]] = []
+        self.ended: list[type] = []
         self.refused: list[str] = []
         self.refusals: list[int | None] = []
         self.timeouts = 0
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:
         self.failures.append((error, endpoint, peer))
+
+    def conversation_ended(self, error: Exception | None, endpoint: Endpoint) -> None:  # noqa: ARG002
+        self.ended.append(type(error))
 
     def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
         self.refused.append(reason)
@@ -494,6 +500,29 @@ async def test_what_the_peer_did_is_no_failure_of_the_handler() -> None:
         async with serving_handler(each) as server:
             assert await server.talk(b"short") == b""
         assert not server.telemetry.failures
+
+
+@pytest.mark.parametrize(
+    ("how", "told"), [("well", type(None)), ("short", InputEnded), ("reset", ConnectionLost), ("bug", None)]
+)
+async def test_each_conversation_is_told_of_once(how: str, told: type | None) -> None:
+    async def handler(connection: Connection) -> None:
+        await connection.receive_exactly(5)
+        if how == "bug":
+            raise ZeroDivisionError
+
+    async with serving_handler(handler) as server:
+        client = await server.connect()
+        await client.send_all(b"short" if how in ("well", "bug") else b"s")
+        if how == "reset":
+            reset(client)
+        else:
+            await client.send_eof()
+            assert await receive_all(client) == b""
+            await client.aclose()
+        assert await server.talk(b"and next") == b""
+    assert server.telemetry.ended[:-1] == ([] if told is None else [told])
+    assert len(server.telemetry.failures) == (2 if told is None else 0)
 
 
 async def test_a_handler_may_cancel_itself() -> None:

@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import closing
 from typing import Any, Final, NoReturn
 
 import click
@@ -232,14 +233,15 @@ def command(
 async def _serve(new_session: NewSession, endpoints: Sequence[Endpoint], limits: Limits) -> None:
     """Serve until a signal asks for a stop; a second one cuts everything off."""
     stop = trio.Event()
-    with trio.open_signal_receiver(*_STOPPING) as signals:
+    reports = Reports(_tell)
+    with closing(reports), trio.open_signal_receiver(*_STOPPING) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signals, signals, stop, nursery.cancel_scope)
             await serve_sessions(
                 new_session,
                 *endpoints,
                 limits=limits,
-                telemetry=Reports(_tell),
+                telemetry=reports,
                 stop=stop,
                 task_status=_ToStandardOutput(),
             )

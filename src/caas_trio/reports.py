@@ -26,7 +26,9 @@ class Reports(Telemetry):
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:
         """Tell of a bug."""
-        self._report("failed", f"a conversation with {peer} on {endpoint} failed: {error!r}")
+        self._report(
+            "conversations that failed", f"a conversation with {peer} on {endpoint} failed: {error!r}"
+        )
 
     def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:
         """Tell of a connection that was not let in."""
@@ -34,11 +36,20 @@ class Reports(Telemetry):
 
     def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:
         """Tell that the machine had no room."""
-        self._report("accept", f"no room for another connection on {endpoint}: {error.strerror}")
+        self._report(
+            "no room for another connection",
+            f"no room for another connection on {endpoint}: {error.strerror}",
+        )
 
     def drain_timed_out(self) -> None:
         """Tell that the drain was not complete."""
         self._tell("the drain timeout is over; unfinished conversations were cut off")
+
+    def close(self) -> None:
+        """Tell how much was counted and not told."""
+        for kind, untold in self._untold.items():
+            self._tell(f"and {untold} more: {kind}")
+        self._untold.clear()
 
     def _report(self, kind: str, message: str) -> None:
         now = trio.current_time()

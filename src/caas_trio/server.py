@@ -75,7 +75,7 @@ async def serve(
 
     When a handler returns or raises, its connection is ended in an orderly way and closed. What a
     handler raises ends its connection and no other, and is reported to `telemetry` once; a
-    `PeerError` is the peer's doing and not reported. Exception groups are taken apart; `Cancelled`
+    `PeerError` is the peer's doing, and no failure. Exception groups are taken apart; `Cancelled`
     is never swallowed.
 
     Args:
@@ -259,6 +259,7 @@ class _Server:
         try:
             try:
                 await self._conversation(channel, accepted, address, endpoint)
+                self._telemetry.conversation_ended(None, endpoint)
                 orderly = True
             except BaseException as error:  # noqa: BLE001 - sorted, and raised again if it is not ours
                 orderly = self._sort_out(error, accepted, address, endpoint)
@@ -284,6 +285,8 @@ class _Server:
         bugs, rest = _split(other, Exception)
         if isinstance(bugs, Exception):
             self._telemetry.conversation_failed(bugs, endpoint, peer_of(accepted, address))
+        elif isinstance(by_peer, Exception):
+            self._telemetry.conversation_ended(by_peer, endpoint)
         if rest is not None:
             raise rest
         return not isinstance(by_peer, TooSlow) or by_peer.limit != "write_timeout"

@@ -16,6 +16,13 @@ class Telemetry:
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:
         """Note that a session or a handler raised `error`; its connection was ended, no other."""
 
+    def conversation_ended(self, error: Exception | None, endpoint: Endpoint) -> None:
+        """Note that a conversation has ended without a bug.
+
+        `error` is None, or what the peer did to end it: a `PeerError`, or a group of them. Each
+        conversation that is not cut off is told of once, here or by `conversation_failed`.
+        """
+
     def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:
         """Note that a connection was not let in, and why."""
 
