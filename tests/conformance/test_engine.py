@@ -25,6 +25,7 @@ from caas_trio.conformance.script import (
     ExpectEnd,
     ExpectSpeech,
     Growth,
+    Leave,
     Reset,
     Send,
     SendUnread,
@@ -346,6 +347,22 @@ async def test_a_reset_by_the_client_reaches_the_server() -> None:
         await done.wait()
     assert result.verdict is Verdict.PASSED
     assert seen == [ConnectionResetError]
+
+
+async def test_a_client_that_leaves_without_a_word_is_no_reset() -> None:
+    ended = trio.Event()
+
+    async def watching(stream: trio.SocketStream) -> None:
+        assert await stream.receive_some() == b""
+        ended.set()
+
+    def script(_: Profile) -> Iterable[Step]:
+        return Connect(), Leave()
+
+    async with scripted(watching) as endpoint:
+        result = await run_case(Case("LOAD-7", "test", script), endpoint, Profile(), LONG)
+        await ended.wait()
+    assert result.verdict is Verdict.PASSED
 
 
 async def test_sending_unread_blocks_at_a_server_that_stops_reading() -> None:
