@@ -503,6 +503,13 @@ SERVER: Final = [
         "_split(other, ZeroDivisionError)",
     ),
     Bug(
+        "a client that does not read takes the server down",
+        "server",
+        "server.py",
+        "with suppress(PeerError):  # who is lost",
+        "with suppress(OSError):  # who is lost",
+    ),
+    Bug(
         "all connections share a session",
         "server",
         "server.py",

@@ -120,14 +120,14 @@ async def play(servers: Servers, data: bytes) -> None:
         finally:
             for client in stage.clients.values():
                 client.leave()
+        if server.failure is not None and not stage.cut_off:
+            raise server.failure
         if stage.ending:
             await server.over.wait()
         else:
             await wait_all_tasks_blocked()
             assert trio.lowlevel.current_statistics().tasks_living == before, "a task is left behind"
     assert all(sock.fileno() < 0 for sock in kernel.accepted), "a socket is left open"
-    if server.failure is not None and not stage.cut_off:
-        raise server.failure
 
 
 @contextmanager
