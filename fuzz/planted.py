@@ -506,8 +506,8 @@ SERVER: Final = [
         "a client that does not read takes the server down",
         "server",
         "server.py",
-        "with suppress(PeerError):  # who is lost",
-        "with suppress(OSError):  # who is lost",
+        "if orderly:\n                with suppress(PeerError):",
+        "if orderly:\n                with suppress(OSError):",
     ),
     Bug(
         "all connections share a session",
