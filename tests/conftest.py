@@ -12,7 +12,7 @@ import os
 
 import hypothesis
 
-# The gate repeats itself exactly; the longer, random search is for a schedule (see the noxfile).
+# The gate repeats itself exactly; the longer, random search is started by hand (see fuzz/README.md).
 hypothesis.settings.register_profile("gate", derandomize=True, database=None, deadline=None, max_examples=200)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=5000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
