@@ -212,7 +212,8 @@ async def test_a_client_that_waits_is_prompted(first: First) -> None:
     ):
         await receive(client, PROMPT)
         await client.send_all(b"a\n")
-        await receive(client, b"A\n")
+        await client.send_eof()
+        assert await receive_all(client) == b"A\n"
 
 
 async def test_a_megabyte_of_lines_is_answered_to_a_client_that_reads_later() -> None:
