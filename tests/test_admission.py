@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import resource
 import socket
@@ -19,7 +20,7 @@ def descriptors() -> set[str]:
     return {entry.name for entry in Path("/proc/self/fd").iterdir()}
 
 
-A, B = ("192.0.2.1", 1), ("192.0.2.2", 1)
+A, B = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("192.0.2.2")
 
 
 def test_as_many_as_allowed_are_let_in_and_one_more_when_one_has_left() -> None:
@@ -37,23 +38,29 @@ def test_as_many_as_allowed_are_let_in_and_one_more_when_one_has_left() -> None:
 @pytest.mark.parametrize(
     ("one", "same", "other"),
     [
-        (("192.0.2.1", 1), ("192.0.2.1", 2), ("192.0.2.2", 1)),
-        (("2001:db8::1", 1, 0, 0), ("2001:db8::ffff:1", 2, 0, 0), ("2001:db8:0:1::1", 1, 0, 0)),
-        (("::ffff:192.0.2.1", 1, 0, 0), ("192.0.2.1", 2), ("::ffff:192.0.2.2", 1, 0, 0)),
-        (("fe80::1%lo", 1, 0, 1), ("fe80::2%lo", 1, 0, 1), ("fe80:0:0:1::1%lo", 1, 0, 1)),
+        ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
+        ("2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1", "::ffff:192.0.2.2"),
+        ("fe80::1%lo", "fe80::2%lo", "fe80:0:0:1::1%lo"),
     ],
 )
-def test_a_host_counts_by_its_address_and_an_ipv6_one_by_its_64(
-    one: object, same: object, other: object
-) -> None:
+def test_a_host_counts_by_its_address_and_an_ipv6_one_by_its_64(one: str, same: str, other: str) -> None:
     admission = Admission(Limits(max_per_host=1))
-    assert admission.admit(one) is None
-    assert admission.admit(same) == "too many connections from this host"
-    assert admission.admit(other) is None
-    admission.release(one)
-    assert admission.admit(same) is None
+    assert admission.admit(admission.host_of(one)) is None
+    assert admission.admit(admission.host_of(same)) == "too many connections from this host"
+    assert admission.admit(admission.host_of(other)) is None
+    admission.release(admission.host_of(one))
+    assert admission.admit(admission.host_of(same)) is None
     assert admission.open == 2
     assert len(admission._by_host) == 2
+
+
+def test_hosts_do_not_count_where_there_is_no_limit() -> None:
+    admission = Admission(Limits())
+    assert admission.host_of("192.0.2.1") is None
+    assert admission.admit(None) is None
+    admission.release(None)
+    assert admission.open == 0
 
 
 def test_hosts_that_have_left_are_forgotten() -> None:
@@ -72,8 +79,9 @@ def test_one_of_a_hosts_connections_leaves_room_for_one() -> None:
 
 def test_unix_sockets_do_not_count_by_host() -> None:
     admission = Admission(Limits(max_per_host=1))
-    assert [admission.admit(""), admission.admit("")] == [None, None]
-    admission.release("")
+    assert admission.host_of(None) is None
+    assert [admission.admit(None), admission.admit(None)] == [None, None]
+    admission.release(None)
     assert admission.open == 1
 
 

@@ -24,6 +24,7 @@ from .limits import AtCapacity, Limits
 from .peer import InternetPeer, LocalPeer
 from .session import Bytewise, First, LineSession, Oversize, Session
 from .telemetry import Telemetry
+from .trust import Trust
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -58,6 +59,7 @@ __all__ = [
     "StreamRequestHandler",
     "Telemetry",
     "TooSlow",
+    "Trust",
     "UsageError",
     "__version__",
     "serve",

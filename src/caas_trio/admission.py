@@ -9,11 +9,12 @@ import resource
 import socket
 from collections import Counter
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
 from .limits import AtCapacity, Limits
+from .trust import Network
 
 #: What a connection is told that is not let in.
 REFUSAL: Final = b"error: too many connections\n"
@@ -27,6 +28,11 @@ _RESERVED_DESCRIPTORS: Final = 32 + _GENTLE_REFUSALS
 
 #: The prefix of an IPv6 address that counts as one host: the least that one customer gets.
 _ONE_HOST: Final = 64
+
+TOO_MANY_FROM_HOST: Final = "too many connections from this host"
+
+#: What counts as one host; None for what does not count.
+Host: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address | Network | None
 
 
 class Admission:
@@ -44,7 +50,7 @@ class Admission:
         self.refusing = 0
         self._newcomers_wait = limits.at_capacity is AtCapacity.WAIT
         self._most_per_host = limits.max_per_host
-        self._by_host: Counter[object] = Counter()
+        self._by_host: Counter[Host] = Counter()
         self._waiting = trio.lowlevel.ParkingLot()
 
     @property
@@ -57,27 +63,40 @@ class Admission:
         while self.shut:
             await self._waiting.park()
 
-    def admit(self, address: object) -> str | None:
-        """Let a connection in and count it, or return the reason why not.
+    def host_of(self, address: str | None) -> Host:
+        """Return what an IP address counts as, for `admit`; None if hosts are not counted."""
+        if self._most_per_host is None or address is None:
+            return None
+        host = ipaddress.ip_address(address)
+        if isinstance(host, ipaddress.IPv6Address):
+            return host.ipv4_mapped or ipaddress.ip_network((host.packed, _ONE_HOST), strict=False)
+        return host
 
-        `address` is what `accept` returned.
-        """
+    def admit(self, host: Host = None) -> str | None:
+        """Let a connection in and count it, or return the reason why not."""
         if self.open >= self.most:
             return "too many connections"
-        host = self._host(address)
-        if host is not None and self._most_per_host is not None:
-            if self._by_host[host] >= self._most_per_host:
-                return "too many connections from this host"
-            self._by_host[host] += 1
+        if host is not None and not self.admit_host(host):
+            return TOO_MANY_FROM_HOST
         self.open += 1
         return None
 
-    def release(self, address: object) -> None:
+    def admit_host(self, host: Host) -> bool:
+        """Count a host that was not known when its connection was let in.
+
+        Return false, and count nothing, if it has as many as it may.
+        """
+        if host is not None and self._most_per_host is not None:
+            if self._by_host[host] >= self._most_per_host:
+                return False
+            self._by_host[host] += 1
+        return True
+
+    def release(self, host: Host = None) -> None:
         """Count out a connection that was let in."""
         self.open -= 1
         if self._newcomers_wait:
             self._waiting.unpark_all()
-        host = self._host(address)
         if host is not None:
             self._by_host[host] -= 1
             if not self._by_host[host]:
@@ -87,15 +106,6 @@ class Admission:
     def gentle(self) -> bool:
         """Whether one more refused connection may be let go gently."""
         return self.refusing < _GENTLE_REFUSALS
-
-    def _host(self, address: object) -> object:
-        """Return what counts as one host; None if nothing does."""
-        if self._most_per_host is None or not isinstance(address, tuple):
-            return None
-        host = ipaddress.ip_address(address[0])
-        if isinstance(host, ipaddress.IPv6Address):
-            return host.ipv4_mapped or ipaddress.ip_network((host.packed, _ONE_HOST), strict=False)
-        return host
 
 
 class SpareDescriptor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class InternetPeer:
     """The other side of a TCP connection.
 
@@ -24,7 +24,7 @@ class InternetPeer:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LocalPeer:
     """The process on the other side of a Unix socket, as it was when it connected.
 

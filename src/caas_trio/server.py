@@ -2,62 +2,38 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import select
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, suppress
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import trio
 
-from .admission import REFUSAL, Admission, SpareDescriptor, refuse
+from .accepting import Acceptor
+from .admission import REFUSAL, Admission, Host, SpareDescriptor
 from .channel import Channel
 from .connection import Connection
 from .drain import Drain
 from .endpoint import Endpoint
 from .errors import EndpointError, PeerError, TooSlow
-from .hub import Hub, HubChannel
 from .limits import Limits
 from .listeners import BACKLOG, Listener, listen_all
-from .peer import peer_of
+from .opening import Opening
+from .peer import Peer, peer_of
 from .requesthandler import StreamRequestHandler
 from .session import Session
-from .stream import StreamChannel
 from .telemetry import Telemetry
+from .trust import Trust
 
 Handler: TypeAlias = Callable[[Connection], Awaitable[object]]
 NewSession: TypeAlias = Callable[[], Session]
-
-#: How many connections one wake-up accepts before other tasks have their turn.
-_BURST: Final = 64
-
-#: Out of descriptors or memory: accepting pauses, as long as trio's own does.
-_NO_ROOM: Final = SpareDescriptor.RAN_OUT | {errno.ENOBUFS, errno.ENOMEM}
-_PAUSE: Final = 0.1
-
-#: accept(2): errors of the connection that was to be accepted, not of the listening socket.
-_ITS_OWN_FAULT: Final = frozenset(
-    {
-        errno.ECONNABORTED,
-        errno.EHOSTDOWN,
-        errno.EHOSTUNREACH,
-        errno.ENETDOWN,
-        errno.ENETUNREACH,
-        errno.ENOPROTOOPT,
-        errno.EOPNOTSUPP,
-        errno.EPERM,
-        errno.EPROTO,
-        errno.ETIMEDOUT,
-    }
-)
 
 
 async def serve(
     handler: Handler | type[StreamRequestHandler],
     *endpoints: Endpoint | str,
     limits: Limits = Limits(),  # noqa: B008 - immutable
+    trust: Trust = Trust(),  # noqa: B008 - immutable
     telemetry: Telemetry | None = None,
     stop: trio.Event | None = None,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
@@ -82,6 +58,7 @@ async def serve(
         handler: an async function that takes a `Connection`, or a `StreamRequestHandler` class.
         *endpoints: at least one, as `Endpoint` or as text; tcp and unix.
         limits: see `Limits`.
+        trust: who may connect; see `Trust`.
         telemetry: told what happens; nobody is, by default.
         stop: an event that begins the drain.
         task_status: for `nursery.start`.
@@ -93,12 +70,10 @@ async def serve(
         ExceptionGroup: of OSError: a listening socket failed.
     """
     handle = _handle_requests(handler) if isinstance(handler, type) else handler
-    server = _Server(limits, telemetry or Telemetry())
+    server = _Server(limits, trust, telemetry or Telemetry())
 
-    def conversation(
-        channel: Channel, accepted: socket.socket, address: object, at: Endpoint
-    ) -> Awaitable[object]:
-        return handle(Connection(channel, at, peer_of(accepted, address), limits, server.drain))
+    def conversation(channel: Channel, at: Endpoint, peer: Peer) -> Awaitable[object]:
+        return handle(Connection(channel, at, peer, limits, server.drain))
 
     await server.run(conversation, endpoints, stop, task_status)
 
@@ -107,6 +82,7 @@ async def serve_sessions(
     new_session: NewSession,
     *endpoints: Endpoint | str,
     limits: Limits = Limits(),  # noqa: B008 - immutable
+    trust: Trust = Trust(),  # noqa: B008 - immutable
     telemetry: Telemetry | None = None,
     stop: trio.Event | None = None,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
@@ -120,6 +96,7 @@ async def serve_sessions(
         new_session: called for each connection.
         *endpoints: at least one, as `Endpoint` or as text; tcp and unix.
         limits: see `Limits`.
+        trust: who may connect; see `Trust`.
         telemetry: told what happens; nobody is, by default.
         stop: an event that begins the drain.
         task_status: for `nursery.start`.
@@ -130,25 +107,25 @@ async def serve_sessions(
         ExceptionGroup: of OSError: a listening socket failed.
     """
 
-    def conversation(channel: Channel, _: socket.socket, __: object, ___: Endpoint) -> Awaitable[None]:
+    def conversation(channel: Channel, _: Endpoint, __: Peer) -> Awaitable[None]:
         return channel.converse(new_session())
 
-    await _Server(limits, telemetry or Telemetry()).run(conversation, endpoints, stop, task_status)
+    await _Server(limits, trust, telemetry or Telemetry()).run(conversation, endpoints, stop, task_status)
 
 
-_Conversation: TypeAlias = Callable[[Channel, socket.socket, object, Endpoint], Awaitable[object]]
+_Conversation: TypeAlias = Callable[[Channel, Endpoint, Peer], Awaitable[object]]
 
 
 class _Server:
     """What all connections of a server share."""
 
-    def __init__(self, limits: Limits, telemetry: Telemetry) -> None:
+    def __init__(self, limits: Limits, trust: Trust, telemetry: Telemetry) -> None:
         self.drain = Drain()
         self._limits = limits
+        self._trust = trust
         self._telemetry = telemetry
         self._admission = Admission(limits)
-        self._spare = SpareDescriptor()
-        self._hub = Hub(limits, self.drain) if hub_wanted() else None
+        self._opening = Opening(limits, trust, self.drain)
 
     async def run(
         self,
@@ -160,91 +137,57 @@ class _Server:
         """Listen, accept until `stop` is set, then drain."""
         self._conversation = conversation
         with ExitStack() as opened:
-            opened.callback(self._spare.close)
-            if self._hub is not None:
-                opened.callback(self._hub.close)
+            opened.callback(self._opening.close)
             if not endpoints:
                 raise EndpointError("", "at least one is needed")
             parsed = [Endpoint.parse(each) if isinstance(each, str) else each for each in endpoints]
             listeners = await listen_all(parsed)
             for listener in listeners:
                 opened.callback(listener.close)
+            spare = SpareDescriptor()
+            opened.callback(spare.close)
             async with trio.open_nursery() as driving:
-                if self._hub is not None:
-                    driving.start_soon(self._hub.run)
-                await self._serve(listeners, stop, task_status)
+                if self._opening.hub is not None:
+                    driving.start_soon(self._opening.hub.run)
+                await self._serve(listeners, spare, stop, task_status)
                 driving.cancel_scope.cancel()
 
     async def _serve(
         self,
         listeners: Sequence[Listener],
+        spare: SpareDescriptor,
         stop: trio.Event | None,
         task_status: trio.TaskStatus[list[Endpoint]],
     ) -> None:
         async with trio.open_nursery() as connections:
+            acceptor = Acceptor(
+                connections=connections,
+                connect=self._connect,
+                let_go=self._let_go,
+                admission=self._admission,
+                trust=self._trust,
+                telemetry=self._telemetry,
+                spare=spare,
+            )
+            listening = [(sock, each.endpoint) for each in listeners for sock in each.sockets]
             async with trio.open_nursery() as accepting:
-                for listener in listeners:
-                    for sock in listener.sockets:
-                        accepting.start_soon(self._accept, sock, listener.endpoint, connections)
+                for sock, endpoint in listening:
+                    accepting.start_soon(acceptor.accept, sock, endpoint)
                 task_status.started([listener.endpoint for listener in listeners])
                 await (trio.Event() if stop is None else stop).wait()
                 accepting.cancel_scope.cancel()
+            for sock, endpoint in listening:
+                acceptor.accept_waiting(sock, endpoint, BACKLOG)
             for listener in listeners:
-                for sock in listener.sockets:
-                    self._accept_waiting(sock, listener.endpoint, connections, BACKLOG)
                 listener.close()
             connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_timeout
             self.drain.begin()
         if connections.cancel_scope.cancelled_caught:
             self._telemetry.drain_timed_out()
 
-    async def _accept(self, sock: socket.socket, endpoint: Endpoint, connections: trio.Nursery) -> None:
-        while True:
-            await self._admission.wait_while_shut()
-            await trio.lowlevel.wait_readable(sock)
-            if not self._accept_waiting(sock, endpoint, connections, _BURST):
-                await trio.sleep(_PAUSE)
-
-    def _accept_waiting(
-        self, sock: socket.socket, endpoint: Endpoint, connections: trio.Nursery, most: int
-    ) -> bool:
-        """Accept at most `most` connections from the queue; return whether the machine had room."""
-        for _ in range(most):
-            if self._admission.shut:
-                break
-            try:
-                accepted, address = sock.accept()
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno in _ITS_OWN_FAULT:
-                    continue
-                if error.errno not in _NO_ROOM:
-                    raise
-                self._telemetry.accept_failed(error, endpoint)
-                if error.errno not in SpareDescriptor.RAN_OUT or not self._spare.turn_away(sock):
-                    return False
-                continue
-            self._let_in(accepted, address, endpoint, connections)
-        return True
-
-    def _let_in(
-        self, accepted: socket.socket, address: object, endpoint: Endpoint, connections: trio.Nursery
-    ) -> None:
-        """Start the connection's task, or refuse it."""
-        reason = self._admission.admit(address)
-        if reason is None:
-            connections.start_soon(self._connection, accepted, address, endpoint, name="connection")
-            return
-        self._telemetry.connection_refused(reason, endpoint, peer_of(accepted, address))
-        if self._admission.gentle:
-            self._admission.refusing += 1
-            connections.start_soon(self._refuse, accepted, name="refusal")
-        else:
-            refuse(accepted)
-
-    async def _refuse(self, accepted: socket.socket) -> None:
-        channel = self._open(accepted)
+    async def _let_go(self, accepted: socket.socket) -> None:
+        """Tell a connection that there is no room for it, and part from it."""
+        channel = self._opening.plain(accepted)
         try:
             with suppress(PeerError):
                 await channel.send_all(REFUSAL)
@@ -253,38 +196,44 @@ class _Server:
             await channel.aclose()
             self._admission.refusing -= 1
 
-    async def _connection(self, accepted: socket.socket, address: object, endpoint: Endpoint) -> None:
+    async def _connect(
+        self, accepted: socket.socket, address: object, endpoint: Endpoint, host: Host
+    ) -> None:
         """Run one connection from its first byte to its close, whatever becomes of it."""
-        channel = self._open(accepted)
+        peer = peer_of(accepted, address)
+        try:
+            if self._opening.asks(endpoint):
+                try:
+                    channel, peer = await self._opening.prove(accepted, peer, endpoint)
+                except PeerError as error:
+                    self._telemetry.connection_refused(str(error), endpoint, peer)
+                    return
+            else:
+                channel = self._opening.plain(accepted)
+            await self._converse(channel, endpoint, peer)
+        finally:
+            self._admission.release(host)
+
+    async def _converse(self, channel: Channel, endpoint: Endpoint, peer: Peer) -> None:
         try:
             try:
-                await self._conversation(channel, accepted, address, endpoint)
+                await self._conversation(channel, endpoint, peer)
                 self._telemetry.conversation_ended(None, endpoint)
                 orderly = True
             except BaseException as error:  # noqa: BLE001 - sorted, and raised again if it is not ours
-                orderly = self._sort_out(error, accepted, address, endpoint)
+                orderly = self._sort_out(error, endpoint, peer)
             if orderly:
                 with suppress(PeerError):
                     await channel.part()
         finally:
             await channel.aclose()
-            self._admission.release(address)
 
-    def _open(self, accepted: socket.socket) -> Channel:
-        if self._hub is not None:
-            accepted.setblocking(False)  # noqa: FBT003 - the socket module's signature
-            return HubChannel(accepted, self._hub)
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
-        return StreamChannel(stream, self._limits, self.drain)
-
-    def _sort_out(
-        self, error: BaseException, accepted: socket.socket, address: object, endpoint: Endpoint
-    ) -> bool:
+    def _sort_out(self, error: BaseException, endpoint: Endpoint, peer: Peer) -> bool:
         """Report a bug, raise what is not ours; return whether the client may be parted from."""
         by_peer, other = _split(error, PeerError)
         bugs, rest = _split(other, Exception)
         if isinstance(bugs, Exception):
-            self._telemetry.conversation_failed(bugs, endpoint, peer_of(accepted, address))
+            self._telemetry.conversation_failed(bugs, endpoint, peer)
         elif isinstance(by_peer, Exception):
             self._telemetry.conversation_ended(by_peer, endpoint)
         if rest is not None:
@@ -315,8 +264,3 @@ def _handle_requests(handler: type[object]) -> Handler:
         await handler(connection).run()
 
     return handle
-
-
-def hub_wanted() -> bool:
-    """Return whether the fast driver runs the connections: where there is epoll, unless forbidden."""
-    return hasattr(select, "epoll") and os.environ.get("CAAS_TRIO_DRIVER", "hub") != "stream"

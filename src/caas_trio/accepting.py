@@ -1,0 +1,117 @@
+"""Taking connections from listening sockets: `Acceptor`, a task per connection that is let in."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+import trio
+
+from .admission import Admission, Host, SpareDescriptor, refuse
+from .endpoint import Endpoint
+from .peer import peer_of
+from .telemetry import Telemetry
+from .trust import Trust
+
+#: How many connections one wake-up accepts before other tasks have their turn.
+_BURST: Final = 64
+
+#: Out of descriptors or memory: accepting pauses, as long as trio's own does.
+_NO_ROOM: Final = SpareDescriptor.RAN_OUT | {errno.ENOBUFS, errno.ENOMEM}
+_PAUSE: Final = 0.1
+
+#: accept(2): errors of the connection that was to be accepted, not of the listening socket.
+_ITS_OWN_FAULT: Final = frozenset(
+    {
+        errno.ECONNABORTED,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENOPROTOOPT,
+        errno.EOPNOTSUPP,
+        errno.EPERM,
+        errno.EPROTO,
+        errno.ETIMEDOUT,
+    }
+)
+
+#: Runs a connection that was let in, and counts it out: socket, address, endpoint, host.
+Connect: TypeAlias = Callable[[socket.socket, object, Endpoint, Host], Awaitable[object]]
+#: Tells a connection that there is no room for it, and lets it go gently.
+LetGo: TypeAlias = Callable[[socket.socket], Awaitable[object]]
+
+
+class Acceptor:
+    """Takes connections, and starts a task for each; what is not let in is refused."""
+
+    def __init__(
+        self,
+        *,
+        connections: trio.Nursery,
+        connect: Connect,
+        let_go: LetGo,
+        admission: Admission,
+        trust: Trust,
+        telemetry: Telemetry,
+        spare: SpareDescriptor,
+    ) -> None:
+        self._connections = connections
+        self._connect = connect
+        self._let_go = let_go
+        self._admission = admission
+        self._trust = trust
+        self._telemetry = telemetry
+        self._spare = spare
+
+    async def accept(self, sock: socket.socket, endpoint: Endpoint) -> None:
+        """Accept from a listening socket until cancelled."""
+        while True:
+            await self._admission.wait_while_shut()
+            await trio.lowlevel.wait_readable(sock)
+            if not self.accept_waiting(sock, endpoint, _BURST):
+                await trio.sleep(_PAUSE)
+
+    def accept_waiting(self, sock: socket.socket, endpoint: Endpoint, most: int) -> bool:
+        """Accept at most `most` connections from the queue; return whether the machine had room."""
+        for _ in range(most):
+            if self._admission.shut:
+                break
+            try:
+                accepted, address = sock.accept()
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno in _ITS_OWN_FAULT:
+                    continue
+                if error.errno not in _NO_ROOM:
+                    raise
+                self._telemetry.accept_failed(error, endpoint)
+                if error.errno not in SpareDescriptor.RAN_OUT or not self._spare.turn_away(sock):
+                    return False
+                continue
+            self._let_in(accepted, address, endpoint)
+        return True
+
+    def _let_in(self, accepted: socket.socket, address: object, endpoint: Endpoint) -> None:
+        """Start the connection's task, or refuse it."""
+        if self._trust.asks_for(address):
+            peer = peer_of(accepted, address)
+            objection = self._trust.objection(peer)
+            if objection is not None:
+                self._telemetry.connection_refused(objection, endpoint, peer)
+                accepted.close()  # a stranger is told nothing
+                return
+        host = self._admission.host_of(address[0] if isinstance(address, tuple) else None)
+        reason = self._admission.admit(host)
+        if reason is None:
+            self._connections.start_soon(self._connect, accepted, address, endpoint, host, name="connection")
+            return
+        self._telemetry.connection_refused(reason, endpoint, peer_of(accepted, address))
+        if self._admission.gentle:
+            self._admission.refusing += 1
+            self._connections.start_soon(self._let_go, accepted, name="refusal")
+        else:
+            refuse(accepted)

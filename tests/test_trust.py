@@ -1,0 +1,96 @@
+"""Who may connect."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+import pytest
+import trio
+
+from caas_trio import Endpoint, InternetPeer, LineSession, LocalPeer, Telemetry, Trust, serve_sessions
+from caas_trio.peer import Peer
+
+INSIDE = (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32"))
+
+
+@pytest.mark.parametrize(
+    ("peer", "objection"),
+    [
+        (InternetPeer("192.0.2.255", 1), None),
+        (InternetPeer("192.0.3.0", 1), "the address is not allowed"),
+        (InternetPeer("2001:db8::1", 1), None),
+        (InternetPeer("fe80::1%lo", 1), "the address is not allowed"),
+        (LocalPeer(1, 1000, 1000), None),
+        (LocalPeer(1, 1001, 1000), "the user is not allowed"),
+        (LocalPeer(), "the user is not allowed"),
+    ],
+)
+def test_who_may_connect_is_listed(peer: Peer, objection: str | None) -> None:
+    assert Trust(allow_from=INSIDE, allow_uids=frozenset({1000})).objection(peer) == objection
+    assert Trust().objection(peer) is None
+
+
+def test_only_what_is_listed_is_asked_for() -> None:
+    assert Trust(allow_from=INSIDE).asks_for(("192.0.2.1", 1))
+    assert not Trust(allow_from=INSIDE).asks_for("")
+    assert Trust(allow_uids=frozenset({1})).asks_for("")
+    assert not Trust(allow_uids=frozenset({1})).asks_for(("192.0.2.1", 1))
+
+
+class Refusals(Telemetry):
+    """Notes why connections were refused."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def connection_refused(self, reason: str, _: Endpoint, __: Peer) -> None:
+        self.reasons.append(reason)
+
+
+async def ask(endpoint: Endpoint) -> bytes:
+    """Return what a client is answered, up to the end of the stream, and whether that was a cut."""
+    family = socket.AF_UNIX if endpoint.path else socket.AF_INET
+    with trio.socket.socket(family, socket.SOCK_STREAM) as client:
+        await client.connect(endpoint.path or (endpoint.host, endpoint.port))
+        answer = b""
+        try:
+            await client.send(b"hello\n")
+            client.shutdown(socket.SHUT_WR)
+            while data := await client.recv(100):
+                answer += data
+        except OSError:
+            return answer + b" and cut off"
+        return answer
+
+
+@pytest.mark.parametrize("welcome", [True, False])
+async def test_a_stranger_is_told_nothing(nursery: trio.Nursery, *, welcome: bool) -> None:
+    trust = Trust(
+        allow_from=(ipaddress.ip_network("127.0.0.0/8"),) if welcome else INSIDE,
+        allow_uids=frozenset({os.geteuid() if welcome else os.geteuid() + 1}),
+    )
+    refusals = Refusals()
+    with tempfile.TemporaryDirectory() as folder:
+
+        async def serve(task_status: trio.TaskStatus[list[Endpoint]]) -> None:
+            await serve_sessions(
+                lambda: LineSession(bytes.upper),
+                "tcp://127.0.0.1:0",
+                f"unix:{Path(folder, 's')}",
+                trust=trust,
+                telemetry=refusals,
+                task_status=task_status,
+            )
+
+        endpoints: list[Endpoint] = await nursery.start(serve)
+        answers = [await ask(endpoint) for endpoint in endpoints]
+        nursery.cancel_scope.cancel()
+    if welcome:
+        assert (answers, refusals.reasons) == ([b"HELLO\n"] * 2, [])
+    else:
+        assert {answer.removesuffix(b" and cut off") for answer in answers} == {b""}
+        assert refusals.reasons == ["the address is not allowed", "the user is not allowed"]
