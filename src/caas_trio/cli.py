@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,9 +15,10 @@ import trio
 from . import __version__
 from .capitals import Utf8Capitals, ascii_capitals
 from .endpoint import Endpoint
-from .errors import CaasError, EndpointError, UsageError
+from .errors import CaasError, UsageError
 from .framing import DEFAULT_MAX_LINE
 from .limits import AtCapacity, Limits
+from .options import BYTES, CONNECTIONS, SECONDS, EndpointType, PromptType
 from .reports import Reports
 from .server import NewSession, serve_sessions
 from .session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
@@ -62,50 +61,6 @@ and so on.
 """
 
 
-class _EndpointType(click.ParamType[Endpoint]):
-    name = "endpoint"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Endpoint:
-        try:
-            return value if isinstance(value, Endpoint) else Endpoint.parse(value)
-        except EndpointError as error:
-            self.fail(str(error), param, ctx)
-
-
-class _PromptType(click.ParamType[str]):
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        # A client tells the prompt from a reply by its lower-case letters: a reply has none.
-        if not re.search("[a-z]", value):
-            self.fail("it must contain a lower-case letter, since no reply does", param, ctx)
-        if re.search(r"[\x00-\x1f\x7f]", value):
-            self.fail("it must be one line of text", param, ctx)
-        return str(value)
-
-
-class _NumberType(click.ParamType[float]):
-    """A number that is not less than `least`; nan never is."""
-
-    def __init__(self, kind: type[int | float], least: int, name: str) -> None:
-        self.name = name
-        self._kind = kind
-        self._least = least
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            number = self._kind(value)
-        except ValueError:
-            number = math.nan
-        if not number >= self._least:
-            self.fail(f"{value!r} is not a number of {self.name}, {self._least} or more", param, ctx)
-        return number
-
-
-_SECONDS: Final = _NumberType(float, 0, "seconds")
-_BYTES: Final = _NumberType(int, 1, "bytes")
-_CONNECTIONS: Final = _NumberType(int, 1, "connections")
-
 _SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_capitals, "utf-8": Utf8Capitals}
 
 
@@ -113,7 +68,7 @@ _SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_cap
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96, "show_default": True},
 )
-@click.argument("endpoints", metavar="[ENDPOINT]...", nargs=-1, type=_EndpointType())
+@click.argument("endpoints", metavar="[ENDPOINT]...", nargs=-1, type=EndpointType())
 @click.option(
     "--first",
     type=click.Choice([first.value for first in First]),
@@ -122,19 +77,19 @@ _SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_cap
 )
 @click.option(
     "--prompt",
-    type=_PromptType(),
+    type=PromptType(),
     default=DEFAULT_PROMPT.decode().rstrip("\n"),
     help="What the server says first, in a line of its own.",
 )
 @click.option(
     "--prompt-delay",
-    type=_SECONDS,
+    type=SECONDS,
     default=Limits.prompt_delay,
     help="With --first either: how long a client may keep silent unprompted.",
 )
 @click.option(
     "--max-line",
-    type=_BYTES,
+    type=BYTES,
     default=DEFAULT_MAX_LINE,
     help="The most bytes a line may have before its end.",
 )
@@ -154,37 +109,37 @@ _SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_cap
 @click.option("--once", is_flag=True, help="Answer one line, then end the connection.")
 @click.option(
     "--idle-timeout",
-    type=_SECONDS,
+    type=SECONDS,
     default=Limits.idle_timeout,
     help="How long a connection may be quiet.",
 )
 @click.option(
     "--line-timeout",
-    type=_SECONDS,
+    type=SECONDS,
     default=Limits.line_timeout,
     help="How long a line may take, once begun; with --oversize stream, each --max-line bytes of it.",
 )
 @click.option(
     "--write-timeout",
-    type=_SECONDS,
+    type=SECONDS,
     default=Limits.write_timeout,
     help="How long a client may leave its replies unread.",
 )
 @click.option(
     "--drain-timeout",
-    type=_SECONDS,
+    type=SECONDS,
     default=Limits.drain_timeout,
     help="How long connections may take to finish once the service is told to end.",
 )
 @click.option(
     "--max-connections",
-    type=_CONNECTIONS,
+    type=CONNECTIONS,
     default=Limits.max_connections,
     help="How many connections may be open at a time; fewer if RLIMIT_NOFILE allows no more.",
 )
 @click.option(
     "--max-per-host",
-    type=_CONNECTIONS,
+    type=CONNECTIONS,
     show_default="no limit",
     help="How many of them one host may have. An IPv6 client counts by its /64.",
 )

@@ -1,0 +1,64 @@
+"""What the options of the command line take: click's parameter types."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final
+
+import click
+
+from .endpoint import Endpoint
+from .errors import EndpointError
+
+
+class EndpointType(click.ParamType[Endpoint]):
+    """An endpoint in its text form."""
+
+    name = "endpoint"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Endpoint:
+        """Return the endpoint; see `click.ParamType.convert`."""
+        try:
+            return value if isinstance(value, Endpoint) else Endpoint.parse(value)
+        except EndpointError as error:
+            self.fail(str(error), param, ctx)
+
+
+class PromptType(click.ParamType[str]):
+    """A line that no client can take for a reply."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the prompt, without its LF; see `click.ParamType.convert`."""
+        # A client tells the prompt from a reply by its lower-case letters: a reply has none.
+        if not re.search("[a-z]", value):
+            self.fail("it must contain a lower-case letter, since no reply does", param, ctx)
+        if re.search(r"[\x00-\x1f\x7f]", value):
+            self.fail("it must be one line of text", param, ctx)
+        return str(value)
+
+
+class NumberType(click.ParamType[float]):
+    """A number that is not less than `least`; nan never is."""
+
+    def __init__(self, kind: type[int | float], least: int, name: str) -> None:
+        self.name = name
+        self._kind = kind
+        self._least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; see `click.ParamType.convert`."""
+        try:
+            number = self._kind(value)
+        except ValueError:
+            number = math.nan
+        if not number >= self._least:
+            self.fail(f"{value!r} is not a number of {self.name}, {self._least} or more", param, ctx)
+        return number
+
+
+SECONDS: Final = NumberType(float, 0, "seconds")
+BYTES: Final = NumberType(int, 1, "bytes")
+CONNECTIONS: Final = NumberType(int, 1, "connections")
