@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -14,9 +16,21 @@ import click
 import pytest
 import trio
 
-from caas_trio import AtCapacity, Endpoint, First, Limits, LineSession, Oversize, __version__, cli
+from caas_trio import (
+    AtCapacity,
+    Endpoint,
+    First,
+    Limits,
+    LineSession,
+    LocalPeer,
+    Oversize,
+    __version__,
+    cli,
+)
 from caas_trio.capitals import Utf8Capitals
+from caas_trio.telemetry import Outcome
 
+FULL = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 CLOSED = "cannot write to standard output: No space left on device"
 
 
@@ -127,9 +141,15 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     assert len(calls) == 1
 
 
-def test_the_defaults(asked_for: list[Any]) -> None:
+def test_the_defaults(
+    asked_for: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trio, "current_time", lambda: 0)
     assert cli.run([]) == 0
-    [(_, new_session, endpoints, limits)] = asked_for
+    [(_, new_session, endpoints, limits, reports)] = asked_for
+    reports.accept_failed(FULL, endpoints[0])
+    reports.connection_closed(Outcome.COMPLETED, None, endpoints[0], LocalPeer(), 0)
+    assert re.fullmatch(r"\S+Z \[warning  \] no room .*\n", capsys.readouterr().err)
     assert endpoints == (Endpoint.parse("tcp://127.0.0.1:50007"),)
     assert limits == Limits()
     assert asked(new_session()) == (
@@ -169,12 +189,17 @@ OPTIONS = {
     "max_connections": "7",
     "max_per_host": "2",
     "at_capacity": "wait",
+    "log_format": "json",
+    "log_level": "info",
 }
 
 
 @pytest.mark.parametrize("source", ["options", "variables"])
 def test_every_option_is_also_a_variable(
-    source: str, asked_for: list[Any], monkeypatch: pytest.MonkeyPatch
+    source: str,
+    asked_for: list[Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if source == "variables":
         for name, value in OPTIONS.items():
@@ -186,7 +211,9 @@ def test_every_option_is_also_a_variable(
         ]
         arguments.append("--once")
     assert cli.run([*arguments, "unix:@a", "tcp://[::1]:0"]) == 0
-    [(_, new_session, endpoints, limits)] = asked_for
+    [(_, new_session, endpoints, limits, reports)] = asked_for
+    reports.connection_closed(Outcome.COMPLETED, None, endpoints[0], LocalPeer(), 0)
+    assert json.loads(capsys.readouterr().err)["event"] == "connection ended"
     assert [str(endpoint) for endpoint in endpoints] == ["unix:@a", "tcp://[::1]:0"]
     assert limits == Limits(
         prompt_delay=0.5,

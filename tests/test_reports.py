@@ -1,55 +1,130 @@
-"""What the command line tells while it serves: one line each, and a flood in one line per interval."""
+"""What the command line logs while it serves: a line each, and a flood in one line per interval."""
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
+import pytest
+import structlog
 import trio
 from trio.testing import MockClock
 
 from caas_trio import Endpoint, InternetPeer
-from caas_trio.reports import INTERVAL, Reports
+from caas_trio.reports import INTERVAL, MOST_REASONS, Reports
+from caas_trio.telemetry import Outcome, Traffic
 
 ENDPOINT = Endpoint.parse("tcp://127.0.0.1:1")
 PEER = InternetPeer("127.0.0.1", 2)
+FULL = OSError(errno.EMFILE, "Too many open files")
 
 
-async def test_each_kind_of_event_is_told(mock_clock: MockClock) -> None:
-    told: list[str] = []
-    reports = Reports(told.append)
-    reports.conversation_failed(ValueError("a"), ENDPOINT, PEER)
+class Logged:
+    """A log that keeps what it is given: level, event and values."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, object]]] = []
+        self.log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+            None, processors=[self._keep], wrapper_class=structlog.make_filtering_bound_logger(0)
+        )
+
+    def _keep(self, _: object, level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        text = event.pop("event")
+        self.lines.append((level, text, dict(event)))
+        raise structlog.DropEvent
+
+    def events(self) -> list[str]:
+        return [event for _, event, _ in self.lines]
+
+
+@pytest.fixture
+def logged() -> Logged:
+    return Logged()
+
+
+def broken() -> None:
+    raise ValueError("a")
+
+
+def failure(fails: Callable[[], None]) -> Exception:
+    """Return what a function raises, with the place it did."""
+    try:
+        fails()
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+class Moved(Traffic):
+    """What a connection may have moved."""
+
+    received = 10
+    sent = 20
+
+
+async def test_each_kind_of_event_is_logged(mock_clock: MockClock, logged: Logged) -> None:
+    reports = Reports(logged.log)
+    reports.conversation_failed(failure(broken), ENDPOINT, PEER)
     reports.connection_refused("too many connections", ENDPOINT, PEER)
-    reports.accept_failed(OSError(errno.EMFILE, "Too many open files"), ENDPOINT)
+    reports.accept_failed(FULL, ENDPOINT)
     reports.drain_timed_out()
-    assert told == [
-        "a conversation with 127.0.0.1:2 on tcp://127.0.0.1:1 failed: ValueError('a')",
-        "refused 127.0.0.1:2 on tcp://127.0.0.1:1: too many connections",
-        "no room for another connection on tcp://127.0.0.1:1: Too many open files",
-        "the drain timeout is over; unfinished conversations were cut off",
+    who = {"endpoint": ENDPOINT, "peer": PEER}
+    where = f"{__file__}:{broken.__code__.co_firstlineno + 1}"
+    assert logged.lines == [
+        ("error", "conversation failed", {**who, "error": "ValueError('a')", "where": [where]}),
+        ("warning", "connection refused", {**who, "reason": "too many connections"}),
+        ("warning", "no room for another connection", {"endpoint": ENDPOINT, "error": "Too many open files"}),
+        ("warning", "the drain timeout is over; unfinished conversations were cut off", {}),
     ]
 
 
-async def test_a_flood_is_told_once_an_interval_and_counted(autojump_clock: MockClock) -> None:
-    told: list[str] = []
-    reports = Reports(told.append)
+async def test_a_flood_is_told_once_an_interval_and_counted(
+    autojump_clock: MockClock, logged: Logged
+) -> None:
+    reports = Reports(logged.log)
     for _ in range(1000):
         reports.connection_refused("too many connections", ENDPOINT, PEER)
     reports.connection_refused("another reason", ENDPOINT, PEER)
-    assert len(told) == 2
+    assert len(logged.lines) == 2
     await trio.sleep(INTERVAL)  # the mock clock's
     for _ in range(10):
         reports.connection_refused("too many connections", ENDPOINT, PEER)
-    assert told[2:] == [
-        "refused 127.0.0.1:2 on tcp://127.0.0.1:1: too many connections (and 999 more like this since)"
+    assert logged.events()[2:] == ["connection refused (and 999 more like this since)"]
+
+
+async def test_what_was_counted_is_told_in_the_end(mock_clock: MockClock, logged: Logged) -> None:
+    reports = Reports(logged.log)
+    for _ in range(134):
+        reports.connection_refused("too many connections", ENDPOINT, PEER)
+    for _ in range(2):
+        reports.accept_failed(FULL, ENDPOINT)
+    reports.close()
+    reports.close()
+    assert logged.lines[2:] == [
+        ("warning", "and 133 more like this: connection refused", {"reason": "too many connections"}),
+        ("warning", "and 1 more like this: no room for another connection", {}),
     ]
 
 
-async def test_what_was_counted_is_told_in_the_end(mock_clock: MockClock) -> None:
-    told: list[str] = []
-    reports = Reports(told.append)
-    for _ in range(134):
-        reports.connection_refused("too many connections", ENDPOINT, PEER)
-    reports.accept_failed(OSError(errno.EMFILE, "Too many open files"), ENDPOINT)
+async def test_reasons_without_end_are_no_flood_of_lines(mock_clock: MockClock, logged: Logged) -> None:
+    reports = Reports(logged.log)
+    for number in range(1000):
+        reports.connection_refused(f"the header {number} is wrong", ENDPOINT, PEER)
+    assert len(logged.lines) == MOST_REASONS + 1
     reports.close()
-    reports.close()
-    assert told[2:] == ["and 133 more: too many connections"]
+    left = 1000 - MOST_REASONS - 1
+    assert logged.lines[MOST_REASONS + 1 :] == [
+        ("warning", f"and {left} more like this: connection refused", {"reason": "other reasons"})
+    ]
+
+
+@pytest.mark.parametrize(("traffic", "bytes_moved"), [(Moved(), (10, 20)), (None, (0, 0))])
+def test_the_end_of_each_connection_is_logged_where_that_is_wanted(
+    traffic: Traffic | None, bytes_moved: tuple[int, int], logged: Logged
+) -> None:
+    for wanted in (False, True):
+        reports = Reports(logged.log, each_connection=wanted)
+        reports.connection_closed(Outcome.LOST, traffic, ENDPOINT, PEER, 1.23456789)
+    received, sent = bytes_moved
+    told = {"outcome": "lost", "seconds": 1.234568, "received": received, "sent": sent}
+    assert logged.lines == [("info", "connection ended", {"endpoint": ENDPOINT, "peer": PEER, **told})]

@@ -8,9 +8,17 @@ from .session import Session
 
 
 class Channel(abc.ABC):
-    """One connection, as the server sees it. Who made it closes it; `aclose` may be called twice."""
+    """One connection, as the server sees it. Who made it closes it; `aclose` may be called twice.
+
+    Attributes:
+        received: how many bytes have been read.
+        sent: how many the kernel, or the stream, has taken.
+    """
 
     __slots__ = ()
+
+    received: int
+    sent: int
 
     @abc.abstractmethod
     async def receive_some(self) -> bytes:

@@ -18,6 +18,7 @@ from .endpoint import Endpoint
 from .errors import CaasError, UsageError
 from .framing import DEFAULT_MAX_LINE
 from .limits import AtCapacity, Limits
+from .logs import LEVELS, LogFormat, open_log, tell
 from .options import BYTES, CONNECTIONS, SECONDS, EndpointType, PromptType
 from .reports import Reports
 from .server import NewSession, serve_sessions
@@ -149,6 +150,18 @@ _SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_cap
     default=Limits.at_capacity.value,
     help="One connection more is told so and ended, or has to wait.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice([log_format.value for log_format in LogFormat]),
+    default=LogFormat.CONSOLE.value,
+    help="Whether the log, on standard error, is for people or for machines.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(list(LEVELS)),
+    default="warning",
+    help="The least that is logged; info has a line for the end of each connection.",
+)
 @click.version_option(__version__, prog_name=PROGRAM)
 def command(
     *,
@@ -160,6 +173,8 @@ def command(
     text: str,
     once: bool,
     at_capacity: str,
+    log_format: str,
+    log_level: str,
     **limits: Any,
 ) -> None:
     """Serve CaaS, capitalization as a service: answer each line with its capitals.
@@ -182,13 +197,15 @@ def command(
         new_session,
         endpoints or (Endpoint.parse(DEFAULT_ENDPOINT),),
         Limits(at_capacity=AtCapacity(at_capacity), **limits),
+        Reports(open_log(LogFormat(log_format), log_level), each_connection=log_level == "info"),
     )
 
 
-async def _serve(new_session: NewSession, endpoints: Sequence[Endpoint], limits: Limits) -> None:
+async def _serve(
+    new_session: NewSession, endpoints: Sequence[Endpoint], limits: Limits, reports: Reports
+) -> None:
     """Serve until a signal asks for a stop; a second one cuts everything off."""
     stop = trio.Event()
-    reports = Reports(_tell)
     with closing(reports), trio.open_signal_receiver(*_STOPPING) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signals, signals, stop, nursery.cancel_scope)
@@ -225,11 +242,8 @@ class _ToStandardOutput:
 
 
 def _tell(message: str) -> None:
-    """Write one line to standard error, or nothing if that is gone."""
-    try:
-        click.echo(f"{PROGRAM}: {' '.join(message.split())}", err=True)
-    except OSError:
-        sys.stderr = None
+    """Tell what keeps the service from starting, or from going on."""
+    tell(f"{PROGRAM}: {' '.join(message.split())}")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -242,6 +242,8 @@ class HubChannel(Channel):
         "watched",
     )
 
+    received = 0
+    sent = 0
     _task: trio.lowlevel.Task
     _line_seen: float
     stamp: float

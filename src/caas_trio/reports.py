@@ -1,61 +1,106 @@
-"""What the command line tells on standard error while it serves: `Reports`."""
+"""What the command line logs while it serves: `Reports`."""
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
-from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
+from structlog.typing import FilteringBoundLogger
 
 from .endpoint import Endpoint
 from .peer import Peer
-from .telemetry import Telemetry
+from .telemetry import Outcome, Telemetry, Traffic
 
-#: A kind of event is told once within so many seconds; what repeats it is counted.
+#: A kind of event is logged once within so many seconds; what repeats it is counted.
 INTERVAL: Final = 10.0
+
+#: A reason may be made of what a client sent. So many are told apart; the others count as one.
+MOST_REASONS: Final = 32
+
+
+class _Kind(NamedTuple):
+    """Events that are so alike that one of them tells of all."""
+
+    event: str
+    reason: str = ""
 
 
 class Reports(Telemetry):
-    """Tells what happens, a line each, and a flood of the same in one line per interval."""
+    """Logs what happens: trouble at once, a flood of the same once per interval.
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._told_at: dict[str, float] = {}
-        self._untold: Counter[str] = Counter()
+    Args:
+        log: where to.
+        each_connection: whether the end of each connection is logged too, at the level "info".
+    """
+
+    def __init__(self, log: FilteringBoundLogger, *, each_connection: bool = False) -> None:
+        self._log = log
+        self._each_connection = each_connection
+        self._told_at: dict[_Kind, float] = {}
+        self._untold: Counter[_Kind] = Counter()
+
+    def connection_closed(
+        self, outcome: Outcome, traffic: Traffic | None, endpoint: Endpoint, peer: Peer, seconds: float
+    ) -> None:
+        """Log the end of a connection, if that is wanted."""
+        if self._each_connection:
+            self._log.info(
+                "connection ended",
+                endpoint=endpoint,
+                peer=peer,
+                outcome=outcome,
+                seconds=round(seconds, 6),
+                received=traffic.received if traffic else 0,
+                sent=traffic.sent if traffic else 0,
+            )
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:
-        """Tell of a bug."""
+        """Log a bug, and the place it was noticed at."""
+        where = [
+            f"{frame.f_code.co_filename}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)
+        ]
         self._report(
-            "conversations that failed", f"a conversation with {peer} on {endpoint} failed: {error!r}"
+            _Kind("conversation failed"),
+            "error",
+            endpoint=endpoint,
+            peer=peer,
+            error=repr(error),
+            where=where[-1:],
         )
 
     def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:
-        """Tell of a connection that was not let in."""
-        self._report(reason, f"refused {peer} on {endpoint}: {reason}")
+        """Log a connection that was not let in."""
+        self._report(
+            _Kind("connection refused", reason), "warning", endpoint=endpoint, peer=peer, reason=reason
+        )
 
     def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:
-        """Tell that the machine had no room."""
+        """Log that the machine had no room."""
         self._report(
-            "no room for another connection",
-            f"no room for another connection on {endpoint}: {error.strerror}",
+            _Kind("no room for another connection"), "warning", endpoint=endpoint, error=error.strerror
         )
 
     def drain_timed_out(self) -> None:
-        """Tell that the drain was not complete."""
-        self._tell("the drain timeout is over; unfinished conversations were cut off")
+        """Log that the drain was not complete."""
+        self._log.warning("the drain timeout is over; unfinished conversations were cut off")
 
     def close(self) -> None:
-        """Tell how much was counted and not told."""
+        """Log how much was counted and not told."""
         for kind, untold in self._untold.items():
-            self._tell(f"and {untold} more: {kind}")
+            reason = {"reason": kind.reason} if kind.reason else {}
+            self._log.warning(f"and {untold} more like this: {kind.event}", **reason)
         self._untold.clear()
 
-    def _report(self, kind: str, message: str) -> None:
+    def _report(self, kind: _Kind, level: str, **told: object) -> None:
+        if kind not in self._told_at and len(self._told_at) >= MOST_REASONS:
+            kind = _Kind(kind.event, "other reasons")
         now = trio.current_time()
         if now - self._told_at.get(kind, -INTERVAL) < INTERVAL:
             self._untold[kind] += 1
             return
         self._told_at[kind] = now
         untold = self._untold.pop(kind, 0)
-        self._tell(f"{message} (and {untold} more like this since)" if untold else message)
+        more = f" (and {untold} more like this since)" if untold else ""
+        getattr(self._log, level)(kind.event + more, **told)

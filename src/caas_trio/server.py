@@ -22,7 +22,7 @@ from .opening import Opening
 from .peer import Peer, peer_of
 from .requesthandler import StreamRequestHandler
 from .session import Session
-from .telemetry import Telemetry
+from .telemetry import Outcome, Telemetry, outcome_of
 from .trust import Trust
 
 Handler: TypeAlias = Callable[[Connection], Awaitable[object]]
@@ -201,44 +201,54 @@ class _Server:
     ) -> None:
         """Run one connection from its first byte to its close, whatever becomes of it."""
         peer = peer_of(accepted, address)
+        begun = trio.current_time()
+        outcome, channel = Outcome.CUT_OFF, None
+        self._telemetry.connection_opened(endpoint, peer)
         try:
             if self._opening.asks(endpoint):
                 try:
                     channel, peer = await self._opening.prove(accepted, peer, endpoint)
                 except PeerError as error:
+                    outcome = Outcome.REFUSED
                     self._telemetry.connection_refused(str(error), endpoint, peer)
                     return
             else:
                 channel = self._opening.plain(accepted)
-            await self._converse(channel, endpoint, peer)
+            self._telemetry.conversation_begun(channel, endpoint, peer)
+            outcome = await self._converse(channel, endpoint, peer)
         finally:
             self._admission.release(host)
+            seconds = trio.current_time() - begun
+            self._telemetry.connection_closed(outcome, channel, endpoint, peer, seconds)
 
-    async def _converse(self, channel: Channel, endpoint: Endpoint, peer: Peer) -> None:
+    async def _converse(self, channel: Channel, endpoint: Endpoint, peer: Peer) -> Outcome:
         try:
             try:
                 await self._conversation(channel, endpoint, peer)
                 self._telemetry.conversation_ended(None, endpoint)
-                orderly = True
+                outcome, orderly = Outcome.COMPLETED, True
             except BaseException as error:  # noqa: BLE001 - sorted, and raised again if it is not ours
-                orderly = self._sort_out(error, endpoint, peer)
+                outcome, orderly = self._sort_out(error, endpoint, peer)
             if orderly:
                 with suppress(PeerError):
                     await channel.part()
         finally:
             await channel.aclose()
+        return outcome
 
-    def _sort_out(self, error: BaseException, endpoint: Endpoint, peer: Peer) -> bool:
-        """Report a bug, raise what is not ours; return whether the client may be parted from."""
+    def _sort_out(self, error: BaseException, endpoint: Endpoint, peer: Peer) -> tuple[Outcome, bool]:
+        """Report a bug, raise what is not ours; return what it was, and whether to part from the client."""
         by_peer, other = _split(error, PeerError)
         bugs, rest = _split(other, Exception)
+        outcome = Outcome.FAILED
         if isinstance(bugs, Exception):
             self._telemetry.conversation_failed(bugs, endpoint, peer)
         elif isinstance(by_peer, Exception):
+            outcome = outcome_of(by_peer)
             self._telemetry.conversation_ended(by_peer, endpoint)
         if rest is not None:
             raise rest
-        return not isinstance(by_peer, TooSlow) or by_peer.limit != "write_timeout"
+        return outcome, not isinstance(by_peer, TooSlow) or by_peer.limit != "write_timeout"
 
 
 def _split(

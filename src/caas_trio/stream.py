@@ -24,16 +24,22 @@ class StreamChannel(Channel):
         self._stream = stream
         self._limits = limits
         self._drain = drain
+        self.received = 0
+        self.sent = 0
 
     async def receive_some(self) -> bytes:
         """Return what one read gives; see `Channel.receive_some`."""
         with _translated():
-            return bytes(await self._stream.receive_some(READ_SIZE))
+            data = bytes(await self._stream.receive_some(READ_SIZE))
+        self.received += len(data)
+        return data
 
     async def send_all(self, data: bytes) -> None:
         """Send all of `data`; see `Channel.send_all`."""
         with trio.move_on_after(self._limits.write_timeout), _translated():
-            return await self._stream.send_all(data)
+            await self._stream.send_all(data)
+            self.sent += len(data)
+            return
         raise TooSlow("write_timeout")
 
     async def end_output(self) -> None:

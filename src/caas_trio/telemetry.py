@@ -2,8 +2,43 @@
 
 from __future__ import annotations
 
+import enum
+from typing import Protocol
+
 from .endpoint import Endpoint
+from .errors import ConnectionLost, TooSlow
 from .peer import Peer
+
+
+class Outcome(enum.StrEnum):
+    """How a connection that was let in came to its end."""
+
+    COMPLETED = "completed"
+    """The conversation was over."""
+    LOST = "lost"
+    """The client reset the connection, or was gone."""
+    TIMED_OUT = "timed_out"
+    """The client let a timeout pass."""
+    PEER_ERROR = "peer_error"
+    """The client did something else that ended the conversation."""
+    FAILED = "failed"
+    """The session or the handler has a bug."""
+    REFUSED = "refused"
+    """The client did not show what it had to before the conversation."""
+    CUT_OFF = "cut_off"
+    """The server stopped, and did not wait any longer."""
+
+
+class Traffic(Protocol):
+    """What has gone over a connection so far; it may be read at any time.
+
+    Attributes:
+        received: how many bytes have been read.
+        sent: how many the kernel has taken.
+    """
+
+    received: int
+    sent: int
 
 
 class Telemetry:
@@ -12,6 +47,20 @@ class Telemetry:
     The calls come from the server's own tasks: they must not block, and what they raise ends the
     server.
     """
+
+    def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:
+        """Note that a connection was let in. `connection_closed` follows, whatever happens."""
+
+    def connection_closed(
+        self, outcome: Outcome, traffic: Traffic | None, endpoint: Endpoint, peer: Peer, seconds: float
+    ) -> None:
+        """Note the end of a connection that was let in, after `seconds`.
+
+        `traffic` is None if there was no conversation.
+        """
+
+    def conversation_begun(self, traffic: Traffic, endpoint: Endpoint, peer: Peer) -> None:
+        """Note that a connection has shown what it had to, and is served from now on."""
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:
         """Note that a session or a handler raised `error`; its connection was ended, no other."""
@@ -31,3 +80,13 @@ class Telemetry:
 
     def drain_timed_out(self) -> None:
         """Note that conversations were cut off because `drain_timeout` was over."""
+
+
+def outcome_of(error: Exception) -> Outcome:
+    """Return what a peer's error that ended a conversation counts as."""
+    match error:
+        case ConnectionLost():
+            return Outcome.LOST
+        case TooSlow():
+            return Outcome.TIMED_OUT
+    return Outcome.PEER_ERROR

@@ -1,0 +1,85 @@
+"""Log lines on standard error, for people or for machines: `open_log`.
+
+Whatever a line tells of is escaped and bounded here, whoever it comes from: an event is one line,
+and nothing in it reaches a terminal as anything but text.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import click
+import structlog
+
+#: How many characters of a value are told.
+MOST_TOLD: Final = 200
+
+#: The levels that are used, the most talkative first.
+LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class LogFormat(enum.StrEnum):
+    """Who is to read the log."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+def open_log(log_format: LogFormat, level: str) -> structlog.typing.FilteringBoundLogger:
+    """Return a logger that writes a line to standard error for each event of `level` or above."""
+    log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+        _StandardError(),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper("iso"),
+            _make_harmless,
+            _renderer(log_format),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+    )
+    return log
+
+
+def tell(message: str) -> None:
+    """Write one line to standard error, or nothing if that is gone."""
+    try:
+        click.echo(message, err=True)
+    except OSError:
+        sys.stderr = None
+
+
+def harmless(text: str) -> str:
+    """Return at most `MOST_TOLD` characters of a text, with all that does not print escaped."""
+    escaped = "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[:MOST_TOLD]
+    )
+    return escaped if len(text) <= MOST_TOLD else f"{escaped}..."
+
+
+def _make_harmless(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {
+        name: value if isinstance(value, int | float) else harmless(str(value))
+        for name, value in event.items()
+    }
+
+
+def _renderer(log_format: LogFormat) -> structlog.typing.Processor:
+    if log_format is LogFormat.JSON:
+        return structlog.processors.JSONRenderer()
+    colors = sys.stderr is not None and sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    return structlog.dev.ConsoleRenderer(colors=colors)
+
+
+class _StandardError:
+    """What structlog hands its lines to."""
+
+    def info(self, line: str) -> None:
+        tell(line)
+
+    warning = info
+    error = info

@@ -1,0 +1,135 @@
+"""What a server reports of each connection: its beginning, its end, and how it came to it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+import trio
+
+from caas_trio import (
+    Connection,
+    ConnectionLost,
+    Endpoint,
+    InputEnded,
+    Limits,
+    PeerError,
+    Telemetry,
+    TooSlow,
+    serve,
+)
+from caas_trio.opening import Opening
+from caas_trio.peer import Peer
+from caas_trio.telemetry import Outcome, Traffic
+
+
+@pytest.fixture(autouse=True, params=["hub", "stream"])
+def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test over both drivers."""
+    monkeypatch.setenv("CAAS_TRIO_DRIVER", request.param)
+
+
+class Recorder(Telemetry):
+    """Keeps what it is told of connections."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Endpoint, Peer]] = []
+        self.traffic: Traffic | None = None
+        self.outcomes: list[Outcome] = []
+        self.refused: list[str] = []
+
+    def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:
+        self.told.append(("opened", endpoint, peer))
+
+    def conversation_begun(self, traffic: Traffic, endpoint: Endpoint, peer: Peer) -> None:
+        self.told.append(("begun", endpoint, peer))
+        self.traffic = traffic
+
+    def connection_closed(
+        self, outcome: Outcome, traffic: Traffic | None, endpoint: Endpoint, peer: Peer, seconds: float
+    ) -> None:
+        self.told.append(("closed", endpoint, peer))
+        self.outcomes.append(outcome)
+        assert traffic is self.traffic
+        assert 0 <= seconds < 60
+
+    def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
+        self.refused.append(reason)
+
+
+@asynccontextmanager
+async def connected(
+    raises: Exception | None,
+) -> AsyncIterator[tuple[trio.SocketStream, Recorder, trio.Event]]:
+    """Connect to a server whose handler reads a line, answers and raises; at the end all is over."""
+
+    async def handler(connection: Connection) -> None:
+        await connection.send(await connection.receive_line())
+        if raises is not None:
+            raise raises
+
+    stop, recorder = trio.Event(), Recorder()
+    async with trio.open_nursery() as nursery:
+        start = partial(
+            serve, handler, "tcp://127.0.0.1:0", limits=Limits(drain_timeout=0), telemetry=recorder, stop=stop
+        )
+        [endpoint] = await nursery.start(start)
+        async with await trio.open_tcp_stream(endpoint.host, endpoint.port) as client:
+            yield client, recorder, stop
+        stop.set()
+    [first, *_, last] = recorder.told
+    assert (first[0], last[0]) == ("opened", "closed")
+    assert first[1:] == last[1:]
+
+
+async def end_of(client: trio.SocketStream) -> bytes:
+    heard = b""
+    while chunk := await client.receive_some():
+        heard += chunk
+    return heard
+
+
+@pytest.mark.parametrize(
+    ("raises", "outcome"),
+    [
+        (None, Outcome.COMPLETED),
+        (ConnectionLost(), Outcome.LOST),
+        (TooSlow("idle_timeout"), Outcome.TIMED_OUT),
+        (TooSlow("write_timeout"), Outcome.TIMED_OUT),
+        (InputEnded(2, 1), Outcome.PEER_ERROR),
+        (ZeroDivisionError(), Outcome.FAILED),
+    ],
+)
+async def test_each_end_has_its_outcome(raises: Exception | None, outcome: Outcome) -> None:
+    async with connected(raises) as (client, recorder, _):
+        await client.send_all(b"a line\n")
+        await client.send_eof()
+        assert await end_of(client) == b"a line\n"
+    assert [what for what, _, _ in recorder.told] == ["opened", "begun", "closed"]
+    assert recorder.outcomes == [outcome]
+
+
+async def test_who_is_cut_off_is_told_of() -> None:
+    async with connected(None) as (client, recorder, stop):
+        while len(recorder.told) < 2:
+            await trio.lowlevel.checkpoint()
+        stop.set()
+        assert await end_of(client) == b""
+    assert recorder.outcomes == [Outcome.CUT_OFF]
+
+
+async def test_who_does_not_show_what_it_has_to_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def prove(_: Opening, accepted: socket.socket, __: Peer, ___: Endpoint) -> None:
+        accepted.close()
+        raise PeerError("nothing was shown")
+
+    monkeypatch.setattr(Opening, "asks", lambda *_: True)
+    monkeypatch.setattr(Opening, "prove", prove)
+    async with connected(None) as (client, recorder, _):
+        assert await end_of(client) == b""
+    assert recorder.refused == ["nothing was shown"]
+    assert [what for what, _, _ in recorder.told] == ["opened", "closed"]
+    assert recorder.outcomes == [Outcome.REFUSED]
