@@ -11,6 +11,7 @@ from caas_trio import (
     LineTooLong,
     ListenError,
     PeerError,
+    ProxyHeaderError,
     StateError,
     UsageError,
 )
@@ -20,6 +21,7 @@ from caas_trio import (
     ("error", "branch", "message"),
     [
         (LineTooLong(10), PeerError, "line longer than 10 bytes"),
+        (ProxyHeaderError("no"), PeerError, "bad PROXY header: no"),
         (EndpointError("x", "it is not"), UsageError, "'x' is not an endpoint: it is not"),
         (EndpointError("x", "it is not"), ValueError, "'x' is not an endpoint: it is not"),
         (LimitError("max_line", 0, "more"), UsageError, "max_line is 0; it must be more"),

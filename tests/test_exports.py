@@ -26,7 +26,7 @@ def test_the_types_are_shipped() -> None:
     assert (Path(caas_trio.__file__).parent / "py.typed").exists()
 
 
-@pytest.mark.parametrize("module", ["framing", "session", "endpoint", "errors", "limits"])
+@pytest.mark.parametrize("module", ["framing", "session", "endpoint", "errors", "limits", "proxy_header"])
 def test_the_core_does_not_import_trio(module: str) -> None:
     code = f"import sys, caas_trio.{module}; print('trio' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

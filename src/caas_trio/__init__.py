@@ -15,6 +15,7 @@ from .errors import (
     LineTooLong,
     ListenError,
     PeerError,
+    ProxyHeaderError,
     StateError,
     TooSlow,
     UsageError,
@@ -22,6 +23,8 @@ from .errors import (
 from .framing import LineBuffer
 from .limits import AtCapacity, Limits
 from .peer import InternetPeer, LocalPeer
+from .proxy_encoding import encode_proxy_header
+from .proxy_header import ProxyHeader, ProxyHeaderParser, Tlv
 from .session import Bytewise, First, LineSession, Oversize, Session
 from .telemetry import Telemetry
 from .trust import Trust
@@ -53,15 +56,20 @@ __all__ = [
     "LocalPeer",
     "Oversize",
     "PeerError",
+    "ProxyHeader",
+    "ProxyHeaderError",
+    "ProxyHeaderParser",
     "Scheme",
     "Session",
     "StateError",
     "StreamRequestHandler",
     "Telemetry",
+    "Tlv",
     "TooSlow",
     "Trust",
     "UsageError",
     "__version__",
+    "encode_proxy_header",
     "serve",
     "serve_sessions",
 ]

@@ -5,6 +5,7 @@
     │   ├── LineTooLong           it sent a line longer than `max_line`
     │   ├── InputEnded            it sent less than it should have
     │   ├── TooSlow               it let a timeout pass
+    │   ├── ProxyHeaderError      what should have been a PROXY header is none
     │   └── ConnectionLost        it reset the connection, or is gone
     ├── UsageError                our own caller asked for something that makes no sense
     │   ├── EndpointError         a text or a set of values that names no endpoint
@@ -12,10 +13,10 @@
     │   └── StateError            a call that does not fit what has happened so far
     └── ListenError               the machine does not let us listen where we were asked to
 
-The core (`framing`, `session`, `endpoint`) raises these and nothing else. Anything else that
-escapes it, whatever bytes the peer sends, is a bug; the one exception is what a service passed
-to `LineSession` raises itself. `TooSlow` and `ConnectionLost` come from the drivers: the core
-knows neither clocks nor connections.
+The core (`framing`, `session`, `endpoint`, `proxy_header`) raises these and nothing else. Anything
+else that escapes it, whatever bytes the peer sends, is a bug; the one exception is what a service
+passed to `LineSession` raises itself. `TooSlow` and `ConnectionLost` come from the drivers: the
+core knows neither clocks nor connections.
 """
 
 from __future__ import annotations
@@ -74,6 +75,21 @@ class TooSlow(PeerError):  # noqa: N818 - as LineTooLong
 
     def __str__(self) -> str:
         return f"the {self.limit.replace('_', ' ')} is over"
+
+
+class ProxyHeaderError(PeerError):
+    """What should have been a PROXY header is none.
+
+    Attributes:
+        reason: what is wrong with it, one clause without a full stop and without a byte of it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"bad PROXY header: {self.reason}"
 
 
 class ConnectionLost(PeerError):  # noqa: N818 - as LineTooLong
