@@ -520,8 +520,8 @@ SERVER: Final = [
         "sockets are left open",
         "server",
         "server.py",
-        "finally:\n            await channel.aclose()\n\n    def _sort_out",
-        "finally:\n            pass\n\n    def _sort_out",
+        "finally:\n            await channel.aclose()\n        return outcome",
+        "finally:\n            pass\n        return outcome",
     ),
     Bug(
         "what waits in the accept queue at the stop is dropped",
