@@ -16,12 +16,11 @@ from caas_trio import (
     Endpoint,
     InputEnded,
     Limits,
-    PeerError,
     Telemetry,
     TooSlow,
     serve,
 )
-from caas_trio.opening import Opening
+from caas_trio.opening import Opening, Refused
 from caas_trio.peer import Peer
 from caas_trio.telemetry import Outcome, Traffic
 
@@ -122,9 +121,9 @@ async def test_who_is_cut_off_is_told_of() -> None:
 
 
 async def test_who_does_not_show_what_it_has_to_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def prove(_: Opening, accepted: socket.socket, __: Peer, ___: Endpoint) -> None:
+    async def prove(_: Opening, accepted: socket.socket, peer: Peer, __: Endpoint) -> None:
         accepted.close()
-        raise PeerError("nothing was shown")
+        raise Refused("nothing was shown", peer)
 
     monkeypatch.setattr(Opening, "asks", lambda *_: True)
     monkeypatch.setattr(Opening, "prove", prove)

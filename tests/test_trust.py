@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 import trio
 
-from caas_trio import Endpoint, InternetPeer, LineSession, LocalPeer, Telemetry, Trust, serve_sessions
+from caas_trio import (
+    Endpoint,
+    EndpointError,
+    InternetPeer,
+    LineSession,
+    LocalPeer,
+    Telemetry,
+    Trust,
+    serve_sessions,
+)
 from caas_trio.peer import Peer
 
 INSIDE = (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32"))
@@ -39,6 +48,31 @@ def test_only_what_is_listed_is_asked_for() -> None:
     assert not Trust(allow_from=INSIDE).asks_for("")
     assert Trust(allow_uids=frozenset({1})).asks_for("")
     assert not Trust(allow_uids=frozenset({1})).asks_for(("192.0.2.1", 1))
+
+
+def test_a_header_is_expected_where_it_was_asked_for() -> None:
+    here, there = Endpoint.parse("tcp://localhost:0"), Endpoint.parse("unix:/there")
+    bound = [Endpoint.parse("tcp://localhost:1"), Endpoint.parse("tcp://localhost:2"), there]
+    trust = Trust(proxy_on=frozenset({here})).bound(list(zip([here, here, there], bound, strict=True)))
+    assert [trust.expects_header(endpoint) for endpoint in bound] == [True, True, False]
+    assert Trust(proxy_protocol=True).expects_header(there)
+    with pytest.raises(EndpointError, match="a PROXY header is expected there, but it is not served"):
+        Trust(proxy_on=frozenset({here})).bound([(there, there)])
+
+
+@pytest.mark.parametrize(
+    ("peer", "objection"),
+    [
+        (InternetPeer("127.255.0.1", 1), None),
+        (InternetPeer("::1", 1), None),
+        (InternetPeer("192.0.2.1", 1), "the address is no proxy's"),
+        (LocalPeer(1, 1000, 1000), None),
+        (LocalPeer(1, 1001, 1000), "the user is not allowed"),
+    ],
+)
+def test_a_proxy_is_near_unless_told_otherwise(peer: Peer, objection: str | None) -> None:
+    trust = Trust(proxy_protocol=True, allow_from=INSIDE, allow_uids=frozenset({1000}))
+    assert trust.objection_to_proxy(peer) == objection
 
 
 class Refusals(Telemetry):

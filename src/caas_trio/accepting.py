@@ -97,14 +97,16 @@ class Acceptor:
 
     def _let_in(self, accepted: socket.socket, address: object, endpoint: Endpoint) -> None:
         """Start the connection's task, or refuse it."""
-        if self._trust.asks_for(address):
+        proxied = self._trust.expects_header(endpoint)
+        if proxied or self._trust.asks_for(address):
             peer = peer_of(accepted, address)
-            objection = self._trust.objection(peer)
+            objection = self._trust.objection_to_proxy(peer) if proxied else self._trust.objection(peer)
             if objection is not None:
                 self._telemetry.connection_refused(objection, endpoint, peer)
                 accepted.close()  # a stranger is told nothing
                 return
-        host = self._admission.host_of(address[0] if isinstance(address, tuple) else None)
+        # Behind a proxy the host is not known yet; it is counted once the header is there.
+        host = self._admission.host_of(address[0] if isinstance(address, tuple) and not proxied else None)
         reason = self._admission.admit(host)
         if reason is None:
             self._connections.start_soon(self._connect, accepted, address, endpoint, host, name="connection")

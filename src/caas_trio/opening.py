@@ -9,18 +9,24 @@ from __future__ import annotations
 import os
 import select
 import socket
-from typing import NamedTuple
+from contextlib import ExitStack
+from typing import Final, NamedTuple
 
 import trio
 
 from .channel import Channel
 from .drain import Drain
 from .endpoint import Endpoint, Scheme
+from .errors import ConnectionLost, PeerError, TooSlow
 from .hub import Hub, HubChannel
 from .limits import Limits
-from .peer import Peer
+from .peer import Peer, peer_of
+from .proxy_header import MAX_HEADER, ProxyHeader, ProxyHeaderParser
 from .stream import StreamChannel
 from .trust import Trust
+
+#: How long (seconds) an opening may still take once the server is stopping: a few round trips.
+_AT_A_STOP: Final = 1.0
 
 
 class Proven(NamedTuple):
@@ -28,6 +34,20 @@ class Proven(NamedTuple):
 
     channel: Channel
     peer: Peer
+
+
+class Refused(Exception):  # noqa: N818 - a verdict
+    """A connection is not let in.
+
+    Attributes:
+        reason: why not.
+        peer: whom that is about: the client, once a proxy has told of it.
+    """
+
+    def __init__(self, reason: str, peer: Peer) -> None:
+        super().__init__(reason, peer)
+        self.reason = reason
+        self.peer = peer
 
 
 class Opening:
@@ -54,17 +74,68 @@ class Opening:
 
     def asks(self, endpoint: Endpoint) -> bool:
         """Return whether what connects to this endpoint has to show something first: `prove` then."""
-        return endpoint.scheme is Scheme.TLS
+        return endpoint.scheme is Scheme.TLS or self._trust.expects_header(endpoint)
 
-    async def prove(self, accepted: socket.socket, peer: Peer, endpoint: Endpoint) -> Proven:  # noqa: ARG002 - to come
+    async def prove(self, accepted: socket.socket, peer: Peer, endpoint: Endpoint) -> Proven:
         """Return the channel and the peer of a socket, once it has shown what it has to.
 
         The socket is closed if it does not.
 
         Raises:
-            PeerError: it did not, within `limits.opening_timeout`; its text is the reason.
+            ConnectionLost: the client has left.
+            Refused: it did not, within `limits.opening_timeout`.
         """
-        return Proven(self.plain(accepted), peer)
+        with ExitStack() as on_failure:
+            on_failure.callback(accepted.close)
+            try:
+                with trio.move_on_after(self._limits.opening_timeout) as patience:
+                    with self._drain.telling(lambda: _hurry(patience)):
+                        if self._trust.expects_header(endpoint):
+                            peer = self._client(await _proxy_header(accepted), accepted, peer)
+                        channel = self.plain(accepted)
+                    on_failure.pop_all()
+                    return Proven(channel, peer)
+                raise TooSlow("opening_timeout")
+            except ConnectionLost:
+                raise
+            except PeerError as error:
+                raise Refused(str(error), peer) from error
+
+    def _client(self, header: ProxyHeader, accepted: socket.socket, proxy: Peer) -> Peer:
+        """Return who the client is: whom the header tells of, if it may connect, or else the proxy itself."""
+        if header.local:
+            return proxy
+        peer = peer_of(accepted, header.source) if isinstance(header.source, tuple) else proxy
+        objection = self._trust.objection(peer)
+        if objection is not None:
+            raise Refused(objection, peer)
+        return peer
+
+
+async def _proxy_header(accepted: socket.socket) -> ProxyHeader:
+    """Take the header off the front of the input, and not a byte more."""
+    accepted.setblocking(False)  # noqa: FBT003 - the socket module's signature
+    parser = ProxyHeaderParser()
+    taken = 0
+    while parser.header is None:
+        await trio.lowlevel.wait_readable(accepted)
+        try:
+            waiting = accepted.recv(MAX_HEADER, socket.MSG_PEEK)
+            if not waiting:
+                if not taken:
+                    raise ConnectionLost
+                parser.end_of_input()
+            taken += len(accepted.recv(parser.feed(waiting)))
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            raise ConnectionLost from error
+    return parser.header
+
+
+def _hurry(patience: trio.CancelScope) -> None:
+    """Let an opening that is under way when the server stops take no longer than it has to."""
+    patience.deadline = min(patience.deadline, trio.current_time() + _AT_A_STOP)
 
 
 def hub_wanted() -> bool:

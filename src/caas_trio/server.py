@@ -10,16 +10,16 @@ from typing import TypeAlias
 import trio
 
 from .accepting import Acceptor
-from .admission import REFUSAL, Admission, Host, SpareDescriptor
+from .admission import REFUSAL, TOO_MANY_FROM_HOST, Admission, Host, SpareDescriptor
 from .channel import Channel
 from .connection import Connection
 from .drain import Drain
 from .endpoint import Endpoint
-from .errors import EndpointError, PeerError, TooSlow
+from .errors import ConnectionLost, EndpointError, PeerError, TooSlow
 from .limits import Limits
 from .listeners import BACKLOG, Listener, listen_all
-from .opening import Opening
-from .peer import Peer, peer_of
+from .opening import Opening, Refused
+from .peer import InternetPeer, Peer, peer_of
 from .requesthandler import StreamRequestHandler
 from .session import Session
 from .telemetry import Outcome, Telemetry, outcome_of
@@ -125,7 +125,6 @@ class _Server:
         self._trust = trust
         self._telemetry = telemetry
         self._admission = Admission(limits)
-        self._opening = Opening(limits, trust, self.drain)
 
     async def run(
         self,
@@ -137,13 +136,16 @@ class _Server:
         """Listen, accept until `stop` is set, then drain."""
         self._conversation = conversation
         with ExitStack() as opened:
-            opened.callback(self._opening.close)
             if not endpoints:
                 raise EndpointError("", "at least one is needed")
             parsed = [Endpoint.parse(each) if isinstance(each, str) else each for each in endpoints]
             listeners = await listen_all(parsed)
             for listener in listeners:
                 opened.callback(listener.close)
+            bound = [listener.endpoint for listener in listeners]
+            self._trust = self._trust.bound(list(zip(parsed, bound, strict=True)))
+            self._opening = Opening(self._limits, self._trust, self.drain)
+            opened.callback(self._opening.close)
             spare = SpareDescriptor()
             opened.callback(spare.close)
             async with trio.open_nursery() as driving:
@@ -186,14 +188,9 @@ class _Server:
             self._telemetry.drain_timed_out()
 
     async def _let_go(self, accepted: socket.socket) -> None:
-        """Tell a connection that there is no room for it, and part from it."""
-        channel = self._opening.plain(accepted)
         try:
-            with suppress(PeerError):
-                await channel.send_all(REFUSAL)
-                await channel.part()
+            await _turn_away(self._opening.plain(accepted))
         finally:
-            await channel.aclose()
             self._admission.refusing -= 1
 
     async def _connect(
@@ -207,11 +204,23 @@ class _Server:
         try:
             if self._opening.asks(endpoint):
                 try:
-                    channel, peer = await self._opening.prove(accepted, peer, endpoint)
-                except PeerError as error:
-                    outcome = Outcome.REFUSED
-                    self._telemetry.connection_refused(str(error), endpoint, peer)
+                    proven = await self._opening.prove(accepted, peer, endpoint)
+                except ConnectionLost:  # it left by itself, as health checks do
+                    outcome = Outcome.LOST
                     return
+                except Refused as refused:
+                    outcome, peer = Outcome.REFUSED, refused.peer
+                    self._telemetry.connection_refused(refused.reason, endpoint, peer)
+                    return
+                peer = proven.peer
+                if self._trust.expects_header(endpoint):
+                    host = self._admission.host_of(peer.host if isinstance(peer, InternetPeer) else None)
+                    if not self._admission.admit_host(host):
+                        outcome, host = Outcome.REFUSED, None
+                        self._telemetry.connection_refused(TOO_MANY_FROM_HOST, endpoint, peer)
+                        await _turn_away(proven.channel)
+                        return
+                channel = proven.channel
             else:
                 channel = self._opening.plain(accepted)
             self._telemetry.conversation_begun(channel, endpoint, peer)
@@ -249,6 +258,16 @@ class _Server:
         if rest is not None:
             raise rest
         return outcome, not isinstance(by_peer, TooSlow) or by_peer.limit != "write_timeout"
+
+
+async def _turn_away(channel: Channel) -> None:
+    """Tell a connection that there is no room for it, part from it and close it."""
+    try:
+        with suppress(PeerError):
+            await channel.send_all(REFUSAL)
+            await channel.part()
+    finally:
+        await channel.aclose()
 
 
 def _split(

@@ -6,13 +6,17 @@ No I/O, no clock, no trio.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
 
+from .endpoint import Endpoint
+from .errors import EndpointError
 from .peer import InternetPeer, LocalPeer, Peer
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +24,48 @@ class Trust:
     """Who may connect. By default everybody may: keep strangers away by where you listen.
 
     Attributes:
-        allow_from: the networks that internet peers may come from; empty for all.
+        allow_from: the networks that internet peers may come from; empty for all. Behind a proxy
+            that tells the client's address, that one counts.
         allow_uids: the user ids that the processes behind Unix sockets may have; empty for all.
+        proxy_protocol: whether every connection begins with a PROXY header (see `ProxyHeader`),
+            which is read before anything else. Never guessed: without one a connection is refused.
+        proxy_on: the endpoints, as they are given to `serve`, where connections begin with one.
+        proxy_from: the networks that proxies come from; whoever else connects where a header is
+            expected is refused. For a proxy behind a Unix socket, `allow_uids` and the socket's
+            permissions are the say.
     """
 
     allow_from: tuple[Network, ...] = ()
     allow_uids: frozenset[int] = frozenset()
+    proxy_protocol: bool = False
+    proxy_on: frozenset[Endpoint] = frozenset()
+    proxy_from: tuple[Network, ...] = LOOPBACK
+
+    def bound(self, endpoints: Collection[tuple[Endpoint, Endpoint]]) -> Trust:
+        """Return the same for endpoints as they were bound, with real ports.
+
+        Args:
+            endpoints: each as it was asked for, and as it was bound.
+
+        Raises:
+            EndpointError: `proxy_on` contains one that was not asked for.
+        """
+        for endpoint in self.proxy_on.difference(asked for asked, _ in endpoints):
+            raise EndpointError(str(endpoint), "a PROXY header is expected there, but it is not served")
+        return replace(self, proxy_on=frozenset(got for asked, got in endpoints if asked in self.proxy_on))
+
+    def expects_header(self, endpoint: Endpoint) -> bool:
+        """Return whether connections to this endpoint begin with a PROXY header."""
+        return self.proxy_protocol or endpoint in self.proxy_on
+
+    def objection_to_proxy(self, peer: Peer) -> str | None:
+        """Return why this peer may not speak for others; None if it may."""
+        match peer:
+            case InternetPeer() if not _within(peer.host, self.proxy_from):
+                return "the address is no proxy's"
+            case LocalPeer():
+                return self.objection(peer)
+        return None
 
     def objection(self, peer: Peer) -> str | None:
         """Return why this peer may not connect; None if it may."""

@@ -1,0 +1,291 @@
+"""Connections through a proxy: the header before anything else, and the client it tells of."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from caas_trio import (
+    Endpoint,
+    EndpointError,
+    First,
+    InternetPeer,
+    Limits,
+    LineSession,
+    LocalPeer,
+    ProxyHeader,
+    StreamRequestHandler,
+    Telemetry,
+    Trust,
+    encode_proxy_header,
+    serve,
+    serve_sessions,
+)
+from caas_trio.admission import REFUSAL
+from caas_trio.peer import Peer
+from caas_trio.telemetry import Outcome, Traffic
+
+PROMPT = b"say something:\n"
+ELSEWHERE = (ipaddress.ip_network("192.0.2.0/24"),)
+CLIENT = InternetPeer("192.0.2.7", 56324)
+ANYBODY = ("198.51.100.1", 25)
+HEADER = encode_proxy_header(ProxyHeader(1, (CLIENT.host, CLIENT.port), ANYBODY))
+STRANGER = encode_proxy_header(ProxyHeader(2, ("203.0.113.9", 1), ANYBODY, checksum=True))
+LOCAL = encode_proxy_header(ProxyHeader(2, local=True))
+UNKNOWN = encode_proxy_header(ProxyHeader(1))
+
+
+@pytest.fixture(autouse=True, params=["hub", "stream"])
+def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test over both drivers."""
+    monkeypatch.setenv("CAAS_TRIO_DRIVER", request.param)
+
+
+class Proxied(Telemetry):
+    """A server behind a proxy, what it reports, and the proxy's part."""
+
+    def __init__(self) -> None:
+        self.endpoints: list[Endpoint] = []
+        self.refused: list[tuple[str, Peer]] = []
+        self.outcomes: list[Outcome] = []
+        self.closed: list[Peer] = []
+        self.stop = trio.Event()
+
+    def connection_refused(self, reason: str, _: Endpoint, peer: Peer) -> None:
+        self.refused.append((reason, peer))
+
+    def connection_closed(
+        self, outcome: Outcome, traffic: Traffic | None, endpoint: Endpoint, peer: Peer, seconds: float
+    ) -> None:
+        assert seconds >= 0
+        assert endpoint in self.endpoints
+        assert (traffic is None) is (outcome in {Outcome.REFUSED, Outcome.LOST})
+        self.outcomes.append(outcome)
+        self.closed.append(peer)
+
+    async def connect(self, which: int = 0) -> trio.SocketStream:
+        endpoint = self.endpoints[which]
+        if endpoint.path:
+            return await trio.open_unix_socket(endpoint.path)
+        return await trio.open_tcp_stream(endpoint.host, endpoint.port)
+
+    async def talk(self, *pieces: bytes, which: int = 0) -> bytes:
+        """Return all that is heard by a client that sends some pieces and ends its output."""
+        async with await self.connect(which) as client:
+            with suppress(trio.BrokenResourceError):  # it was refused meanwhile
+                for piece in pieces:
+                    await client.send_all(piece)
+                    await trio.testing.wait_all_tasks_blocked(0.001)
+                await client.send_eof()
+            return await heard(client)
+
+    @property
+    def reasons(self) -> list[str]:
+        return [reason for reason, _ in self.refused]
+
+
+async def heard(client: trio.SocketStream) -> bytes:
+    """Return all that a client hears; a reset ends it as a close does."""
+    answer = b""
+    with suppress(trio.BrokenResourceError):
+        while chunk := await client.receive_some():
+            answer += chunk
+    return answer
+
+
+@asynccontextmanager
+async def serving(
+    trust: Trust,
+    *endpoints: str,
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    first: First = First.CLIENT,
+) -> AsyncIterator[Proxied]:
+    server = Proxied()
+    start = partial(
+        serve_sessions,
+        lambda: LineSession(bytes.upper, first, PROMPT),
+        *(endpoints or ("tcp://127.0.0.1:0",)),
+        trust=trust,
+        limits=limits,
+        telemetry=server,
+        stop=server.stop,
+    )
+    async with trio.open_nursery() as nursery:
+        server.endpoints = await nursery.start(start)
+        yield server
+        server.stop.set()
+
+
+@pytest.mark.parametrize(
+    "pieces", [[HEADER + b"a\nb"], [HEADER, b"a\nb"], [bytes([byte]) for byte in HEADER + b"a\nb"]]
+)
+async def test_the_header_is_taken_off_however_it_is_cut(pieces: list[bytes]) -> None:
+    async with serving(Trust(proxy_protocol=True)) as server:
+        assert await server.talk(*pieces) == b"A\nB"
+    assert not server.refused
+
+
+async def test_the_prompt_waits_for_the_header() -> None:
+    async with (
+        serving(Trust(proxy_protocol=True), first=First.SERVER) as server,
+        await server.connect() as client,
+    ):
+        await client.send_all(HEADER[:-1])
+        with pytest.raises(trio.TooSlowError), trio.fail_after(0.02):
+            await client.receive_some()
+        await client.send_all(HEADER[-1:])
+        assert await client.receive_some() == PROMPT
+
+
+@pytest.mark.parametrize(
+    ("header", "peer"),
+    [
+        (HEADER, CLIENT),
+        (encode_proxy_header(ProxyHeader(2, (CLIENT.host, CLIENT.port), ANYBODY)), CLIENT),
+        (
+            encode_proxy_header(ProxyHeader(2, ("2001:db8::7", 1), ("2001:db8::1", 2))),
+            InternetPeer("2001:db8::7", 1),
+        ),
+        (encode_proxy_header(ProxyHeader(1, ("::ffff:192.0.2.7", 56324), ("::1", 2))), CLIENT),
+        (encode_proxy_header(ProxyHeader(2, b"/run/client", b"/run/server")), None),
+        (LOCAL, None),
+        (UNKNOWN, None),
+    ],
+    ids=["version 1", "version 2", "IPv6", "IPv4 in IPv6", "Unix", "LOCAL", "UNKNOWN"],
+)
+async def test_the_peer_is_the_client_or_else_the_proxy(header: bytes, peer: Peer | None) -> None:
+    seen: list[object] = []
+
+    class Curious(StreamRequestHandler):
+        async def handle(self) -> None:
+            seen.extend([self.client_address, self.request.peer])
+
+    async with trio.open_nursery() as nursery:
+        start = partial(serve, Curious, "tcp://127.0.0.1:0", trust=Trust(proxy_protocol=True))
+        server = Proxied()
+        server.endpoints = await nursery.start(start)
+        async with await server.connect() as client:
+            await client.send_all(header)
+            assert await heard(client) == b""
+            expected = peer or InternetPeer(*client.socket.getsockname())
+        nursery.cancel_scope.cancel()
+    assert seen == [(expected.host, expected.port), expected]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"hello\n", "bad PROXY header: nothing that begins like one"),
+        (HEADER[:20] + b"\n", "bad PROXY header: not a line of version 1"),
+        (HEADER[:20], "bad PROXY header: the input ended before it was complete"),
+    ],
+)
+async def test_what_is_no_header_is_answered_nothing(sent: bytes, reason: str) -> None:
+    async with serving(Trust(proxy_protocol=True), first=First.SERVER) as server:
+        assert await server.talk(sent) == b""
+        assert await server.talk(HEADER + b"next\n") == PROMPT + b"NEXT\n"
+    assert server.reasons == [reason]
+    assert isinstance(server.refused[0][1], InternetPeer)
+
+
+async def test_a_header_that_does_not_come_is_not_waited_for() -> None:
+    limits = Limits(opening_timeout=0.02)
+    async with (
+        serving(Trust(proxy_protocol=True), limits=limits, first=First.SERVER) as server,
+        await server.connect() as client,
+    ):
+        assert await heard(client) == b""
+    assert server.reasons == ["the opening timeout is over"]
+
+
+async def test_a_header_that_does_not_come_does_not_hold_up_the_stop() -> None:
+    async with (
+        serving(Trust(proxy_protocol=True), limits=Limits(opening_timeout=600)) as server,
+        await server.connect() as silent,
+        await server.connect() as prompt,
+    ):
+        await trio.testing.wait_all_tasks_blocked()
+        await prompt.send_all(HEADER + b"a\n")
+        server.stop.set()
+        assert await heard(prompt) == b"A\n"
+        assert await heard(silent) == b""
+
+
+@pytest.mark.parametrize("rude", [False, True])
+async def test_a_health_check_that_only_connects_is_no_news(*, rude: bool) -> None:
+    async with serving(Trust(proxy_protocol=True)) as server:
+        async with await server.connect() as client:
+            await trio.testing.wait_all_tasks_blocked(0.001)
+            if rude:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert await server.talk(HEADER + b"next\n") == b"NEXT\n"
+        await trio.testing.wait_all_tasks_blocked(0.001)
+    assert not server.refused
+    assert server.outcomes == [Outcome.LOST, Outcome.COMPLETED]
+
+
+async def test_a_header_is_expected_where_it_is_asked_for_and_nowhere_else(tmp_path: Path) -> None:
+    proxied, plain = f"unix:{tmp_path}/proxied", "tcp://127.0.0.1:0"
+    asked = Endpoint.parse("tcp://localhost:0")
+    trust = Trust(proxy_on=frozenset({Endpoint.parse(proxied), asked}))
+    async with serving(trust, proxied, plain, str(asked)) as server:
+        assert await server.talk(HEADER + b"a\n", which=0) == b"A\n"
+        assert await server.talk(HEADER + b"a\n", which=1) == HEADER.upper() + b"A\n"
+        assert await server.talk(HEADER + b"a\n", which=2) == b"A\n"
+        assert await server.talk(b"a\n", which=0) == b""
+    [(_, peer)] = server.refused
+    assert isinstance(peer, LocalPeer)
+
+
+async def test_a_header_expected_where_nothing_is_served_is_a_mistake() -> None:
+    trust = Trust(proxy_on=frozenset({Endpoint.parse("tcp://127.0.0.1:1")}))
+    with pytest.raises(
+        EndpointError, match=r"'tcp://127.0.0.1:1' is not an endpoint: a PROXY header is expected"
+    ):
+        await serve_sessions(lambda: LineSession(bytes.upper), "tcp://127.0.0.1:0", trust=trust)
+
+
+async def test_who_is_no_proxy_is_not_listened_to() -> None:
+    async with serving(Trust(proxy_protocol=True, proxy_from=ELSEWHERE), first=First.SERVER) as server:
+        assert await server.talk(HEADER + b"a\n") == b""
+    assert server.reasons == ["the address is no proxy's"]
+
+
+async def test_the_list_of_users_holds_for_a_proxy_too(tmp_path: Path) -> None:
+    trust = Trust(proxy_protocol=True, allow_uids=frozenset({-1}))
+    async with serving(trust, f"unix:{tmp_path}/s") as server:
+        assert await server.talk(b"") == b""
+    assert server.reasons == ["the user is not allowed"]
+
+
+async def test_the_list_of_networks_goes_by_the_clients_address() -> None:
+    async with serving(Trust(proxy_protocol=True, allow_from=ELSEWHERE)) as server:
+        assert await server.talk(HEADER + b"a\n") == b"A\n"
+        assert await server.talk(STRANGER + b"a\n") == b""
+        assert await server.talk(UNKNOWN + b"a\n") == b""
+        assert await server.talk(LOCAL + b"a\n") == b"A\n"
+    assert server.reasons == ["the address is not allowed"] * 2
+    assert server.refused[0][1] == InternetPeer("203.0.113.9", 1)
+
+
+async def test_the_cap_of_a_host_goes_by_the_clients_address() -> None:
+    limits = Limits(max_per_host=1)
+    async with serving(Trust(proxy_protocol=True), limits=limits, first=First.SERVER) as server:
+        async with await server.connect() as first:
+            await first.send_all(HEADER)
+            assert await first.receive_some() == PROMPT
+            assert await server.talk(HEADER + b"a\n") == REFUSAL
+            assert await server.talk(STRANGER + b"a\n") == PROMPT + b"A\n"
+        assert await server.talk(HEADER + b"a\n") == PROMPT + b"A\n"
+    assert server.refused == [("too many connections from this host", CLIENT)]
+    assert sorted(server.outcomes) == [*[Outcome.COMPLETED] * 3, Outcome.REFUSED]
+    assert Counter(server.closed) == {CLIENT: 3, InternetPeer("203.0.113.9", 1): 1}
