@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import json
 import os
 import re
@@ -24,10 +25,13 @@ from caas_trio import (
     LineSession,
     LocalPeer,
     Oversize,
+    Trust,
     __version__,
     cli,
 )
 from caas_trio.capitals import Utf8Capitals
+from caas_trio.logs import LogFormat, open_log
+from caas_trio.reports import Reports
 from caas_trio.telemetry import Outcome
 
 FULL = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -59,6 +63,17 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         (["--oversize", "eat"], "'eat' is not one of 'reject', 'discard', 'stream'"),
         (["--prompt", "GO"], "it must contain a lower-case letter"),
         (["--prompt", "a\nb"], "it must be one line of text"),
+        (["--allow-from", "192.0.2.1/24"], "bits behind its prefix; the network is 192.0.2.0/24"),
+        (["--allow-from", "192.0.2.0/33"], "no such address or length of a prefix"),
+        (["--allow-from", "192.0.2.256"], "no such address or length of a prefix"),
+        (["--allow-from", "192.0.2.0/024"], "'192.0.2.0/024' is not a network, such as"),
+        (["--allow-from", "192.0.2.0/255.255.255.0"], "is not a network, such as"),
+        (["--allow-from", "localhost"], "is not a network, such as"),
+        (["--proxy-from", "fe80::%lo/64"], "is not a network, such as"),
+        (["--proxy-from", "::ffff:192.0.2.0/120"], "is a network of IPv4 addresses; write it as one"),
+        (["--proxy-from", "::1"], "--proxy-from needs --proxy-protocol or --proxy-on"),
+        (["--proxy-on", "tcp://127.0.0.1"], "a port must follow the host"),
+        (["--proxy-on", "tcp://127.0.0.1:1", "tcp://127.0.0.1:0"], "a PROXY header is expected there"),
         (["--frist"], "No such option"),
         (["--prompt"], "requires an argument"),
     ],
@@ -146,12 +161,12 @@ def test_the_defaults(
 ) -> None:
     monkeypatch.setattr(trio, "current_time", lambda: 0)
     assert cli.run([]) == 0
-    [(_, new_session, endpoints, limits, reports)] = asked_for
+    [(_, new_session, endpoints, limits, trust, reports)] = asked_for
     reports.accept_failed(FULL, endpoints[0])
     reports.connection_closed(Outcome.COMPLETED, None, endpoints[0], LocalPeer(), 0)
     assert re.fullmatch(r"\S+Z \[warning  \] no room .*\n", capsys.readouterr().err)
     assert endpoints == (Endpoint.parse("tcp://127.0.0.1:50007"),)
-    assert limits == Limits()
+    assert (limits, trust) == (Limits(), Trust())
     assert asked(new_session()) == (
         bytes.upper,
         First.CLIENT,
@@ -189,9 +204,17 @@ OPTIONS = {
     "max_connections": "7",
     "max_per_host": "2",
     "at_capacity": "wait",
+    "allow_from": "192.0.2.0/24",
+    "proxy_protocol": "1",
+    "proxy_on": "unix:@a",
+    "proxy_from": "2001:db8::/32",
+    "opening_timeout": "8",
     "log_format": "json",
     "log_level": "info",
 }
+
+
+FLAGS = {"once", "proxy_protocol"}
 
 
 @pytest.mark.parametrize("source", ["options", "variables"])
@@ -207,11 +230,11 @@ def test_every_option_is_also_a_variable(
         arguments = []
     else:
         arguments = [
-            f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items() if name != "once"
+            f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items() if name not in FLAGS
         ]
-        arguments.append("--once")
+        arguments += ["--once", "--proxy-protocol"]
     assert cli.run([*arguments, "unix:@a", "tcp://[::1]:0"]) == 0
-    [(_, new_session, endpoints, limits, reports)] = asked_for
+    [(_, new_session, endpoints, limits, trust, reports)] = asked_for
     reports.connection_closed(Outcome.COMPLETED, None, endpoints[0], LocalPeer(), 0)
     assert json.loads(capsys.readouterr().err)["event"] == "connection ended"
     assert [str(endpoint) for endpoint in endpoints] == ["unix:@a", "tcp://[::1]:0"]
@@ -224,12 +247,30 @@ def test_every_option_is_also_a_variable(
         max_connections=7,
         max_per_host=2,
         at_capacity=AtCapacity.WAIT,
+        opening_timeout=8,
+    )
+    assert trust == Trust(
+        allow_from=(ipaddress.ip_network("192.0.2.0/24"),),
+        proxy_protocol=True,
+        proxy_on=frozenset({Endpoint.parse("unix:@a")}),
+        proxy_from=(ipaddress.ip_network("2001:db8::/32"),),
     )
     prompt = "say it: \u00e9".encode() + b"\xff\n"
     service, *rest = asked(new_session())
     assert isinstance(service, Utf8Capitals)
     assert new_session()._service is not service
     assert rest == [First.EITHER, prompt, 10, Oversize.DISCARD, True]
+
+
+def test_what_is_open_to_all_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    reports = Reports(open_log(LogFormat.JSON, "warning"))
+    texts = ["tcp://127.0.0.1:1", "tcp://0.0.0.0:2", "tcp://[::]:3"]
+    cli._Announcement(Trust(), reports).started([Endpoint.parse(text) for text in texts])
+    captured = capsys.readouterr()
+    assert captured.out == "".join(f"listening on {text}\n" for text in texts)
+    told = json.loads(captured.err)
+    assert (told["level"], told["event"]) == ("warning", "open to every network, without TLS or --allow-from")
+    assert told["endpoints"] == "tcp://0.0.0.0:2, tcp://[::]:3"
 
 
 def test_the_table_of_options_is_complete() -> None:

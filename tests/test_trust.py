@@ -75,6 +75,28 @@ def test_a_proxy_is_near_unless_told_otherwise(peer: Peer, objection: str | None
     assert trust.objection_to_proxy(peer) == objection
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "exposed"),
+    [
+        ("tcp://0.0.0.0:1", True),
+        ("tcp://[::]:1", True),
+        ("tcp://192.0.2.1:1", True),
+        ("tcp://example.org:1", True),
+        ("udp://[2001:db8::1]:1", True),
+        ("tcp://127.0.0.2:1", False),
+        ("udp://[::1]:1", False),
+        ("tcp://localhost:1", False),
+        ("tls://0.0.0.0:1", False),
+        ("unix:/a", False),
+    ],
+)
+def test_what_strangers_reach_in_plain_is_exposed(endpoint: str, *, exposed: bool) -> None:
+    here = Endpoint.parse(endpoint)
+    assert Trust().exposes(here) is exposed
+    assert not Trust(allow_from=INSIDE).exposes(here)
+    assert not Trust(proxy_on=frozenset({here})).exposes(here)
+
+
 class Refusals(Telemetry):
     """Notes why connections were refused."""
 

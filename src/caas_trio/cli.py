@@ -19,10 +19,11 @@ from .errors import CaasError, UsageError
 from .framing import DEFAULT_MAX_LINE
 from .limits import AtCapacity, Limits
 from .logs import LEVELS, LogFormat, open_log, tell
-from .options import BYTES, CONNECTIONS, SECONDS, EndpointType, PromptType
+from .options import BYTES, CONNECTIONS, NETWORK, SECONDS, EndpointType, PromptType
 from .reports import Reports
 from .server import NewSession, serve_sessions
 from .session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
+from .trust import Network, Trust
 
 PROGRAM: Final = "caas-trio"
 DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:50007"
@@ -151,6 +152,38 @@ _SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_cap
     help="One connection more is told so and ended, or has to wait.",
 )
 @click.option(
+    "--allow-from",
+    type=NETWORK,
+    multiple=True,
+    show_default="everywhere",
+    help="A network that clients may come from; may be repeated. Others are closed without a word.",
+)
+@click.option(
+    "--proxy-protocol",
+    is_flag=True,
+    help="Every connection begins with a PROXY header, version 1 or 2, that tells who the client is.",
+)
+@click.option(
+    "--proxy-on",
+    type=EndpointType(),
+    multiple=True,
+    show_default="none",
+    help="An endpoint where connections begin with a PROXY header; may be repeated.",
+)
+@click.option(
+    "--proxy-from",
+    type=NETWORK,
+    multiple=True,
+    show_default="loopback",
+    help="A network that proxies connect from; may be repeated.",
+)
+@click.option(
+    "--opening-timeout",
+    type=SECONDS,
+    default=Limits.opening_timeout,
+    help="How long a PROXY header may take.",
+)
+@click.option(
     "--log-format",
     type=click.Choice([log_format.value for log_format in LogFormat]),
     default=LogFormat.CONSOLE.value,
@@ -173,6 +206,10 @@ def command(
     text: str,
     once: bool,
     at_capacity: str,
+    allow_from: tuple[Network, ...],
+    proxy_protocol: bool,
+    proxy_on: tuple[Endpoint, ...],
+    proxy_from: tuple[Network, ...],
     log_format: str,
     log_level: str,
     **limits: Any,
@@ -192,17 +229,26 @@ def command(
             once=once,
         )
 
+    if proxy_from and not (proxy_protocol or proxy_on):
+        raise click.UsageError("--proxy-from needs --proxy-protocol or --proxy-on")
+    trust = Trust(
+        allow_from=allow_from,
+        proxy_protocol=proxy_protocol,
+        proxy_on=frozenset(proxy_on),
+        proxy_from=proxy_from or Trust.proxy_from,
+    )
     trio.run(
         _serve,
         new_session,
         endpoints or (Endpoint.parse(DEFAULT_ENDPOINT),),
         Limits(at_capacity=AtCapacity(at_capacity), **limits),
+        trust,
         Reports(open_log(LogFormat(log_format), log_level), each_connection=log_level == "info"),
     )
 
 
 async def _serve(
-    new_session: NewSession, endpoints: Sequence[Endpoint], limits: Limits, reports: Reports
+    new_session: NewSession, endpoints: Sequence[Endpoint], limits: Limits, trust: Trust, reports: Reports
 ) -> None:
     """Serve until a signal asks for a stop; a second one cuts everything off."""
     stop = trio.Event()
@@ -213,9 +259,10 @@ async def _serve(
                 new_session,
                 *endpoints,
                 limits=limits,
+                trust=trust,
                 telemetry=reports,
                 stop=stop,
-                task_status=_ToStandardOutput(),
+                task_status=_Announcement(trust, reports),
             )
             nursery.cancel_scope.cancel()
 
@@ -229,10 +276,18 @@ async def _stop_on_signals(
         stop.set()
 
 
-class _ToStandardOutput:
-    """Says where the service listens, once it does."""
+class _Announcement:
+    """Says where the service listens, once it does, and logs if that is wide open."""
+
+    def __init__(self, trust: Trust, reports: Reports) -> None:
+        self._trust = trust
+        self._reports = reports
 
     def started(self, endpoints: Sequence[Endpoint] = ()) -> None:
+        """Write a line for each endpoint."""
+        exposed = [str(endpoint) for endpoint in endpoints if self._trust.exposes(endpoint)]
+        if exposed:
+            self._reports.exposed(exposed)
         try:
             for endpoint in endpoints:
                 click.echo(os.fsencode(f"listening on {endpoint}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from typing import Any, Final
@@ -10,6 +11,7 @@ import click
 
 from .endpoint import Endpoint
 from .errors import EndpointError
+from .trust import Network
 
 
 class EndpointType(click.ParamType[Endpoint]):
@@ -40,6 +42,27 @@ class PromptType(click.ParamType[str]):
         return str(value)
 
 
+class NetworkType(click.ParamType[Network]):
+    """A network in CIDR notation (RFC 4632 section 3.1, RFC 4291 section 2.3), or one address."""
+
+    name = "cidr"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Network:
+        """Return the network; see `click.ParamType.convert`."""
+        if not re.fullmatch(r"[0-9A-Fa-f:.]+(/(0|[1-9][0-9]{0,2}))?", value):
+            self.fail(f"{value!r} is not a network, such as 192.0.2.0/24 or 2001:db8::/32", param, ctx)
+        try:
+            interface = ipaddress.ip_interface(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a network: no such address or length of a prefix", param, ctx)
+        network = interface.network
+        if interface.ip != network.network_address:
+            self.fail(f"{value!r} has bits behind its prefix; the network is {network}", param, ctx)
+        if isinstance(interface, ipaddress.IPv6Interface) and interface.ip.ipv4_mapped:
+            self.fail(f"{value!r} is a network of IPv4 addresses; write it as one", param, ctx)
+        return network
+
+
 class NumberType(click.ParamType[float]):
     """A number that is not less than `least`; nan never is."""
 
@@ -61,4 +84,5 @@ class NumberType(click.ParamType[float]):
 
 SECONDS: Final = NumberType(float, 0, "seconds")
 BYTES: Final = NumberType(int, 1, "bytes")
+NETWORK: Final = NetworkType()
 CONNECTIONS: Final = NumberType(int, 1, "connections")

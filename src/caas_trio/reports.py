@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import trio
@@ -80,6 +81,12 @@ class Reports(Telemetry):
         """Log that the machine had no room."""
         self._report(
             _Kind("no room for another connection"), "warning", endpoint=endpoint, error=error.strerror
+        )
+
+    def exposed(self, endpoints: Sequence[str]) -> None:
+        """Log that whoever reaches these endpoints may talk to them, and that others may listen."""
+        self._log.warning(
+            "open to every network, without TLS or --allow-from", endpoints=", ".join(endpoints)
         )
 
     def drain_timed_out(self) -> None:

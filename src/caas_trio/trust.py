@@ -10,11 +10,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from .endpoint import Endpoint
+from .endpoint import Endpoint, Scheme
 from .errors import EndpointError
 from .peer import InternetPeer, LocalPeer, Peer
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_IN_PLAIN: Final = (Scheme.TCP, Scheme.UDP)
 
 LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
@@ -54,6 +56,14 @@ class Trust:
             raise EndpointError(str(endpoint), "a PROXY header is expected there, but it is not served")
         return replace(self, proxy_on=frozenset(got for asked, got in endpoints if asked in self.proxy_on))
 
+    def exposes(self, endpoint: Endpoint) -> bool:
+        """Return whether anybody on any network may talk to this endpoint, in plain.
+
+        A host name other than localhost is taken for an address that others reach.
+        """
+        limited = self.allow_from or self.expects_header(endpoint)
+        return endpoint.scheme in _IN_PLAIN and not limited and not _is_loopback(endpoint.host)
+
     def expects_header(self, endpoint: Endpoint) -> bool:
         """Return whether connections to this endpoint begin with a PROXY header."""
         return self.proxy_protocol or endpoint in self.proxy_on
@@ -79,6 +89,13 @@ class Trust:
     def asks_for(self, address: object) -> bool:
         """Return whether a peer of this kind of address (what `accept` returns) may be objected to."""
         return bool(self.allow_from if isinstance(address, tuple) else self.allow_uids)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.rstrip(".").lower() == "localhost"
 
 
 def _within(host: str, networks: Iterable[Network]) -> bool:
