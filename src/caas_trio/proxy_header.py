@@ -12,7 +12,7 @@ the text leaves a choice:
 * A version 2 header is at most `MAX_HEADER` bytes long; the length field would allow 65551.
 * For LOCAL the block is discarded, "including the family which is ignored" (2.2); so it is for an
   unspecified family or transport, which does not tell where addresses end.
-* TLVs are passed on unread, except the checksum (2.2.3), which is verified; there may be one.
+* TLVs are passed on unread, except the checksum (2.2.3), which is verified.
 
 Raises `ProxyHeaderError`; anything else that escapes `ProxyHeaderParser` is a bug.
 
@@ -268,7 +268,7 @@ def _tlvs(header: bytes, at: int) -> tuple[tuple[Tlv, ...], bool]:
             raise ProxyHeaderError("a TLV that is cut off")
         value = header[at : at + length]
         if kind == CRC32C:
-            if checksum or length != CHECKSUM.size or value != checksum_of(header, at):
+            if length != CHECKSUM.size or value != checksum_of(header, at):
                 raise ProxyHeaderError("a wrong checksum")
             checksum = True
         else:
