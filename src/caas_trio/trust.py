@@ -8,9 +8,13 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+from .errors import LimitError
 from .peer import InternetPeer, LocalPeer, Peer
+
+#: The permission bits that say who may connect; those for set-user-id and the like say nothing.
+_MOST_MODE: Final = 0o777
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -22,10 +26,21 @@ class Trust:
     Attributes:
         allow_from: the networks that internet peers may come from; empty for all.
         allow_uids: the user ids that the processes behind Unix sockets may have; empty for all.
+        unix_mode: the permissions of a Unix socket's file, whatever the umask: who may write to it
+            may connect.
+
+    Raises:
+        LimitError: the mode is no set of permissions.
     """
 
     allow_from: tuple[Network, ...] = ()
     allow_uids: frozenset[int] = frozenset()
+    unix_mode: int = 0o660
+
+    def __post_init__(self) -> None:
+        """Refuse what is no mode."""
+        if not 0 <= self.unix_mode <= _MOST_MODE:
+            raise LimitError("unix_mode", self.unix_mode, "0 to 0o777")
 
     def objection(self, peer: Peer) -> str | None:
         """Return why this peer may not connect; None if it may."""
