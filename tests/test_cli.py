@@ -24,6 +24,7 @@ from caas_trio import (
     LineSession,
     LocalPeer,
     Oversize,
+    Trust,
     __version__,
     cli,
 )
@@ -55,6 +56,10 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         (["--max-line", "ten"], "'ten' is not a number of bytes, 1 or more"),
         (["--drain-timeout", "-1"], "'-1' is not a number of seconds, 0 or more"),
         (["--prompt-delay", "nan"], "'nan' is not a number of seconds, 0 or more"),
+        (["--unix-mode", "0999"], "'0999' is not a mode of three octal digits"),
+        (["--unix-mode", "1777"], "'1777' is not a mode of three octal digits"),
+        (["--allow-uid", "root"], "'root' is not a user's number"),
+        (["--allow-uid", "0"], "--allow-uid says who may connect to a Unix socket, and there is none"),
         (["--first", "nobody"], "'nobody' is not one of 'client', 'server', 'either'"),
         (["--oversize", "eat"], "'eat' is not one of 'reject', 'discard', 'stream'"),
         (["--prompt", "GO"], "it must contain a lower-case letter"),
@@ -90,7 +95,10 @@ def test_a_plain_file_at_the_path_is_told_and_left_intact(
     precious = tmp_path / "precious"
     precious.write_text("data")
     status, message = told(capsys, f"unix:{precious}")
-    assert (status, message) == (1, f"cannot listen on unix:{precious}: there is a file at that path already")
+    assert (status, message) == (
+        1,
+        f"cannot listen on unix:{precious}: there is a file at {precious} already",
+    )
     assert precious.read_text() == "data"
 
 
@@ -146,12 +154,13 @@ def test_the_defaults(
 ) -> None:
     monkeypatch.setattr(trio, "current_time", lambda: 0)
     assert cli.run([]) == 0
-    [(_, new_session, endpoints, limits, reports)] = asked_for
+    [(_, serving, reports)] = asked_for
+    new_session, *endpoints = serving.args
     reports.accept_failed(FULL, endpoints[0])
     reports.connection_closed(Outcome.COMPLETED, None, endpoints[0], LocalPeer(), 0)
     assert re.fullmatch(r"\S+Z \[warning  \] no room .*\n", capsys.readouterr().err)
-    assert endpoints == (Endpoint.parse("tcp://127.0.0.1:50007"),)
-    assert limits == Limits()
+    assert endpoints == [Endpoint.parse("tcp://127.0.0.1:50007")]
+    assert serving.keywords == {"limits": Limits(), "trust": Trust(), "takeover": False}
     assert asked(new_session()) == (
         bytes.upper,
         First.CLIENT,
@@ -189,9 +198,15 @@ OPTIONS = {
     "max_connections": "7",
     "max_per_host": "2",
     "at_capacity": "wait",
+    "unix_mode": "0600",
+    "allow_uid": "1000",
+    "takeover": "1",
     "log_format": "json",
     "log_level": "info",
 }
+
+
+FLAGS = {"once", "takeover"}
 
 
 @pytest.mark.parametrize("source", ["options", "variables"])
@@ -207,15 +222,18 @@ def test_every_option_is_also_a_variable(
         arguments = []
     else:
         arguments = [
-            f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items() if name != "once"
+            f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items() if name not in FLAGS
         ]
-        arguments.append("--once")
+        arguments += [f"--{name}" for name in FLAGS]
     assert cli.run([*arguments, "unix:@a", "tcp://[::1]:0"]) == 0
-    [(_, new_session, endpoints, limits, reports)] = asked_for
+    [(_, serving, reports)] = asked_for
+    new_session, *endpoints = serving.args
     reports.connection_closed(Outcome.COMPLETED, None, endpoints[0], LocalPeer(), 0)
     assert json.loads(capsys.readouterr().err)["event"] == "connection ended"
     assert [str(endpoint) for endpoint in endpoints] == ["unix:@a", "tcp://[::1]:0"]
-    assert limits == Limits(
+    assert serving.keywords["trust"] == Trust(unix_mode=0o600, allow_uids=frozenset({1000}))
+    assert serving.keywords["takeover"] is True
+    assert serving.keywords["limits"] == Limits(
         prompt_delay=0.5,
         idle_timeout=4,
         line_timeout=5,
