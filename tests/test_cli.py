@@ -59,6 +59,10 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         (["--max-line", "ten"], "'ten' is not a number of bytes, 1 or more"),
         (["--drain-timeout", "-1"], "'-1' is not a number of seconds, 0 or more"),
         (["--prompt-delay", "nan"], "'nan' is not a number of seconds, 0 or more"),
+        (["--unix-mode", "0999"], "'0999' is not a mode of three octal digits"),
+        (["--unix-mode", "1777"], "'1777' is not a mode of three octal digits"),
+        (["--allow-uid", "root"], "'root' is not a user's number"),
+        (["--allow-uid", "0"], "--allow-uid says who may connect to a Unix socket, and there is none"),
         (["--first", "nobody"], "'nobody' is not one of 'client', 'server', 'either'"),
         (["--oversize", "eat"], "'eat' is not one of 'reject', 'discard', 'stream'"),
         (["--prompt", "GO"], "it must contain a lower-case letter"),
@@ -105,7 +109,10 @@ def test_a_plain_file_at_the_path_is_told_and_left_intact(
     precious = tmp_path / "precious"
     precious.write_text("data")
     status, message = told(capsys, f"unix:{precious}")
-    assert (status, message) == (1, f"cannot listen on unix:{precious}: there is a file at that path already")
+    assert (status, message) == (
+        1,
+        f"cannot listen on unix:{precious}: there is a file at {precious} already",
+    )
     assert precious.read_text() == "data"
 
 
@@ -161,12 +168,14 @@ def test_the_defaults(
 ) -> None:
     monkeypatch.setattr(trio, "current_time", lambda: 0)
     assert cli.run([]) == 0
-    [(_, new_session, endpoints, limits, trust, reports)] = asked_for
+    [(_, serving, reports)] = asked_for
+    new_session, *endpoints = serving.args
     reports.accept_failed(FULL, endpoints[0])
     reports.connection_closed(Outcome.COMPLETED, None, endpoints[0], LocalPeer(), 0)
     assert re.fullmatch(r"\S+Z \[warning  \] no room .*\n", capsys.readouterr().err)
-    assert endpoints == (Endpoint.parse("tcp://127.0.0.1:50007"),)
-    assert (limits, trust) == (Limits(), Trust())
+    assert endpoints == [Endpoint.parse("tcp://127.0.0.1:50007")]
+    asked_of = [serving.keywords[name] for name in ("limits", "trust", "takeover", "telemetry")]
+    assert asked_of == [Limits(), Trust(), False, reports]
     assert asked(new_session()) == (
         bytes.upper,
         First.CLIENT,
@@ -209,12 +218,15 @@ OPTIONS = {
     "proxy_on": "unix:@a",
     "proxy_from": "2001:db8::/32",
     "opening_timeout": "8",
+    "unix_mode": "0600",
+    "allow_uid": "1000",
+    "takeover": "1",
     "log_format": "json",
     "log_level": "info",
 }
 
 
-FLAGS = {"once", "proxy_protocol"}
+FLAGS = {"once", "proxy_protocol", "takeover"}
 
 
 @pytest.mark.parametrize("source", ["options", "variables"])
@@ -232,13 +244,15 @@ def test_every_option_is_also_a_variable(
         arguments = [
             f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items() if name not in FLAGS
         ]
-        arguments += ["--once", "--proxy-protocol"]
+        arguments += [f"--{name.replace('_', '-')}" for name in FLAGS]
     assert cli.run([*arguments, "unix:@a", "tcp://[::1]:0"]) == 0
-    [(_, new_session, endpoints, limits, trust, reports)] = asked_for
+    [(_, serving, reports)] = asked_for
+    new_session, *endpoints = serving.args
     reports.connection_closed(Outcome.COMPLETED, None, endpoints[0], LocalPeer(), 0)
     assert json.loads(capsys.readouterr().err)["event"] == "connection ended"
     assert [str(endpoint) for endpoint in endpoints] == ["unix:@a", "tcp://[::1]:0"]
-    assert limits == Limits(
+    assert serving.keywords["takeover"] is True
+    assert serving.keywords["limits"] == Limits(
         prompt_delay=0.5,
         idle_timeout=4,
         line_timeout=5,
@@ -249,8 +263,10 @@ def test_every_option_is_also_a_variable(
         at_capacity=AtCapacity.WAIT,
         opening_timeout=8,
     )
-    assert trust == Trust(
+    assert serving.keywords["trust"] == Trust(
         allow_from=(ipaddress.ip_network("192.0.2.0/24"),),
+        allow_uids=frozenset({1000}),
+        unix_mode=0o600,
         proxy_protocol=True,
         proxy_on=frozenset({Endpoint.parse("unix:@a")}),
         proxy_from=(ipaddress.ip_network("2001:db8::/32"),),

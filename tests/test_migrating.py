@@ -17,7 +17,7 @@ import trio
 
 import caas_trio
 from caas_trio import Endpoint
-from caas_trio.listeners import BACKLOG
+from caas_trio.unixsocket import BACKLOG
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "migrating-from-socketserver.md").read_text()
 

@@ -21,7 +21,8 @@ class Expected:
         declared: what it was declared to be, in words.
         fails: the clauses it breaks, each with the reason.
         unsteady: the clauses it sometimes breaks, each with the reason.
-        not_judged: the clauses that no case came to judge, as they do not apply or another one stands before.
+        not_judged: the clauses that no case came to judge, as they do not apply or another one stands before;
+            those that no case can judge need not be told.
     """
 
     title: str
@@ -34,7 +35,8 @@ class Expected:
         """Return the verdict that is expected on a clause that is not unsteady."""
         if clause in self.fails:
             return Verdict.FAILED if CLAUSES[clause].level is Level.MUST else Verdict.NON_STRICT
-        return Verdict.NOT_JUDGED if clause in self.not_judged else Verdict.PASSED
+        unjudged = clause in self.not_judged or CLAUSES[clause].unjudged
+        return Verdict.NOT_JUDGED if unjudged else Verdict.PASSED
 
 
 def load() -> dict[str, Expected]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import click
@@ -14,14 +15,14 @@ import trio
 
 from . import __version__
 from .capitals import Utf8Capitals, ascii_capitals
-from .endpoint import Endpoint
+from .endpoint import Endpoint, Scheme
 from .errors import CaasError, UsageError
 from .framing import DEFAULT_MAX_LINE
 from .limits import AtCapacity, Limits
 from .logs import LEVELS, LogFormat, open_log, tell
-from .options import BYTES, CONNECTIONS, NETWORK, SECONDS, EndpointType, PromptType
+from .options import BYTES, CONNECTIONS, MODE, NETWORK, SECONDS, UID, EndpointType, PromptType
 from .reports import Reports
-from .server import NewSession, serve_sessions
+from .server import serve_sessions
 from .session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
 from .trust import Network, Trust
 
@@ -29,6 +30,9 @@ PROGRAM: Final = "caas-trio"
 DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:50007"
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+
+#: What may turn out to be a Unix socket.
+_MAYBE_UNIX: Final = {Scheme.UNIX, Scheme.UNIXGRAM, Scheme.FD, Scheme.SYSTEMD}
 
 _FAILED: Final = 1
 _WRONG_USAGE: Final = 2
@@ -46,7 +50,8 @@ Examples, and a client to try each with:
 \b
 An ENDPOINT is one of
   tcp://HOST:PORT   port 0 takes a free one; IPv6 is written tcp://[::1]:7000
-  unix:/PATH        a Unix socket, removed when the service ends
+  unix:/PATH        a Unix socket, removed when the service ends; as long as it runs,
+                    PATH.lock beside it keeps a second one off
   unix:@NAME        an abstract Unix socket (Linux)
 Without one, the service listens on tcp://127.0.0.1:50007.
 
@@ -184,6 +189,25 @@ _SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_cap
     help="How long a PROXY header may take.",
 )
 @click.option(
+    "--unix-mode",
+    type=MODE,
+    default=f"{Trust.unix_mode:04o}",
+    help="The permissions of a Unix socket: who may write to it may connect.",
+)
+@click.option(
+    "--allow-uid",
+    type=UID,
+    multiple=True,
+    show_default="everybody",
+    help="A user who may connect to a Unix socket; repeat it for more. Others are turned away unheard.",
+)
+@click.option(
+    "--takeover",
+    is_flag=True,
+    help="Take the path of a Unix socket over from the service that has it, and tell that one to end. "
+    "No client is refused meanwhile.",
+)
+@click.option(
     "--log-format",
     type=click.Choice([log_format.value for log_format in LogFormat]),
     default=LogFormat.CONSOLE.value,
@@ -210,6 +234,9 @@ def command(
     proxy_protocol: bool,
     proxy_on: tuple[Endpoint, ...],
     proxy_from: tuple[Network, ...],
+    unix_mode: int,
+    allow_uid: tuple[int, ...],
+    takeover: bool,
     log_format: str,
     log_level: str,
     **limits: Any,
@@ -229,41 +256,40 @@ def command(
             once=once,
         )
 
+    endpoints = endpoints or (Endpoint.parse(DEFAULT_ENDPOINT),)
     if proxy_from and not (proxy_protocol or proxy_on):
         raise click.UsageError("--proxy-from needs --proxy-protocol or --proxy-on")
+    if allow_uid and not any(endpoint.scheme in _MAYBE_UNIX for endpoint in endpoints):
+        raise click.UsageError("--allow-uid says who may connect to a Unix socket, and there is none")
     trust = Trust(
         allow_from=allow_from,
+        allow_uids=frozenset(allow_uid),
         proxy_protocol=proxy_protocol,
         proxy_on=frozenset(proxy_on),
         proxy_from=proxy_from or Trust.proxy_from,
+        unix_mode=unix_mode,
     )
-    trio.run(
-        _serve,
+    reports = Reports(open_log(LogFormat(log_format), log_level), each_connection=log_level == "info")
+    serving = partial(
+        serve_sessions,
         new_session,
-        endpoints or (Endpoint.parse(DEFAULT_ENDPOINT),),
-        Limits(at_capacity=AtCapacity(at_capacity), **limits),
-        trust,
-        Reports(open_log(LogFormat(log_format), log_level), each_connection=log_level == "info"),
+        *endpoints,
+        limits=Limits(at_capacity=AtCapacity(at_capacity), **limits),
+        trust=trust,
+        takeover=takeover,
+        telemetry=reports,
+        task_status=_Announcement(trust, reports),
     )
+    trio.run(_serve, serving, reports)
 
 
-async def _serve(
-    new_session: NewSession, endpoints: Sequence[Endpoint], limits: Limits, trust: Trust, reports: Reports
-) -> None:
+async def _serve(serving: Callable[..., Awaitable[None]], reports: Reports) -> None:
     """Serve until a signal asks for a stop; a second one cuts everything off."""
     stop = trio.Event()
     with closing(reports), trio.open_signal_receiver(*_STOPPING) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signals, signals, stop, nursery.cancel_scope)
-            await serve_sessions(
-                new_session,
-                *endpoints,
-                limits=limits,
-                trust=trust,
-                telemetry=reports,
-                stop=stop,
-                task_status=_Announcement(trust, reports),
-            )
+            await serving(stop=stop)
             nursery.cancel_scope.cancel()
 
 

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import socket
-import stat
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
 
 from .endpoint import Endpoint, Scheme
 from .errors import EndpointError, ListenError
-
-#: As deep as the kernel allows: it lowers this to net.core.somaxconn by itself.
-BACKLOG: Final = 65535
-
-#: What sun_path of unix(7) holds, less the NUL that ends it.
-_MOST_PATH_BYTES: Final = 107
+from .trust import Trust
+from .unixsocket import BACKLOG, UnixSocket, bind_unix
 
 _TRIES_FOR_A_COMMON_PORT: Final = 8
 
@@ -36,6 +29,9 @@ _REASONS: Final = {
     errno.ENOTDIR: "a part of the path is no directory",
 }
 
+#: Where the reason alone says which file it is about.
+_ABOUT_THE_PATH: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+
 
 @dataclass
 class Listener:
@@ -44,59 +40,92 @@ class Listener:
     Attributes:
         endpoint: where, with the real port.
         sockets: the listening sockets, non-blocking; a host name may have several addresses.
+        unix: the one of a unix endpoint.
     """
 
     endpoint: Endpoint
     sockets: list[socket.socket]
-    _file: tuple[Path, os.stat_result] | None = field(default=None, repr=False)
+    unix: UnixSocket | None = None
+
+    async def take_over(self) -> None:
+        """Return once the path is ours, if another server still had it; see `UnixSocket.take_over`.
+
+        Raises:
+            ListenError: the other server does not let go of it.
+        """
+        if self.unix is not None:
+            with _naming(self.endpoint):
+                await self.unix.take_over()
+
+    def withdraw(self) -> None:
+        """Take a Unix socket's path away, or hand it over; what waits can still be accepted."""
+        if self.unix is not None:
+            self.unix.withdraw()
 
     def close(self) -> None:
-        """Stop listening; remove the socket file if it is still the one that was made here."""
-        for sock in self.sockets:
-            sock.close()
-        if self._file is not None:
-            path, made = self._file
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(path.lstat(), made):
-                    path.unlink()
+        """Stop listening."""
+        try:
+            self.withdraw()
+        finally:
+            for sock in self.sockets:
+                sock.close()
 
 
-async def listen(endpoint: Endpoint) -> Listener:
+async def listen(endpoint: Endpoint, *, unix_mode: int = Trust.unix_mode, takeover: bool = False) -> Listener:
     """Return a listener for a tcp or unix endpoint; the caller closes it.
 
-    Port 0 is replaced by a free port, the same one for all addresses of the host.
+    Port 0 is replaced by a free port, the same one for all addresses of the host. For `unix_mode`
+    and `takeover` see `bind_unix`.
 
     Raises:
         ListenError: the machine does not allow it; the reason says why.
         EndpointError: the endpoint is of another scheme.
     """
-    try:
+    with _naming(endpoint):
         if endpoint.scheme is Scheme.TCP:
             return await _listen_tcp(endpoint)
         if endpoint.scheme is Scheme.UNIX:
-            return _listen_unix(endpoint)
-    except OSError as error:
-        raise ListenError(str(endpoint), _reason(error)) from error
+            unix = bind_unix(endpoint, unix_mode, takeover=takeover)
+            return Listener(endpoint, [unix.sock], unix)
     raise EndpointError(str(endpoint), "sessions are served over tcp and unix endpoints")
 
 
-async def listen_all(endpoints: Iterable[Endpoint]) -> list[Listener]:
-    """Return a listener for each endpoint, or none at all if one of them fails; as `listen`."""
+async def listen_all(
+    endpoints: Iterable[Endpoint], *, unix_mode: int = Trust.unix_mode, takeover: bool = False
+) -> list[Listener]:
+    """Return a listener for each endpoint, or none at all if one of them fails; as `listen`.
+
+    A server whose path is taken over is told to stop once all the rest is open.
+    """
     listeners: list[Listener] = []
     with contextlib.ExitStack() as opened:
         for endpoint in endpoints:
-            listener = await listen(endpoint)
+            listener = await listen(endpoint, unix_mode=unix_mode, takeover=takeover)
             opened.callback(listener.close)
             listeners.append(listener)
+        for listener in listeners:
+            await listener.take_over()
         opened.pop_all()
     return listeners
+
+
+@contextlib.contextmanager
+def _naming(endpoint: Endpoint) -> Iterator[None]:
+    """Turn what the machine says into a `ListenError` that names the endpoint."""
+    try:
+        yield
+    except OSError as error:
+        raise ListenError(str(endpoint), _reason(error)) from error
 
 
 def _reason(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return f"the host is unknown ({error.strerror})"
     known = _REASONS.get(error.errno) if error.errno else None
-    return known or (error.strerror or str(error)).lower()
+    reason = known or (error.strerror or str(error)).lower()
+    return (
+        reason if error.filename is None or error.errno in _ABOUT_THE_PATH else f"{reason}: {error.filename}"
+    )
 
 
 async def _listen_tcp(endpoint: Endpoint) -> Listener:
@@ -139,29 +168,14 @@ def _bind_all(addresses: Iterable[tuple[int, tuple[object, ...]]], port: int) ->
     return sockets
 
 
-def _listen_unix(endpoint: Endpoint) -> Listener:
-    address = os.fsencode(endpoint.path)
-    if len(address) > _MOST_PATH_BYTES:
-        excess = f"the path has {len(address)} bytes; a Unix socket's has at most {_MOST_PATH_BYTES}"
-        raise ListenError(str(endpoint), excess)
-    if endpoint.path.startswith("@"):
-        return Listener(endpoint, [_bind(socket.AF_UNIX, b"\0" + address[1:])])
-    path = Path(endpoint.path)
-    with contextlib.suppress(FileNotFoundError):
-        what = "socket" if stat.S_ISSOCK(path.lstat().st_mode) else "file"
-        raise ListenError(str(endpoint), f"there is a {what} at that path already")
-    return Listener(endpoint, [_bind(socket.AF_UNIX, address)], (path, path.lstat()))
-
-
-def _bind(family: int, address: bytes | tuple[object, ...]) -> socket.socket:
+def _bind(family: int, address: tuple[object, ...]) -> socket.socket:
     """Return a non-blocking socket that listens on `address`."""
     with contextlib.ExitStack() as opened:
         sock = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
-        if family != socket.AF_UNIX:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # What is accepted inherits it. Each send is an answer: Nagle's algorithm would hold the
-            # second of two back until the client acknowledges the first, 40 ms later.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # What is accepted inherits it. Each send is an answer: Nagle's algorithm would hold the
+        # second of two back until the client acknowledges the first, 40 ms later.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)

@@ -82,7 +82,25 @@ class NumberType(click.ParamType[float]):
         return number
 
 
+class DigitsType(click.ParamType[int]):
+    """A number that is written in one way only."""
+
+    def __init__(self, name: str, pattern: str, base: int, expected: str) -> None:
+        self.name = name
+        self._pattern = re.compile(pattern)
+        self._base = base
+        self._expected = expected
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number; see `click.ParamType.convert`."""
+        if not self._pattern.fullmatch(value):
+            self.fail(f"{value!r} is not {self._expected}", param, ctx)
+        return int(value, self._base)
+
+
 SECONDS: Final = NumberType(float, 0, "seconds")
 BYTES: Final = NumberType(int, 1, "bytes")
 NETWORK: Final = NetworkType()
 CONNECTIONS: Final = NumberType(int, 1, "connections")
+MODE: Final = DigitsType("mode", "0?[0-7]{3}", 8, "a mode of three octal digits, as 0660")
+UID: Final = DigitsType("uid", "0|[1-9][0-9]{0,9}", 10, "a user's number, as 'id -u' prints it")

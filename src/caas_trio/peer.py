@@ -54,8 +54,13 @@ def peer_of(sock: socket.socket, address: object) -> Peer:
         case (str(host), int(port), *_):
             return InternetPeer(host.removeprefix("::ffff:") if "." in host else host, port)
         case _:
-            try:
-                data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            except (AttributeError, OSError):  # not Linux, or closed already
-                return LocalPeer()
-            return LocalPeer(*_CREDENTIALS.unpack(data))
+            return credentials(sock)
+
+
+def credentials(sock: socket.socket) -> LocalPeer:
+    """Return the process on the other side of a Unix socket; for a client, who listens there."""
+    try:
+        data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except (AttributeError, OSError):  # not Linux, or closed already
+        return LocalPeer()
+    return LocalPeer(*_CREDENTIALS.unpack(data))

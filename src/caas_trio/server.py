@@ -17,13 +17,14 @@ from .drain import Drain
 from .endpoint import Endpoint
 from .errors import ConnectionLost, EndpointError, PeerError, TooSlow
 from .limits import Limits
-from .listeners import BACKLOG, Listener, listen_all
+from .listeners import Listener, listen_all
 from .opening import Opening, Refused
 from .peer import InternetPeer, Peer, peer_of
 from .requesthandler import StreamRequestHandler
 from .session import Session
 from .telemetry import Outcome, Telemetry, outcome_of
 from .trust import Trust
+from .unixsocket import BACKLOG
 
 Handler: TypeAlias = Callable[[Connection], Awaitable[object]]
 NewSession: TypeAlias = Callable[[], Session]
@@ -36,6 +37,7 @@ async def serve(
     trust: Trust = Trust(),  # noqa: B008 - immutable
     telemetry: Telemetry | None = None,
     stop: trio.Event | None = None,
+    takeover: bool = False,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve each connection, on all endpoints, by a call of `handler`, until told to stop.
@@ -61,6 +63,9 @@ async def serve(
         trust: who may connect; see `Trust`.
         telemetry: told what happens; nobody is, by default.
         stop: an event that begins the drain.
+        takeover: where another server has the path of a Unix socket, tell it to stop (SIGTERM) once
+            all other endpoints are open, and take its place; no client finds the path without a
+            server. If it has not begun to stop after 30 seconds, that is a `ListenError`.
         task_status: for `nursery.start`.
 
     Raises:
@@ -75,7 +80,7 @@ async def serve(
     def conversation(channel: Channel, at: Endpoint, peer: Peer) -> Awaitable[object]:
         return handle(Connection(channel, at, peer, limits, server.drain))
 
-    await server.run(conversation, endpoints, stop, task_status)
+    await server.run(conversation, endpoints, stop, takeover, task_status)
 
 
 async def serve_sessions(
@@ -85,6 +90,7 @@ async def serve_sessions(
     trust: Trust = Trust(),  # noqa: B008 - immutable
     telemetry: Telemetry | None = None,
     stop: trio.Event | None = None,
+    takeover: bool = False,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve a session of its own to each connection, on all endpoints, until told to stop.
@@ -99,6 +105,9 @@ async def serve_sessions(
         trust: who may connect; see `Trust`.
         telemetry: told what happens; nobody is, by default.
         stop: an event that begins the drain.
+        takeover: where another server has the path of a Unix socket, tell it to stop (SIGTERM) once
+            all other endpoints are open, and take its place; no client finds the path without a
+            server. If it has not begun to stop after 30 seconds, that is a `ListenError`.
         task_status: for `nursery.start`.
 
     Raises:
@@ -110,7 +119,8 @@ async def serve_sessions(
     def conversation(channel: Channel, _: Endpoint, __: Peer) -> Awaitable[None]:
         return channel.converse(new_session())
 
-    await _Server(limits, trust, telemetry or Telemetry()).run(conversation, endpoints, stop, task_status)
+    server = _Server(limits, trust, telemetry or Telemetry())
+    await server.run(conversation, endpoints, stop, takeover, task_status)
 
 
 _Conversation: TypeAlias = Callable[[Channel, Endpoint, Peer], Awaitable[object]]
@@ -131,6 +141,7 @@ class _Server:
         conversation: _Conversation,
         endpoints: Sequence[Endpoint | str],
         stop: trio.Event | None,
+        takeover: bool,  # noqa: FBT001 - handed through
         task_status: trio.TaskStatus[list[Endpoint]],
     ) -> None:
         """Listen, accept until `stop` is set, then drain."""
@@ -139,7 +150,7 @@ class _Server:
             if not endpoints:
                 raise EndpointError("", "at least one is needed")
             parsed = [Endpoint.parse(each) if isinstance(each, str) else each for each in endpoints]
-            listeners = await listen_all(parsed)
+            listeners = await listen_all(parsed, unix_mode=self._trust.unix_mode, takeover=takeover)
             for listener in listeners:
                 opened.callback(listener.close)
             bound = [listener.endpoint for listener in listeners]
@@ -178,6 +189,8 @@ class _Server:
                 task_status.started([listener.endpoint for listener in listeners])
                 await (trio.Event() if stop is None else stop).wait()
                 accepting.cancel_scope.cancel()
+            for listener in listeners:
+                listener.withdraw()  # before the last look at the queue: nobody comes after it
             for sock, endpoint in listening:
                 acceptor.accept_waiting(sock, endpoint, BACKLOG)
             for listener in listeners:

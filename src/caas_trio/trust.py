@@ -11,8 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from .endpoint import Endpoint, Scheme
-from .errors import EndpointError
+from .errors import EndpointError, LimitError
 from .peer import InternetPeer, LocalPeer, Peer
+
+#: The permission bits that say who may connect; those for set-user-id and the like say nothing.
+_MOST_MODE: Final = 0o777
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -35,6 +38,11 @@ class Trust:
         proxy_from: the networks that proxies come from; whoever else connects where a header is
             expected is refused. For a proxy behind a Unix socket, `allow_uids` and the socket's
             permissions are the say.
+        unix_mode: the permissions of a Unix socket's file, whatever the umask: who may write to it
+            may connect.
+
+    Raises:
+        LimitError: the mode is no set of permissions.
     """
 
     allow_from: tuple[Network, ...] = ()
@@ -42,6 +50,12 @@ class Trust:
     proxy_protocol: bool = False
     proxy_on: frozenset[Endpoint] = frozenset()
     proxy_from: tuple[Network, ...] = LOOPBACK
+    unix_mode: int = 0o660
+
+    def __post_init__(self) -> None:
+        """Refuse what is no mode."""
+        if not 0 <= self.unix_mode <= _MOST_MODE:
+            raise LimitError("unix_mode", self.unix_mode, "0 to 0o777")
 
     def bound(self, endpoints: Collection[tuple[Endpoint, Endpoint]]) -> Trust:
         """Return the same for endpoints as they were bound, with real ports.

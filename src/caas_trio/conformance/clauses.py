@@ -50,6 +50,7 @@ SECTIONS: Final = {
     "FLOW": "flow",
     "TIME": "timing",
     "STOP": "the stop",
+    "UNIX": "Unix sockets",
     "DGRAM": "datagrams",
 }
 
@@ -186,6 +187,36 @@ _ALL: Final = (
         _MUST,
         "When told to stop, the server MUST answer every line it has received before it ends.",
         unjudged="it takes a signal, and the suite may judge a server that is not its own",
+    ),
+    Clause(
+        "UNIX-1",
+        _MUST,
+        "A server MUST NOT take the path of one that lives, nor a path at which there is no socket.",
+        unjudged="it takes a second server on the same path",
+    ),
+    Clause(
+        "UNIX-2",
+        _MUST,
+        "A server MUST be able to have the path of one that was killed.",
+        unjudged="it takes a server that is killed",
+    ),
+    Clause(
+        "UNIX-3",
+        _MUST,
+        "When it ends, a server MUST remove what is its own and MUST NOT remove anything else.",
+        unjudged="it takes a server that ends while another begins",
+    ),
+    Clause(
+        "UNIX-4",
+        _MUST,
+        "A socket MUST have its permissions before the first client can connect.",
+        unjudged="the moment before the first connection cannot be seen from outside",
+    ),
+    Clause(
+        "UNIX-5",
+        _MUST,
+        "While a server takes over from another, every client MUST be accepted by one of them.",
+        unjudged="it takes two servers, and a client that connects at every moment between them",
     ),
     Clause(
         "DGRAM-1",

@@ -1,0 +1,119 @@
+"""Servers in processes of their own, on one Unix path: who stays, who leaves, and who takes over."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from .test_process import receive_all, service, talk
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> str:
+    return f"unix:{tmp_path}/caas.sock"
+
+
+def test_a_second_server_says_so_and_leaves_while_the_first_goes_on(endpoint: str, tmp_path: Path) -> None:
+    with service(endpoints=(endpoint,)) as first:
+        command = [sys.executable, "-m", "caas_trio", endpoint]
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert second.returncode == 1
+        assert second.stderr == f"caas-trio: cannot listen on {endpoint}: another server listens on it\n"
+        assert talk(first.connect(), b"still\n") == b"STILL\n"
+        assert first.stop() == (0, "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_path_of_a_server_that_was_killed_can_be_had(endpoint: str, tmp_path: Path) -> None:
+    with service(endpoints=(endpoint,)) as first:
+        first.process.kill()
+        first.process.wait()
+        assert len(list(tmp_path.iterdir())) == 2
+        with service(endpoints=(endpoint,)) as second:
+            assert talk(second.connect(), b"new\n") == b"NEW\n"
+            assert second.stop() == (0, "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_client_that_connects_all_the_time_never_notices_a_takeover(endpoint: str, tmp_path: Path) -> None:
+    heard: Counter[str] = Counter()
+    enough = Event()
+
+    def connect_all_the_time() -> None:
+        while not enough.is_set():
+            try:
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(30)
+                    client.connect(endpoint.removeprefix("unix:"))
+                    client.sendall(b"hello\n")
+                    client.shutdown(socket.SHUT_WR)
+                    heard[repr(receive_all(client))] += 1
+            except OSError as error:
+                heard[repr(error)] += 1
+
+    with ExitStack() as running:
+        server = running.enter_context(service(endpoints=(endpoint,)))
+        with server.connect() as old_friend:
+            old_friend.sendall(b"before\n")
+            assert old_friend.recv(100) == b"BEFORE\n"
+            clients = [Thread(target=connect_all_the_time) for _ in range(2)]
+            running.callback(enough.set)
+            for client in clients:
+                client.start()
+            for restart in range(4):
+                before = heard.total()
+                successor = running.enter_context(service("--takeover", endpoints=(endpoint,)))
+                assert server.end() == (0, "")
+                if not restart:
+                    assert receive_all(old_friend) == b""  # an end, not a reset
+                server = successor
+                while heard.total() == before:
+                    assert talk(server.connect(), b"new\n") == b"NEW\n"
+        enough.set()
+        for client in clients:
+            client.join()
+        assert server.stop() == (0, "")
+    assert set(heard) == {repr(b"HELLO\n")}
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_opened_beside_it_leaves_the_old_server_its_path(
+    endpoint: str, tmp_path: Path
+) -> None:
+    with service(endpoints=(endpoint,)) as old, socket.create_server(("127.0.0.1", 0)) as taken:
+        tcp = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        command = [sys.executable, "-m", "caas_trio", "--takeover", endpoint, tcp]
+        new = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (new.returncode, new.stderr) == (
+            1,
+            f"caas-trio: cannot listen on {tcp}: the address is in use\n",
+        )
+        assert len(list(tmp_path.iterdir())) == 2
+        assert talk(old.connect(), b"still\n") == b"STILL\n"
+        assert old.stop() == (0, "")
+
+
+def test_a_user_who_is_not_allowed_hears_nothing_and_is_logged(endpoint: str) -> None:
+    stranger = str(os.getuid() + 1)
+    with service("--allow-uid", stranger, "--first", "server", endpoints=(endpoint,)) as closed:
+        for _ in range(3):
+            with closed.connect() as client:
+                assert client.recv(100) == b""
+        status, told = closed.stop()
+        assert status == 0
+        first, counted = told.splitlines()
+        assert "connection refused" in first
+        assert "reason='the user is not allowed'" in first
+        assert f"uid {os.getuid()}" in first
+        assert "and 2 more like this" in counted
+    with service("--allow-uid", stranger, "--allow-uid", str(os.getuid()), endpoints=(endpoint,)) as opened:
+        assert talk(opened.connect(), b"a\n") == b"A\n"
+        assert opened.stop() == (0, "")
