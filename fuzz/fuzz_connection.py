@@ -4,12 +4,10 @@ Accepted: `LineTooLong`, `InputEnded` and `TooSlow` exactly where the model says
 for a second reader and a closed connection. Anything else is a crash.
 """
 
-import atheris
+from fuzz.engine import fuzz_conversations, instrumenting
 
-with atheris.instrument_imports(include=["caas_trio"]):
+with instrumenting("caas_trio.connection"):
     from fuzz.checks.connection import open_player
-
-from fuzz.engine import fuzz_conversations
 from fuzz.loop import Loop
 
 if __name__ == "__main__":

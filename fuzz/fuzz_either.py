@@ -4,12 +4,10 @@ Accepted: `StateError` exactly for calls that do not fit what has happened, `Lim
 below 1. Anything else is a crash.
 """
 
-import atheris
+from fuzz.engine import fuzz_conversations, instrumenting
 
-with atheris.instrument_imports(include=["caas_trio"], exclude=["caas_trio.framing"]):
+with instrumenting("caas_trio.session"):
     from fuzz.checks.either import check
-
-from fuzz.engine import fuzz_conversations
 
 if __name__ == "__main__":
     fuzz_conversations(check)

@@ -4,12 +4,10 @@ Accepted: `EndpointError` exactly for texts that a second reading of the grammar
 crash.
 """
 
-import atheris
+from fuzz.engine import fuzz_bytes, instrumenting
 
-with atheris.instrument_imports(include=["caas_trio"]):
+with instrumenting("caas_trio.endpoint"):
     from fuzz.checks.endpoint import check
-
-from fuzz.engine import fuzz_bytes
 
 if __name__ == "__main__":
     fuzz_bytes(check, max_len=300)

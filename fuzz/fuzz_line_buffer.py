@@ -4,12 +4,10 @@ Accepted: `LineTooLong` exactly where the model finds the next line oversize, `S
 after the end of input, `LimitError` exactly for a limit below 1. Anything else is a crash.
 """
 
-import atheris
+from fuzz.engine import fuzz_conversations, instrumenting
 
-with atheris.instrument_imports(include=["caas_trio"]):
+with instrumenting("caas_trio.framing"):
     from fuzz.checks.line_buffer import check
-
-from fuzz.engine import fuzz_conversations
 
 if __name__ == "__main__":
     fuzz_conversations(check)

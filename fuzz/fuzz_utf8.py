@@ -3,12 +3,10 @@
 Accepted: nothing. Every exception is a crash.
 """
 
-import atheris
+from fuzz.engine import fuzz_conversations, instrumenting
 
-with atheris.instrument_imports(include=["caas_trio"], exclude=["caas_trio.framing", "caas_trio.session"]):
+with instrumenting("caas_trio.capitals"):
     from fuzz.checks.utf8 import check
-
-from fuzz.engine import fuzz_conversations
 
 if __name__ == "__main__":
     fuzz_conversations(check)

@@ -1,6 +1,6 @@
 """Prove that the harnesses bite: `python -m fuzz.proof [--seconds N] [--jobs N] [PART]...`.
 
-Each bug of `planted.py` goes into a copy of the package, alone, and the harness that ought to find it
+Each bug of `planted/` goes into a copy of the package, alone, and the harness that ought to find it
 runs on that copy. Without a bug the harness has to find nothing.
 """
 
@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from .job import Crash, Progress, Verdict, watch
-from .planted import BUGS, Bug
+from .planted import BUGS
+from .planted.bug import Bug
 from .targets import HERE, Target, targets
 
 PACKAGE: Final = HERE.parent / "src" / "caas_trio"

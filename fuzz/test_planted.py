@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from .planted import BUGS, Bug
+from .planted import BUGS
+from .planted.bug import Bug
 from .proof import PACKAGE
 from .targets import targets
 
@@ -19,7 +20,7 @@ def test_a_planted_bug_applies_and_compiles(bug: Bug) -> None:
 
 
 def test_a_bug_that_no_longer_applies_is_an_error() -> None:
-    bug = Bug("x", "line_buffer", "framing.py", "not in there", "")
+    bug = Bug("x", "line_buffer", "not in there", "", "framing.py")
     with pytest.raises(ValueError, match="'x' does not apply"):
         bug.applied("source")
 

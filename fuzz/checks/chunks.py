@@ -10,16 +10,15 @@ from caas_trio.framing import Chunk
 Answer = TypeVar("Answer")
 
 #: As many pieces a chunk is cut into at most, which keeps the rate up.
-PIECES: Final = 4
-#: The sizes that a header's byte chooses from; most inputs cut where they say so themselves.
-_SIZES: Final = (1, 2, 3)
+PIECES: Final = 3
+#: A header's byte chooses a size up to this; most inputs cut where they say so themselves.
+_MOST_SIZE: Final = 3
 
 
-def cut(chunk: bytes, choice: int) -> list[bytes]:
+def cut(chunk: bytes, size: int) -> list[bytes]:
     """Cut a chunk into pieces of one size, the last one longer once there are `PIECES` of them."""
-    if choice >= len(_SIZES) or not chunk:
+    if not 0 < size <= _MOST_SIZE or not chunk:
         return [chunk]
-    size = _SIZES[choice]
     most = size * (PIECES - 1)
     pieces = [chunk[start : start + size] for start in range(0, min(len(chunk), most), size)]
     return [*pieces, chunk[most:]] if len(chunk) > most else pieces

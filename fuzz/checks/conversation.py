@@ -72,19 +72,20 @@ class Plan:
 
     def replies(self, received: bytes, *, ended: bool) -> tuple[list[bytes], list[bytes], bool]:
         """Return all replies to what was received, what the service heard, and whether it is over."""
-        *lines, tail = received.split(_LF)
         said: list[bytes] = []
         heard: list[bytes] = []
-        stream = self.oversize is Oversize.STREAM
-        for number, text in enumerate([*lines, tail]):
-            whole = number < len(lines)
-            too_long = len(text) > self.limit
+        limit, stream = self.limit, self.oversize is Oversize.STREAM
+        left = received.count(_LF)
+        for text in received.split(_LF):
+            whole = left > 0
+            left -= 1
+            too_long = len(text) > limit
             if too_long and not stream:
-                said.append(b"error: line longer than %d bytes\n" % self.limit)
+                said.append(b"error: line longer than %d bytes\n" % limit)
                 if self.once or self.oversize is Oversize.REJECT:
                     return said, heard, True
-            elif whole or (ended and text) or too_long:
-                heard.append(text + _LF * whole)
+            elif whole or (text and (ended or too_long)):
+                heard.append(text + _LF if whole else text)
                 said.append(self.answer(heard[-1]))
                 if self.once and (whole or ended):
                     return said, heard, True
@@ -104,11 +105,11 @@ class Conversation:
     spoken: bool = False  # the client has, or its silence has been noted
     over: bool = False
 
-    def refuse_before_opening(self) -> None:
-        """Nothing can happen before the session is opened."""
-        self.must_not(
-            self.session.silence, self.session.end_of_input, lambda: self.session.receive(b"early\n")
-        )
+    def refuse(self, choice: int) -> None:
+        """One call, of the header's choice, fits neither before the opening nor behind the end."""
+        session = self.session
+        calls = (lambda: session.receive(b"more\n"), session.silence, session.end_of_input, session.open)
+        self.must_not(calls[choice])
 
     def open(self) -> None:
         """Open the session, which says its prompt if it is the first to speak."""
@@ -184,16 +185,17 @@ class Conversation:
         whole = {piece for piece in heard if len(piece) <= self.plan.limit}
         assert whole <= set(given), "a line within the limit came in pieces"
 
-    def must_not(self, *calls: Callable[[], bytes]) -> None:
-        """Each of the calls does not fit what has happened."""
-        for call in calls:
-            try:
-                call()
-            except StateError:
-                continue
-            raise AssertionError("a call that does not fit the state was accepted")
+    def must_not(self, call: Callable[[], bytes]) -> None:
+        """A call does not fit what has happened."""
+        try:
+            call()
+        except StateError:
+            return
+        raise AssertionError("a call that does not fit the state was accepted")
 
 
+#: Which of the calls that `refuse` tries is the opening.
+_OPENING: Final = 3
 #: Lives beside all the others and is to notice none of them.
 _SIBLING: Final = LineSession(bytes.upper)
 _SIBLING.open()
@@ -211,8 +213,9 @@ def converse(data: bytes, first: First) -> Conversation | None:
         raise AssertionError("a limit below 1 was accepted")
     _, _, cutting, kind = header(data)
     conversation = Conversation(plan, plan.session())
-    if kind & 4:
-        conversation.refuse_before_opening()
+    refused = (kind >> 5) - 1
+    if 0 <= refused < _OPENING:
+        conversation.refuse(refused)
     conversation.open()
     for chunk, sign in steps(data, plan.limit, _KNOWN):
         for piece in cut(chunk, cutting):
@@ -221,6 +224,10 @@ def converse(data: bytes, first: First) -> Conversation | None:
         conversation.look()
         if sign != CUT:
             conversation.act(sign)
+        if conversation.over:
+            break
     conversation.end()
+    if 0 <= refused <= _OPENING:
+        conversation.refuse(refused)
     assert len(_SIBLING._buffer) == 1, "two sessions share what they hold"
     return conversation

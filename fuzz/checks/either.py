@@ -13,13 +13,14 @@ MODULES: Final = ("caas_trio.session",)
 
 
 def check(data: bytes) -> None:
-    """Hold the conversation that `data` spells; in another order it gets the same replies."""
+    """Hold the conversation that `data` spells; in another order, if asked for, it gets the same replies."""
     conversation = converse(data, First.EITHER)
-    if conversation is None:
+    order = header(data)[3]
+    if conversation is None or not order & 4:
         return
     plan = conversation.plan
     replies = conversation.said.removeprefix(conversation.prompted)
-    other, prompt = (First.SERVER, plan.prompt) if header(data)[3] & 16 else (First.CLIENT, b"")
+    other, prompt = (First.SERVER, plan.prompt) if order & 16 else (First.CLIENT, b"")
     session = plan.session(other)
     said = session.open() + session.receive(conversation.received)
     if not session.closing:

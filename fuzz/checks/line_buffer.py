@@ -25,7 +25,7 @@ _WAYS: Final = ("next_line", "take_lines", "take_pieces", "take_rest")
 _TAKE: Final = dict(zip(b"nlpr", _WAYS, strict=True))
 _TAKE_COUNT: Final = {ord("w"): "take_line_piece", ord("e"): "take_exactly", ord("s"): "take_some"}
 _UNTIL: Final = ord("u")
-#: What came last comes again so many times: whoever keeps what is past is found out.
+#: What came last comes again so many times, once in a script: whoever keeps what is past is found out.
 _AGAIN: Final = ord("+")
 _TIMES: Final = 16
 _DELIMITERS: Final = (b"\n", b"\r\n", b"pp", b"aba")
@@ -59,8 +59,7 @@ def check(data: bytes) -> None:
         elif sign == _UNTIL:
             pair.take("take_until", _DELIMITERS[count & 3])
         elif sign == _AGAIN:
-            for _ in range(0 if pair.model.ended else _TIMES):
-                pair.feed(chunk[-8:], 0)
+            pair.feed_again(chunk[-8:])
         elif sign != CUT:
             pair.act(sign)
     pair.finish()
@@ -82,6 +81,7 @@ class _Pair:
         self.way = way
         self.counted = counted
         self.at_once = at_once and way in {"take_lines", "take_pieces"}
+        self.again = False
         self.fed = 0
         self.longest = 0
         self.last_way = way
@@ -90,6 +90,12 @@ class _Pair:
         if counted:
             self.buffer._buffer = CountedBytes()
             CountedBytes.walked = 0
+
+    def feed_again(self, piece: bytes) -> None:
+        times = 0 if self.again or self.model.ended else _TIMES
+        self.again = True
+        for _ in range(times):
+            self.feed(piece, 0)
 
     def feed(self, piece: bytes, kind: int) -> None:
         self.model.feed(piece)
@@ -100,7 +106,7 @@ class _Pair:
         else:
             hand_over(self.buffer.feed, piece, kind)
         if self.way:
-            assert len(self.buffer) <= self.highest + len(piece)
+            assert len(self.buffer._buffer) <= self.highest + len(piece)
             self.take_all(self.way)
             assert len(self.model.rest) <= self.model.max_line  # and so the buffer's, as `take` found
 
@@ -122,10 +128,11 @@ class _Pair:
         if way != self.last_way:  # what one way has searched, another one may search again
             self.searched_again += len(self.model.rest) + len(chunk)
             self.last_way = way
-        taken = _outcome(self.buffer, way, *((chunk,) if chunk else how))
-        expected = _outcome(self.model, way, *how)
-        if taken != expected or len(self.buffer) != len(self.model.rest):
-            raise AssertionError(f"{way}: {taken!r} instead of {expected!r}, {len(self.buffer)} held")
+        taken = _outcome(getattr(self.buffer, way), *((chunk,) if chunk else how))
+        expected = _outcome(getattr(self.model, way), *how)
+        held = len(self.buffer._buffer)  # what `len(buffer)` says is compared in the end
+        if taken != expected or held != len(self.model.rest):
+            raise AssertionError(f"{way}: {taken!r} instead of {expected!r}, {held} held")
         return taken
 
     def take_all(self, way: str) -> None:
@@ -140,6 +147,7 @@ class _Pair:
         """End the input, take what is left, and look at what the whole conversation cost."""
         if not self.counted:  # looking costs work
             self.buffer._check_invariants()
+        assert len(self.buffer) == len(self.model.rest)
         if not self.model.ended:
             self.end()
         self.take_all(self.way or "next_line")
@@ -175,10 +183,10 @@ def _footprint(buffer: LineBuffer) -> int:
     return sum(sys.getsizeof(getattr(buffer, name)) for name in buffer.__slots__)
 
 
-def _outcome(buffer: LineBuffer | Model, way: str, *how: bytes | int) -> _Taken:
+def _outcome(take: Callable[..., bytes | None], *how: bytes | int) -> _Taken:
     """Return what was taken, or the complaint."""
     try:
-        taken: bytes | None = getattr(buffer, way)(*how)
+        taken = take(*how)
     except LineTooLong as error:
         return str(error)
     assert taken is None or type(taken) is bytes

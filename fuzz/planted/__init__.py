@@ -1,0 +1,23 @@
+"""Bugs to plant: what people get wrong in line servers, as small changes to this package.
+
+`<module>.py` has those for the package's module of the same name. Each is a text that occurs exactly
+once in that module, and what takes its place. One that no longer applies is an error, see
+`Bug.applied`: the tables have to follow the code.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from .bug import Bug
+
+
+def _in_module(name: str) -> list[Bug]:
+    bugs: tuple[Bug, ...] = import_module(f"{__name__}.{name}").BUGS
+    return [bug._replace(module=f"{name}.py") for bug in bugs]
+
+
+_TABLES: Final = sorted({path.stem for path in Path(__file__).parent.glob("*.py")} - {"__init__", "bug"})
+BUGS: Final = [bug for name in _TABLES for bug in _in_module(name)]

@@ -1,0 +1,16 @@
+"""Bugs in who is let in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .bug import Bug
+
+BUGS: Final = (
+    Bug(
+        "one connection too many is let in",
+        "server",
+        "if self.open >= self.most:\n            return",
+        "if self.open > self.most:\n            return",
+    ),
+)

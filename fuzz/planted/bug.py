@@ -1,0 +1,34 @@
+"""A bug to plant."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Bug(NamedTuple):
+    """A bug and the harness that ought to find it.
+
+    Attributes:
+        what: what is wrong, in a few words.
+        harness: the name of the harness.
+        old: a text that occurs exactly once in the module.
+        new: what takes its place.
+        module: the name of the module's file, which is that of the file with the bug.
+    """
+
+    what: str
+    harness: str
+    old: str
+    new: str
+    module: str = ""
+
+    def applied(self, source: str) -> str:
+        """Return the module's source with the bug in it.
+
+        Raises:
+            ValueError: the text to replace does not occur exactly once.
+        """
+        if source.count(self.old) != 1:
+            places = source.count(self.old)
+            raise ValueError(f"{self.what!r} does not apply to {self.module}: {places} places")
+        return source.replace(self.old, self.new)

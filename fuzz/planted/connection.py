@@ -1,0 +1,52 @@
+"""Bugs in what handlers talk through."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .bug import Bug
+
+BUGS: Final = (
+    Bug(
+        "what is held for sending is sent twice",
+        "connection",
+        "and self._channel.hold(data):\n            return",
+        "and self._channel.hold(data):\n            pass",
+    ),
+    Bug(
+        "a read that was given up keeps others from reading",
+        "connection",
+        "finally:\n            self._receiving = False",
+        "finally:\n            pass",
+    ),
+    Bug(
+        "two tasks may read at once",
+        "connection",
+        "if self._receiving or self._closed:",
+        "if self._closed:",
+    ),
+    Bug(
+        "a line that was begun may take for ever",
+        "connection",
+        "line = self._buffer.unfinished\n",
+        "line = 0\n",
+    ),
+    Bug(
+        "a line that was only begun is returned at the drain",
+        "connection",
+        "return wanted.taken",
+        "return wanted.taken if wanted.closing else self._buffer.take_rest() or None",
+    ),
+    Bug(
+        "a connection is used on behind a cancelled send",
+        "connection",
+        "except BaseException:\n            await self.aclose()",
+        "except ZeroDivisionError:\n            await self.aclose()",
+    ),
+    Bug(
+        "fewer bytes come than were asked for",
+        "connection",
+        "raise InputEnded(count, len(self._buffer))",
+        "return self._buffer.take_rest()",
+    ),
+)

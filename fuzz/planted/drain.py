@@ -1,0 +1,22 @@
+"""Bugs in the stop."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .bug import Bug
+
+BUGS: Final = (
+    Bug(
+        "what is there already when the drain begins goes unread",
+        "server",
+        "QUIET if self.begun",
+        "0 if self.begun",
+    ),
+    Bug(
+        "silence ends the conversation",
+        "server",
+        "finishing = self.begun",
+        "finishing = True",
+    ),
+)

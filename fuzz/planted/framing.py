@@ -1,0 +1,208 @@
+"""Bugs in the framing of lines."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .bug import Bug
+
+BUGS: Final = (
+    Bug(
+        "the search offset is forgotten: quadratic for a line that drips in",
+        "line_buffer",
+        "found = source.find(LF, self._searched, reach)",
+        "found = source.find(LF, 0, reach)",
+    ),
+    Bug(
+        "the limit is one byte too low",
+        "line_buffer",
+        "reach = self._max_line + 1\n        found",
+        "reach = self._max_line\n        found",
+    ),
+    Bug(
+        "the limit is one byte too high",
+        "line_buffer",
+        "reach = self._max_line + 1\n        found",
+        "reach = self._max_line + 2\n        found",
+    ),
+    Bug(
+        "the limit is checked only while there is no LF",
+        "line_buffer",
+        "found = source.find(LF, self._searched, reach)",
+        "found = source.find(LF, self._searched)",
+    ),
+    Bug(
+        "an oversize line is noticed only when its LF is not there yet",
+        "client_first",
+        "if len(source) >= reach:",
+        "if len(source) >= reach and LF not in source:",
+    ),
+    Bug(
+        "the second line of a block is not held to the limit",
+        "line_buffer",
+        "while (last := source.rfind(LF, end, end + reach)) >= 0:",
+        "while (last := source.rfind(LF, end)) >= 0:",
+    ),
+    Bug(
+        "a CR before the LF does not count against the limit",
+        "line_buffer",
+        "reach = self._max_line + 1\n        found",
+        'reach = self._max_line + 1 + (source[self._max_line :][:1] == b"\\r")\n        found',
+    ),
+    Bug(
+        "the last line is lost if it lacks its LF",
+        "line_buffer",
+        "return len(source) if self._ended else 0",
+        "return 0",
+    ),
+    Bug(
+        "the last line comes back for ever",
+        "line_buffer",
+        "elif end == len(source):\n            self._buffer.clear()",
+        (
+            "elif end == len(source) and (LF in taken or not self._ended):\n"
+            "            self._buffer.clear()\n        elif self._ended:\n            pass"
+        ),
+    ),
+    Bug(
+        "CRLF is turned into LF",
+        "line_buffer",
+        "else bytes(source[:end])",
+        'else bytes(source[:end]).replace(b"\\r\\n", LF)',
+    ),
+    Bug(
+        "a bare CR ends a line",
+        "client_first",
+        "        else:\n            self._buffer += chunk",
+        '        else:\n            self._buffer += bytes(chunk).replace(b"\\r", LF)',
+    ),
+    Bug(
+        "a chunk ends at its first NUL",
+        "client_first",
+        "        else:\n            self._buffer += chunk",
+        '        else:\n            self._buffer += bytes(chunk).partition(b"\\0")[0]',
+    ),
+    Bug(
+        "the end of an oversize line eats the next line",
+        "line_buffer",
+        "self._buffer += chunk[found + len(self._skip_to) :]",
+        "self._buffer += chunk[found + len(self._skip_to) :].partition(LF)[2]",
+    ),
+    Bug(
+        "skipping an oversize line never ends",
+        "line_buffer",
+        "self._front = _Front.WITHIN\n            self._finished += 1\n            self._buffer += chunk",
+        "self._finished += 1\n            self._buffer += chunk",
+    ),
+    Bug(
+        "the search offset outlives the bytes it was for",
+        "line_buffer",
+        "self._buffer.clear()\n        self._searched = 0",
+        "self._buffer.clear()",
+    ),
+    Bug(
+        "an oversize line is reported for each chunk of it",
+        "line_buffer",
+        "if self._front is _Front.SKIPPED:\n            self._skip(bytes(chunk))",
+        "if self._front is None:\n            self._skip(bytes(chunk))",
+    ),
+    Bug(
+        "a ghost line is left of an oversize one",
+        "line_buffer",
+        "self._front = _Front.SKIPPED",
+        "self._front = _Front.WITHIN",
+    ),
+    Bug(
+        "all buffers share their bytes",
+        "line_buffer",
+        "self._buffer = bytearray()",
+        'self._buffer = LineBuffer.__init__.__dict__.setdefault("bytes", bytearray())',
+    ),
+    Bug(
+        "a chunk that meets an empty buffer is kept instead of copied",
+        "line_buffer",
+        "        else:\n            self._buffer += chunk",
+        (
+            "        elif not self._buffer and isinstance(chunk, bytearray):\n"
+            "            self._buffer = chunk\n        else:\n            self._buffer += chunk"
+        ),
+    ),
+    Bug(
+        "a view of the driver's memory is kept",
+        "line_buffer",
+        "        else:\n            self._buffer += chunk",
+        "        else:\n            self._skip_to = chunk[:1]\n            self._buffer += chunk",
+    ),
+    Bug(
+        "every byte received is kept",
+        "line_buffer",
+        "        else:\n            self._buffer += chunk",
+        "        else:\n            self._skip_to += bytes(chunk)\n            self._buffer += chunk",
+    ),
+    Bug(
+        "pieces are searched from the start each time: quadratic",
+        "line_buffer",
+        "source.rfind(LF, self._searched)",
+        "source.rfind(LF)",
+    ),
+    Bug(
+        "the rest is copied for each line taken: quadratic",
+        "line_buffer",
+        "del self._buffer[:end]",
+        "self._buffer = self._buffer[end:]",
+    ),
+    Bug(
+        "input is accepted behind the end of input",
+        "line_buffer",
+        'raise StateError("feed", "ended")',
+        "return",
+    ),
+    Bug(
+        "a lower limit is ignored",
+        "line_buffer",
+        "self._max_line = value",
+        'self._max_line = max(value, getattr(self, "_max_line", 0))',
+    ),
+    Bug(
+        "a limit of nothing is accepted",
+        "client_first",
+        "if value < 1:",
+        "if value < 0:",
+    ),
+    Bug(
+        "lines come back as bytearray",
+        "line_buffer",
+        "else bytes(source[:end])",
+        "else source[:end]",
+    ),
+    Bug(
+        "the rest of a streamed line waits for the limit again",
+        "client_first",
+        "self._front = _Front.STREAMED",
+        "return self._take(len(self._buffer), searched=0)",
+    ),
+    Bug(
+        "a delimiter that is cut is not found",
+        "line_buffer",
+        "max(0, len(self._buffer) - len(delimiter) + 1)",
+        "len(self._buffer)",
+    ),
+    Bug(
+        "a delimiter counts against the limit",
+        "line_buffer",
+        "reach = self._max_line + len(delimiter)",
+        "reach = self._max_line + len(delimiter) - 1",
+    ),
+    Bug(
+        "a delimiter that is cut does not end what is skipped",
+        "line_buffer",
+        "self._skip_tail = chunk[max(0, len(chunk) - len(self._skip_to) + 1) :]",
+        'self._skip_tail = b""',
+    ),
+    Bug(
+        "a piece of a line may be one byte longer than asked for",
+        "connection",
+        "return self.take_some(found + 1 if found >= 0 else most)",
+        "return self.take_some(found + 1 if found >= 0 else most + 1)",
+    ),
+)

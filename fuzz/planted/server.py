@@ -1,0 +1,70 @@
+"""Bugs in what a server does around its connections."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .bug import Bug
+
+BUGS: Final = (
+    Bug(
+        "a cancellation is swallowed",
+        "server",
+        "if rest is not None:\n            raise rest",
+        "",
+    ),
+    Bug(
+        "a service that fails takes the server down",
+        "server",
+        "_split(other, Exception)",
+        "_split(other, ZeroDivisionError)",
+    ),
+    Bug(
+        "a client that does not read takes the server down",
+        "server",
+        "if orderly:\n                with suppress(PeerError):",
+        "if orderly:\n                with suppress(OSError):",
+    ),
+    Bug(
+        "all connections share a session",
+        "server",
+        "return channel.converse(new_session())",
+        'return channel.converse(conversation.__dict__.setdefault("one", new_session()))',
+    ),
+    Bug(
+        "sockets are left open",
+        "server",
+        "finally:\n            await channel.aclose()\n        return outcome",
+        "finally:\n            pass\n        return outcome",
+    ),
+    Bug(
+        "what waits in the accept queue at the stop is dropped",
+        "server",
+        "acceptor.accept_waiting(sock, endpoint, BACKLOG)",
+        "pass",
+    ),
+    Bug(
+        "the drain has no end",
+        "server",
+        "connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_timeout",
+        "pass",
+    ),
+    Bug(
+        "conversations are not told of the stop",
+        "server",
+        "self.drain.begin()",
+        "pass",
+    ),
+    Bug(
+        "a connection that has ended keeps its place",
+        "server",
+        "self._admission.release(host)",
+        "pass",
+    ),
+    Bug(
+        "who is refused is not told",
+        "server",
+        "await channel.send_all(REFUSAL)",
+        "await trio.lowlevel.checkpoint()",
+    ),
+)
