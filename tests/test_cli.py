@@ -23,7 +23,6 @@ from caas_trio import (
     First,
     Limits,
     LineSession,
-    LocalPeer,
     Oversize,
     Trust,
     __version__,
@@ -32,9 +31,7 @@ from caas_trio import (
 from caas_trio.capitals import Utf8Capitals
 from caas_trio.logs import LogFormat, open_log
 from caas_trio.reports import Reports
-from caas_trio.telemetry import Outcome
 
-FULL = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 CLOSED = "cannot write to standard output: No space left on device"
 
 
@@ -74,6 +71,8 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         (["--proxy-from", "::1"], "--proxy-from needs --proxy-protocol or --proxy-on"),
         (["--proxy-on", "tcp://127.0.0.1"], "a port must follow the host"),
         (["--proxy-on", "tcp://127.0.0.1:1", "tcp://127.0.0.1:0"], "a PROXY header is expected there"),
+        (["--metrics", "9464"], "'9464' is no HOST:PORT: a port must follow the host"),
+        (["--metrics", "http://a:1"], "'http://a:1' is no HOST:PORT"),
         (["--frist"], "No such option"),
         (["--prompt"], "requires an argument"),
     ],
@@ -156,15 +155,14 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     assert len(calls) == 1
 
 
-def test_the_defaults(
-    asked_for: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(trio, "current_time", lambda: 0)
+def test_the_defaults(asked_for: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([]) == 0
-    [(_, new_session, endpoints, limits, trust, reports)] = asked_for
-    reports.accept_failed(FULL, endpoints[0])
-    reports.connection_closed(Outcome.COMPLETED, None, endpoints[0], LocalPeer(), 0)
-    assert re.fullmatch(r"\S+Z \[warning  \] no room .*\n", capsys.readouterr().err)
+    [(_, new_session, endpoints, limits, trust, (log, log_ends, metrics))] = asked_for
+    assert not log_ends
+    assert metrics is None
+    log.warning("an event")
+    log.info("a lesser one")
+    assert re.fullmatch(r"\S+Z \[warning  \] an event\s*\n", capsys.readouterr().err)
     assert endpoints == (Endpoint.parse("tcp://127.0.0.1:50007"),)
     assert (limits, trust) == (Limits(), Trust())
     assert asked(new_session()) == (
@@ -211,6 +209,7 @@ OPTIONS = {
     "opening_timeout": "8",
     "log_format": "json",
     "log_level": "info",
+    "metrics": "[::1]:9464",
 }
 
 
@@ -234,9 +233,11 @@ def test_every_option_is_also_a_variable(
         ]
         arguments += ["--once", "--proxy-protocol"]
     assert cli.run([*arguments, "unix:@a", "tcp://[::1]:0"]) == 0
-    [(_, new_session, endpoints, limits, trust, reports)] = asked_for
-    reports.connection_closed(Outcome.COMPLETED, None, endpoints[0], LocalPeer(), 0)
-    assert json.loads(capsys.readouterr().err)["event"] == "connection ended"
+    [(_, new_session, endpoints, limits, trust, (log, log_ends, metrics))] = asked_for
+    assert log_ends
+    assert metrics == Endpoint.parse("tcp://[::1]:9464")
+    log.info("an event")
+    assert json.loads(capsys.readouterr().err)["event"] == "an event"
     assert [str(endpoint) for endpoint in endpoints] == ["unix:@a", "tcp://[::1]:0"]
     assert limits == Limits(
         prompt_delay=0.5,

@@ -7,10 +7,13 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
-from typing import Any, Final, NoReturn
+from functools import partial
+from typing import Any, Final, NamedTuple, NoReturn
 
 import click
 import trio
+from prometheus_client import disable_created_metrics
+from structlog.typing import FilteringBoundLogger
 
 from . import __version__
 from .capitals import Utf8Capitals, ascii_capitals
@@ -19,10 +22,13 @@ from .errors import CaasError, UsageError
 from .framing import DEFAULT_MAX_LINE
 from .limits import AtCapacity, Limits
 from .logs import LEVELS, LogFormat, open_log, tell
-from .options import BYTES, CONNECTIONS, NETWORK, SECONDS, EndpointType, PromptType
-from .reports import Reports
+from .metrics import Metrics
+from .monitoring import serve_monitoring
+from .options import BYTES, CONNECTIONS, NETWORK, SECONDS, EndpointType, HostPortType, PromptType
+from .reports import ConnectionEnds, Reports
 from .server import NewSession, serve_sessions
 from .session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
+from .telemetry import Telemetry, together
 from .trust import Network, Trust
 
 PROGRAM: Final = "caas-trio"
@@ -195,6 +201,12 @@ _SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_cap
     default="warning",
     help="The least that is logged; info has a line for the end of each connection.",
 )
+@click.option(
+    "--metrics",
+    type=HostPortType(),
+    show_default="off",
+    help="Where to answer to monitoring, over HTTP: /metrics (Prometheus), /healthz and /readyz.",
+)
 @click.version_option(__version__, prog_name=PROGRAM)
 def command(
     *,
@@ -212,6 +224,7 @@ def command(
     proxy_from: tuple[Network, ...],
     log_format: str,
     log_level: str,
+    metrics: Endpoint | None,
     **limits: Any,
 ) -> None:
     """Serve CaaS, capitalization as a service: answer each line with its capitals.
@@ -243,26 +256,47 @@ def command(
         endpoints or (Endpoint.parse(DEFAULT_ENDPOINT),),
         Limits(at_capacity=AtCapacity(at_capacity), **limits),
         trust,
-        Reports(open_log(LogFormat(log_format), log_level), each_connection=log_level == "info"),
+        Watching(open_log(LogFormat(log_format), log_level), log_level == "info", metrics),
     )
 
 
+class Watching(NamedTuple):
+    """Who is told what happens: the log, of the end of each connection too, and monitoring."""
+
+    log: FilteringBoundLogger
+    log_ends: bool
+    metrics: Endpoint | None
+
+
 async def _serve(
-    new_session: NewSession, endpoints: Sequence[Endpoint], limits: Limits, trust: Trust, reports: Reports
+    new_session: NewSession, endpoints: Sequence[Endpoint], limits: Limits, trust: Trust, watching: Watching
 ) -> None:
     """Serve until a signal asks for a stop; a second one cuts everything off."""
     stop = trio.Event()
+    reports = Reports(watching.log)
+    output = _Announcement(trust, reports)
+    telemetries: list[Telemetry] = [reports]
+    if watching.log_ends:
+        telemetries.append(ConnectionEnds(watching.log))
     with closing(reports), trio.open_signal_receiver(*_STOPPING) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signals, signals, stop, nursery.cancel_scope)
+            if watching.metrics is not None:
+                disable_created_metrics()  # type: ignore[no-untyped-call] # no use, and half of the page
+                metrics = Metrics(limits)
+                telemetries.append(metrics)
+                monitoring = partial(serve_monitoring, watching.metrics, metrics.page, telemetry=reports)
+                output.monitored_at = await nursery.start(
+                    partial(monitoring, ready=lambda: output.done and not stop.is_set())
+                )
             await serve_sessions(
                 new_session,
                 *endpoints,
                 limits=limits,
                 trust=trust,
-                telemetry=reports,
+                telemetry=together(*telemetries),
                 stop=stop,
-                task_status=_Announcement(trust, reports),
+                task_status=output,
             )
             nursery.cancel_scope.cancel()
 
@@ -277,9 +311,16 @@ async def _stop_on_signals(
 
 
 class _Announcement:
-    """Says where the service listens, once it does, and logs if that is wide open."""
+    """Says where the service listens, once it does, and logs if that is wide open.
+
+    Attributes:
+        done: whether it does.
+        monitored_at: where else it listens.
+    """
 
     def __init__(self, trust: Trust, reports: Reports) -> None:
+        self.done = False
+        self.monitored_at: Sequence[Endpoint] = ()
         self._trust = trust
         self._reports = reports
 
@@ -291,9 +332,12 @@ class _Announcement:
         try:
             for endpoint in endpoints:
                 click.echo(os.fsencode(f"listening on {endpoint}"))
+            for endpoint in self.monitored_at:
+                click.echo(f"metrics on http://{endpoint.authority}/metrics")
         except OSError as error:
             sys.stdout = None  # or the interpreter would try once more at its end
             raise click.ClickException(f"cannot write to standard output: {error.strerror}") from error
+        self.done = True
 
 
 def _tell(message: str) -> None:
