@@ -240,6 +240,7 @@ def test_every_option_is_also_a_variable(
     assert json.loads(capsys.readouterr().err)["event"] == "an event"
     assert [str(endpoint) for endpoint in endpoints] == ["unix:@a", "tcp://[::1]:0"]
     assert limits == Limits(
+        max_line=10,
         prompt_delay=0.5,
         idle_timeout=4,
         line_timeout=5,
@@ -276,7 +277,7 @@ def test_what_is_open_to_all_is_told_once(capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_table_of_options_is_complete() -> None:
     named = {parameter.name for parameter in cli.command.params if isinstance(parameter, click.Option)}
-    assert named == {*OPTIONS, "version"}
+    assert named == {*OPTIONS, "explain", "version"}
 
 
 def test_help_has_an_example_of_each_order(capsys: pytest.CaptureFixture[str]) -> None:

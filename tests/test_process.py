@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -122,6 +123,17 @@ def test_a_second_signal_ends_it_at_once() -> None:
         running.process.send_signal(signal.SIGTERM)
         wait_until_it_accepts_no_more(running)
         assert running.stop() == (0, "")
+
+
+def test_the_end_of_a_connection_is_logged_where_that_is_wanted() -> None:
+    with service("--log-level", "info", "--log-format", "json") as running:
+        assert talk(running.connect(), b"hello\n") == b"HELLO\n"
+        status, told = running.stop()
+    assert status == 0
+    [line] = told.splitlines()
+    event = json.loads(line)
+    assert (event["event"], event["level"], event["outcome"]) == ("connection ended", "info", "completed")
+    assert event["endpoint"] == str(running.endpoints[0])
 
 
 def ask(address: tuple[str, int], page: str) -> tuple[bytes, bytes]:

@@ -19,6 +19,7 @@ from . import __version__
 from .capitals import Utf8Capitals, ascii_capitals
 from .endpoint import Endpoint
 from .errors import CaasError, UsageError
+from .explain import explanation
 from .framing import DEFAULT_MAX_LINE
 from .limits import AtCapacity, Limits
 from .logs import LEVELS, LogFormat, open_log, tell
@@ -76,7 +77,9 @@ _SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_cap
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96, "show_default": True},
 )
-@click.argument("endpoints", metavar="[ENDPOINT]...", nargs=-1, type=EndpointType())
+@click.argument(
+    "endpoints", metavar="[ENDPOINT]...", nargs=-1, type=EndpointType(), default=(DEFAULT_ENDPOINT,)
+)
 @click.option(
     "--first",
     type=click.Choice([first.value for first in First]),
@@ -207,6 +210,11 @@ _SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_cap
     show_default="off",
     help="Where to answer to monitoring, over HTTP: /metrics (Prometheus), /healthz and /readyz.",
 )
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Say what each setting is, where it comes from and what they may cost; serve nothing.",
+)
 @click.version_option(__version__, prog_name=PROGRAM)
 def command(
     *,
@@ -225,6 +233,7 @@ def command(
     log_format: str,
     log_level: str,
     metrics: Endpoint | None,
+    explain: bool,
     **limits: Any,
 ) -> None:
     """Serve CaaS, capitalization as a service: answer each line with its capitals.
@@ -250,11 +259,15 @@ def command(
         proxy_on=frozenset(proxy_on),
         proxy_from=proxy_from or Trust.proxy_from,
     )
+    bounds = Limits(max_line=max_line, at_capacity=AtCapacity(at_capacity), **limits)
+    if explain:
+        click.echo(explanation(click.get_current_context(), bounds, text, Oversize(oversize)))
+        return
     trio.run(
         _serve,
         new_session,
-        endpoints or (Endpoint.parse(DEFAULT_ENDPOINT),),
-        Limits(at_capacity=AtCapacity(at_capacity), **limits),
+        endpoints,
+        bounds,
         trust,
         Watching(open_log(LogFormat(log_format), log_level), log_level == "info", metrics),
     )
