@@ -23,18 +23,17 @@ from caas_trio import (
     First,
     Limits,
     LineSession,
-    LocalPeer,
     Oversize,
+    Session,
     Trust,
     __version__,
     cli,
 )
 from caas_trio.capitals import Utf8Capitals
 from caas_trio.logs import LogFormat, open_log
+from caas_trio.program import Announcement, Program
 from caas_trio.reports import Reports
-from caas_trio.telemetry import Outcome
 
-FULL = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 CLOSED = "cannot write to standard output: No space left on device"
 
 
@@ -78,6 +77,8 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         (["--proxy-from", "::1"], "--proxy-from needs --proxy-protocol or --proxy-on"),
         (["--proxy-on", "tcp://127.0.0.1"], "a port must follow the host"),
         (["--proxy-on", "tcp://127.0.0.1:1", "tcp://127.0.0.1:0"], "a PROXY header is expected there"),
+        (["--metrics", "9464"], "'9464' is no HOST:PORT: a port must follow the host"),
+        (["--metrics", "http://a:1"], "'http://a:1' is no HOST:PORT"),
         (["--frist"], "No such option"),
         (["--prompt"], "requires an argument"),
     ],
@@ -155,28 +156,24 @@ def test_an_interrupt_before_anything_is_served_is_told(
 
 
 @pytest.fixture
-def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """Catch what the command line would serve."""
-    calls: list[Any] = []
-    monkeypatch.setattr(trio, "run", lambda *call: calls.append(call))
-    yield calls
-    assert len(calls) == 1
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Program]]:
+    """Catch what the command line would run."""
+    programs: list[Program] = []
+    monkeypatch.setattr(trio, "run", lambda run: programs.append(run.__self__))
+    yield programs
+    assert len(programs) == 1
 
 
-def test_the_defaults(
-    asked_for: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(trio, "current_time", lambda: 0)
+def test_the_defaults(asked_for: list[Program], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([]) == 0
-    [(_, serving, reports)] = asked_for
-    new_session, *endpoints = serving.args
-    reports.accept_failed(FULL, endpoints[0])
-    reports.connection_closed(Outcome.COMPLETED, None, endpoints[0], LocalPeer(), 0)
-    assert re.fullmatch(r"\S+Z \[warning  \] no room .*\n", capsys.readouterr().err)
-    assert endpoints == [Endpoint.parse("tcp://127.0.0.1:50007")]
-    asked_of = [serving.keywords[name] for name in ("limits", "trust", "takeover", "telemetry")]
-    assert asked_of == [Limits(), Trust(), False, reports]
-    assert asked(new_session()) == (
+    [program] = asked_for
+    assert (program.log_ends, program.metrics, program.takeover) == (False, None, False)
+    program.log.warning("an event")
+    program.log.info("a lesser one")
+    assert re.fullmatch(r"\S+Z \[warning  \] an event\s*\n", capsys.readouterr().err)
+    assert program.endpoints == (Endpoint.parse("tcp://127.0.0.1:50007"),)
+    assert (program.limits, program.trust) == (Limits(), Trust())
+    assert asked(program.new_session()) == (
         bytes.upper,
         First.CLIENT,
         b"Enter some data to be capitalized:\n",
@@ -186,8 +183,9 @@ def test_the_defaults(
     )
 
 
-def asked(session: LineSession) -> tuple[object, ...]:
+def asked(session: Session) -> tuple[object, ...]:
     """Return what a session was made of."""
+    assert isinstance(session, LineSession)
     return (
         session._service,
         session._first,
@@ -223,6 +221,7 @@ OPTIONS = {
     "takeover": "1",
     "log_format": "json",
     "log_level": "info",
+    "metrics": "[::1]:9464",
 }
 
 
@@ -232,7 +231,7 @@ FLAGS = {"once", "proxy_protocol", "takeover"}
 @pytest.mark.parametrize("source", ["options", "variables"])
 def test_every_option_is_also_a_variable(
     source: str,
-    asked_for: list[Any],
+    asked_for: list[Program],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -246,13 +245,14 @@ def test_every_option_is_also_a_variable(
         ]
         arguments += [f"--{name.replace('_', '-')}" for name in FLAGS]
     assert cli.run([*arguments, "unix:@a", "tcp://[::1]:0"]) == 0
-    [(_, serving, reports)] = asked_for
-    new_session, *endpoints = serving.args
-    reports.connection_closed(Outcome.COMPLETED, None, endpoints[0], LocalPeer(), 0)
-    assert json.loads(capsys.readouterr().err)["event"] == "connection ended"
-    assert [str(endpoint) for endpoint in endpoints] == ["unix:@a", "tcp://[::1]:0"]
-    assert serving.keywords["takeover"] is True
-    assert serving.keywords["limits"] == Limits(
+    [program] = asked_for
+    assert (program.log_ends, program.takeover) == (True, True)
+    assert program.metrics == Endpoint.parse("tcp://[::1]:9464")
+    program.log.info("an event")
+    assert json.loads(capsys.readouterr().err)["event"] == "an event"
+    assert [str(endpoint) for endpoint in program.endpoints] == ["unix:@a", "tcp://[::1]:0"]
+    assert program.limits == Limits(
+        max_line=10,
         prompt_delay=0.5,
         idle_timeout=4,
         line_timeout=5,
@@ -263,7 +263,7 @@ def test_every_option_is_also_a_variable(
         at_capacity=AtCapacity.WAIT,
         opening_timeout=8,
     )
-    assert serving.keywords["trust"] == Trust(
+    assert program.trust == Trust(
         allow_from=(ipaddress.ip_network("192.0.2.0/24"),),
         allow_uids=frozenset({1000}),
         unix_mode=0o600,
@@ -272,16 +272,16 @@ def test_every_option_is_also_a_variable(
         proxy_from=(ipaddress.ip_network("2001:db8::/32"),),
     )
     prompt = "say it: \u00e9".encode() + b"\xff\n"
-    service, *rest = asked(new_session())
+    service, *rest = asked(program.new_session())
     assert isinstance(service, Utf8Capitals)
-    assert new_session()._service is not service
+    assert asked(program.new_session())[0] is not service
     assert rest == [First.EITHER, prompt, 10, Oversize.DISCARD, True]
 
 
 def test_what_is_open_to_all_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     reports = Reports(open_log(LogFormat.JSON, "warning"))
     texts = ["tcp://127.0.0.1:1", "tcp://0.0.0.0:2", "tcp://[::]:3"]
-    cli._Announcement(Trust(), reports).started([Endpoint.parse(text) for text in texts])
+    Announcement(Trust(), reports).started([Endpoint.parse(text) for text in texts])
     captured = capsys.readouterr()
     assert captured.out == "".join(f"listening on {text}\n" for text in texts)
     told = json.loads(captured.err)
@@ -291,7 +291,7 @@ def test_what_is_open_to_all_is_told_once(capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_table_of_options_is_complete() -> None:
     named = {parameter.name for parameter in cli.command.params if isinstance(parameter, click.Option)}
-    assert named == {*OPTIONS, "version"}
+    assert named == {*OPTIONS, "explain", "version"}
 
 
 def test_help_has_an_example_of_each_order(capsys: pytest.CaptureFixture[str]) -> None:

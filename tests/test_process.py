@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -122,6 +123,59 @@ def test_a_second_signal_ends_it_at_once() -> None:
         running.process.send_signal(signal.SIGTERM)
         wait_until_it_accepts_no_more(running)
         assert running.stop() == (0, "")
+
+
+def test_the_end_of_a_connection_is_logged_where_that_is_wanted() -> None:
+    with service("--log-level", "info", "--log-format", "json") as running:
+        assert talk(running.connect(), b"hello\n") == b"HELLO\n"
+        status, told = running.stop()
+    assert status == 0
+    [line] = told.splitlines()
+    event = json.loads(line)
+    assert (event["event"], event["level"], event["outcome"]) == ("connection ended", "info", "completed")
+    assert event["endpoint"] == str(running.endpoints[0])
+
+
+def ask(address: tuple[str, int], page: str) -> tuple[bytes, bytes]:
+    """Return the status and the body of a page for monitoring."""
+    with socket.create_connection(address, timeout=30) as client:
+        client.sendall(f"GET /{page} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head, _, body = receive_all(client).partition(b"\r\n\r\n")
+        return head.split()[1], body
+
+
+def test_it_is_monitored_to_its_end() -> None:
+    drain = ("--drain-timeout", "1000")
+    with service("--metrics", "127.0.0.1:0", *drain) as running, running.connect() as stubborn:
+        assert running.process.stdout is not None
+        told = running.process.stdout.readline()
+        assert told.startswith("metrics on http://127.0.0.1:")
+        monitored = Endpoint.parse(told.strip().removesuffix("/metrics").replace("metrics on http:", "tcp:"))
+        address = (monitored.host, monitored.port)
+        assert ask(address, "readyz")[0] == b"200"
+        stubborn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stubborn.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            stubborn.sendall(b"never read\n" * 2_000_000)
+        running.process.send_signal(signal.SIGTERM)
+        while ask(address, "readyz")[0] == b"200":
+            pass  # the signal is on its way
+        assert ask(address, "readyz")[0] == b"503"
+        assert ask(address, "healthz")[0] == b"200"
+        status, page = ask(address, "metrics")
+        assert status == b"200"
+        assert f'caas_trio_connections_open{{endpoint="{running.endpoints[0]}"}} 1.0\n'.encode() in page
+        assert b"_created" not in page
+        assert running.stop() == (0, "")
+
+
+def test_a_metrics_address_in_use_is_told_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        command = [sys.executable, "-m", "caas_trio", "tcp://127.0.0.1:0", "--metrics", address]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = f"caas-trio: cannot listen on tcp://{address}: the address is in use\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", told)
 
 
 def test_what_the_drain_timeout_cuts_off_is_told() -> None:

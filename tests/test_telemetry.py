@@ -22,7 +22,7 @@ from caas_trio import (
 )
 from caas_trio.opening import Opening, Refused
 from caas_trio.peer import Peer
-from caas_trio.telemetry import Outcome, Traffic
+from caas_trio.telemetry import EVENTS, OTHER, BoundedNames, Outcome, Traffic, together
 
 
 @pytest.fixture(autouse=True, params=["hub", "stream"])
@@ -132,3 +132,40 @@ async def test_who_does_not_show_what_it_has_to_is_refused(monkeypatch: pytest.M
     assert recorder.refused == ["nothing was shown"]
     assert [what for what, _, _ in recorder.told] == ["opened", "closed"]
     assert recorder.outcomes == [Outcome.REFUSED]
+
+
+def test_several_are_told_together_each_of_what_it_listens_to() -> None:
+    told: list[tuple[str, object]] = []
+
+    class First(Telemetry):
+        def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:  # noqa: ARG002
+            told.append(("first", error))
+
+        def drain_timed_out(self) -> None:
+            told.append(("first", None))
+
+    class Second(Telemetry):
+        def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:  # noqa: ARG002
+            told.append(("second", error))
+
+        def listening(self, endpoint: Endpoint) -> None:
+            told.append(("second", endpoint))
+
+    first, second, error = First(), Second(), OSError()
+    endpoint = Endpoint.parse("tcp://127.0.0.1:1")
+    both = together(first, second)
+    both.accept_failed(error, endpoint)
+    both.drain_timed_out()
+    both.listening(endpoint)
+    both.conversation_ended(None, endpoint)
+    assert told == [("first", error), ("second", error), ("first", None), ("second", endpoint)]
+    assert both.drain_timed_out == first.drain_timed_out  # there is no detour for what one listens to
+
+
+def test_names_beyond_the_bound_count_as_one() -> None:
+    bounded = BoundedNames(2)
+    assert [bounded(name) for name in "abcab"] == ["a", "b", OTHER, "a", "b"]
+
+
+def test_the_events_are_all_of_them() -> None:
+    assert set(EVENTS) == {name for name in dir(Telemetry) if not name.startswith("_")}

@@ -24,7 +24,7 @@ _GENTLE_REFUSALS: Final = 16
 
 #: Descriptors that are not a connection's: the standard streams, listeners, trio's and the hub's
 #: own, what a handler opens, and refused connections that are being let go.
-_RESERVED_DESCRIPTORS: Final = 32 + _GENTLE_REFUSALS
+RESERVED_DESCRIPTORS: Final = 32 + _GENTLE_REFUSALS
 
 #: The prefix of an IPv6 address that counts as one host: the least that one customer gets.
 _ONE_HOST: Final = 64
@@ -166,4 +166,4 @@ def most_connections(wanted: int) -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return wanted
-    return max(1, min(wanted, soft - _RESERVED_DESCRIPTORS))
+    return max(1, min(wanted, soft - RESERVED_DESCRIPTORS))

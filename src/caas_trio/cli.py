@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import closing
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
 import click
@@ -17,19 +14,27 @@ from . import __version__
 from .capitals import Utf8Capitals, ascii_capitals
 from .endpoint import Endpoint, Scheme
 from .errors import CaasError, UsageError
+from .explain import explanation
 from .framing import DEFAULT_MAX_LINE
 from .limits import AtCapacity, Limits
 from .logs import LEVELS, LogFormat, open_log, tell
-from .options import BYTES, CONNECTIONS, MODE, NETWORK, SECONDS, UID, EndpointType, PromptType
-from .reports import Reports
-from .server import serve_sessions
+from .options import (
+    BYTES,
+    CONNECTIONS,
+    MODE,
+    NETWORK,
+    SECONDS,
+    UID,
+    EndpointType,
+    HostPortType,
+    PromptType,
+)
+from .program import STOPPING, Program
 from .session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
 from .trust import Network, Trust
 
 PROGRAM: Final = "caas-trio"
 DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:50007"
-
-_STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 #: What may turn out to be a Unix socket.
 _MAYBE_UNIX: Final = {Scheme.UNIX, Scheme.UNIXGRAM, Scheme.FD, Scheme.SYSTEMD}
@@ -75,7 +80,9 @@ _SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_cap
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96, "show_default": True},
 )
-@click.argument("endpoints", metavar="[ENDPOINT]...", nargs=-1, type=EndpointType())
+@click.argument(
+    "endpoints", metavar="[ENDPOINT]...", nargs=-1, type=EndpointType(), default=(DEFAULT_ENDPOINT,)
+)
 @click.option(
     "--first",
     type=click.Choice([first.value for first in First]),
@@ -219,6 +226,17 @@ _SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_cap
     default="warning",
     help="The least that is logged; info has a line for the end of each connection.",
 )
+@click.option(
+    "--metrics",
+    type=HostPortType(),
+    show_default="off",
+    help="Where to answer to monitoring, over HTTP: /metrics (Prometheus), /healthz and /readyz.",
+)
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Say what each setting is, where it comes from and what they may cost; serve nothing.",
+)
 @click.version_option(__version__, prog_name=PROGRAM)
 def command(
     *,
@@ -239,6 +257,8 @@ def command(
     takeover: bool,
     log_format: str,
     log_level: str,
+    metrics: Endpoint | None,
+    explain: bool,
     **limits: Any,
 ) -> None:
     """Serve CaaS, capitalization as a service: answer each line with its capitals.
@@ -261,65 +281,28 @@ def command(
         raise click.UsageError("--proxy-from needs --proxy-protocol or --proxy-on")
     if allow_uid and not any(endpoint.scheme in _MAYBE_UNIX for endpoint in endpoints):
         raise click.UsageError("--allow-uid says who may connect to a Unix socket, and there is none")
-    trust = Trust(
-        allow_from=allow_from,
-        allow_uids=frozenset(allow_uid),
-        proxy_protocol=proxy_protocol,
-        proxy_on=frozenset(proxy_on),
-        proxy_from=proxy_from or Trust.proxy_from,
-        unix_mode=unix_mode,
-    )
-    reports = Reports(open_log(LogFormat(log_format), log_level), each_connection=log_level == "info")
-    serving = partial(
-        serve_sessions,
-        new_session,
-        *endpoints,
-        limits=Limits(at_capacity=AtCapacity(at_capacity), **limits),
-        trust=trust,
+    bounds = Limits(max_line=max_line, at_capacity=AtCapacity(at_capacity), **limits)
+    if explain:
+        click.echo(explanation(click.get_current_context(), bounds, text, Oversize(oversize)))
+        return
+    program = Program(
+        new_session=new_session,
+        endpoints=endpoints,
+        limits=bounds,
+        trust=Trust(
+            allow_from=allow_from,
+            allow_uids=frozenset(allow_uid),
+            proxy_protocol=proxy_protocol,
+            proxy_on=frozenset(proxy_on),
+            proxy_from=proxy_from or Trust.proxy_from,
+            unix_mode=unix_mode,
+        ),
         takeover=takeover,
-        telemetry=reports,
-        task_status=_Announcement(trust, reports),
+        log=open_log(LogFormat(log_format), log_level),
+        log_ends=log_level == "info",
+        metrics=metrics,
     )
-    trio.run(_serve, serving, reports)
-
-
-async def _serve(serving: Callable[..., Awaitable[None]], reports: Reports) -> None:
-    """Serve until a signal asks for a stop; a second one cuts everything off."""
-    stop = trio.Event()
-    with closing(reports), trio.open_signal_receiver(*_STOPPING) as signals:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_on_signals, signals, stop, nursery.cancel_scope)
-            await serving(stop=stop)
-            nursery.cancel_scope.cancel()
-
-
-async def _stop_on_signals(
-    signals: AsyncIterator[int], stop: trio.Event, everything: trio.CancelScope
-) -> None:
-    async for _ in signals:
-        if stop.is_set():
-            everything.cancel()
-        stop.set()
-
-
-class _Announcement:
-    """Says where the service listens, once it does, and logs if that is wide open."""
-
-    def __init__(self, trust: Trust, reports: Reports) -> None:
-        self._trust = trust
-        self._reports = reports
-
-    def started(self, endpoints: Sequence[Endpoint] = ()) -> None:
-        """Write a line for each endpoint."""
-        exposed = [str(endpoint) for endpoint in endpoints if self._trust.exposes(endpoint)]
-        if exposed:
-            self._reports.exposed(exposed)
-        try:
-            for endpoint in endpoints:
-                click.echo(os.fsencode(f"listening on {endpoint}"))
-        except OSError as error:
-            sys.stdout = None  # or the interpreter would try once more at its end
-            raise click.ClickException(f"cannot write to standard output: {error.strerror}") from error
+    trio.run(program.run)
 
 
 def _tell(message: str) -> None:
@@ -349,6 +332,6 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Run as a program."""
     status = run(sys.argv[1:])
-    for number in _STOPPING:  # one signal too many must not spoil an end that is already reached
+    for number in STOPPING:  # one signal too many must not spoil an end that is already reached
         signal.signal(number, signal.SIG_IGN)
     sys.exit(status)

@@ -91,12 +91,17 @@ class Endpoint:
         """Return the text that `parse` reads back as this endpoint."""
         match _VALUES[self.scheme]:
             case ("host", "port"):
-                host = f"[{self.host}]" if ":" in self.host else self.host
-                return f"{self.scheme.value}://{host}:{self.port}"
+                return f"{self.scheme.value}://{self.authority}"
             case ("fd",):
                 return f"fd://{self.fd}"
             case _:
                 return f"{self.scheme.value}:{self.path}{self.name}"
+
+    @property
+    def authority(self) -> str:
+        """Return host and port as a URL has them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
     @classmethod
     def parse(cls, text: str) -> Endpoint:

@@ -72,7 +72,7 @@ def _renderer(log_format: LogFormat) -> structlog.typing.Processor:
     if log_format is LogFormat.JSON:
         return structlog.processors.JSONRenderer()
     colors = sys.stderr is not None and sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    return structlog.dev.ConsoleRenderer(colors=colors)
+    return structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)
 
 
 class _StandardError:

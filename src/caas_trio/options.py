@@ -27,6 +27,19 @@ class EndpointType(click.ParamType[Endpoint]):
             self.fail(str(error), param, ctx)
 
 
+class HostPortType(click.ParamType[Endpoint]):
+    """A TCP endpoint as HOST:PORT."""
+
+    name = "host:port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Endpoint:
+        """Return the endpoint; see `click.ParamType.convert`."""
+        try:
+            return value if isinstance(value, Endpoint) else Endpoint.parse(f"tcp://{value}")
+        except EndpointError as error:
+            self.fail(f"{value!r} is no HOST:PORT: {error.reason}", param, ctx)
+
+
 class PromptType(click.ParamType[str]):
     """A line that no client can take for a reply."""
 

@@ -12,13 +12,10 @@ from structlog.typing import FilteringBoundLogger
 
 from .endpoint import Endpoint
 from .peer import Peer
-from .telemetry import Outcome, Telemetry, Traffic
+from .telemetry import BoundedNames, Outcome, Telemetry, Traffic
 
 #: A kind of event is logged once within so many seconds; what repeats it is counted.
 INTERVAL: Final = 10.0
-
-#: A reason may be made of what a client sent. So many are told apart; the others count as one.
-MOST_REASONS: Final = 32
 
 
 class _Kind(NamedTuple):
@@ -29,33 +26,13 @@ class _Kind(NamedTuple):
 
 
 class Reports(Telemetry):
-    """Logs what happens: trouble at once, a flood of the same once per interval.
+    """Logs what is wrong: at once, and a flood of the same once per interval."""
 
-    Args:
-        log: where to.
-        each_connection: whether the end of each connection is logged too, at the level "info".
-    """
-
-    def __init__(self, log: FilteringBoundLogger, *, each_connection: bool = False) -> None:
+    def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
-        self._each_connection = each_connection
+        self._reason = BoundedNames()
         self._told_at: dict[_Kind, float] = {}
         self._untold: Counter[_Kind] = Counter()
-
-    def connection_closed(
-        self, outcome: Outcome, traffic: Traffic | None, endpoint: Endpoint, peer: Peer, seconds: float
-    ) -> None:
-        """Log the end of a connection, if that is wanted."""
-        if self._each_connection:
-            self._log.info(
-                "connection ended",
-                endpoint=endpoint,
-                peer=peer,
-                outcome=outcome,
-                seconds=round(seconds, 6),
-                received=traffic.received if traffic else 0,
-                sent=traffic.sent if traffic else 0,
-            )
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:
         """Log a bug, and the place it was noticed at."""
@@ -74,7 +51,11 @@ class Reports(Telemetry):
     def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:
         """Log a connection that was not let in."""
         self._report(
-            _Kind("connection refused", reason), "warning", endpoint=endpoint, peer=peer, reason=reason
+            _Kind("connection refused", self._reason(reason)),
+            "warning",
+            endpoint=endpoint,
+            peer=peer,
+            reason=reason,
         )
 
     def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:
@@ -101,8 +82,6 @@ class Reports(Telemetry):
         self._untold.clear()
 
     def _report(self, kind: _Kind, level: str, **told: object) -> None:
-        if kind not in self._told_at and len(self._told_at) >= MOST_REASONS:
-            kind = _Kind(kind.event, "other reasons")
         now = trio.current_time()
         if now - self._told_at.get(kind, -INTERVAL) < INTERVAL:
             self._untold[kind] += 1
@@ -111,3 +90,24 @@ class Reports(Telemetry):
         untold = self._untold.pop(kind, 0)
         more = f" (and {untold} more like this since)" if untold else ""
         getattr(self._log, level)(kind.event + more, **told)
+
+
+class ConnectionEnds(Telemetry):
+    """Logs the end of each connection, at the level "info"."""
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        self._log = log
+
+    def connection_closed(
+        self, outcome: Outcome, traffic: Traffic | None, endpoint: Endpoint, peer: Peer, seconds: float
+    ) -> None:
+        """Log the end of a connection, and what went over it."""
+        self._log.info(
+            "connection ended",
+            endpoint=endpoint,
+            peer=peer,
+            outcome=outcome,
+            seconds=round(seconds, 6),
+            received=traffic.received if traffic else 0,
+            sent=traffic.sent if traffic else 0,
+        )

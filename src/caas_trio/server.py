@@ -184,6 +184,8 @@ class _Server:
             )
             listening = [(sock, each.endpoint) for each in listeners for sock in each.sockets]
             async with trio.open_nursery() as accepting:
+                for listener in listeners:
+                    self._telemetry.listening(listener.endpoint)
                 for sock, endpoint in listening:
                     accepting.start_soon(acceptor.accept, sock, endpoint)
                 task_status.started([listener.endpoint for listener in listeners])

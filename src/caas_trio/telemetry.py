@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import enum
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from .endpoint import Endpoint
 from .errors import ConnectionLost, TooSlow
 from .peer import Peer
+
+#: What names count as that are too many to be told apart.
+OTHER: Final = "other"
 
 
 class Outcome(enum.StrEnum):
@@ -48,6 +52,9 @@ class Telemetry:
     server.
     """
 
+    def listening(self, endpoint: Endpoint) -> None:
+        """Note that connections are accepted there from now on."""
+
     def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:
         """Note that a connection was let in. `connection_closed` follows, whatever happens."""
 
@@ -80,6 +87,50 @@ class Telemetry:
 
     def drain_timed_out(self) -> None:
         """Note that conversations were cut off because `drain_timeout` was over."""
+
+
+#: The events of `Telemetry`, by name.
+EVENTS: Final = tuple(name for name in vars(Telemetry) if not name.startswith("_"))
+
+
+def together(*telemetries: Telemetry) -> Telemetry:
+    """Return what tells all of these, in this order; each only of what it listens to."""
+    combined = Telemetry()
+    for name in EVENTS:
+        wanted = [
+            getattr(each, name)
+            for each in telemetries
+            if getattr(type(each), name) is not getattr(Telemetry, name)
+        ]
+        if len(wanted) == 1:
+            setattr(combined, name, wanted[0])
+        elif wanted:
+            setattr(combined, name, _telling_each(wanted))
+    return combined
+
+
+def _telling_each(wanted: Sequence[Callable[..., None]]) -> Callable[..., None]:
+    def told(*args: object) -> None:
+        for tell in wanted:
+            tell(*args)
+
+    return told
+
+
+class BoundedNames:
+    """Tells so many names apart, the first that come, and no more: a name may come from outside."""
+
+    def __init__(self, most: int = 32) -> None:
+        self._most = most
+        self._known: set[str] = set()
+
+    def __call__(self, name: str) -> str:
+        """Return `name`, or "other" if it is one too many."""
+        if name not in self._known:
+            if len(self._known) >= self._most:
+                return OTHER
+            self._known.add(name)
+        return name
 
 
 def outcome_of(error: Exception) -> Outcome:

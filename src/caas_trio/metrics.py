@@ -1,0 +1,167 @@
+"""Figures for Prometheus: `Metrics`.
+
+Most of what happens is counted in plain numbers, and handed to prometheus_client only when somebody
+asks: a scrape now and then pays for what every line would.
+
+All metrics are of prometheus_client's plain kinds and in a registry of their own, without the
+collectors that it has for the process and for Python: what is on the page is about the service.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter as Tally
+from typing import Final, Literal, TypeAlias
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+from . import __version__
+from .admission import most_connections
+from .endpoint import Endpoint
+from .errors import TooSlow
+from .limits import Limits
+from .peer import Peer
+from .telemetry import BoundedNames, Outcome, Telemetry, Traffic
+
+#: The timeouts that end a connection.
+_TIMEOUTS: Final = ("opening_timeout", "idle_timeout", "line_timeout", "write_timeout")
+
+
+#: What becomes of a gauge where several processes serve.
+_Mode: TypeAlias = Literal["max", "livesum"]
+
+
+class _Running:
+    """A counter whose sum is known from elsewhere."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._told = 0
+
+    def advance_to(self, total: int) -> None:
+        self._counter.inc(total - self._told)
+        self._told = total
+
+
+class _Metrics:
+    """What is told to prometheus_client."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, told: str, *labels: str) -> Counter:
+            return Counter(f"caas_trio_{name}", told, labels, registry=registry)
+
+        def gauge(name: str, told: str, *labels: str, mode: _Mode) -> Gauge:
+            return Gauge(f"caas_trio_{name}", told, labels, registry=registry, multiprocess_mode=mode)
+
+        at = "endpoint"
+        self.build = gauge("build_info", "Always 1.", "version", "python_version", mode="max")
+        self.most = gauge("connections_limit", "How many connections may be open.", mode="livesum")
+        self.open = gauge("connections_open", "Connections that are open now.", at, mode="livesum")
+        self.accepted = counter("connections_accepted", "Connections that were let in.", at)
+        self.ended = counter("connections", "Connections that have ended.", at, "outcome")
+        self.refused = counter("connections_refused", "Connections that were not let in.", "reason")
+        self.timeouts = counter("timeouts", "Connections ended by a timeout.", "kind")
+        self.failures = counter("handler_failures", "Conversations that failed by a bug.")
+        self.accept_errors = counter("accept_errors", "Accepts the machine had no room for.")
+        self.drain_timeouts = counter("drain_timeouts", "Stops that did not wait for all connections.")
+        self.received = counter("bytes_received", "Bytes received.")
+        self.sent = counter("bytes_sent", "Bytes sent.")
+
+
+class Metrics(Telemetry):
+    """Counts what happens.
+
+    What was let in adds up: `connections_accepted_total` is `connections_open` and all of
+    `connections_total`, at every moment.
+
+    Args:
+        limits: those of the server that is observed.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._registry = CollectorRegistry()
+        self._metrics = metrics = _Metrics(self._registry)
+        self._accepted: Tally[Endpoint] = Tally()
+        self._ended: Tally[tuple[Endpoint, Outcome]] = Tally()
+        self._told: Tally[Endpoint | tuple[Endpoint, Outcome]] = Tally()
+        self._talking: set[Traffic] = set()
+        self._received = 0
+        self._sent = 0
+        self._received_so_far = _Running(metrics.received)
+        self._sent_so_far = _Running(metrics.sent)
+        self._reason = BoundedNames()
+        metrics.build.labels(__version__, platform.python_version()).set(1)
+        metrics.most.set(most_connections(limits.max_connections))
+        for kind in _TIMEOUTS:
+            metrics.timeouts.labels(kind)
+
+    def page(self) -> bytes:
+        """Return all figures as they are now, in Prometheus's text format."""
+        self.update()
+        return generate_latest(self._registry)
+
+    def update(self) -> None:
+        """Hand prometheus_client what was counted since the last time."""
+        metrics, told = self._metrics, self._told
+        for endpoint, accepted in self._accepted.items():
+            ended = 0
+            for outcome in Outcome:
+                total = self._ended[endpoint, outcome]
+                metrics.ended.labels(endpoint, outcome).inc(total - told[endpoint, outcome])
+                told[endpoint, outcome] = total
+                ended += total
+            metrics.accepted.labels(endpoint).inc(accepted - told[endpoint])
+            told[endpoint] = accepted
+            metrics.open.labels(endpoint).set(accepted - ended)
+        self._received_so_far.advance_to(self._received + sum(each.received for each in self._talking))
+        self._sent_so_far.advance_to(self._sent + sum(each.sent for each in self._talking))
+
+    def listening(self, endpoint: Endpoint) -> None:
+        """Have an endpoint on the page before anybody has come to it."""
+        self._accepted[endpoint] += 0
+
+    def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002 - as the base class
+        """Count a connection that was let in."""
+        self._accepted[endpoint] += 1
+
+    def connection_closed(
+        self,
+        outcome: Outcome,
+        traffic: Traffic | None,
+        endpoint: Endpoint,
+        peer: Peer,  # noqa: ARG002 - as the base class
+        seconds: float,  # noqa: ARG002 - likewise
+    ) -> None:
+        """Count the end of a connection, and what went over it."""
+        self._ended[endpoint, outcome] += 1
+        if traffic is not None:
+            self._talking.discard(traffic)
+            self._received += traffic.received
+            self._sent += traffic.sent
+
+    def conversation_begun(self, traffic: Traffic, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
+        """Follow what goes over a connection."""
+        self._talking.add(traffic)
+
+    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
+        """Count a bug."""
+        self._metrics.failures.inc()
+
+    def conversation_ended(self, error: Exception | None, endpoint: Endpoint) -> None:  # noqa: ARG002
+        """Count a timeout, if it was one."""
+        if isinstance(error, TooSlow):
+            self._metrics.timeouts.labels(error.limit).inc()
+
+    def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
+        """Count a connection that was not let in."""
+        self._metrics.refused.labels(self._reason(reason)).inc()
+        if reason == str(TooSlow("opening_timeout")):
+            self._metrics.timeouts.labels("opening_timeout").inc()
+
+    def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:  # noqa: ARG002
+        """Count what the machine had no room for."""
+        self._metrics.accept_errors.inc()
+
+    def drain_timed_out(self) -> None:
+        """Count a drain that was not complete."""
+        self._metrics.drain_timeouts.inc()

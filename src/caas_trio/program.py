@@ -1,0 +1,124 @@
+"""The service as a process: what was asked for, signals, the log, monitoring, and where it listens."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import click
+import trio
+from prometheus_client import disable_created_metrics
+from structlog.typing import FilteringBoundLogger
+
+from .endpoint import Endpoint
+from .limits import Limits
+from .metrics import Metrics
+from .monitoring import serve_monitoring
+from .reports import ConnectionEnds, Reports
+from .server import NewSession, serve_sessions
+from .telemetry import Telemetry, together
+from .trust import Trust
+
+#: What asks for a stop; a second one cuts everything off.
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What the command line asks for.
+
+    Attributes:
+        new_session: makes the session of a connection.
+        endpoints: where to listen.
+        limits: see `Limits`.
+        trust: see `Trust`.
+        takeover: whether to take paths over; see `serve`.
+        log: where to.
+        log_ends: whether the end of each connection is logged too.
+        metrics: where to answer to monitoring; None for nowhere.
+    """
+
+    new_session: NewSession
+    endpoints: Sequence[Endpoint]
+    limits: Limits
+    trust: Trust
+    takeover: bool
+    log: FilteringBoundLogger
+    log_ends: bool
+    metrics: Endpoint | None
+
+    async def run(self) -> None:
+        """Serve until a signal asks for a stop and all is drained."""
+        stop = trio.Event()
+        reports = Reports(self.log)
+        output = Announcement(self.trust, reports)
+        telemetries: list[Telemetry] = [reports]
+        if self.log_ends:
+            telemetries.append(ConnectionEnds(self.log))
+        with closing(reports), trio.open_signal_receiver(*STOPPING) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_stop_on_signals, signals, stop, nursery.cancel_scope)
+                if self.metrics is not None:
+                    disable_created_metrics()  # type: ignore[no-untyped-call] # no use, and half of the page
+                    metrics = Metrics(self.limits)
+                    telemetries.append(metrics)
+                    monitoring = partial(serve_monitoring, self.metrics, metrics.page, telemetry=reports)
+                    output.monitored_at = await nursery.start(
+                        partial(monitoring, ready=lambda: output.done and not stop.is_set())
+                    )
+                await serve_sessions(
+                    self.new_session,
+                    *self.endpoints,
+                    limits=self.limits,
+                    trust=self.trust,
+                    takeover=self.takeover,
+                    telemetry=together(*telemetries),
+                    stop=stop,
+                    task_status=output,
+                )
+                nursery.cancel_scope.cancel()
+
+
+async def _stop_on_signals(
+    signals: AsyncIterator[int], stop: trio.Event, everything: trio.CancelScope
+) -> None:
+    async for _ in signals:
+        if stop.is_set():
+            everything.cancel()
+        stop.set()
+
+
+class Announcement:
+    """Says where the service listens, once it does, and logs if that is wide open.
+
+    Attributes:
+        done: whether it does.
+        monitored_at: where else it listens.
+    """
+
+    def __init__(self, trust: Trust, reports: Reports) -> None:
+        self.done = False
+        self.monitored_at: Sequence[Endpoint] = ()
+        self._trust = trust
+        self._reports = reports
+
+    def started(self, endpoints: Sequence[Endpoint] = ()) -> None:
+        """Write a line for each endpoint."""
+        exposed = [str(endpoint) for endpoint in endpoints if self._trust.exposes(endpoint)]
+        if exposed:
+            self._reports.exposed(exposed)
+        try:
+            for endpoint in endpoints:
+                click.echo(os.fsencode(f"listening on {endpoint}"))
+            for endpoint in self.monitored_at:
+                click.echo(f"metrics on http://{endpoint.authority}/metrics")
+        except OSError as error:
+            sys.stdout = None  # or the interpreter would try once more at its end
+            raise click.ClickException(f"cannot write to standard output: {error.strerror}") from error
+        self.done = True

@@ -1,0 +1,110 @@
+"""`--explain`: each setting with its origin, and what they come to."""
+
+from __future__ import annotations
+
+import re
+import resource
+
+import pytest
+import trio
+
+from caas_trio import LineSession, Oversize, cli
+from caas_trio.admission import RESERVED_DESCRIPTORS
+from caas_trio.explain import session_ceiling
+from caas_trio.hub import READ_SIZE
+
+KIB = 1024
+
+
+@pytest.fixture(autouse=True)
+def driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAAS_TRIO_DRIVER", "hub")
+    monkeypatch.setattr(trio, "run", None)  # nothing is served
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (20000, resource.RLIM_INFINITY))
+
+
+def explained(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[list[list[str]], str]:
+    """Return the rows of the table, and what is told below it."""
+    assert cli.run(["--explain", *arguments]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    table, costs = captured.out.split("\n\n")
+    return [re.split(r"  +", line) for line in table.splitlines()], costs
+
+
+def test_each_setting_has_an_origin(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAAS_TRIO_MAX_LINE", "100")
+    monkeypatch.setenv("CAAS_TRIO_LINE_TIMEOUT", "7")
+    (header, *rows), _ = explained(capsys, "--line-timeout", "0.5", "--once", "unix:@a", "tcp://[::1]:0")
+    assert header == ["setting", "value", "from"]
+    settings = {name: (value, source) for name, value, source in rows}
+    assert settings["endpoints"] == ("unix:@a tcp://[::1]:0", "endpoints")
+    assert settings["--max-line"] == ("100", "CAAS_TRIO_MAX_LINE")
+    assert settings["--line-timeout"] == ("0.5", "--line-timeout")
+    assert settings["--once"] == ("yes", "--once")
+    assert settings["--idle-timeout"] == ("300", "default")
+    assert settings["--max-per-host"] == ("no limit", "default")
+    assert settings["--metrics"] == ("off", "default")
+    named = {parameter.opts[0] for parameter in cli.command.params}
+    assert set(settings) == named - {"--explain", "--version"}
+
+
+def test_the_default_endpoint_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    (_, endpoints, *_), _ = explained(capsys)
+    assert endpoints == ["endpoints", "tcp://127.0.0.1:50007", "default"]
+
+
+def test_the_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    _, costs = explained(capsys)
+    connections, descriptors, memory = costs.splitlines()
+    assert connections == "connections  10000 at most"
+    wanted = 10000 + RESERVED_DESCRIPTORS
+    assert descriptors.startswith(
+        f"descriptors  {wanted}: one for each connection, {RESERVED_DESCRIPTORS} for "
+    )
+    assert descriptors.endswith("the limit is 20000, and can be raised to infinite (ulimit -n)")
+    assert memory.startswith(
+        "memory       3.663 GiB at most, if every client does its worst: 384 KiB for each"
+    )
+
+
+def test_too_few_descriptors_are_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    _, costs = explained(capsys)
+    most = 1024 - RESERVED_DESCRIPTORS
+    assert costs.startswith(f"connections  {most} at most, lowered from 10000: descriptors are short\n")
+    assert "the limit is 1024, and can be raised to 4096" in costs
+
+
+def test_a_setting_that_is_wrong_is_told_as_ever(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--explain", "--max-line", "0"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("max_line", "connections", "told"),
+    [(1, 1, "1.25 MiB at most"), (10**13, 100, "18.19 TiB for each"), (10**15, 2, "1819 TiB for each")],
+)
+def test_sizes_have_fitting_units(
+    max_line: int, connections: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, costs = explained(capsys, "--max-line", str(max_line), "--max-connections", str(connections))
+    assert told in costs
+
+
+def test_the_ceiling_of_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert session_ceiling(64 * KIB, 1, Oversize.STREAM) == 384 * KIB
+    assert session_ceiling(64 * KIB, 3, Oversize.REJECT) == (64 + 3 * 320) * KIB
+    monkeypatch.setenv("CAAS_TRIO_DRIVER", "stream")
+    assert session_ceiling(64 * KIB, 1, Oversize.STREAM) == (64 + 64 + 128) * KIB
+
+
+def test_what_is_said_to_lines_that_are_just_too_long_is_counted() -> None:
+    session = LineSession(bytes.upper, max_line=3, oversize=Oversize.DISCARD)
+    session.open()
+    said = len(session.receive(b"aaaa\n" * (READ_SIZE // 5)))
+    assert 0.99 < said / session_ceiling(3, 1, Oversize.DISCARD) <= 1

@@ -1,0 +1,157 @@
+"""The figures: what is counted under which name, and that it adds up."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from caas_trio import (
+    ConnectionLost,
+    Endpoint,
+    InternetPeer,
+    Limits,
+    TooSlow,
+    __version__,
+)
+from caas_trio.metrics import Metrics
+from caas_trio.telemetry import Outcome, Traffic
+
+TCP = Endpoint.parse("tcp://127.0.0.1:1")
+UNIX = Endpoint.parse('unix:/a"b\\c')
+PEER = InternetPeer("127.0.0.1", 2)
+FULL = OSError(errno.EMFILE, "Too many open files")
+
+
+class Moved(Traffic):
+    """What a connection has moved."""
+
+    def __init__(self, received: int = 0, sent: int = 0) -> None:
+        self.received = received
+        self.sent = sent
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(Limits(max_connections=7))
+
+
+def figures(metrics: Metrics) -> dict[str, float]:
+    """Return the samples on the page by name, without our prefix, and labels."""
+    page: dict[str, float] = {}
+    for family in text_string_to_metric_families(metrics.page().decode()):
+        assert family.documentation
+        for sample in family.samples:
+            labels = ",".join(sample.labels[name] for name in sorted(sample.labels))
+            assert sample.name.startswith("caas_trio_")
+            page[f"{sample.name.removeprefix('caas_trio_')}{{{labels}}}".replace("{}", "")] = sample.value
+    return page
+
+
+def changed(metrics: Metrics, before: dict[str, float]) -> dict[str, float]:
+    """Return the samples that are new or have another value than before, those of creation apart."""
+    return {
+        name: value
+        for name, value in figures(metrics).items()
+        if value != before.get(name, 0) and "_created" not in name
+    }
+
+
+def test_what_is_on_the_page_before_anything_has_happened(metrics: Metrics) -> None:
+    metrics.listening(TCP)
+    page = {name: value for name, value in figures(metrics).items() if "_created" not in name}
+    version = sys.version.split()[0]
+    assert page.pop(f"build_info{{{version},{__version__}}}") == 1
+    assert page.pop("connections_limit") == 7
+    assert set(page.values()) == {0}
+    for outcome in Outcome:
+        assert f"connections_total{{{TCP},{outcome}}}" in page
+    for name in ("connections_open", "connections_accepted_total"):
+        assert f"{name}{{{TCP}}}" in page
+    for kind in ("opening", "idle", "line", "write"):
+        assert f"timeouts_total{{{kind}_timeout}}" in page
+
+
+def test_what_was_let_in_is_open_or_has_ended(metrics: Metrics) -> None:
+    accepted, ended = Counter[Endpoint](), Counter[Endpoint]()
+    for endpoint in (TCP, UNIX):
+        for outcome in [*Outcome, Outcome.COMPLETED]:
+            metrics.connection_opened(endpoint, PEER)
+            metrics.connection_opened(endpoint, PEER)
+            accepted[endpoint] += 2
+            metrics.connection_closed(outcome, None, endpoint, PEER, 1.0)
+            ended[endpoint] += 1
+            page = figures(metrics)
+            assert page[f"connections_accepted_total{{{endpoint}}}"] == accepted[endpoint]
+            assert page[f"connections_open{{{endpoint}}}"] == accepted[endpoint] - ended[endpoint]
+            outcomes = [page[f"connections_total{{{endpoint},{each}}}"] for each in Outcome]
+            assert sum(outcomes) == ended[endpoint]
+        assert page[f"connections_total{{{endpoint},completed}}"] == 2
+        assert page[f"connections_total{{{endpoint},lost}}"] == 1
+
+
+def test_bytes_are_counted_while_a_connection_lasts_and_after(metrics: Metrics) -> None:
+    moving, quiet = Moved(), Moved()
+    metrics.conversation_begun(moving, TCP, PEER)
+    metrics.conversation_begun(quiet, TCP, PEER)
+    for moved in (5, 5, 12):
+        moving.received, moving.sent = moved, 2 * moved
+        page = figures(metrics)
+        assert (page["bytes_received_total"], page["bytes_sent_total"]) == (moved, 2 * moved)
+    moving.sent = 30
+    metrics.connection_closed(Outcome.COMPLETED, moving, TCP, PEER, 1.0)
+    quiet.received = 100
+    for _ in range(2):
+        page = figures(metrics)
+        assert (page["bytes_received_total"], page["bytes_sent_total"]) == (112, 30)
+
+
+def test_each_kind_of_trouble_has_its_figure(metrics: Metrics) -> None:
+    before = figures(metrics)
+    metrics.conversation_ended(None, TCP)
+    metrics.conversation_ended(ConnectionLost(), TCP)
+    assert changed(metrics, before) == {}
+    metrics.conversation_ended(TooSlow("idle_timeout"), TCP)
+    metrics.conversation_ended(TooSlow("line_timeout"), TCP)
+    metrics.conversation_ended(TooSlow("line_timeout"), TCP)
+    metrics.conversation_failed(ZeroDivisionError(), TCP, PEER)
+    metrics.connection_refused("too many connections", TCP, PEER)
+    metrics.connection_refused(str(TooSlow("opening_timeout")), TCP, PEER)
+    metrics.accept_failed(FULL, TCP)
+    metrics.drain_timed_out()
+    assert changed(metrics, before) == {
+        "timeouts_total{idle_timeout}": 1,
+        "timeouts_total{line_timeout}": 2,
+        "timeouts_total{opening_timeout}": 1,
+        "handler_failures_total": 1,
+        "connections_refused_total{too many connections}": 1,
+        "connections_refused_total{the opening timeout is over}": 1,
+        "accept_errors_total": 1,
+        "drain_timeouts_total": 1,
+    }
+
+
+def test_reasons_without_end_are_no_labels_without_end(metrics: Metrics) -> None:
+    before = figures(metrics)
+    for number in range(1000):
+        metrics.connection_refused(f"the header {number} is wrong", TCP, PEER)
+    refused = changed(metrics, before)
+    assert len(refused) == 33
+    assert refused["connections_refused_total{other}"] == 1000 - 32
+
+
+def test_two_servers_of_a_process_do_not_share_figures(metrics: Metrics) -> None:
+    metrics.drain_timed_out()
+    assert figures(Metrics(Limits()))["drain_timeouts_total"] == 0
+
+
+def test_the_library_does_without_it() -> None:
+    code = (
+        "import sys, caas_trio.server; print(*{'prometheus_client', 'structlog', 'h11'} & set(sys.modules))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "\n"
