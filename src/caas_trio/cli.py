@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
@@ -16,20 +17,32 @@ import trio
 from . import __version__
 from .capitals import Utf8Capitals, ascii_capitals
 from .endpoint import Endpoint, Scheme
-from .errors import CaasError, UsageError
+from .errors import CaasError, TlsError, UsageError
 from .framing import DEFAULT_MAX_LINE
 from .limits import AtCapacity, Limits
 from .logs import LEVELS, LogFormat, open_log, tell
-from .options import BYTES, CONNECTIONS, MODE, NETWORK, SECONDS, UID, EndpointType, PromptType
+from .options import (
+    BYTES,
+    CONNECTIONS,
+    FILE,
+    MODE,
+    NETWORK,
+    SECONDS,
+    UID,
+    EndpointType,
+    PromptType,
+    certificates_for,
+)
 from .reports import Reports
 from .server import serve_sessions
 from .session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
+from .tls import Certificates
 from .trust import Network, Trust
 
 PROGRAM: Final = "caas-trio"
 DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:50007"
 
-_STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+_HEEDED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 #: What may turn out to be a Unix socket.
 _MAYBE_UNIX: Final = {Scheme.UNIX, Scheme.UNIXGRAM, Scheme.FD, Scheme.SYSTEMD}
@@ -53,6 +66,7 @@ An ENDPOINT is one of
   unix:/PATH        a Unix socket, removed when the service ends; as long as it runs,
                     PATH.lock beside it keeps a second one off
   unix:@NAME        an abstract Unix socket (Linux)
+  tls://HOST:PORT   TLS, which needs --tls-cert
 Without one, the service listens on tcp://127.0.0.1:50007.
 
 Once an endpoint accepts connections, a line such as
@@ -61,7 +75,7 @@ Once an endpoint accepts connections, a line such as
 SIGTERM or Ctrl-C ends the service: it answers every line it has received, ends each
 connection and exits with 0. A second signal ends it at once. Exit status 1 is a failure
 (an address in use, no permission) and 2 a wrong command line; either is told in one line on
-standard error.
+standard error. SIGHUP makes the service read its certificates again; connections go on.
 
 Every option can be set by an environment variable too: --max-line by CAAS_TRIO_MAX_LINE,
 and so on.
@@ -186,7 +200,14 @@ _SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_cap
     "--opening-timeout",
     type=SECONDS,
     default=Limits.opening_timeout,
-    help="How long a PROXY header may take.",
+    help="How long a PROXY header and a TLS handshake may take together.",
+)
+@click.option("--tls-cert", type=FILE, help="What tls endpoints show: a certificate and its chain, in PEM.")
+@click.option("--tls-key", type=FILE, show_default="in the same file", help="The certificate's key, in PEM.")
+@click.option(
+    "--tls-client-ca",
+    type=FILE,
+    help="Serve only clients whose certificate was issued by one of the CAs in this file.",
 )
 @click.option(
     "--unix-mode",
@@ -237,6 +258,9 @@ def command(
     unix_mode: int,
     allow_uid: tuple[int, ...],
     takeover: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_client_ca: Path | None,
     log_format: str,
     log_level: str,
     **limits: Any,
@@ -268,6 +292,7 @@ def command(
         proxy_on=frozenset(proxy_on),
         proxy_from=proxy_from or Trust.proxy_from,
         unix_mode=unix_mode,
+        tls=certificates_for(endpoints, tls_cert, tls_key, tls_client_ca),
     )
     reports = Reports(open_log(LogFormat(log_format), log_level), each_connection=log_level == "info")
     serving = partial(
@@ -280,23 +305,42 @@ def command(
         telemetry=reports,
         task_status=_Announcement(trust, reports),
     )
-    trio.run(_serve, serving, reports)
+    trio.run(_serve, serving, reports, partial(_reload, trust, reports))
 
 
-async def _serve(serving: Callable[..., Awaitable[None]], reports: Reports) -> None:
+async def _serve(
+    serving: Callable[..., Awaitable[None]], reports: Reports, reload: Callable[[], None]
+) -> None:
     """Serve until a signal asks for a stop; a second one cuts everything off."""
     stop = trio.Event()
-    with closing(reports), trio.open_signal_receiver(*_STOPPING) as signals:
+    with closing(reports), trio.open_signal_receiver(*_HEEDED) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_on_signals, signals, stop, nursery.cancel_scope)
+            nursery.start_soon(_heed, signals, stop, nursery.cancel_scope, reload)
             await serving(stop=stop)
             nursery.cancel_scope.cancel()
 
 
-async def _stop_on_signals(
-    signals: AsyncIterator[int], stop: trio.Event, everything: trio.CancelScope
+def _reload(trust: Trust, reports: Reports) -> None:
+    """Read the certificates again; those in use stay if the new ones are not right."""
+    if not isinstance(trust.tls, Certificates):
+        return reports.nothing_to_reload()
+    try:
+        trust.tls.reload()
+    except TlsError as error:
+        return reports.reload_failed(error)
+    return reports.reloaded()
+
+
+async def _heed(
+    signals: AsyncIterator[int],
+    stop: trio.Event,
+    everything: trio.CancelScope,
+    reload: Callable[[], None],
 ) -> None:
-    async for _ in signals:
+    async for number in signals:
+        if number == signal.SIGHUP:
+            reload()
+            continue
         if stop.is_set():
             everything.cancel()
         stop.set()
@@ -349,6 +393,6 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Run as a program."""
     status = run(sys.argv[1:])
-    for number in _STOPPING:  # one signal too many must not spoil an end that is already reached
+    for number in _HEEDED:  # one signal too many must not spoil an end that is already reached
         signal.signal(number, signal.SIG_IGN)
     sys.exit(status)
