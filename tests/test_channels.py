@@ -1,4 +1,4 @@
-"""One set of behaviour tests over every driver: memory streams, sockets, and sockets with the hub.
+"""One set of behaviour tests over every driver: memory streams, sockets, sockets with the hub, TLS.
 
 All under the mock clock. It jumps only when nothing can happen otherwise, and a socket pair carries
 bytes within the call that sends them, so real sockets do not spoil it.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,13 +26,14 @@ from caas_trio.drain import QUIET, Drain
 from caas_trio.hub import Hub, HubChannel
 from caas_trio.stream import StreamChannel
 
+from .certificates import over_tls
 from .models import capitals
 from .strategies import LIMITS as LINE_LIMITS
 from .strategies import chunked
 
 PROMPT = b"say something:\n"
 LIMITS = Limits(prompt_delay=5, linger_timeout=20, idle_timeout=math.inf, line_timeout=math.inf)
-KINDS = ["memory", "stream", "hub"]
+KINDS = ["memory", "stream", "hub", "tls"]
 
 Client = trio.abc.HalfCloseableStream
 
@@ -56,13 +57,15 @@ class Conversation:
             ours, theirs = socket.socketpair()
             self.opened.append(ours)
             self.client = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-            if kind == "stream":
-                server = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
-                self.channel = StreamChannel(server, limits, self.drain)
-            else:
+            if kind == "hub":
                 theirs.setblocking(False)  # noqa: FBT003 - the socket module's signature
                 self.hub = Hub(limits, self.drain)
                 self.channel = HubChannel(theirs, self.hub)
+            else:
+                server: Client = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
+                if kind == "tls":
+                    self.client, server = over_tls(self.client, server)
+                self.channel = StreamChannel(server, limits, self.drain)
         nursery.start_soon(self._serve, session)
 
     async def _serve(self, session: Session) -> None:
@@ -323,7 +326,9 @@ async def test_cancellation_ends_a_conversation_at_once(kind: str, nursery: trio
     conversation = Conversation(nursery, kind, LineSession(bytes.upper))
     await trio.testing.wait_all_tasks_blocked()
     nursery.cancel_scope.cancel()
-    with trio.CancelScope(shield=True):
+    # Over TLS, the client can tell this end from an orderly one.
+    cut_off = pytest.raises(trio.BrokenResourceError) if kind == "tls" else nullcontext()
+    with trio.CancelScope(shield=True), cut_off:
         assert await receive_all(conversation.client) == b""
     assert not conversation.over.is_set()
 

@@ -7,9 +7,12 @@ import ipaddress
 import json
 import os
 import re
+import signal
 import socket
+import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ import trio
 
 from caas_trio import (
     AtCapacity,
+    Certificates,
     Endpoint,
     First,
     Limits,
@@ -31,8 +35,10 @@ from caas_trio import (
 )
 from caas_trio.capitals import Utf8Capitals
 from caas_trio.logs import LogFormat, open_log
-from caas_trio.program import Announcement, Program
+from caas_trio.program import Announcement, Program, heed, reload
 from caas_trio.reports import Reports
+
+from .certificates import write_files
 
 CLOSED = "cannot write to standard output: No space left on device"
 
@@ -53,7 +59,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         (["http://127.0.0.1"], "it must begin with one of"),
         (["tcp://127.0.0.1:99999"], "port 99999 is not between 0 and 65535"),
         (["unix:/a\nb"], "the path contains control characters"),
-        (["udp://127.0.0.1:0"], "sessions are served over tcp and unix endpoints"),
+        (["udp://127.0.0.1:0"], "sessions are served over tcp, tls and unix endpoints"),
         (["--max-line", "0"], "'0' is not a number of bytes, 1 or more"),
         (["--max-line", "ten"], "'ten' is not a number of bytes, 1 or more"),
         (["--drain-timeout", "-1"], "'-1' is not a number of seconds, 0 or more"),
@@ -74,6 +80,10 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         (["--allow-from", "localhost"], "is not a network, such as"),
         (["--proxy-from", "fe80::%lo/64"], "is not a network, such as"),
         (["--proxy-from", "::ffff:192.0.2.0/120"], "is a network of IPv4 addresses; write it as one"),
+        (["tls://127.0.0.1:0"], "tls://127.0.0.1:0 needs --tls-cert"),
+        (["--tls-cert", "a"], "--tls-cert needs a tls endpoint"),
+        (["tls://127.0.0.1:0", "--tls-key", "a"], "--tls-key needs --tls-cert"),
+        (["--tls-client-ca", "a"], "--tls-client-ca needs --tls-cert"),
         (["--proxy-from", "::1"], "--proxy-from needs --proxy-protocol or --proxy-on"),
         (["--proxy-on", "tcp://127.0.0.1"], "a port must follow the host"),
         (["--proxy-on", "tcp://127.0.0.1:1", "tcp://127.0.0.1:0"], "a PROXY header is expected there"),
@@ -278,6 +288,62 @@ def test_every_option_is_also_a_variable(
     assert rest == [First.EITHER, prompt, 10, Oversize.DISCARD, True]
 
 
+TLS_OPTIONS = {"tls_cert": 0, "tls_key": 1, "tls_client_ca": 2}
+
+
+@pytest.mark.parametrize("source", ["options", "variables"])
+def test_the_files_of_certificates_are_read(
+    source: str, asked_for: list[Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = write_files(tmp_path)
+    arguments = ["tls://127.0.0.1:0"]
+    for name, which in TLS_OPTIONS.items():
+        if source == "variables":
+            monkeypatch.setenv(f"CAAS_TRIO_{name.upper()}", str(files[which]))
+        else:
+            arguments += [f"--{name.replace('_', '-')}", str(files[which])]
+    assert cli.run(arguments) == 0
+    [program] = asked_for
+    trust = program.trust
+    assert isinstance(trust.tls, Certificates)
+    assert trust.tls.context.verify_mode is ssl.CERT_REQUIRED
+    assert trust.tls.context.cert_store_stats()["x509_ca"] == 1
+
+
+def test_a_certificate_that_cannot_be_used_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    missing = tmp_path / "missing.pem"
+    status, message = told(capsys, "tls://127.0.0.1:0", "--tls-cert", str(missing))
+    assert (status, message) == (1, f"cannot use {missing}: no such file or directory")
+
+
+async def test_a_hangup_reloads_what_can_be_reloaded(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    reports = Reports(open_log(LogFormat.JSON, "info"))
+    files = write_files(tmp_path)
+    trust = Trust(tls=Certificates(*files))
+    stop, everything = trio.Event(), trio.CancelScope()
+
+    async def hangup() -> AsyncIterator[int]:
+        yield signal.SIGHUP
+
+    def heard() -> dict[str, str]:
+        return dict(json.loads(capsys.readouterr().err))
+
+    await heed(hangup(), stop, everything, partial(reload, trust, reports))
+    assert (heard()["level"], stop.is_set()) == ("info", False)
+    files[0].write_text("garbage")
+    await heed(hangup(), stop, everything, partial(reload, trust, reports))
+    failed = heard()
+    assert failed["event"] == "the certificates could not be reloaded; the old ones stay"
+    assert failed["reason"] == f"cannot use {files[0]}: it holds no certificate in PEM"
+    await heed(hangup(), stop, everything, partial(reload, Trust(), reports))
+    assert heard()["event"] == "nothing to reload: there is no tls endpoint"
+    assert not everything.cancel_called
+
+
 def test_what_is_open_to_all_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     reports = Reports(open_log(LogFormat.JSON, "warning"))
     texts = ["tcp://127.0.0.1:1", "tcp://0.0.0.0:2", "tcp://[::]:3"]
@@ -291,7 +357,7 @@ def test_what_is_open_to_all_is_told_once(capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_table_of_options_is_complete() -> None:
     named = {parameter.name for parameter in cli.command.params if isinstance(parameter, click.Option)}
-    assert named == {*OPTIONS, "explain", "version"}
+    assert named == {*OPTIONS, *TLS_OPTIONS, "explain", "version"}
 
 
 def test_help_has_an_example_of_each_order(capsys: pytest.CaptureFixture[str]) -> None:

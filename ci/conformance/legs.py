@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import trustme
 
 from caas_trio.conformance import First, Oversize, Profile
 
@@ -46,6 +48,15 @@ def ours(scheme: str, folder: Path, profile: Profile, driver: str = "") -> Leg:
     return Leg(name, command, profile, {"CAAS_TRIO_DRIVER": driver} if driver else {})
 
 
+def ours_over_tls(folder: Path, profile: Profile, authority: trustme.CA) -> Leg:
+    """Return a leg of our own server with a certificate of that authority."""
+    certificate, trusted = folder / "server.pem", folder / "authority.pem"
+    authority.cert_pem.write_to_path(trusted)
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
+    leg = ours("tls", folder, replace(profile, tls_ca=str(trusted)))
+    return replace(leg, command=(*leg.command, "--tls-cert", str(certificate)))
+
+
 def our_legs(folder: Path) -> list[Leg]:
     """Return the legs of our own server: each order with each policy, each transport, each driver."""
     crossed = [
@@ -55,6 +66,7 @@ def our_legs(folder: Path) -> list[Leg]:
     diagonal = [crossed[0], crossed[4], crossed[8]]
     default = Profile(oversize=Oversize.STREAM)
     once = Profile(oversize=Oversize.STREAM, once=True)
+    authority = trustme.CA()
     once_and_greeting = Profile(first=First.SERVER, oversize=Oversize.REJECT, max_line=LIMIT, once=True)
     return [
         ours("tcp", folder, Profile()),
@@ -63,6 +75,7 @@ def our_legs(folder: Path) -> list[Leg]:
         *(ours("unix", folder, profile) for profile in diagonal),
         *(ours("tcp", folder, profile, "stream") for profile in diagonal),
         ours("unix", folder, default, "stream"),
+        *(ours_over_tls(folder, profile, authority) for profile in (default, *diagonal, once)),
         ours("tcp", folder, once),
         ours("tcp", folder, once_and_greeting),
     ]

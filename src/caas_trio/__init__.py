@@ -10,6 +10,7 @@ from .errors import (
     CaasError,
     ConnectionLost,
     EndpointError,
+    HandshakeFailed,
     InputEnded,
     LimitError,
     LineTooLong,
@@ -17,6 +18,7 @@ from .errors import (
     PeerError,
     ProxyHeaderError,
     StateError,
+    TlsError,
     TooSlow,
     UsageError,
 )
@@ -27,6 +29,7 @@ from .proxy_encoding import encode_proxy_header
 from .proxy_header import ProxyHeader, ProxyHeaderParser, Tlv
 from .session import Bytewise, First, LineSession, Oversize, Session
 from .telemetry import Telemetry
+from .tls import Certificates
 from .trust import Trust
 
 if TYPE_CHECKING:
@@ -40,11 +43,13 @@ __all__ = [
     "AtCapacity",
     "Bytewise",
     "CaasError",
+    "Certificates",
     "Connection",
     "ConnectionLost",
     "Endpoint",
     "EndpointError",
     "First",
+    "HandshakeFailed",
     "InputEnded",
     "InternetPeer",
     "LimitError",
@@ -64,6 +69,7 @@ __all__ = [
     "StateError",
     "StreamRequestHandler",
     "Telemetry",
+    "TlsError",
     "Tlv",
     "TooSlow",
     "Trust",

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from .admission import Admission, Host, SpareDescriptor, refuse
+from .admission import Admission, Host, SpareDescriptor, refuse, words_for
 from .endpoint import Endpoint
 from .peer import peer_of
 from .telemetry import Telemetry
@@ -76,6 +76,7 @@ class Acceptor:
 
     def accept_waiting(self, sock: socket.socket, endpoint: Endpoint, most: int) -> bool:
         """Accept at most `most` connections from the queue; return whether the machine had room."""
+        words = words_for(endpoint)
         for _ in range(most):
             if self._admission.shut:
                 break
@@ -89,7 +90,7 @@ class Acceptor:
                 if error.errno not in _NO_ROOM:
                     raise
                 self._telemetry.accept_failed(error, endpoint)
-                if error.errno not in SpareDescriptor.RAN_OUT or not self._spare.turn_away(sock):
+                if error.errno not in SpareDescriptor.RAN_OUT or not self._spare.turn_away(sock, words):
                     return False
                 continue
             self._let_in(accepted, address, endpoint)
@@ -112,8 +113,9 @@ class Acceptor:
             self._connections.start_soon(self._connect, accepted, address, endpoint, host, name="connection")
             return
         self._telemetry.connection_refused(reason, endpoint, peer_of(accepted, address))
-        if self._admission.gentle:
+        words = words_for(endpoint)
+        if words and self._admission.gentle:
             self._admission.refusing += 1
             self._connections.start_soon(self._let_go, accepted, name="refusal")
         else:
-            refuse(accepted)
+            refuse(accepted, words)

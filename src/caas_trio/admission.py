@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 import trio
 
+from .endpoint import Endpoint, Scheme
 from .limits import AtCapacity, Limits
 from .trust import Network
 
@@ -122,7 +123,7 @@ class SpareDescriptor:
         self._spare: int | None = None
         self._keep()
 
-    def turn_away(self, listening: socket.socket) -> bool:
+    def turn_away(self, listening: socket.socket, words: bytes = REFUSAL) -> bool:
         """Accept one connection, tell it why and close it; return whether that could be done."""
         if self._spare is None:
             self._keep()
@@ -132,7 +133,7 @@ class SpareDescriptor:
         try:
             with suppress(OSError):
                 accepted, _ = listening.accept()
-                refuse(accepted)
+                refuse(accepted, words)
                 return True
             return False
         finally:
@@ -149,14 +150,19 @@ class SpareDescriptor:
             self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 
-def refuse(accepted: socket.socket) -> None:
+def words_for(endpoint: Endpoint) -> bytes:
+    """Return what a connection is told that is not let in; over TLS nothing can be said so early."""
+    return b"" if endpoint.scheme is Scheme.TLS else REFUSAL
+
+
+def refuse(accepted: socket.socket, words: bytes = REFUSAL) -> None:
     """Tell a connection that it is not let in, and close it, without waiting for anything.
 
     What the client has sent by now is read, so that the close does not reset the connection.
     """
     with accepted, suppress(OSError):
         accepted.setblocking(False)  # noqa: FBT003 - the socket module's signature
-        accepted.send(REFUSAL)
+        accepted.send(words)
         accepted.shutdown(socket.SHUT_WR)
         accepted.recv(65536)
 

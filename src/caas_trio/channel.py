@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 
 from .session import Session
 
@@ -13,12 +14,14 @@ class Channel(abc.ABC):
     Attributes:
         received: how many bytes have been read.
         sent: how many the kernel, or the stream, has taken.
+        certificate: what `ssl.SSLSocket.getpeercert` gives; None if the client was not asked for one.
     """
 
     __slots__ = ()
 
     received: int
     sent: int
+    certificate: Mapping[str, object] | None = None
 
     @abc.abstractmethod
     async def receive_some(self) -> bytes:

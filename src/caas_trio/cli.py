@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
@@ -21,6 +22,7 @@ from .logs import LEVELS, LogFormat, open_log, tell
 from .options import (
     BYTES,
     CONNECTIONS,
+    FILE,
     MODE,
     NETWORK,
     SECONDS,
@@ -28,8 +30,9 @@ from .options import (
     EndpointType,
     HostPortType,
     PromptType,
+    certificates_for,
 )
-from .program import STOPPING, Program
+from .program import HEEDED, Program
 from .session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
 from .trust import Network, Trust
 
@@ -58,6 +61,7 @@ An ENDPOINT is one of
   unix:/PATH        a Unix socket, removed when the service ends; as long as it runs,
                     PATH.lock beside it keeps a second one off
   unix:@NAME        an abstract Unix socket (Linux)
+  tls://HOST:PORT   TLS, which needs --tls-cert
 Without one, the service listens on tcp://127.0.0.1:50007.
 
 Once an endpoint accepts connections, a line such as
@@ -66,7 +70,7 @@ Once an endpoint accepts connections, a line such as
 SIGTERM or Ctrl-C ends the service: it answers every line it has received, ends each
 connection and exits with 0. A second signal ends it at once. Exit status 1 is a failure
 (an address in use, no permission) and 2 a wrong command line; either is told in one line on
-standard error.
+standard error. SIGHUP makes the service read its certificates again; connections go on.
 
 Every option can be set by an environment variable too: --max-line by CAAS_TRIO_MAX_LINE,
 and so on.
@@ -193,7 +197,14 @@ _SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_cap
     "--opening-timeout",
     type=SECONDS,
     default=Limits.opening_timeout,
-    help="How long a PROXY header may take.",
+    help="How long a PROXY header and a TLS handshake may take together.",
+)
+@click.option("--tls-cert", type=FILE, help="What tls endpoints show: a certificate and its chain, in PEM.")
+@click.option("--tls-key", type=FILE, show_default="in the same file", help="The certificate's key, in PEM.")
+@click.option(
+    "--tls-client-ca",
+    type=FILE,
+    help="Serve only clients whose certificate was issued by one of the CAs in this file.",
 )
 @click.option(
     "--unix-mode",
@@ -255,6 +266,9 @@ def command(
     unix_mode: int,
     allow_uid: tuple[int, ...],
     takeover: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_client_ca: Path | None,
     log_format: str,
     log_level: str,
     metrics: Endpoint | None,
@@ -296,6 +310,7 @@ def command(
             proxy_on=frozenset(proxy_on),
             proxy_from=proxy_from or Trust.proxy_from,
             unix_mode=unix_mode,
+            tls=certificates_for(endpoints, tls_cert, tls_key, tls_client_ca),
         ),
         takeover=takeover,
         log=open_log(LogFormat(log_format), log_level),
@@ -332,6 +347,6 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Run as a program."""
     status = run(sys.argv[1:])
-    for number in STOPPING:  # one signal too many must not spoil an end that is already reached
+    for number in HEEDED:  # one signal too many must not spoil an end that is already reached
         signal.signal(number, signal.SIG_IGN)
     sys.exit(status)

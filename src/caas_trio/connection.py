@@ -84,6 +84,8 @@ class Connection:
     Attributes:
         endpoint: where the connection came in.
         peer: who is on the other side.
+        certificate: the certificate it has shown, as `ssl.SSLSocket.getpeercert` gives it; None if
+            it was not asked for one.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Connection:
     ) -> None:
         self.endpoint = endpoint
         self.peer = peer
+        self.certificate = channel.certificate
         self._channel = channel
         self._limits = limits
         self._drain = drain

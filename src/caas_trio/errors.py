@@ -6,12 +6,14 @@
     │   ├── InputEnded            it sent less than it should have
     │   ├── TooSlow               it let a timeout pass
     │   ├── ProxyHeaderError      what should have been a PROXY header is none
-    │   └── ConnectionLost        it reset the connection, or is gone
+    │   ├── ConnectionLost        it reset the connection, or is gone
+    │   └── HandshakeFailed       it did not agree with us on TLS
     ├── UsageError                our own caller asked for something that makes no sense
     │   ├── EndpointError         a text or a set of values that names no endpoint
     │   ├── LimitError            a limit or a delay outside its range
     │   └── StateError            a call that does not fit what has happened so far
-    └── ListenError               the machine does not let us listen where we were asked to
+    ├── ListenError               the machine does not let us listen where we were asked to
+    └── TlsError                  a certificate or a key cannot be used
 
 The core (`framing`, `session`, `endpoint`, `proxy_header`) raises these and nothing else. Anything
 else that escapes it, whatever bytes the peer sends, is a bug; the one exception is what a service
@@ -20,6 +22,11 @@ core knows neither clocks nor connections.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class CaasError(Exception):
@@ -99,6 +106,21 @@ class ConnectionLost(PeerError):  # noqa: N818 - as LineTooLong
         return "the connection is lost"
 
 
+class HandshakeFailed(PeerError):  # noqa: N818 - as LineTooLong
+    """The peer and we did not agree on TLS; nothing was said but an alert.
+
+    Attributes:
+        reason: why not, one clause without a full stop, in OpenSSL's words.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"no TLS handshake: {self.reason}"
+
+
 class UsageError(CaasError):
     """Our own caller asked for something that makes no sense, whatever the peer does."""
 
@@ -171,3 +193,20 @@ class ListenError(CaasError):
 
     def __str__(self) -> str:
         return f"cannot listen on {self.endpoint}: {self.reason}"
+
+
+class TlsError(CaasError):
+    """A certificate, a key or a list of CAs cannot be used.
+
+    Attributes:
+        file: the file.
+        reason: why not, one clause without a full stop.
+    """
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(file, reason)
+        self.file = file
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot use {self.file}: {self.reason}"

@@ -72,7 +72,7 @@ class Listener:
 
 
 async def listen(endpoint: Endpoint, *, unix_mode: int = Trust.unix_mode, takeover: bool = False) -> Listener:
-    """Return a listener for a tcp or unix endpoint; the caller closes it.
+    """Return a listener for a tcp, tls or unix endpoint; the caller closes it.
 
     Port 0 is replaced by a free port, the same one for all addresses of the host. For `unix_mode`
     and `takeover` see `bind_unix`.
@@ -82,12 +82,12 @@ async def listen(endpoint: Endpoint, *, unix_mode: int = Trust.unix_mode, takeov
         EndpointError: the endpoint is of another scheme.
     """
     with _naming(endpoint):
-        if endpoint.scheme is Scheme.TCP:
+        if endpoint.scheme in (Scheme.TCP, Scheme.TLS):
             return await _listen_tcp(endpoint)
         if endpoint.scheme is Scheme.UNIX:
             unix = bind_unix(endpoint, unix_mode, takeover=takeover)
             return Listener(endpoint, [unix.sock], unix)
-    raise EndpointError(str(endpoint), "sessions are served over tcp and unix endpoints")
+    raise EndpointError(str(endpoint), "sessions are served over tcp, tls and unix endpoints")
 
 
 async def listen_all(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import select
 import socket
-from contextlib import ExitStack
+import ssl
+from contextlib import ExitStack, suppress
 from typing import Final, NamedTuple
 
 import trio
@@ -17,12 +18,14 @@ import trio
 from .channel import Channel
 from .drain import Drain
 from .endpoint import Endpoint, Scheme
-from .errors import ConnectionLost, PeerError, TooSlow
+from .errors import ConnectionLost, HandshakeFailed, PeerError, TooSlow
 from .hub import Hub, HubChannel
 from .limits import Limits
 from .peer import Peer, peer_of
 from .proxy_header import MAX_HEADER, ProxyHeader, ProxyHeaderParser
 from .stream import StreamChannel
+from .tls import Certificates, openssl_words
+from .tlsstream import TlsStream
 from .trust import Trust
 
 #: How long (seconds) an opening may still take once the server is stopping: a few round trips.
@@ -92,13 +95,16 @@ class Opening:
                     with self._drain.telling(lambda: _hurry(patience)):
                         if self._trust.expects_header(endpoint):
                             peer = self._client(await _proxy_header(accepted), accepted, peer)
-                        channel = self.plain(accepted)
+                        secure = endpoint.scheme is Scheme.TLS
+                        channel = await self._over_tls(accepted) if secure else self.plain(accepted)
                     on_failure.pop_all()
                     return Proven(channel, peer)
                 raise TooSlow("opening_timeout")
             except ConnectionLost:
                 raise
             except PeerError as error:
+                if isinstance(error, HandshakeFailed):
+                    await self._let_the_alert_arrive(accepted)
                 raise Refused(str(error), peer) from error
 
     def _client(self, header: ProxyHeader, accepted: socket.socket, proxy: Peer) -> Peer:
@@ -110,6 +116,28 @@ class Opening:
         if objection is not None:
             raise Refused(objection, peer)
         return peer
+
+    async def _over_tls(self, accepted: socket.socket) -> Channel:
+        tls = self._trust.tls
+        context = tls.context if isinstance(tls, Certificates) else tls
+        assert context is not None  # noqa: S101 - or the endpoint would not be served
+        transport = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
+        stream = TlsStream(transport, context, server_side=True)
+        try:
+            await stream.do_handshake()
+        except trio.BrokenResourceError as error:
+            if not isinstance(error.__cause__, ssl.SSLError):
+                raise ConnectionLost from error
+            raise HandshakeFailed(openssl_words(error.__cause__)) from error
+        return StreamChannel(stream, self._limits, self._drain, stream.tls.getpeercert() or None)
+
+    async def _let_the_alert_arrive(self, accepted: socket.socket) -> None:
+        """Read on for a moment: a close with unread input would make the kernel reset the connection."""
+        sock = trio.socket.from_stdlib_socket(accepted)
+        with trio.move_on_after(self._limits.linger_timeout), suppress(OSError):
+            sock.shutdown(socket.SHUT_WR)
+            while await sock.recv(65536):
+                pass
 
 
 async def _proxy_header(accepted: socket.socket) -> ProxyHeader:

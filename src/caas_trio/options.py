@@ -5,12 +5,15 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from .endpoint import Endpoint
+from .endpoint import Endpoint, Scheme
 from .errors import EndpointError
+from .tls import Certificates
 from .trust import Network
 
 
@@ -117,3 +120,26 @@ NETWORK: Final = NetworkType()
 CONNECTIONS: Final = NumberType(int, 1, "connections")
 MODE: Final = DigitsType("mode", "0?[0-7]{3}", 8, "a mode of three octal digits, as 0660")
 UID: Final = DigitsType("uid", "0|[1-9][0-9]{0,9}", 10, "a user's number, as 'id -u' prints it")
+FILE: Final = click.Path(path_type=Path)
+
+
+def certificates_for(
+    endpoints: Iterable[Endpoint], certificate: Path | None, key: Path | None, client_ca: Path | None
+) -> Certificates | None:
+    """Return the certificates that the options ask for; None if no endpoint needs any.
+
+    Raises:
+        click.UsageError: the options and the endpoints do not fit.
+        TlsError: a file cannot be used.
+    """
+    over_tls = next((endpoint for endpoint in endpoints if endpoint.scheme is Scheme.TLS), None)
+    if certificate is None:
+        for option, file in (("--tls-key", key), ("--tls-client-ca", client_ca)):
+            if file is not None:
+                raise click.UsageError(f"{option} needs --tls-cert")
+        if over_tls is not None:
+            raise click.UsageError(f"{over_tls} needs --tls-cert")
+        return None
+    if over_tls is None:
+        raise click.UsageError("--tls-cert needs a tls endpoint, such as tls://127.0.0.1:50007")
+    return Certificates(certificate, key, client_ca)

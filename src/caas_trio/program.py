@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -17,16 +17,18 @@ from prometheus_client import disable_created_metrics
 from structlog.typing import FilteringBoundLogger
 
 from .endpoint import Endpoint
+from .errors import TlsError
 from .limits import Limits
 from .metrics import Metrics
 from .monitoring import serve_monitoring
 from .reports import ConnectionEnds, Reports
 from .server import NewSession, serve_sessions
 from .telemetry import Telemetry, together
+from .tls import Certificates
 from .trust import Trust
 
-#: What asks for a stop; a second one cuts everything off.
-STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+#: Two that ask for a stop, a second of which cuts everything off, and one that asks for a reload.
+HEEDED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +63,10 @@ class Program:
         telemetries: list[Telemetry] = [reports]
         if self.log_ends:
             telemetries.append(ConnectionEnds(self.log))
-        with closing(reports), trio.open_signal_receiver(*STOPPING) as signals:
+        with closing(reports), trio.open_signal_receiver(*HEEDED) as signals:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_stop_on_signals, signals, stop, nursery.cancel_scope)
+                again = partial(reload, self.trust, reports)
+                nursery.start_soon(heed, signals, stop, nursery.cancel_scope, again)
                 if self.metrics is not None:
                     disable_created_metrics()  # type: ignore[no-untyped-call] # no use, and half of the page
                     metrics = Metrics(self.limits)
@@ -85,10 +88,28 @@ class Program:
                 nursery.cancel_scope.cancel()
 
 
-async def _stop_on_signals(
-    signals: AsyncIterator[int], stop: trio.Event, everything: trio.CancelScope
+def reload(trust: Trust, reports: Reports) -> None:
+    """Read the certificates again; those in use stay if the new ones are not right."""
+    if not isinstance(trust.tls, Certificates):
+        return reports.nothing_to_reload()
+    try:
+        trust.tls.reload()
+    except TlsError as error:
+        return reports.reload_failed(error)
+    return reports.reloaded()
+
+
+async def heed(
+    signals: AsyncIterator[int],
+    stop: trio.Event,
+    everything: trio.CancelScope,
+    again: Callable[[], None],
 ) -> None:
-    async for _ in signals:
+    """Do what each signal asks for."""
+    async for number in signals:
+        if number == signal.SIGHUP:
+            again()
+            continue
         if stop.is_set():
             everything.cancel()
         stop.set()

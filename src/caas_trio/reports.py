@@ -11,6 +11,7 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from .endpoint import Endpoint
+from .errors import TlsError
 from .peer import Peer
 from .telemetry import BoundedNames, Outcome, Telemetry, Traffic
 
@@ -73,6 +74,18 @@ class Reports(Telemetry):
     def drain_timed_out(self) -> None:
         """Log that the drain was not complete."""
         self._log.warning("the drain timeout is over; unfinished conversations were cut off")
+
+    def reloaded(self) -> None:
+        """Log that new connections are shown new certificates."""
+        self._log.info("the certificates have been reloaded")
+
+    def reload_failed(self, error: TlsError) -> None:
+        """Log why they are not."""
+        self._log.error("the certificates could not be reloaded; the old ones stay", reason=error)
+
+    def nothing_to_reload(self) -> None:
+        """Log that a reload was asked for in vain."""
+        self._log.warning("nothing to reload: there is no tls endpoint")
 
     def close(self) -> None:
         """Log how much was counted and not told."""

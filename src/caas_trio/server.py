@@ -14,8 +14,8 @@ from .admission import REFUSAL, TOO_MANY_FROM_HOST, Admission, Host, SpareDescri
 from .channel import Channel
 from .connection import Connection
 from .drain import Drain
-from .endpoint import Endpoint
-from .errors import ConnectionLost, EndpointError, PeerError, TooSlow
+from .endpoint import Endpoint, Scheme
+from .errors import ConnectionLost, EndpointError, PeerError, TooSlow, UsageError
 from .limits import Limits
 from .listeners import Listener, listen_all
 from .opening import Opening, Refused
@@ -58,7 +58,7 @@ async def serve(
 
     Args:
         handler: an async function that takes a `Connection`, or a `StreamRequestHandler` class.
-        *endpoints: at least one, as `Endpoint` or as text; tcp and unix.
+        *endpoints: at least one, as `Endpoint` or as text; tcp, tls and unix.
         limits: see `Limits`.
         trust: who may connect; see `Trust`.
         telemetry: told what happens; nobody is, by default.
@@ -71,6 +71,7 @@ async def serve(
     Raises:
         TypeError: the handler is a class of another kind, such as one of `socketserver`'s.
         EndpointError: an endpoint is not one, or not of a scheme that is served.
+        UsageError: a tls endpoint has no certificate.
         ListenError: the machine does not let us listen; then no endpoint is served.
         ExceptionGroup: of OSError: a listening socket failed.
     """
@@ -100,7 +101,7 @@ async def serve_sessions(
 
     Args:
         new_session: called for each connection.
-        *endpoints: at least one, as `Endpoint` or as text; tcp and unix.
+        *endpoints: at least one, as `Endpoint` or as text; tcp, tls and unix.
         limits: see `Limits`.
         trust: who may connect; see `Trust`.
         telemetry: told what happens; nobody is, by default.
@@ -112,6 +113,7 @@ async def serve_sessions(
 
     Raises:
         EndpointError: an endpoint is not one, or not of a scheme that is served.
+        UsageError: a tls endpoint has no certificate.
         ListenError: the machine does not let us listen; then no endpoint is served.
         ExceptionGroup: of OSError: a listening socket failed.
     """
@@ -150,6 +152,9 @@ class _Server:
             if not endpoints:
                 raise EndpointError("", "at least one is needed")
             parsed = [Endpoint.parse(each) if isinstance(each, str) else each for each in endpoints]
+            for endpoint in parsed:
+                if endpoint.scheme is Scheme.TLS and self._trust.tls is None:
+                    raise UsageError(f"{endpoint} needs a certificate, in Trust(tls=...)")
             listeners = await listen_all(parsed, unix_mode=self._trust.unix_mode, takeover=takeover)
             for listener in listeners:
                 opened.callback(listener.close)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -20,7 +20,14 @@ READ_SIZE: Final = 65536
 class StreamChannel(Channel):
     """A connection over a stream, which it owns."""
 
-    def __init__(self, stream: trio.abc.Stream, limits: Limits, drain: Drain) -> None:
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        limits: Limits,
+        drain: Drain,
+        certificate: Mapping[str, object] | None = None,
+    ) -> None:
+        self.certificate = certificate
         self._stream = stream
         self._limits = limits
         self._drain = drain
@@ -45,8 +52,10 @@ class StreamChannel(Channel):
     async def end_output(self) -> None:
         """End the output; see `Channel.end_output`. A stream that cannot half-close ends with `aclose`."""
         if isinstance(self._stream, trio.abc.HalfCloseableStream):
-            with _translated():
-                await self._stream.send_eof()
+            with trio.move_on_after(self._limits.write_timeout), _translated():
+                return await self._stream.send_eof()
+            raise TooSlow("write_timeout")  # TLS has something to say at the end
+        return None
 
     async def converse(self, session: Session) -> None:
         """Run a conversation; see `Channel.converse`."""
@@ -68,8 +77,8 @@ class StreamChannel(Channel):
 
     async def part(self) -> None:
         """End the output and let the client go; see `Channel.part`."""
+        await self.end_output()
         with trio.move_on_after(self._limits.linger_timeout):
-            await self.end_output()
             while isinstance(self._stream, trio.abc.HalfCloseableStream) and await self.receive_some():
                 pass
 

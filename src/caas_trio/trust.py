@@ -6,6 +6,7 @@ No I/O, no clock, no trio.
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
@@ -13,6 +14,7 @@ from typing import Final, TypeAlias
 from .endpoint import Endpoint, Scheme
 from .errors import EndpointError, LimitError
 from .peer import InternetPeer, LocalPeer, Peer
+from .tls import Certificates
 
 #: The permission bits that say who may connect; those for set-user-id and the like say nothing.
 _MOST_MODE: Final = 0o777
@@ -40,6 +42,7 @@ class Trust:
             permissions are the say.
         unix_mode: the permissions of a Unix socket's file, whatever the umask: who may write to it
             may connect.
+        tls: what tls endpoints are served with, `Certificates` or a context of your own; they need it.
 
     Raises:
         LimitError: the mode is no set of permissions.
@@ -51,6 +54,7 @@ class Trust:
     proxy_on: frozenset[Endpoint] = frozenset()
     proxy_from: tuple[Network, ...] = LOOPBACK
     unix_mode: int = 0o660
+    tls: Certificates | ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no mode."""

@@ -79,7 +79,7 @@ def test_the_list_has_every_case_and_needs_no_endpoint() -> None:
     [
         ([], "Missing argument 'ENDPOINT'."),
         (["tcp:/x"], "it must begin with tcp://"),
-        (["fd://3"], "the suite reaches tcp, udp, unix, unixgram, not fd"),
+        (["fd://3"], "the suite reaches tcp, tls, udp, unix, unixgram, not fd"),
         (["tcp://127.0.0.1:99999"], "port 99999"),
         (["tcp://127.0.0.1:1"], "caas-conformance: tcp://127.0.0.1:1 cannot be reached: Connection refused"),
         (["udp://127.0.0.1:1"], "caas-conformance: udp://127.0.0.1:1 cannot be reached: Connection refused"),

@@ -108,6 +108,8 @@ An echo server on a Unix socket, with a page to look at:
 )
 @click.option("--case", "ids", multiple=True, metavar="ID", help="Run only this case. May be repeated.")
 @click.option("--list", "listing", is_flag=True, help="List the cases and end.")
+@click.option("--tls-ca", metavar="FILE", help="CAs that a tls server's certificate may come from, in PEM.")
+@click.option("--tls-insecure", is_flag=True, help="Judge a tls server whatever its certificate is.")
 @click.option("--strict", is_flag=True, help="Let a missed SHOULD count as well.")
 @click.option(
     "--timeout",
@@ -129,8 +131,9 @@ An echo server on a Unix socket, with a page to look at:
 @click.option("--verbose", is_flag=True, help="Also tell why cases were not judged.")
 @click.pass_context
 def main(context: click.Context, /, **values: Any) -> None:
-    """Judge the line server at ENDPOINT: tcp://HOST:PORT, unix:PATH, udp://HOST:PORT or unixgram:PATH.
+    """Judge the line server at ENDPOINT.
 
+    That is tcp://HOST:PORT, tls://HOST:PORT, unix:PATH, udp://HOST:PORT or unixgram:PATH.
     A sanity case runs first; if that fails, nothing else is judged.
     """
     cases = select(values["only"], values["ids"])
@@ -170,6 +173,8 @@ def _profile(endpoint: Endpoint, values: dict[str, Any]) -> Profile:
         _fail(f"--oversize {oversize.value} says nothing without --max-line")
     if not values["prompt"] and values["first"] != "client":
         _fail("a prompt of nothing cannot be told from silence")
+    if (values["tls_ca"] or values["tls_insecure"]) and endpoint.scheme is not Scheme.TLS:
+        _fail("--tls-ca and --tls-insecure are for tls endpoints")
     return Profile(
         service=Service(values["service"]),
         first=First(values["first"]),
@@ -178,6 +183,8 @@ def _profile(endpoint: Endpoint, values: dict[str, Any]) -> Profile:
         oversize=oversize,
         once=values["once"],
         datagrams=endpoint.scheme in datagram.SCHEMES,
+        tls_ca=values["tls_ca"],
+        tls_insecure=values["tls_insecure"],
     )
 
 

@@ -142,7 +142,7 @@ class _Run:
 
     async def _connect(self, step: Connect) -> None:
         try:
-            stream = await CONNECTORS[self._endpoint.scheme](self._endpoint)
+            stream = await CONNECTORS[self._endpoint.scheme](self._endpoint, self._profile)
         except OSError as error:
             self._result.log.add(step.client, Event.REFUSED)
             raise Broken(Fault("LOAD-6", f"no connection: {why(error)}")) from None
@@ -225,8 +225,8 @@ class _Run:
             )
         if data:
             raise Broken(Fault(self._case.clause, "more came than was due", b"", data[:256]))
-        if wire.end is End.RESET:
-            raise Broken(Fault("CLOSE-2", "the server reset the connection"))
+        if wire.end not in (None, End.FIN):
+            raise Broken(Fault("CLOSE-2", f"the server {wire.end.value} the connection"))
         self._result.close = Verdict.PASSED
 
     async def _send_unread(self, step: SendUnread) -> None:

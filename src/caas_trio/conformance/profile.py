@@ -51,6 +51,8 @@ class Profile:
         oversize: what it does with a longer line; None if nothing is declared.
         once: whether it answers one line per connection.
         datagrams: whether it is reached by datagrams; the rest means nothing then but the service.
+        tls_ca: for tls, the file of the CAs that its certificate may come from; None for the system's.
+        tls_insecure: for tls, whether any certificate will do.
     """
 
     service: Service = Service.UPPER
@@ -60,6 +62,8 @@ class Profile:
     oversize: Oversize | None = None
     once: bool = False
     datagrams: bool = False
+    tls_ca: str | None = None
+    tls_insecure: bool = False
 
     @property
     def limit(self) -> int:

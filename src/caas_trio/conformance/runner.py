@@ -155,7 +155,7 @@ def _groups(cases: Sequence[Case]) -> Iterator[list[Case]]:
             yield [case]
 
 
-async def check_reachable(endpoint: Endpoint, seconds: float) -> None:
+async def check_reachable(endpoint: Endpoint, seconds: float, profile: Profile = Profile()) -> None:  # noqa: B008 - immutable
     """Return if somebody takes connections at the endpoint, or nothing speaks against it for datagrams.
 
     Raises:
@@ -166,7 +166,7 @@ async def check_reachable(endpoint: Endpoint, seconds: float) -> None:
             if endpoint.scheme in datagram.SCHEMES:
                 await datagram.probe(endpoint)
             else:
-                await trio.aclose_forcefully(await CONNECTORS[endpoint.scheme](endpoint))
+                await trio.aclose_forcefully(await CONNECTORS[endpoint.scheme](endpoint, profile))
     except OSError as error:
         raise UnreachableError(f"{endpoint} cannot be reached: {why(error)}") from None
     except trio.TooSlowError:
@@ -200,7 +200,7 @@ async def judge(
     Raises:
         UnreachableError: nobody answers at the endpoint.
     """
-    await check_reachable(endpoint, patience)
+    await check_reachable(endpoint, patience, profile)
     chosen = {case.id for case in cases}
     ordered = [case for case in CASES if case.sanity or case.id in chosen]
     runner = _Runner(endpoint, profile, ordered, patience, observer)

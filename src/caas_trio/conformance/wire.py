@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import enum
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Final, TypeAlias
 
 import trio
 
 from caas_trio.endpoint import Endpoint, Scheme
+from caas_trio.tls import openssl_words
+from caas_trio.tlsstream import TlsStream
 
 from .cuts import Cut
+from .profile import Profile
 from .wirelog import Event, WireLog
 
 _READ_SIZE: Final = 65536
@@ -23,11 +28,37 @@ _MOMENT: Final = 0.05
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
-async def _connect_tcp(endpoint: Endpoint) -> trio.SocketStream:
+async def _connect_tcp(endpoint: Endpoint, _: Profile) -> trio.SocketStream:
     return await trio.open_tcp_stream(endpoint.host, endpoint.port)
 
 
-async def _connect_unix(endpoint: Endpoint) -> trio.SocketStream:
+async def _connect_tls(endpoint: Endpoint, profile: Profile) -> TlsStream:
+    context = _client_context(profile.tls_ca, insecure=profile.tls_insecure)
+    plain = await trio.open_tcp_stream(endpoint.host, endpoint.port)
+    stream = TlsStream(plain, context, server_side=False, server_hostname=endpoint.host)
+    try:
+        await stream.do_handshake()
+    except trio.BrokenResourceError as error:
+        plain.socket.close()
+        cause = error.__cause__
+        reason = openssl_words(cause) if isinstance(cause, ssl.SSLError) else "the server left"
+        raise ConnectionError(f"the TLS handshake failed ({reason})") from None
+    except BaseException:
+        plain.socket.close()
+        raise
+    return stream
+
+
+@cache
+def _client_context(authorities: str | None, *, insecure: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=authorities)
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _connect_unix(endpoint: Endpoint, _: Profile) -> trio.SocketStream:
     # Not trio.open_unix_socket: it takes no abstract names.
     sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -44,17 +75,25 @@ def unix_address(endpoint: Endpoint) -> str:
     return f"\0{path[1:]}" if path.startswith("@") else path
 
 
-Connector: TypeAlias = Callable[[Endpoint], Awaitable[trio.SocketStream]]
+Connector: TypeAlias = Callable[[Endpoint, Profile], Awaitable[trio.SocketStream | TlsStream]]
 
 #: The schemes whose endpoints take connections, and how to make one. OSError if that fails.
-CONNECTORS: Final[dict[Scheme, Connector]] = {Scheme.TCP: _connect_tcp, Scheme.UNIX: _connect_unix}
+CONNECTORS: Final[dict[Scheme, Connector]] = {
+    Scheme.TCP: _connect_tcp,
+    Scheme.TLS: _connect_tls,
+    Scheme.UNIX: _connect_unix,
+}
 
 
 class End(enum.Enum):
-    """How the server ended a connection."""
+    """How the server ended a connection; the value is what it did to it."""
 
-    FIN = "FIN"
+    FIN = "ended"
     RESET = "reset"
+    CUT_OFF = "cut off, without close_notify,"
+
+
+_EVENTS: Final = {End.FIN: Event.END, End.RESET: Event.RESET, End.CUT_OFF: Event.CUT_OFF}
 
 
 class Wire:
@@ -66,8 +105,11 @@ class Wire:
         log: where to note what passes.
     """
 
-    def __init__(self, stream: trio.SocketStream, client: int, log: WireLog) -> None:
+    def __init__(self, stream: trio.SocketStream | TlsStream, client: int, log: WireLog) -> None:
         self._stream = stream
+        carrier = stream.transport if isinstance(stream, TlsStream) else stream
+        assert isinstance(carrier, trio.SocketStream)  # noqa: S101 - it comes from a connector
+        self._socket = carrier.socket
         self._client = client
         self._log = log
         self._give, self._take = trio.open_memory_channel[tuple[bytes, Cut] | None](1000)
@@ -156,8 +198,8 @@ class Wire:
             return b""
         try:
             data = bytes(await self._stream.receive_some(_READ_SIZE))
-        except trio.BrokenResourceError:
-            self.end = End.RESET
+        except trio.BrokenResourceError as error:
+            self.end = End.CUT_OFF if error.__cause__ is None else End.RESET
         else:
             if data:
                 self._log.add(self._client, Event.RECEIVED, data)
@@ -166,7 +208,7 @@ class Wire:
             with trio.move_on_after(_MOMENT):
                 await self._flushed.wait()
             self.end = End.RESET if self._write_failed else End.FIN
-        self._log.add(self._client, Event.END if self.end is End.FIN else Event.RESET)
+        self._log.add(self._client, _EVENTS[self.end])
         return b""
 
     def push_back(self, data: bytes) -> None:
@@ -175,14 +217,14 @@ class Wire:
 
     def reset(self) -> None:
         """Close the connection with a reset; what was not sent yet is lost."""
-        self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self._stream.socket.close()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self._socket.close()
         self._log.add(self._client, Event.CLIENT_RESET)
 
     def close(self) -> None:
         """Close the connection; idempotent."""
         self._give.close()
-        self._stream.socket.close()
+        self._socket.close()
 
 
 def why(error: OSError) -> str:

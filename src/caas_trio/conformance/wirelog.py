@@ -21,6 +21,7 @@ class Event(enum.Enum):
     ENDED_INPUT = "client ended its input"
     END = "server ended its output"
     RESET = "server reset"
+    CUT_OFF = "server ended its output without close_notify"
     CLIENT_RESET = "client reset"
     CLOSED = "client closed"
     REFUSED = "no connection"

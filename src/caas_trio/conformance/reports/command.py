@@ -24,6 +24,10 @@ def options(profile: Profile) -> list[str]:
         words += ["--oversize", profile.oversize.value]
     if profile.once:
         words += ["--once"]
+    if profile.tls_ca is not None:
+        words += ["--tls-ca", profile.tls_ca]
+    if profile.tls_insecure:
+        words += ["--tls-insecure"]
     return words
 
 

@@ -27,6 +27,7 @@ _ARROWS: Final = {Event.SENT: "\u2192", Event.ENDED_INPUT: "\u2192", Event.CLIEN
     Event.RECEIVED: "\u2190",
     Event.END: "\u2190",
     Event.RESET: "\u2190",
+    Event.CUT_OFF: "\u2190",
 }
 
 

@@ -1,0 +1,102 @@
+"""What a server shows over TLS, and whom it lets in: `Certificates`.
+
+No trio. Reads files, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+from typing import Final, NoReturn
+
+from .errors import TlsError
+
+_NO_CERTIFICATE: Final = "it holds no certificate in PEM"
+
+
+class Certificates:
+    """A certificate, its key and whose certificates clients must show, from files in PEM.
+
+    TLS 1.2 is the least that is spoken. There is no resumption: each connection is a handshake of
+    its own, and who is shut out by a reload stays out.
+
+    Args:
+        certificate: the file of the server's certificate, followed by what links it to its CA.
+        key: the file of its key, without a password; None if that is in the same file.
+        client_ca: the file of the CAs one of which must have issued a client's certificate; None to
+            ask clients for none.
+
+    Attributes:
+        context: what new connections are to use.
+
+    Raises:
+        TlsError: a file cannot be used; it says which, and why not.
+    """
+
+    def __init__(
+        self,
+        certificate: str | os.PathLike[str],
+        key: str | os.PathLike[str] | None = None,
+        client_ca: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._certificate = Path(certificate)
+        self._key = self._certificate if key is None else Path(key)
+        self._client_ca = None if client_ca is None else Path(client_ca)
+        self.context = self._load()
+
+    def reload(self) -> None:
+        """Read the files again: for new connections; those that are open keep what they have.
+
+        Raises:
+            TlsError: a file cannot be used; nothing has changed then.
+        """
+        self.context = self._load()
+
+    def _load(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
+        context.num_tickets = 0
+        try:
+            context.load_cert_chain(self._certificate, self._key, password=self._ask_nobody)
+        except OSError as error:
+            self._complain(error)
+        if self._client_ca is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            _load_authorities(context, self._client_ca)
+        return context
+
+    def _ask_nobody(self) -> NoReturn:
+        """Stand in for OpenSSL, which would ask at the terminal."""
+        raise TlsError(self._key, "it is encrypted; the key of a server has no password")
+
+    def _complain(self, error: OSError) -> NoReturn:
+        """Raise what tells the user which file is wrong; OpenSSL does not say."""
+        if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
+            raise TlsError(self._key, f"it does not fit the certificate in {self._certificate}") from error
+        _load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self._certificate)
+        if isinstance(error, ssl.SSLError):
+            if error.reason is not None:
+                raise TlsError(self._certificate, openssl_words(error)) from error
+            raise TlsError(self._key, "it holds no private key in PEM") from error
+        raise TlsError(self._key, _words(error)) from error
+
+
+def _load_authorities(context: ssl.SSLContext, file: Path) -> None:
+    try:
+        context.load_verify_locations(file)
+    except ssl.SSLError as error:
+        raise TlsError(file, _NO_CERTIFICATE) from error
+    except OSError as error:
+        raise TlsError(file, _words(error)) from error
+
+
+def openssl_words(error: ssl.SSLError) -> str:
+    """Return why, in lower case; the words are OpenSSL's own, and never the peer's."""
+    words: str = getattr(error, "verify_message", "") or error.reason or "protocol error"
+    return words.replace("_", " ").lower()
+
+
+def _words(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

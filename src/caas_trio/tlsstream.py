@@ -1,0 +1,199 @@
+"""TLS over any stream: `TlsStream`, in which each direction ends by itself.
+
+`trio.SSLStream` knows no half-close: it cannot say its last and go on reading, and what a client
+sends while that is being said breaks it.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import trio
+
+#: The most that one record holds, RFC 8446 section 5.1. So much is encrypted, and sent, at a time.
+_RECORD: Final = 16384
+#: OpenSSL's buffers keep the largest size they have had: this is what an idle connection may hold.
+_READ_SIZE: Final = 2 * _RECORD
+
+#: What reads may leave to be said: answers to key updates and the like, sent with what is sent next.
+_MOST_UNSAID: Final = 65536
+
+#: The type of the record that begins a handshake, RFC 8446 section 5.1.
+_HANDSHAKE: Final = b"\x16"
+
+
+class TlsStream(trio.abc.HalfCloseableStream):
+    """TLS over a stream, which it owns.
+
+    `send_eof` sends close_notify, ends the transport's output and leaves the input open. The other
+    side's close_notify is the end of the input, b"", and leaves the output open. An input that ends
+    without one may have been cut off by anybody: that is a broken stream.
+
+    Nothing may be sent or received before `do_handshake` has returned. One task may send while
+    another one receives.
+
+    Args:
+        transport: what carries the records.
+        context: certificates and options.
+        server_side: which side this is.
+        server_hostname: for the client's side, whom it expects.
+    """
+
+    def __init__(
+        self,
+        transport: trio.abc.HalfCloseableStream,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_hostname: str | None = None,
+    ) -> None:
+        self.transport = transport
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._unread = b""
+        self._output_ended = False
+        self.tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
+        )
+
+    async def do_handshake(self) -> None:
+        """Agree on keys, and check certificates as the context says. Cancelled, the stream is of no use.
+
+        If that fails, the other side gets the alert that it is owed, if it speaks TLS at all; who
+        does not is told nothing.
+
+        Raises:
+            trio.BrokenResourceError: it failed; an `ssl.SSLError` that is the cause tells why. Without
+                one the other side has ended or reset the connection.
+        """
+        first = b""
+        with _translated():
+            while True:
+                try:
+                    self.tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    await self._flush()
+                    heard = await self._fill()
+                    first = first or heard[:1]
+                except ssl.SSLError:
+                    if first == _HANDSHAKE:
+                        await self._flush()
+                    raise
+        # The last that a server has to say in TLS 1.3 are session tickets, which are not urgent. A
+        # client that sends a line and leaves would answer them with a reset, and the line be lost.
+        if not self.tls.server_side or self.tls.version() != "TLSv1.3":
+            await self._flush()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send all of `data`. Cancelled, it may have sent a part, and nothing more can be sent.
+
+        Raises:
+            trio.BrokenResourceError: the other side is gone.
+            trio.ClosedResourceError: the output has been ended.
+        """
+        if self._output_ended:
+            raise trio.ClosedResourceError("the output has been ended")
+        rest = memoryview(data)
+        if not rest:
+            await trio.lowlevel.checkpoint()
+        with _translated():
+            while rest:
+                rest = rest[self.tls.write(rest[:_RECORD]) :]
+                await self._flush()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Return when the transport may accept more."""
+        await self.transport.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        """Send close_notify and end the transport's output. May be called again.
+
+        A stream that is broken ends with the alert that says so instead.
+
+        Raises:
+            trio.BrokenResourceError: the other side is gone.
+        """
+        if not self._output_ended:
+            self._output_ended = True
+            with suppress(ssl.SSLError):  # want-read, as a rule: it looks for the other side's close_notify
+                # It must find nothing else: input that was not asked for yet would be an error.
+                self._unread = self._decrypt(2 * _READ_SIZE) or b""
+                self.tls.unwrap()
+            await self._flush()
+        await self.transport.send_eof()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Return what is there, b"" at the end of the input. Cancelled, it has taken nothing.
+
+        Raises:
+            trio.BrokenResourceError: the connection was reset, cut off or tampered with.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        most = _READ_SIZE if max_bytes is None else max_bytes
+        if most < 1:
+            raise ValueError(f"max_bytes is {most}; it must be 1 or more")
+        waited = False
+        with _translated():
+            while (data := self._held(most)) is None:
+                await self._fill()
+                waited = True
+        if not waited:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        return data
+
+    async def aclose(self) -> None:
+        """Close the transport, after close_notify unless cancelled."""
+        try:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self.send_eof()
+        finally:
+            await self.transport.aclose()
+
+    def _held(self, most: int) -> bytes | None:
+        """Return what can be read without the transport, b"" at the end of the input; None if nothing can."""
+        if not self._unread:
+            return self._decrypt(most)
+        data, self._unread = self._unread[:most], self._unread[most:]
+        return data
+
+    def _decrypt(self, most: int) -> bytes | None:
+        parts: list[bytes] = []
+        try:
+            while most > 0 and (part := self.tls.read(min(most, _RECORD))):
+                parts.append(part)
+                most -= len(part)
+        except ssl.SSLWantReadError:
+            return b"".join(parts) or None
+        except ssl.SSLZeroReturnError:  # the end, once the output has ended too
+            pass
+        except ssl.SSLError:
+            if not parts:
+                raise
+        return b"".join(parts)
+
+    async def _fill(self) -> bytes:
+        """Receive more, and return it as it is."""
+        if self._outgoing.pending > _MOST_UNSAID:
+            raise trio.BrokenResourceError("the other side asks for answers and does not let them out")
+        data = await self.transport.receive_some(_READ_SIZE)
+        if not data:
+            raise trio.BrokenResourceError("the input ended without close_notify")
+        self._incoming.write(data)
+        return bytes(data)
+
+    async def _flush(self) -> None:
+        """Send what is encrypted. Cut short, it leaves a gap that the other side cannot overlook."""
+        if data := self._outgoing.read():
+            await self.transport.send_all(data)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except ssl.SSLError as error:
+        raise trio.BrokenResourceError from error

@@ -1,0 +1,438 @@
+"""TLS endpoints: certificates and their reload, who is let in, and what becomes of the others."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from trio.testing import MockClock
+
+from caas_trio import (
+    AtCapacity,
+    Certificates,
+    Connection,
+    Endpoint,
+    Limits,
+    LineSession,
+    Telemetry,
+    TlsError,
+    Trust,
+    UsageError,
+    serve,
+    serve_sessions,
+)
+from caas_trio.admission import refuse, words_for
+from caas_trio.drain import Drain
+from caas_trio.opening import Opening, Refused
+from caas_trio.peer import InternetPeer, Peer
+from caas_trio.telemetry import Outcome
+from caas_trio.tlsstream import TlsStream
+
+from .certificates import HOST, authority, client_context, server_certificate, server_context, write_files
+
+CAPITALS = partial(LineSession, bytes.upper)
+ANYWHERE = "tls://127.0.0.1:0"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Return the paths of a certificate, its key and the CA."""
+    return write_files(tmp_path)
+
+
+class Recorder(Telemetry):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.refused: list[str] = []
+        self.outcomes: list[Outcome] = []
+
+    def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
+        self.refused.append(reason)
+
+    def connection_closed(self, outcome: Outcome, *_: object) -> None:
+        self.outcomes.append(outcome)
+
+
+class Running:
+    """A server that runs, and the way to talk to it."""
+
+    def __init__(self, endpoint: Endpoint, recorder: Recorder, stop: trio.Event) -> None:
+        self.endpoint = endpoint
+        self.recorder = recorder
+        self.stop = stop
+
+    async def connect_plainly(self) -> trio.SocketStream:
+        return await trio.open_tcp_stream(self.endpoint.host, self.endpoint.port)
+
+    async def connect(self, context: ssl.SSLContext | None = None) -> TlsStream:
+        stream = TlsStream(
+            await self.connect_plainly(),
+            context or client_context(),
+            server_side=False,
+            server_hostname=HOST,
+        )
+        try:
+            await stream.do_handshake()
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        return stream
+
+    async def talk(self, data: bytes, context: ssl.SSLContext | None = None) -> bytes:
+        """Return all that is heard by a client that sends `data` and ends its output."""
+        async with await self.connect(context) as client:
+            await client.send_all(data)
+            await client.send_eof()
+            return await receive_all(client)
+
+
+@asynccontextmanager
+async def serving(
+    tls: Certificates | ssl.SSLContext | None = None,
+    *,
+    limits: Limits = Limits(linger_timeout=30),  # noqa: B008 - immutable
+) -> AsyncIterator[Running]:
+    recorder, stop = Recorder(), trio.Event()
+    start = partial(
+        serve_sessions,
+        CAPITALS,
+        ANYWHERE,
+        limits=limits,
+        trust=Trust(tls=tls or server_context()),
+        telemetry=recorder,
+        stop=stop,
+    )
+    async with trio.open_nursery() as nursery:
+        [endpoint] = await nursery.start(start)
+        yield Running(endpoint, recorder, stop)
+        stop.set()
+
+
+async def receive_all(client: trio.abc.ReceiveStream) -> bytes:
+    return b"".join([chunk async for chunk in client])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "at_fault", "reason"),
+    [
+        (("missing", "key.pem", None), "missing", "no such file or directory"),
+        (("cert.pem", "missing", None), "missing", "no such file or directory"),
+        (("cert.pem", "key.pem", "missing"), "missing", "no such file or directory"),
+        ((".", "key.pem", None), "", "is a directory"),
+        (("garbage", "key.pem", None), "garbage", "it holds no certificate in PEM"),
+        (("key.pem", "key.pem", None), "key.pem", "it holds no certificate in PEM"),
+        (("cert.pem", "garbage", None), "garbage", "it holds no private key in PEM"),
+        (("cert.pem", None, None), "cert.pem", "it holds no private key in PEM"),
+        (("cert.pem", "key.pem", "garbage"), "garbage", "it holds no certificate in PEM"),
+        (("cert.pem", "key.pem", "key.pem"), "key.pem", "it holds no certificate in PEM"),
+        (
+            ("cert.pem", "other.pem", None),
+            "other.pem",
+            "it does not fit the certificate in {folder}/cert.pem",
+        ),
+        (
+            ("cert.pem", "encrypted.pem", None),
+            "encrypted.pem",
+            "it is encrypted; the key of a server has no password",
+        ),
+        (("weak.pem", "key.pem", None), "weak.pem", "ee key too small"),
+    ],
+)
+def test_which_file_is_wrong_is_told(
+    wrong: tuple[str, str | None, str | None], at_fault: str, reason: str, tmp_path: Path
+) -> None:
+    certificate, key, ca = wrong
+    write_files(tmp_path)
+    (tmp_path / "garbage").write_text("-----BEGIN NONSENSE-----\n")
+    authority().issue_cert(HOST).private_key_pem.write_to_path(tmp_path / "other.pem")
+    password = BestAvailableEncryption(b"secret")
+    secret = load_pem_private_key(server_certificate().private_key_pem.bytes(), None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, password
+    )
+    (tmp_path / "encrypted.pem").write_bytes(secret)
+    (tmp_path / "weak.pem").write_text(WEAK)
+    with pytest.raises(TlsError) as raised:
+        Certificates(tmp_path / certificate, key and tmp_path / key, ca and tmp_path / ca)
+    reason = reason.format(folder=tmp_path)
+    assert str(raised.value) == f"cannot use {tmp_path / at_fault}: {reason}"
+    assert (raised.value.file, raised.value.reason) == (tmp_path / at_fault, reason)
+
+
+def test_a_file_that_may_not_be_read_is_told(
+    files: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbid(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", forbid)
+    with pytest.raises(TlsError, match=r"cannot use .*/key\.pem: permission denied"):
+        Certificates(*files)
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", forbid)
+    with pytest.raises(TlsError, match=r"cannot use .*/cert\.pem: permission denied"):
+        Certificates(*files)
+
+
+def test_certificate_and_key_may_share_a_file(tmp_path: Path) -> None:
+    both = tmp_path / "both.pem"
+    server_certificate().private_key_and_cert_chain_pem.write_to_path(both)
+    context = Certificates(str(both)).context
+    assert context.verify_mode is ssl.CERT_NONE
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert context.num_tickets == 0
+
+
+async def test_new_connections_see_new_certificates_and_old_ones_go_on(
+    files: tuple[Path, Path, Path],
+) -> None:
+    certificates = Certificates(*files[:2])
+    async with serving(certificates) as running:
+        old = await running.connect()
+        write_files(files[0].parent, renewed := authority().issue_cert(HOST, organization_name="Renewed"))
+        assert renewed.cert_chain_pems[0].bytes() in files[0].read_bytes()
+        async with await running.connect() as still:
+            assert "Renewed" not in str(still.tls.getpeercert())
+        certificates.reload()
+        async with await running.connect() as new:
+            assert "Renewed" in str(new.tls.getpeercert())
+        async with old:
+            await old.send_all(b"a\n")
+            assert await old.receive_some() == b"A\n"
+
+
+async def test_a_reload_that_fails_changes_nothing(files: tuple[Path, Path, Path]) -> None:
+    certificates = Certificates(*files[:2])
+    used = certificates.context
+    files[1].write_text("garbage")
+    with pytest.raises(TlsError, match=r"key\.pem: it holds no private key in PEM"):
+        certificates.reload()
+    assert certificates.context is used
+    async with serving(certificates) as running:
+        assert await running.talk(b"a\n") == b"A\n"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_lines_are_answered_up_to_the_last(version: ssl.TLSVersion) -> None:
+    async with serving() as running:
+        # An end without close_notify would raise.
+        assert await running.talk(b"hello\r\n\nworld", client_context(version)) == b"HELLO\r\n\nWORLD"
+        assert await running.talk(b"", client_context(version)) == b""
+    assert running.recorder.outcomes == [Outcome.COMPLETED] * 2
+
+
+async def test_a_blocking_client_of_the_standard_library_is_served() -> None:
+    def talk(address: tuple[str, int]) -> bytes:
+        context = client_context()
+        with (
+            socket.create_connection(address, 30) as plain,
+            context.wrap_socket(plain, server_hostname=HOST, suppress_ragged_eofs=False) as client,
+        ):
+            client.sendall(b"a\n" * 10_000)
+            heard = b""
+            while len(heard) < 20_000:
+                heard += client.recv(65536)
+            client.unwrap()
+        return heard
+
+    async with serving() as running:
+        address = (running.endpoint.host, running.endpoint.port)
+        assert await trio.to_thread.run_sync(talk, address) == b"A\n" * 10_000
+
+
+async def test_a_line_that_was_cut_off_is_not_answered() -> None:
+    async with serving() as running:
+        client = await running.connect()
+        await client.send_all(b"whole\ncut")
+        assert await client.receive_some() == b"WHOLE\n"
+        await client.transport.send_eof()  # without close_notify
+        assert await receive_all(client) == b""
+        await client.aclose()
+    assert running.recorder.outcomes == [Outcome.LOST]
+
+
+async def test_a_handler_sees_the_certificate_of_its_client(files: tuple[Path, Path, Path]) -> None:
+    async def tell(connection: Connection) -> None:
+        await connection.send(str(connection.certificate).encode())
+
+    async with trio.open_nursery() as nursery:
+        for authorities in (None, files[2]):
+            trust = Trust(tls=Certificates(files[0], files[1], authorities))
+            [endpoint] = await nursery.start(partial(serve, tell, ANYWHERE, trust=trust))
+            shown = authority().issue_cert("client.example", common_name="somebody")
+            heard = await Running(endpoint, Recorder(), trio.Event()).talk(b"", client_context(shown=shown))
+            assert (b"somebody" in heard) is (authorities is not None)
+            assert (heard == b"None") is (authorities is None)
+        nursery.cancel_scope.cancel()
+
+
+STRANGERS = [
+    (None, "no TLS handshake: peer did not return a certificate"),
+    (trustme.CA(), "no TLS handshake: unable to get local issuer certificate"),
+]
+
+
+@pytest.mark.parametrize(("issuer", "reason"), STRANGERS, ids=["none", "stranger's"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_without_a_certificate_that_is_trusted_nobody_is_served(
+    version: ssl.TLSVersion, issuer: trustme.CA | None, reason: str, files: tuple[Path, Path, Path]
+) -> None:
+    shown = issuer.issue_cert("client.example") if issuer else None
+    async with serving(Certificates(*files)) as running:
+        with pytest.raises(trio.BrokenResourceError) as raised:
+            await running.talk(b"a\n", client_context(version, shown=shown))
+        assert "alert" in str(raised.value.__cause__)
+        assert await running.talk(b"a\n", client_context(version, shown=server_certificate())) == b"A\n"
+    assert running.recorder.refused == [reason]
+    assert running.recorder.outcomes == [Outcome.REFUSED, Outcome.COMPLETED]
+
+
+async def test_a_plain_client_is_told_nothing() -> None:
+    async with serving() as running:
+        async with await running.connect_plainly() as client:
+            await client.send_all(b"hello\n")
+            assert await receive_all(client) == b""
+        assert await running.talk(b"a\n") == b"A\n"
+    assert running.recorder.refused == ["no TLS handshake: wrong version number"]
+
+
+async def test_who_only_knocks_is_no_refusal() -> None:
+    async with serving() as running:
+        async with await running.connect_plainly():
+            pass
+        assert await running.talk(b"a\n") == b"A\n"
+    assert running.recorder.refused == []
+    assert sorted(running.recorder.outcomes) == [Outcome.COMPLETED, Outcome.LOST]
+
+
+async def test_a_client_that_does_not_like_the_certificate_is_a_refusal() -> None:
+    async with serving() as running:
+        with pytest.raises(trio.BrokenResourceError):
+            await running.connect(ssl.create_default_context())
+        assert await running.talk(b"a\n") == b"A\n"
+    assert running.recorder.refused == ["no TLS handshake: tlsv1 alert unknown ca"]
+
+
+async def test_a_handshake_holds_up_nobody_and_takes_a_place() -> None:
+    limits = Limits(max_connections=2, opening_timeout=30, linger_timeout=30)
+    async with (
+        serving(limits=limits) as running,
+        await running.connect_plainly() as half_open,
+        await running.connect() as client,
+    ):
+        await client.send_all(b"a\n")
+        assert await client.receive_some() == b"A\n"
+        async with await running.connect_plainly() as third:
+            # Nothing can be said before a handshake.
+            assert await third.receive_some() == b""
+        await half_open.send_all(b"\x16\x03\x01")
+    assert running.recorder.refused == ["too many connections"]
+
+
+async def test_half_open_clients_make_room_in_time() -> None:
+    limits = Limits(max_connections=50, opening_timeout=0.1, at_capacity=AtCapacity.WAIT)
+    async with serving(limits=limits) as running:
+        half_open = [await running.connect_plainly() for _ in range(200)]
+        assert await running.talk(b"a\n") == b"A\n"
+        for client in half_open:
+            await trio.aclose_forcefully(client)
+    assert set(running.recorder.refused) == {"the opening timeout is over"}
+
+
+async def opened_for(seconds: float, drain_at: float) -> float:
+    """Return how long a handshake was waited for, in virtual time."""
+    ours, theirs = socket.socketpair()
+    drain = Drain()
+    opening = Opening(Limits(opening_timeout=seconds), Trust(tls=server_context()), drain)
+    peer = InternetPeer("192.0.2.1", 1)
+    with ours:
+        async with trio.open_nursery() as nursery:
+
+            async def begin_the_drain() -> None:
+                await trio.sleep(drain_at)
+                drain.begin()
+
+            nursery.start_soon(begin_the_drain)
+            with pytest.raises(Refused, match="the opening timeout is over"):
+                await opening.prove(theirs, peer, Endpoint.parse("tls://192.0.2.1:1"))
+            waited = trio.current_time()
+        assert theirs.fileno() == -1
+        assert not drain._told
+    opening.close()
+    return waited
+
+
+@pytest.mark.parametrize(("drain_at", "waited"), [(100, 5), (2, 3), (4.5, 5), (0, 1)])
+async def test_a_stop_does_not_wait_for_a_slow_handshake(
+    drain_at: float, waited: float, autojump_clock: MockClock
+) -> None:
+    assert await opened_for(5, drain_at) == pytest.approx(waited)
+    assert autojump_clock.current_time() >= waited
+
+
+async def test_a_stop_answers_what_was_received() -> None:
+    async with serving() as running:
+        client = await running.connect()
+        await client.send_all(b"a\n")
+        assert await client.receive_some() == b"A\n"
+        await client.send_all(b"b\nhalf")
+        running.stop.set()
+        assert await receive_all(client) == b"B\n"
+        await client.aclose()
+    assert running.recorder.outcomes == [Outcome.COMPLETED]
+
+
+async def test_a_proxy_may_pass_tls_on() -> None:
+    async def tell(connection: Connection) -> None:
+        await connection.send(str(connection.peer).encode())
+
+    trust = Trust(tls=server_context(), proxy_protocol=True)
+    async with trio.open_nursery() as nursery:
+        [endpoint] = await nursery.start(partial(serve, tell, ANYWHERE, trust=trust))
+        plain = await trio.open_tcp_stream(endpoint.host, endpoint.port)
+        await plain.send_all(b"PROXY TCP4 192.0.2.9 192.0.2.1 7 443\r\n")
+        async with TlsStream(plain, client_context(), server_side=False, server_hostname=HOST) as client:
+            await client.do_handshake()
+            assert await receive_all(client) == b"192.0.2.9:7"
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_endpoint_without_a_certificate_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"tls://127.0.0.1:0 needs a certificate, in Trust\(tls=...\)"):
+        await serve_sessions(CAPITALS, ANYWHERE)
+
+
+def test_nothing_is_said_to_who_would_not_understand_it() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        refuse(theirs, words_for(Endpoint.parse(ANYWHERE)))
+        assert ours.recv(100) == b""
+
+
+#: A certificate of a key with 1024 bits.
+WEAK = """\
+-----BEGIN CERTIFICATE-----
+MIIBkzCB/aADAgECAgEBMA0GCSqGSIb3DQEBCwUAMA8xDTALBgNVBAMMBHdlYWsw
+IBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMA8xDTALBgNVBAMMBHdl
+YWswgZ8wDQYJKoZIhvcNAQEBBQADgY0AMIGJAoGBAJw20JQ+2GCD5Hb2ISquTeit
+8bxdL8c0I13PnVlusXeObP+gDzV6H/JhUgLvsOQyxbKwXgWR2VqZK86u+oD7tlkx
+oRyIaqvqaMQCsQswQdMYcvTCGPVw+yb1/9j//TWI3O0nAKhbiEypVp6FCBzOwcty
+OqdEdVGzL11EnoaoAL6bAgMBAAEwDQYJKoZIhvcNAQELBQADgYEABrKhAUlcZ19d
+9958MCEPk7FuPJmVoUSuOtLTEH2tcfQZ5QxAzSrHzMiYPecZsYG2Jciqz7P+04I1
+yJow8HCirypsLcv+vpuqYkrLJfvloar1FwM2fqc+T5qkgqpy8xBcqWmWYkSOcvv0
+tCFwStBqh47rK3XfgYyyS9vqrG0aPB8=
+-----END CERTIFICATE-----
+"""

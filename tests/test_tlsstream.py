@@ -1,0 +1,201 @@
+"""TLS as a stream: the contract of trio's streams, half-closes, truncation, refusals."""
+
+from __future__ import annotations
+
+import ssl
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+
+from caas_trio.tlsstream import TlsStream
+
+from .certificates import HOST, client_context, server_context
+
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+@pytest.fixture(params=VERSIONS, ids=["1.2", "1.3"])
+def version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
+    """Run the test once over each version of TLS."""
+    return ssl.TLSVersion(request.param)
+
+
+async def shake_hands(
+    version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, *, tickets: int = 0, clogged: bool = False
+) -> tuple[TlsStream, TlsStream]:
+    """Return the client's and the server's side of a connection."""
+    pair = trio.testing.lockstep_stream_pair if clogged else trio.testing.memory_stream_pair
+    ours, theirs = pair()
+    client = TlsStream(ours, client_context(version), server_side=False, server_hostname=HOST)
+    server = TlsStream(theirs, server_context(tickets=tickets), server_side=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.do_handshake)
+        nursery.start_soon(server.do_handshake)
+    return client, server
+
+
+async def receive_all(stream: trio.abc.ReceiveStream) -> bytes:
+    return b"".join([chunk async for chunk in stream])
+
+
+async def test_it_is_a_stream_as_trio_defines_one(version: ssl.TLSVersion) -> None:
+    await trio.testing.check_half_closeable_stream(
+        partial(shake_hands, version), partial(shake_hands, version, clogged=True)
+    )
+
+
+async def test_each_direction_ends_by_itself(version: ssl.TLSVersion) -> None:
+    client, server = await shake_hands(version)
+    await client.send_all(b"question")
+    await client.send_eof()
+    assert await receive_all(server) == b"question"
+    assert await server.receive_some() == b""
+    await server.send_all(b"answer")
+    await server.send_eof()
+    assert await receive_all(client) == b"answer"
+
+
+async def test_who_has_said_its_last_goes_on_reading(version: ssl.TLSVersion) -> None:
+    client, server = await shake_hands(version)
+    await server.send_eof()
+    assert await client.receive_some() == b""
+    await client.send_all(b"still here")
+    assert await server.receive_some() == b"still here"
+    await client.send_eof()
+    await server.send_eof()
+    assert await server.receive_some() == b""
+    with pytest.raises(trio.ClosedResourceError):
+        await server.send_all(b"too late")
+
+
+async def test_input_that_was_not_read_yet_survives_the_last_word(version: ssl.TLSVersion) -> None:
+    client, server = await shake_hands(version)
+    await client.send_all(b"first" + b"x" * 40_000)
+    await client.send_eof()
+    assert await server.receive_some(5) == b"first"
+    await server.send_eof()
+    assert await server.receive_some(1) == b"x"
+    assert await receive_all(server) == b"x" * 39_999
+    assert await receive_all(client) == b""
+
+
+async def test_an_input_without_close_notify_has_been_cut_off(version: ssl.TLSVersion) -> None:
+    client, server = await shake_hands(version)
+    await client.send_all(b"a")
+    await client.transport.send_eof()
+    assert await server.receive_some() == b"a"
+    for _ in range(2):
+        with pytest.raises(trio.BrokenResourceError, match="without close_notify"):
+            await server.receive_some()
+    await server.send_all(b"b")
+    assert await client.receive_some() == b"b"
+
+
+async def test_a_record_that_was_tampered_with_breaks_the_input(version: ssl.TLSVersion) -> None:
+    client, server = await shake_hands(version)
+    await client.send_all(b"good")
+    await client.transport.send_all(b"\x17\x03\x03\x00\x20" + bytes(32))
+    assert await server.receive_some() == b"good"
+    for _ in range(2):
+        with pytest.raises(trio.BrokenResourceError) as raised:
+            await server.receive_some()
+        assert isinstance(raised.value.__cause__, ssl.SSLError)
+    with pytest.raises(trio.BrokenResourceError):
+        await server.send_all(b"b")
+    await server.send_eof()
+    with pytest.raises(trio.BrokenResourceError) as raised:
+        await client.receive_some()
+    assert "bad record mac" in str(raised.value.__cause__)
+
+
+async def test_a_cancelled_receive_has_taken_nothing(version: ssl.TLSVersion) -> None:
+    client, server = await shake_hands(version)
+    records = ssl.MemoryBIO()
+    records.write(await encrypted(client, b"one\n"))
+    await client.transport.send_all(records.read(10))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.receive_some)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    await client.transport.send_all(records.read())
+    assert await server.receive_some() == b"one\n"
+
+
+async def encrypted(stream: TlsStream, data: bytes) -> bytes:
+    """Return the records that would carry `data`."""
+    stream.tls.write(data)
+    return stream._outgoing.read()
+
+
+async def test_session_tickets_wait_for_the_first_reply() -> None:
+    client, server = await shake_hands(tickets=2)
+    assert server._outgoing.pending
+    await server.send_all(b"hello")
+    assert await client.receive_some() == b"hello"
+
+
+async def test_the_old_version_has_no_tickets_to_wait_for() -> None:
+    client, server = await shake_hands(ssl.TLSVersion.TLSv1_2, tickets=2)
+    assert not server._outgoing.pending
+    await server.send_all(b"hello")
+    assert await client.receive_some() == b"hello"
+
+
+async def test_who_asks_for_more_than_it_reads_is_cut_off() -> None:
+    client, server = await shake_hands()
+    server._outgoing.write(bytes(70_000))
+    with pytest.raises(trio.BrokenResourceError, match="asks for answers"):
+        await server.receive_some()
+    assert client.tls.version() == "TLSv1.3"
+
+
+async def fail_to_shake_hands(said: bytes) -> tuple[bytes, BaseException | None]:
+    """Return what a server answers to somebody who begins so, and why the handshake failed."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    server = TlsStream(theirs, server_context(), server_side=True)
+    await ours.send_all(said)
+    await ours.send_eof()
+    with pytest.raises(trio.BrokenResourceError) as raised:
+        await server.do_handshake()
+    await server.transport.send_eof()
+    return await receive_all(ours), raised.value.__cause__
+
+
+@pytest.mark.parametrize(
+    "said", [b"hello\r\n", b"GET / HTTP/1.0\r\n\r\n", b"\x80" * 5000, bytes(300), b"\n" * 5]
+)
+async def test_who_does_not_speak_tls_is_told_nothing(said: bytes) -> None:
+    answer, cause = await fail_to_shake_hands(said)
+    assert answer == b""
+    assert isinstance(cause, ssl.SSLError)
+
+
+async def test_who_speaks_tls_badly_gets_an_alert() -> None:
+    answer, cause = await fail_to_shake_hands(b"\x16\x03\x01\x00\x05hello")
+    assert answer[:1] == b"\x15"
+    assert len(answer) == 7
+    assert isinstance(cause, ssl.SSLError)
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"])
+async def test_who_leaves_before_the_end_of_the_handshake_is_no_error_of_tls(said: bytes) -> None:
+    assert await fail_to_shake_hands(said) == (b"", None)
+
+
+async def test_a_client_that_does_not_trust_the_server_says_so() -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    client = TlsStream(ours, ssl.create_default_context(), server_side=False, server_hostname=HOST)
+    server = TlsStream(theirs, server_context(), server_side=True)
+    async with trio.open_nursery() as nursery:
+
+        async def refuse() -> None:
+            with pytest.raises(trio.BrokenResourceError) as raised:
+                await client.do_handshake()
+            assert isinstance(raised.value.__cause__, ssl.SSLCertVerificationError)
+
+        nursery.start_soon(refuse)
+        with pytest.raises(trio.BrokenResourceError) as raised:
+            await server.do_handshake()
+    assert "unknown ca" in str(raised.value.__cause__)
