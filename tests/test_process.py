@@ -91,6 +91,45 @@ def test_it_serves_tcp_and_unix_and_ends_on_sigterm(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def ask(endpoint: Endpoint, data: bytes) -> bytes:
+    """Return the reply to a datagram."""
+    with socket.socket(socket.AF_UNIX if endpoint.path else socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(30)
+        if endpoint.path:
+            client.bind("")  # a name of the kernel's choice
+        client.connect(endpoint.path or (endpoint.host, endpoint.port))
+        client.send(data)
+        return client.recv(1000)
+
+
+@pytest.mark.parametrize(("text", "capitals"), [("ascii", b"STRA\xc3\x9fE \xff"), ("utf-8", b"STRASSE \xff")])
+def test_datagrams_are_served_beside_connections(text: str, capitals: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "caas.sock"
+    endpoints = ("udp://127.0.0.1:0", "tcp://127.0.0.1:0", f"unixgram:{path}")
+    with service("--text", text, "--first", "server", "--prompt", "say it:", endpoints=endpoints) as running:
+        assert [each.scheme.value for each in running.endpoints] == ["udp", "tcp", "unixgram"]
+        data = "stra\u00dfe ".encode() + b"\xff"
+        for which in (0, 2):
+            assert ask(running.endpoints[which], data) == capitals
+        assert talk(running.connect(1), data) == b"say it:\n" + capitals
+        assert running.stop() == (0, "")
+    assert not path.exists()
+
+
+def test_what_waits_at_a_stop_is_answered_to_datagrams_too() -> None:
+    with service(endpoints=("udp://127.0.0.1:0",)) as running:
+        assert ask(running.endpoints[0], b"hello") == b"HELLO"
+        running.process.send_signal(signal.SIGSTOP)
+        with socket.socket(type=socket.SOCK_DGRAM) as client:
+            client.settimeout(30)
+            for _ in range(100):
+                client.sendto(b"hello", (running.endpoints[0].host, running.endpoints[0].port))
+            running.process.send_signal(signal.SIGTERM)
+            running.process.send_signal(signal.SIGCONT)
+            assert [client.recv(10) for _ in range(100)] == [b"HELLO"] * 100
+        assert running.end() == (0, "")
+
+
 @pytest.mark.parametrize(
     ("first", "patient", "heard"),
     [

@@ -46,6 +46,12 @@ def ours(scheme: str, folder: Path, profile: Profile, driver: str = "") -> Leg:
     return Leg(name, command, profile, {"CAAS_TRIO_DRIVER": driver} if driver else {})
 
 
+def our_datagrams(endpoint: str) -> Leg:
+    """Return a leg of our own server over datagrams."""
+    command = (sys.executable, "-m", "caas_trio", endpoint)
+    return Leg(endpoint.partition(":")[0], command, Profile(datagrams=True))
+
+
 def our_legs(folder: Path) -> list[Leg]:
     """Return the legs of our own server: each order with each policy, each transport, each driver."""
     crossed = [
@@ -65,6 +71,8 @@ def our_legs(folder: Path) -> list[Leg]:
         ours("unix", folder, default, "stream"),
         ours("tcp", folder, once),
         ours("tcp", folder, once_and_greeting),
+        our_datagrams("udp://127.0.0.1:0"),
+        our_datagrams(f"unixgram:{folder / 'unixgram'}"),
     ]
 
 
@@ -90,6 +98,8 @@ PEERS: tuple[Leg, ...] = (
     peer("gevent_stream_server"),
     peer("anyio_receive_until", max_line=65536, oversize=Oversize.REJECT),
     peer("trio_echo"),
+    peer("socketserver_udp", datagrams=True),
+    peer("asyncio_datagrams", datagrams=True),
     external(
         "socat_tr", "socat", "TCP-LISTEN:PORT,bind=127.0.0.1,reuseaddr,fork", "EXEC:stdbuf -oL tr a-z A-Z"
     ),
