@@ -9,6 +9,7 @@ import array
 import errno
 import os
 import socket
+import stat
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -562,18 +563,16 @@ async def test_datagrams_of_other_users_are_dropped(unixgram: str, mine: bool) -
     assert server.telemetry.dropped == ({} if mine else {"the user is not allowed": 1})
 
 
-async def test_other_tasks_have_their_turn_in_a_flood() -> None:
+async def test_other_tasks_have_their_turn_in_a_flood(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving() as server:
         with server.plain_client() as client:
-
-            def one_more(endpoint: Endpoint) -> None:
+            with monkeypatch.context() as flood:
+                flood.setattr(server.telemetry, "datagram_served", lambda _: client.send(b"flood"))
                 client.send(b"flood")
-
-            server.telemetry.datagram_served = one_more  # type: ignore[method-assign]
-            client.send(b"flood")
-            for _ in range(10):
-                await trio.lowlevel.checkpoint()
-            server.everything.cancel()
+                for _ in range(10):
+                    await trio.lowlevel.checkpoint()
+                waiting = client.recv(100)  # the flood goes on, or there would be no end to this
+            assert waiting == b"FLOOD"
 
 
 # The stop.
@@ -742,6 +741,18 @@ async def test_other_endpoints_are_refused() -> None:
         await serve_datagrams(bytes.upper)
     with pytest.raises(EndpointError, match="datagrams are served over udp and unixgram endpoints"):
         await serve_datagrams(bytes.upper, Endpoint.parse("tcp://127.0.0.1:0"))
+
+
+async def test_a_unix_socket_is_bound_by_the_rules_of_those_for_connections(
+    unixgram: str, tmp_path: Path
+) -> None:
+    async with serving(bytes.upper, unixgram, trust=Trust(unix_mode=0o600)) as server:
+        path = tmp_path / "caas.sock"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        with pytest.raises(ListenError, match="another server listens on it"):
+            await serve_datagrams(bytes.upper, unixgram)
+        assert await server.ask(b"hello") == b"HELLO"
+    assert not list(tmp_path.iterdir())  # noqa: ASYNC240 - nothing else runs
 
 
 async def test_a_port_in_use_is_not_taken_away() -> None:

@@ -98,10 +98,10 @@ PEERS: tuple[Leg, ...] = (
     peer("gevent_stream_server"),
     peer("anyio_receive_until", max_line=65536, oversize=Oversize.REJECT),
     peer("trio_echo"),
-    peer("socketserver_udp", datagrams=True),
-    peer("asyncio_datagrams", datagrams=True),
     external(
         "socat_tr", "socat", "TCP-LISTEN:PORT,bind=127.0.0.1,reuseaddr,fork", "EXEC:stdbuf -oL tr a-z A-Z"
     ),
     external("tcpserver_tr", "tcpserver", "-H", "-R", "-c", "1000", "127.0.0.1", "PORT", "tr", "a-z", "A-Z"),
+    peer("socketserver_udp", datagrams=True),
+    peer("asyncio_datagrams", datagrams=True),
 )
