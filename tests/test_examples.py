@@ -111,6 +111,20 @@ def test_one_line() -> None:
         assert talk(running.connect(), b"one\ntwo\n") == PROMPT + b"ONE\n"
 
 
+def test_datagrams() -> None:
+    with (
+        example("datagrams.py", "udp://127.0.0.1:0") as running,
+        socket.socket(type=socket.SOCK_DGRAM) as client,
+    ):
+        with client:
+            client.settimeout(30)
+            client.connect((running.endpoint.host, running.endpoint.port))
+            client.send(b"hello\nworld")
+            assert client.recv(100) == b"HELLO\nWORLD"
+        running.process.send_signal(signal.SIGTERM)
+        assert running.end() == (0, "")
+
+
 #: Conversations with one box, in this order.
 BOX_CONVERSATIONS = [
     ([b"GET\n"], b"0\n"),

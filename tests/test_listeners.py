@@ -147,6 +147,12 @@ async def test_what_sessions_are_not_served_over_is_refused(text: str) -> None:
         await listen(Endpoint.parse(text))
 
 
+@pytest.mark.parametrize("text", ["tcp://127.0.0.1:0", "unix:/run/caas.sock"])
+async def test_what_datagrams_are_not_served_over_is_refused(text: str) -> None:
+    with pytest.raises(EndpointError, match="udp and unixgram"):
+        await listen(Endpoint.parse(text), socket.SOCK_DGRAM)
+
+
 async def test_all_are_opened_or_none(tmp_path: Path) -> None:
     path = tmp_path / "caas.sock"
     (tmp_path / "precious").touch()

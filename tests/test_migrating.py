@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import re
+import socket
 import socketserver
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -16,7 +17,8 @@ import pytest
 import trio
 
 import caas_trio
-from caas_trio import Endpoint
+from caas_trio import Endpoint, Scheme
+from caas_trio.datagramrules import MOST_BYTES
 from caas_trio.unixsocket import BACKLOG
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "migrating-from-socketserver.md").read_text()
@@ -50,8 +52,11 @@ async def stdlib(block: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -
     server = started.get(timeout=30)
     try:
         address: Any = server.server_address
-        unix = isinstance(address, str)
-        yield Endpoint.parse(f"unix:{address}" if unix else f"tcp://{address[0]}:{address[1]}")
+        datagrams = isinstance(server, socketserver.UDPServer)
+        if isinstance(address, str):
+            yield Endpoint(Scheme.UNIXGRAM if datagrams else Scheme.UNIX, path=address)
+        else:
+            yield Endpoint(Scheme.UDP if datagrams else Scheme.TCP, *address)
     finally:
         await trio.to_thread.run_sync(server.shutdown)
         await trio.to_thread.run_sync(thread.join)
@@ -73,6 +78,8 @@ async def ours(block: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 async def talk(endpoint: Endpoint, sends: Sequence[bytes]) -> bytes:
     """Return all that is heard by a client that sends this, and ends its output."""
+    if endpoint.scheme in (Scheme.UDP, Scheme.UNIXGRAM):
+        return b"|".join([await ask(endpoint, data) for data in sends])
     if endpoint.path:
         client = await trio.open_unix_socket(endpoint.path)
     else:
@@ -82,6 +89,17 @@ async def talk(endpoint: Endpoint, sends: Sequence[bytes]) -> bytes:
             await client.send_all(data)
         await client.send_eof()
         return b"".join([chunk async for chunk in client])
+
+
+async def ask(endpoint: Endpoint, data: bytes) -> bytes:
+    """Return the reply to a datagram."""
+    with socket.socket(socket.AF_UNIX if endpoint.path else socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(30)
+        if endpoint.path:
+            client.bind("")  # a name of the kernel's choice
+        client.connect(endpoint.path or (endpoint.host, endpoint.port))
+        client.send(data)
+        return await trio.to_thread.run_sync(client.recv, 65536)
 
 
 #: What the clients send; one that is not in one piece is for handlers that read to the end.
@@ -102,6 +120,8 @@ SECTIONS = {
     "A Unix socket, and the raw request": SENDS,
     "Who is let in: `verify_request`": ONE_SEND,
     "What a handler raises: `handle_error`": [[b"1\n", b"22\r\n"], [b"1\n2"], [b"1\nbug\n"]],
+    "Datagrams": [*ONE_SEND, [b"one", b"two\nthree"], [b"d" * 8192]],
+    "Datagrams on a Unix socket, and no class": [*ONE_SEND, [b"one", b"", b"two\nthree"], [b"d" * 8192]],
 }
 
 
@@ -164,6 +184,8 @@ def test_the_defaults_are_as_told() -> None:
     assert BACKLOG == 65535
     assert limits.max_line == 65536
     assert socketserver.UDPServer.max_packet_size == 8192
+    assert MOST_BYTES == 262144
+    assert limits.max_datagrams == 1000
     assert socketserver.ForkingMixIn.max_children == 40
     assert limits.max_connections == 10000
     assert socketserver.StreamRequestHandler.timeout is None
@@ -172,3 +194,12 @@ def test_the_defaults_are_as_told() -> None:
     assert limits.drain_timeout == 10
     assert not socketserver.TCPServer.allow_reuse_address
     assert not socketserver.StreamRequestHandler.disable_nagle_algorithm
+
+
+async def test_how_datagrams_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, own = blocks("Datagrams on a Unix socket, and no class")
+    large = b"d" * 8193
+    async with stdlib(theirs, tmp_path, monkeypatch) as endpoint:
+        assert await ask(endpoint, large) == large[:8192].upper()
+    async with ours(own, tmp_path, monkeypatch) as endpoint:
+        assert await ask(endpoint, large) == large.upper()

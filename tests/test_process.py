@@ -91,6 +91,45 @@ def test_it_serves_tcp_and_unix_and_ends_on_sigterm(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def ask(endpoint: Endpoint, data: bytes) -> bytes:
+    """Return the reply to a datagram."""
+    with socket.socket(socket.AF_UNIX if endpoint.path else socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(30)
+        if endpoint.path:
+            client.bind("")  # a name of the kernel's choice
+        client.connect(endpoint.path or (endpoint.host, endpoint.port))
+        client.send(data)
+        return client.recv(1000)
+
+
+@pytest.mark.parametrize(("text", "capitals"), [("ascii", b"STRA\xc3\x9fE \xff"), ("utf-8", b"STRASSE \xff")])
+def test_datagrams_are_served_beside_connections(text: str, capitals: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "caas.sock"
+    endpoints = ("udp://127.0.0.1:0", "tcp://127.0.0.1:0", f"unixgram:{path}")
+    with service("--text", text, "--first", "server", "--prompt", "say it:", endpoints=endpoints) as running:
+        assert [each.scheme.value for each in running.endpoints] == ["udp", "tcp", "unixgram"]
+        data = "stra\u00dfe ".encode() + b"\xff"
+        for which in (0, 2):
+            assert ask(running.endpoints[which], data) == capitals
+        assert talk(running.connect(1), data) == b"say it:\n" + capitals
+        assert running.stop() == (0, "")
+    assert not path.exists()
+
+
+def test_what_waits_at_a_stop_is_answered_to_datagrams_too() -> None:
+    with service(endpoints=("udp://127.0.0.1:0",)) as running:
+        assert ask(running.endpoints[0], b"hello") == b"HELLO"
+        running.process.send_signal(signal.SIGSTOP)
+        with socket.socket(type=socket.SOCK_DGRAM) as client:
+            client.settimeout(30)
+            for _ in range(100):
+                client.sendto(b"hello", (running.endpoints[0].host, running.endpoints[0].port))
+            running.process.send_signal(signal.SIGTERM)
+            running.process.send_signal(signal.SIGCONT)
+            assert [client.recv(10) for _ in range(100)] == [b"HELLO"] * 100
+        assert running.end() == (0, "")
+
+
 @pytest.mark.parametrize(
     ("first", "patient", "heard"),
     [
@@ -136,7 +175,7 @@ def test_the_end_of_a_connection_is_logged_where_that_is_wanted() -> None:
     assert event["endpoint"] == str(running.endpoints[0])
 
 
-def ask(address: tuple[str, int], page: str) -> tuple[bytes, bytes]:
+def look_at(address: tuple[str, int], page: str) -> tuple[bytes, bytes]:
     """Return the status and the body of a page for monitoring."""
     with socket.create_connection(address, timeout=30) as client:
         client.sendall(f"GET /{page} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -152,17 +191,17 @@ def test_it_is_monitored_to_its_end() -> None:
         assert told.startswith("metrics on http://127.0.0.1:")
         monitored = Endpoint.parse(told.strip().removesuffix("/metrics").replace("metrics on http:", "tcp:"))
         address = (monitored.host, monitored.port)
-        assert ask(address, "readyz")[0] == b"200"
+        assert look_at(address, "readyz")[0] == b"200"
         stubborn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stubborn.settimeout(0.3)
         with pytest.raises(TimeoutError):
             stubborn.sendall(b"never read\n" * 2_000_000)
         running.process.send_signal(signal.SIGTERM)
-        while ask(address, "readyz")[0] == b"200":
+        while look_at(address, "readyz")[0] == b"200":
             pass  # the signal is on its way
-        assert ask(address, "readyz")[0] == b"503"
-        assert ask(address, "healthz")[0] == b"200"
-        status, page = ask(address, "metrics")
+        assert look_at(address, "readyz")[0] == b"503"
+        assert look_at(address, "healthz")[0] == b"200"
+        status, page = look_at(address, "metrics")
         assert status == b"200"
         assert f'caas_trio_connections_open{{endpoint="{running.endpoints[0]}"}} 1.0\n'.encode() in page
         assert b"_created" not in page

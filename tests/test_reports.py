@@ -15,6 +15,7 @@ from caas_trio.reports import INTERVAL, ConnectionEnds, Reports
 from caas_trio.telemetry import Outcome, Traffic
 
 ENDPOINT = Endpoint.parse("tcp://127.0.0.1:1")
+UDP = Endpoint.parse("udp://127.0.0.1:1")
 PEER = InternetPeer("127.0.0.1", 2)
 FULL = OSError(errno.EMFILE, "Too many open files")
 
@@ -67,13 +68,21 @@ async def test_each_kind_of_event_is_logged(mock_clock: MockClock, logged: Logge
     reports.conversation_failed(failure(broken), ENDPOINT, PEER)
     reports.connection_refused("too many connections", ENDPOINT, PEER)
     reports.accept_failed(FULL, ENDPOINT)
+    reports.datagram_failed(failure(broken), UDP, PEER)
+    reports.datagram_dropped("it is too long", UDP, PEER)
+    reports.datagram_dropped("an earlier reply was lost", UDP, None)
+    reports.datagram_served(UDP)
     reports.drain_timed_out()
     who = {"endpoint": ENDPOINT, "peer": PEER}
+    sender = {"endpoint": UDP, "peer": PEER}
     where = f"{__file__}:{broken.__code__.co_firstlineno + 1}"
     assert logged.lines == [
         ("error", "conversation failed", {**who, "error": "ValueError('a')", "where": [where]}),
         ("warning", "connection refused", {**who, "reason": "too many connections"}),
         ("warning", "no room for another connection", {"endpoint": ENDPOINT, "error": "Too many open files"}),
+        ("error", "datagram failed", {**sender, "error": "ValueError('a')", "where": [where]}),
+        ("warning", "datagram not answered", {**sender, "reason": "it is too long"}),
+        ("warning", "datagram not answered", {"endpoint": UDP, "reason": "an earlier reply was lost"}),
         ("warning", "the drain timeout is over; unfinished conversations were cut off", {}),
     ]
 

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 import trio
 
-from caas_trio import Endpoint, LineTooLong, StreamRequestHandler
+from caas_trio import (
+    DatagramRequestHandler,
+    Endpoint,
+    InternetPeer,
+    LineTooLong,
+    LocalPeer,
+    StreamRequestHandler,
+)
+from caas_trio.datagramrules import Datagram
 
 from .test_connection import Pair
 from .test_server import driver, serving_handler
@@ -123,3 +131,58 @@ async def test_wfile_sends_at_once() -> None:
     await wfile.flush()
     assert await pair.client.receive_some() == b"onetwothree"
     assert trio.current_time() > 0
+
+
+def handler(data: bytes, address: object = ("127.0.0.1", 5)) -> DatagramRequestHandler:
+    return DatagramRequestHandler(
+        Datagram(data, address, process=LocalPeer(1, 2, 3)), Endpoint.parse("udp://127.0.0.1:7")
+    )
+
+
+async def test_a_datagram_is_read_like_a_file() -> None:
+    assert await handler(b"one\ntwo\nthree").rfile.read() == b"one\ntwo\nthree"
+    rfile = handler(b"one\ntwo\nthree\nfour\nfive").rfile
+    assert await rfile.readline() == b"one\n"
+    assert await rfile.readline(2) == b"tw"
+    assert await rfile.read(2) == b"o\n"
+    assert await rfile.readlines(3) == [b"three\n"]
+    assert [line async for line in rfile] == [b"four\n", b"five"]
+    assert await rfile.readline() == b""
+
+
+async def test_a_reply_is_put_together() -> None:
+    writing = handler(b"")
+    assert await writing.run() is None
+    assert await writing.wfile.write(b"") == 0
+    assert await writing.run() == b""
+    assert await writing.wfile.write(b"one") == 3
+    await writing.wfile.writelines([b"two", b"three"])
+    await writing.wfile.flush()
+    assert await writing.run() == b"onetwothree"
+
+
+def test_a_handler_of_datagrams_knows_their_sender_and_its_server() -> None:
+    internet = handler(b"packet", ("::1", 5, 0, 0))
+    assert internet.packet == b"packet"
+    assert internet.client_address == ("::1", 5)
+    assert internet.peer == InternetPeer("::1", 5)
+    assert internet.server.server_address == ("127.0.0.1", 7)
+    for address in ("/run/client.sock", b"\0client", None):
+        local = handler(b"", address)
+        assert local.client_address == address
+        assert local.peer == LocalPeer(1, 2, 3)
+
+
+async def test_a_handler_of_datagrams_has_the_same_steps() -> None:
+    class Steps(DatagramRequestHandler):
+        async def setup(self) -> None:
+            await self.wfile.write(b"setup ")
+
+        async def handle(self) -> None:
+            await self.wfile.write(b"handle ")
+
+        async def finish(self) -> None:
+            await self.wfile.write(b"finish")
+
+    datagram = Datagram(b"", None)
+    assert await Steps(datagram, Endpoint.parse("udp://127.0.0.1:7")).run() == b"setup handle finish"

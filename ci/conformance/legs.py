@@ -57,6 +57,12 @@ def ours_over_tls(folder: Path, profile: Profile, authority: trustme.CA) -> Leg:
     return replace(leg, command=(*leg.command, "--tls-cert", str(certificate)))
 
 
+def our_datagrams(endpoint: str) -> Leg:
+    """Return a leg of our own server over datagrams."""
+    command = (sys.executable, "-m", "caas_trio", endpoint)
+    return Leg(endpoint.partition(":")[0], command, Profile(datagrams=True))
+
+
 def our_legs(folder: Path) -> list[Leg]:
     """Return the legs of our own server: each order with each policy, each transport, each driver."""
     crossed = [
@@ -78,6 +84,8 @@ def our_legs(folder: Path) -> list[Leg]:
         *(ours_over_tls(folder, profile, authority) for profile in (default, *diagonal, once)),
         ours("tcp", folder, once),
         ours("tcp", folder, once_and_greeting),
+        our_datagrams("udp://127.0.0.1:0"),
+        our_datagrams(f"unixgram:{folder / 'unixgram'}"),
     ]
 
 
@@ -107,4 +115,6 @@ PEERS: tuple[Leg, ...] = (
         "socat_tr", "socat", "TCP-LISTEN:PORT,bind=127.0.0.1,reuseaddr,fork", "EXEC:stdbuf -oL tr a-z A-Z"
     ),
     external("tcpserver_tr", "tcpserver", "-H", "-R", "-c", "1000", "127.0.0.1", "PORT", "tr", "a-z", "A-Z"),
+    peer("socketserver_udp", datagrams=True),
+    peer("asyncio_datagrams", datagrams=True),
 )

@@ -36,8 +36,8 @@ def cell(expected: Expected, clause: Clause) -> str:
 
 
 def kept(clause: Clause) -> bool:
-    """Return whether our server keeps a clause: all that can be judged, but for datagrams."""
-    return not clause.unjudged and clause.section != "DGRAM"
+    """Return whether our server keeps a clause: all that can be judged."""
+    return not clause.unjudged
 
 
 def our_cell(clause: Clause) -> str:

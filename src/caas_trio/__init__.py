@@ -34,7 +34,8 @@ from .trust import Trust
 
 if TYPE_CHECKING:
     from .connection import Connection
-    from .requesthandler import StreamRequestHandler
+    from .datagram import serve_datagrams
+    from .requesthandler import DatagramRequestHandler, StreamRequestHandler
     from .server import serve, serve_sessions
 
 __version__ = "0.1.0"
@@ -46,6 +47,7 @@ __all__ = [
     "Certificates",
     "Connection",
     "ConnectionLost",
+    "DatagramRequestHandler",
     "Endpoint",
     "EndpointError",
     "First",
@@ -77,14 +79,17 @@ __all__ = [
     "__version__",
     "encode_proxy_header",
     "serve",
+    "serve_datagrams",
     "serve_sessions",
 ]
 
 #: What needs trio is loaded when it is asked for: the core can be used, and fuzzed, without it.
 _NEEDS_TRIO: Final = {
     "Connection": ".connection",
+    "DatagramRequestHandler": ".requesthandler",
     "StreamRequestHandler": ".requesthandler",
     "serve": ".server",
+    "serve_datagrams": ".datagram",
     "serve_sessions": ".server",
 }
 

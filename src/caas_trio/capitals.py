@@ -1,4 +1,4 @@
-"""What CaaS does to a text: `ascii_capitals` and `Utf8Capitals`.
+"""What CaaS does to a text: `ascii_capitals`, `Utf8Capitals`, `utf8_capitals`.
 
 No I/O, no clock, no trio.
 """
@@ -36,3 +36,8 @@ class Utf8Capitals(Bytewise):
 
     def _raise(self, data: bytes, *, final: bool = False) -> bytes:
         return self._decoder.decode(data, final).upper().encode("utf-8", _UNTOUCHED)
+
+
+def utf8_capitals(message: bytes) -> bytes:
+    """Return a whole message in Unicode capitals, as `Utf8Capitals` would in pieces."""
+    return message.decode("utf-8", _UNTOUCHED).upper().encode("utf-8", _UNTOUCHED)

@@ -12,7 +12,8 @@ import click
 import trio
 
 from . import __version__
-from .capitals import Utf8Capitals, ascii_capitals
+from .capitals import Utf8Capitals, ascii_capitals, utf8_capitals
+from .datagram import DatagramService
 from .endpoint import Endpoint, Scheme
 from .errors import CaasError, UsageError
 from .explain import explanation
@@ -54,6 +55,8 @@ Examples, and a client to try each with:
       nc -NU /tmp/caas.sock
   caas-trio --first either tcp://[::1]:7000      who waits is prompted
       nc -N ::1 7000
+  caas-trio udp://127.0.0.1:7000                 one datagram, one reply
+      printf hello | nc -u -w 1 127.0.0.1 7000
 
 \b
 An ENDPOINT is one of
@@ -62,7 +65,12 @@ An ENDPOINT is one of
                     PATH.lock beside it keeps a second one off
   unix:@NAME        an abstract Unix socket (Linux)
   tls://HOST:PORT   TLS, which needs --tls-cert
-Without one, the service listens on tcp://127.0.0.1:50007.
+  udp://HOST:PORT   datagrams
+  unixgram:/PATH    datagrams on a Unix socket; unixgram:@NAME likewise
+Several may be given. Without one, the service listens on tcp://127.0.0.1:50007.
+
+The reply to a datagram is the whole of it in capitals. There is no line in it, no prompt
+and no connection: options for these do not apply to it.
 
 Once an endpoint accepts connections, a line such as
 "listening on tcp://127.0.0.1:50007" goes to standard output.
@@ -77,7 +85,11 @@ and so on.
 """
 
 
-_SERVICES: Final[dict[str, Callable[[], Service]]] = {"ascii": lambda: ascii_capitals, "utf-8": Utf8Capitals}
+#: By the name of a text: what makes the service of a conversation, and the service for datagrams.
+_SERVICES: Final[dict[str, tuple[Callable[[], Service], DatagramService]]] = {
+    "ascii": (lambda: ascii_capitals, ascii_capitals),
+    "utf-8": (Utf8Capitals, utf8_capitals),
+}
 
 
 @click.command(
@@ -279,10 +291,11 @@ def command(
 
     A line ends with a line feed. Letters are raised, every other byte comes back as it is.
     """
+    new_service, datagram_service = _SERVICES[text]
 
     def new_session() -> LineSession:
         return LineSession(
-            _SERVICES[text](),
+            new_service(),
             First(first),
             prompt.encode(errors="surrogateescape") + b"\n",
             max_line,
@@ -301,6 +314,7 @@ def command(
         return
     program = Program(
         new_session=new_session,
+        datagram_service=datagram_service,
         endpoints=endpoints,
         limits=bounds,
         trust=Trust(

@@ -33,6 +33,9 @@ class Scheme(enum.Enum):
     SYSTEMD = "systemd"
 
 
+#: Where there are datagrams, and no connections.
+DATAGRAMS: Final = frozenset({Scheme.UDP, Scheme.UNIXGRAM})
+
 #: The values that each scheme has.
 _VALUES: Final = {
     Scheme.TCP: ("host", "port"),

@@ -34,6 +34,8 @@ class Limits:
         max_per_host: how many of them one host may have; None for no limit. An IPv6 client counts
             by its /64, the least that one customer gets; Unix sockets do not count.
         at_capacity: what happens to one more. Who is over `max_per_host` is always refused.
+        max_datagrams: how many datagrams handlers may work on at a time; one more is dropped. A
+            service that is a plain function has one at a time.
         opening_timeout: how long a client may take to show what it has to before the conversation
             begins.
         prompt_delay: with `First.EITHER`, how long a client may keep silent before it is prompted.
@@ -56,6 +58,7 @@ class Limits:
     max_connections: int = 10000
     max_per_host: int | None = None
     at_capacity: AtCapacity = AtCapacity.REFUSE
+    max_datagrams: int = 1000
     opening_timeout: float = 5.0
     prompt_delay: float = 0.3
     idle_timeout: float = 300.0

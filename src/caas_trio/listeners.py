@@ -33,14 +33,29 @@ _REASONS: Final = {
 _ABOUT_THE_PATH: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
+#: What is served over stream sockets, and over datagram sockets.
+_SERVED: Final = {
+    socket.SOCK_STREAM: (
+        {Scheme.TCP, Scheme.TLS},
+        Scheme.UNIX,
+        "sessions are served over tcp, tls and unix endpoints",
+    ),
+    socket.SOCK_DGRAM: (
+        {Scheme.UDP},
+        Scheme.UNIXGRAM,
+        "datagrams are served over udp and unixgram endpoints",
+    ),
+}
+
+
 @dataclass
 class Listener:
-    """An endpoint that accepts connections.
+    """An endpoint that accepts connections, or takes datagrams.
 
     Attributes:
         endpoint: where, with the real port.
-        sockets: the listening sockets, non-blocking; a host name may have several addresses.
-        unix: the one of a unix endpoint.
+        sockets: the listening or bound sockets, non-blocking; a host name may have several addresses.
+        unix: the one of a unix or unixgram endpoint.
     """
 
     endpoint: Endpoint
@@ -71,8 +86,14 @@ class Listener:
                 sock.close()
 
 
-async def listen(endpoint: Endpoint, *, unix_mode: int = Trust.unix_mode, takeover: bool = False) -> Listener:
-    """Return a listener for a tcp, tls or unix endpoint; the caller closes it.
+async def listen(
+    endpoint: Endpoint,
+    kind: socket.SocketKind = socket.SOCK_STREAM,
+    *,
+    unix_mode: int = Trust.unix_mode,
+    takeover: bool = False,
+) -> Listener:
+    """Return a listener for a tcp, tls or unix endpoint, or a udp or unixgram one; the caller closes it.
 
     Port 0 is replaced by a free port, the same one for all addresses of the host. For `unix_mode`
     and `takeover` see `bind_unix`.
@@ -81,17 +102,22 @@ async def listen(endpoint: Endpoint, *, unix_mode: int = Trust.unix_mode, takeov
         ListenError: the machine does not allow it; the reason says why.
         EndpointError: the endpoint is of another scheme.
     """
+    internet, local, wanted = _SERVED[kind]
     with _naming(endpoint):
-        if endpoint.scheme in (Scheme.TCP, Scheme.TLS):
-            return await _listen_tcp(endpoint)
-        if endpoint.scheme is Scheme.UNIX:
+        if endpoint.scheme in internet:
+            return await _listen_internet(endpoint, kind)
+        if endpoint.scheme is local:
             unix = bind_unix(endpoint, unix_mode, takeover=takeover)
             return Listener(endpoint, [unix.sock], unix)
-    raise EndpointError(str(endpoint), "sessions are served over tcp, tls and unix endpoints")
+    raise EndpointError(str(endpoint), wanted)
 
 
 async def listen_all(
-    endpoints: Iterable[Endpoint], *, unix_mode: int = Trust.unix_mode, takeover: bool = False
+    endpoints: Iterable[Endpoint],
+    kind: socket.SocketKind = socket.SOCK_STREAM,
+    *,
+    unix_mode: int = Trust.unix_mode,
+    takeover: bool = False,
 ) -> list[Listener]:
     """Return a listener for each endpoint, or none at all if one of them fails; as `listen`.
 
@@ -100,7 +126,7 @@ async def listen_all(
     listeners: list[Listener] = []
     with contextlib.ExitStack() as opened:
         for endpoint in endpoints:
-            listener = await listen(endpoint, unix_mode=unix_mode, takeover=takeover)
+            listener = await listen(endpoint, kind, unix_mode=unix_mode, takeover=takeover)
             opened.callback(listener.close)
             listeners.append(listener)
         for listener in listeners:
@@ -128,16 +154,14 @@ def _reason(error: OSError) -> str:
     )
 
 
-async def _listen_tcp(endpoint: Endpoint) -> Listener:
-    found = await trio.socket.getaddrinfo(
-        endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
+async def _listen_internet(endpoint: Endpoint, kind: socket.SocketKind) -> Listener:
+    found = await trio.socket.getaddrinfo(endpoint.host, endpoint.port, type=kind, flags=socket.AI_PASSIVE)
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
     # A port that is free on the first address may be taken on the next one.
     tries = 1 if endpoint.port else _TRIES_FOR_A_COMMON_PORT
     while True:
         try:
-            sockets = _bind_all(addresses, endpoint.port)
+            sockets = _bind_all(addresses, endpoint.port, kind)
         except OSError as error:
             tries -= 1
             if error.errno != errno.EADDRINUSE or not tries:
@@ -146,14 +170,16 @@ async def _listen_tcp(endpoint: Endpoint) -> Listener:
             return Listener(replace(endpoint, port=sockets[0].getsockname()[1]), sockets)
 
 
-def _bind_all(addresses: Iterable[tuple[int, tuple[object, ...]]], port: int) -> list[socket.socket]:
-    """Return a socket listening on each address that this machine has, all on the same port."""
+def _bind_all(
+    addresses: Iterable[tuple[int, tuple[object, ...]]], port: int, kind: socket.SocketKind
+) -> list[socket.socket]:
+    """Return a socket bound to each address that this machine has, all on the same port."""
     sockets: list[socket.socket] = []
     refusal: OSError | None = None
     with contextlib.ExitStack() as opened:
         for family, address in addresses:
             try:
-                sock = _bind(family, (address[0], port, *address[2:]))
+                sock = _bind(family, kind, (address[0], port, *address[2:]))
             except OSError as error:
                 if error.errno not in _NO_SUCH_FAMILY:
                     raise
@@ -168,18 +194,21 @@ def _bind_all(addresses: Iterable[tuple[int, tuple[object, ...]]], port: int) ->
     return sockets
 
 
-def _bind(family: int, address: tuple[object, ...]) -> socket.socket:
-    """Return a non-blocking socket that listens on `address`."""
+def _bind(family: int, kind: socket.SocketKind, address: tuple[object, ...]) -> socket.socket:
+    """Return a non-blocking socket bound to `address`, which listens if connections are its kind."""
     with contextlib.ExitStack() as opened:
-        sock = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # What is accepted inherits it. Each send is an answer: Nagle's algorithm would hold the
-        # second of two back until the client acknowledges the first, 40 ms later.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock = opened.enter_context(socket.socket(family, kind))
+        if kind == socket.SOCK_STREAM:
+            # Not for datagrams: there it would let another process take the port away.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # What is accepted inherits it. Each send is an answer: Nagle's algorithm would hold the
+            # second of two back until the client acknowledges the first, 40 ms later.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
-        sock.listen(BACKLOG)
+        if kind == socket.SOCK_STREAM:
+            sock.listen(BACKLOG)
         sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
         opened.pop_all()
     return sock

@@ -9,17 +9,19 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import click
 import trio
 from prometheus_client import disable_created_metrics
 from structlog.typing import FilteringBoundLogger
 
+from .datagram import DatagramService, serve_datagrams
 from .endpoint import Endpoint
 from .errors import TlsError
 from .limits import Limits
 from .metrics import Metrics
+from .mixed import serve_mixed
 from .monitoring import serve_monitoring
 from .reports import ConnectionEnds, Reports
 from .server import NewSession, serve_sessions
@@ -37,6 +39,7 @@ class Program:
 
     Attributes:
         new_session: makes the session of a connection.
+        datagram_service: answers datagrams.
         endpoints: where to listen.
         limits: see `Limits`.
         trust: see `Trust`.
@@ -47,6 +50,7 @@ class Program:
     """
 
     new_session: NewSession
+    datagram_service: DatagramService
     endpoints: Sequence[Endpoint]
     limits: Limits
     trust: Trust
@@ -75,14 +79,16 @@ class Program:
                     output.monitored_at = await nursery.start(
                         partial(monitoring, ready=lambda: output.done and not stop.is_set())
                     )
-                await serve_sessions(
-                    self.new_session,
-                    *self.endpoints,
-                    limits=self.limits,
-                    trust=self.trust,
-                    takeover=self.takeover,
-                    telemetry=together(*telemetries),
-                    stop=stop,
+                common: dict[str, Any] = {
+                    "limits": self.limits,
+                    "trust": self.trust,
+                    "telemetry": together(*telemetries),
+                    "stop": stop,
+                }
+                await serve_mixed(
+                    partial(serve_sessions, self.new_session, takeover=self.takeover, **common),
+                    partial(serve_datagrams, self.datagram_service, **common),
+                    self.endpoints,
                     task_status=output,
                 )
                 nursery.cancel_scope.cancel()

@@ -37,16 +37,13 @@ class Reports(Telemetry):
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:
         """Log a bug, and the place it was noticed at."""
-        where = [
-            f"{frame.f_code.co_filename}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)
-        ]
         self._report(
             _Kind("conversation failed"),
             "error",
             endpoint=endpoint,
             peer=peer,
             error=repr(error),
-            where=where[-1:],
+            where=_where(error),
         )
 
     def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:
@@ -57,6 +54,28 @@ class Reports(Telemetry):
             endpoint=endpoint,
             peer=peer,
             reason=reason,
+        )
+
+    def datagram_dropped(self, reason: str, endpoint: Endpoint, sender: Peer | None) -> None:
+        """Log a datagram that was not answered."""
+        whose = {"peer": sender} if sender else {}
+        self._report(
+            _Kind("datagram not answered", self._reason(reason)),
+            "warning",
+            endpoint=endpoint,
+            **whose,
+            reason=reason,
+        )
+
+    def datagram_failed(self, error: Exception, endpoint: Endpoint, sender: Peer) -> None:
+        """Log a bug, and the place it was noticed at."""
+        self._report(
+            _Kind("datagram failed"),
+            "error",
+            endpoint=endpoint,
+            peer=sender,
+            error=repr(error),
+            where=_where(error),
         )
 
     def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:
@@ -124,3 +143,9 @@ class ConnectionEnds(Telemetry):
             received=traffic.received if traffic else 0,
             sent=traffic.sent if traffic else 0,
         )
+
+
+def _where(error: Exception) -> list[str]:
+    """Return the place an error was raised at, if it is known."""
+    where = [f"{frame.f_code.co_filename}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
+    return where[-1:]

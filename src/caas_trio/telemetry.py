@@ -53,7 +53,7 @@ class Telemetry:
     """
 
     def listening(self, endpoint: Endpoint) -> None:
-        """Note that connections are accepted there from now on."""
+        """Note that connections, or datagrams, are taken there from now on."""
 
     def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:
         """Note that a connection was let in. `connection_closed` follows, whatever happens."""
@@ -82,8 +82,23 @@ class Telemetry:
     def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:
         """Note that a connection was not let in, and why."""
 
+    def datagram_served(self, endpoint: Endpoint) -> None:
+        """Note that a datagram was answered, or that the service has no answer to it.
+
+        Each datagram is told of once, here or by one of the next two, unless a stop cuts it off.
+        """
+
+    def datagram_dropped(self, reason: str, endpoint: Endpoint, sender: Peer | None) -> None:
+        """Note that a datagram was not answered, and why.
+
+        `sender` is None if the kernel tells afterwards that a reply, and not whose, did not arrive.
+        """
+
+    def datagram_failed(self, error: Exception, endpoint: Endpoint, sender: Peer) -> None:
+        """Note that the service raised `error` for a datagram; no other one is concerned."""
+
     def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:
-        """Note that the machine had no room for a connection; accepting goes on."""
+        """Note that the machine had no room for a connection, or a datagram; it is tried again."""
 
     def drain_timed_out(self) -> None:
         """Note that conversations were cut off because `drain_timeout` was over."""

@@ -84,7 +84,8 @@ class Trust:
 
     def expects_header(self, endpoint: Endpoint) -> bool:
         """Return whether connections to this endpoint begin with a PROXY header."""
-        return self.proxy_protocol or endpoint in self.proxy_on
+        connects = endpoint.scheme not in (Scheme.UDP, Scheme.UNIXGRAM)
+        return connects and (self.proxy_protocol or endpoint in self.proxy_on)
 
     def objection_to_proxy(self, peer: Peer) -> str | None:
         """Return why this peer may not speak for others; None if it may."""

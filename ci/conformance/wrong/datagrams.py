@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from ci.conformance.reference import Server
 
 from .registry import wrong
+
+#: ip(7); the socket module names it since Python 3.14.
+IP_RECVERR = 11
 
 
 class Datagrams(Server):
@@ -53,6 +57,15 @@ class AnswersTwice(Datagrams):
         super().answer_datagram(data, sender)
 
 
+@wrong("DGRAM-2", scheme="unixgram")
+class PromptsDatagrams(Datagrams):
+    """A prompt comes before every reply."""
+
+    def answer_datagram(self, data: bytes, sender: Any) -> None:
+        self.sock.sendto(self.settings.prompt, sender)
+        super().answer_datagram(data, sender)
+
+
 @wrong("DGRAM-3", scheme="udp")
 class ComplainsOfNothing(Datagrams):
     """An empty datagram gets an error message."""
@@ -91,3 +104,12 @@ class DiesOfTheGone(Datagrams):
             data, sender = self.sock.recvfrom(65536)
             if sender is not None:
                 self.answer_datagram(data, sender)
+
+
+@wrong("DGRAM-6", scheme="udp", jobs=1)
+class DiesOfTheUnreachable(DiesOfTheGone):
+    """The same over UDP, where the kernel tells of it at another call."""
+
+    def serve_datagrams(self) -> None:
+        self.sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        super().serve_datagrams()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -25,23 +25,28 @@ _QUIET: Final = 0.1
 SCHEMES: Final = frozenset({Scheme.UDP, Scheme.UNIXGRAM})
 
 
-async def _open(endpoint: Endpoint) -> trio.socket.SocketType:
+async def _plain(endpoint: Endpoint) -> socket.socket:
     """Return a socket that sends to the endpoint and hears nobody else. OSError if there is none."""
     if endpoint.scheme is Scheme.UNIXGRAM:
-        plain = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        plain.bind("")  # an abstract name of the kernel's choice, for the reply to go to
-        address: object = unix_address(endpoint)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        sock.bind("")  # an abstract name of the kernel's choice, for the reply to go to
+        address: Any = unix_address(endpoint)
     else:
         found = await trio.socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_DGRAM)
         family, kind, protocol, _, address = found[0]
-        plain = socket.socket(family, kind, protocol)
-    sock = trio.socket.from_stdlib_socket(plain)
+        sock = socket.socket(family, kind, protocol)
     try:
-        await sock.connect(address)
+        sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        sock.connect(address)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def _open(endpoint: Endpoint) -> trio.socket.SocketType:
+    """Return such a socket for trio."""
+    return trio.socket.from_stdlib_socket(await _plain(endpoint))
 
 
 async def ask(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> Mismatch | None:
@@ -88,10 +93,15 @@ async def _replies(endpoint: Endpoint, step: Ask, log: WireLog, patience: float)
 async def abandon(endpoint: Endpoint, data: bytes, log: WireLog) -> None:
     """Send a datagram from a socket that is closed before the reply can come."""
     with contextlib.suppress(OSError):
-        with await _open(endpoint) as sock:
-            # However fast the server is, its reply finds nobody.
-            sock.shutdown(socket.SHUT_RD)
-            await sock.send(data)
+        with await _plain(endpoint) as sock:
+            # However fast the server is, its reply finds nobody: over UDP since the socket, being
+            # connected to itself, is not the server's any more. That brings an ICMP error.
+            server = sock.getpeername()
+            if endpoint.scheme is Scheme.UNIXGRAM:
+                sock.shutdown(socket.SHUT_RD)
+            else:
+                sock.connect(sock.getsockname())
+            sock.sendto(data, server)
         log.add(0, Event.SENT, data)
 
 
