@@ -19,7 +19,8 @@ from .channel import Channel
 from .drain import Drain
 from .endpoint import Endpoint, Scheme
 from .errors import ConnectionLost, HandshakeFailed, PeerError, TooSlow
-from .hub import Hub, HubChannel
+from .hub import Hub
+from .hubchannel import HubChannel
 from .limits import Limits
 from .peer import Peer, peer_of
 from .proxy_header import MAX_HEADER, ProxyHeader, ProxyHeaderParser
