@@ -15,7 +15,7 @@ from __future__ import annotations
 import select
 import socket
 import time
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -48,18 +48,20 @@ class Hub:
     Attributes:
         limits: the timeouts.
         drain: tells of the stop.
+        counting: whether channels count bytes.
         listening: the events a socket is watched for whose client is to be heard.
         woken: whether tasks are about to run that the hub has woken.
     """
 
-    def __init__(self, limits: Limits, drain: Drain) -> None:
+    def __init__(self, limits: Limits, drain: Drain, *, counting: bool = False) -> None:
         self.limits = limits
         self.drain = drain
+        self.counting = counting
         self.listening = EPOLLIN
         self.woken = False
         self._epoll = select.epoll()
         bytes(_WARMING)
-        self._channels: dict[int, HubChannel] = {}
+        self._channels: list[HubChannel | None] = []  # those that are watched, by descriptor
         self._left: dict[HubChannel, int] = {}  # what is to be read in the drain, where a client is slow
 
     async def run(self) -> None:
@@ -84,27 +86,30 @@ class Hub:
         """Have `_serve` hear of these events, of none with 0."""
         if events == channel.watched:
             return
+        fd = channel.sock.fileno()
         if not channel.watched:
-            self._channels[channel.fd] = channel
-            self._epoll.register(channel.fd, events)
+            if fd >= len(self._channels):
+                self._channels += [None] * (fd + 1 - len(self._channels))
+            self._channels[fd] = channel
+            self._epoll.register(fd, events)
         elif events:
-            self._epoll.modify(channel.fd, events)
+            self._epoll.modify(fd, events)
         else:
-            del self._channels[channel.fd]
-            self._epoll.unregister(channel.fd)
+            self._channels[fd] = None
+            self._epoll.unregister(fd)
         channel.watched = events
 
-    def _serve(self) -> bool:  # noqa: C901 - a call per step would cost a tenth of what a line does
+    def _serve(self) -> bool:  # noqa: C901, PLR0912 - a call per step would cost a tenth of what a line does
         """Serve each socket that is ready, once; return whether there was any.
 
         One read each: a client that sends without end gets no more turns than a quiet one.
         """
         ready = self._epoll.poll(0, _EVENTS)
         now = trio.current_time()
-        draining = self.drain.begun
-        channels = self._channels
+        draining, counting = self.drain.begun, self.counting
+        channels: list[Any] = self._channels  # whoever is watched is there
         for fd, _ in ready:
-            channel = channels[fd]
+            channel: HubChannel = channels[fd]
             session = channel.session
             if channel.unsent:
                 self._flush(channel)
@@ -121,6 +126,8 @@ class Hub:
             except OSError as error:
                 self._failed(channel, error)
                 continue
+            if counting:
+                channel.count(received=len(data))
             try:
                 if data:
                     reply = session.receive(data)
@@ -135,6 +142,8 @@ class Hub:
                     sent = channel.sock.send(reply)
                 except OSError:
                     sent = 0  # no room, or an error that the next attempt will meet again
+                if counting:
+                    channel.count(sent=sent)
                 if sent != len(reply):
                     channel.unsent = memoryview(reply)[sent:]
                     self.watch(channel, EPOLLOUT)
@@ -160,6 +169,7 @@ class Hub:
         except OSError as error:
             self._failed(channel, error)
             return
+        channel.count(sent=sent)
         channel.unsent = memoryview(channel.unsent)[sent:] if sent < len(channel.unsent) else b""
         if channel.unsent:
             self.watch(channel, EPOLLOUT)
@@ -173,7 +183,7 @@ class Hub:
     def _begin_drain(self) -> None:
         """Have every conversation finished: where the kernel has room for a reply, it is, at once."""
         self.listening = EPOLLIN | EPOLLOUT
-        for channel in self._channels.values():
+        for channel in filter(None, self._channels):
             if channel.session is not None and not channel.unsent:
                 self.watch(channel, self.listening)
 
@@ -209,7 +219,6 @@ class Hub:
         while True:
             await trio.sleep(min(shortest / _SWEEPS, _LONGEST_PAUSE))
             now = trio.current_time()
-            for channel in self._channels.values():
-                session = channel.session
-                if session is not None and (limit := channel.overdue(session, now)) is not None:
+            for channel in filter(None, self._channels):
+                if (limit := channel.overdue(now)) is not None:
                     channel.wake(TooSlow(limit))

@@ -38,7 +38,6 @@ class HubChannel(Channel):
 
     Attributes:
         sock: the socket, non-blocking.
-        fd: its descriptor.
         watched: the events that the hub's epoll is to tell of; 0 if it is not registered there.
         session: what the hub is to run; None while the task is awake.
         unsent: what is still to be sent: what is held to be sent with what follows (a bytearray),
@@ -52,7 +51,6 @@ class HubChannel(Channel):
         "_hub",
         "_known_to_trio",
         "_task",
-        "fd",
         "heard_all",
         "session",
         "sock",
@@ -61,14 +59,13 @@ class HubChannel(Channel):
         "watched",
     )
 
-    received = 0
+    received = 0  # unless it is a `CountingHubChannel`
     sent = 0
     _task: trio.lowlevel.Task
     stamp: float
 
     def __init__(self, sock: socket.socket, hub: Hub) -> None:
         self.sock = sock
-        self.fd = sock.fileno()
         self.watched = 0
         self.session: Session | None = None
         self.unsent: bytes | bytearray | memoryview = b""
@@ -113,11 +110,14 @@ class HubChannel(Channel):
             ConnectionLost: the client reset the connection.
         """
         try:
-            return self.sock.recv(min(most, READ_SIZE), flags)
+            data = self.sock.recv(min(most, READ_SIZE), flags)
         except BlockingIOError:
             return None
         except OSError as error:
             raise ConnectionLost from error
+        if not flags:  # otherwise it is read again
+            self.count(received=len(data))
+        return data
 
     def waiting(self) -> int:
         """Return how many bytes the kernel has received and nobody has read."""
@@ -151,6 +151,7 @@ class HubChannel(Channel):
             return data
         except OSError as error:
             raise ConnectionLost from error
+        self.count(sent=sent)
         return b"" if sent == len(data) else memoryview(data)[sent:]
 
     def hold(self, data: bytes) -> bool:
@@ -199,14 +200,20 @@ class HubChannel(Channel):
             trio.lowlevel.notify_closing(self.sock)
         self.sock.close()
 
+    def count(self, received: int = 0, sent: int = 0) -> None:
+        """Take note of so many bytes more."""
+
     def wake(self, error: Exception | None = None) -> None:
         """Let the parked task go on, or raise an error in it."""
         self.session = None
         self._hub.woken = True
         trio.lowlevel.reschedule(self._task, outcome.Value(None) if error is None else outcome.Error(error))
 
-    def overdue(self, session: Session, now: float) -> str | None:
-        """Return the name of the timeout that has passed; None if none has."""
+    def overdue(self, now: float) -> str | None:
+        """Return the name of the timeout that has passed; None if none has, or the task is awake."""
+        session = self.session
+        if session is None:
+            return None
         limits = self._hub.limits
         self.stamp = min(self.stamp, now)
         if self.unsent:
@@ -251,3 +258,19 @@ class HubChannel(Channel):
             await ready(self.sock)
         except trio.ClosedResourceError as error:
             raise ConnectionLost from error
+
+
+class CountingHubChannel(HubChannel):
+    """A channel of a hub that counts bytes: its numbers cost memory, and time for each line."""
+
+    __slots__ = ("received", "sent")
+
+    def __init__(self, sock: socket.socket, hub: Hub) -> None:
+        super().__init__(sock, hub)
+        self.received = 0
+        self.sent = 0
+
+    def count(self, received: int = 0, sent: int = 0) -> None:
+        """Take note of so many bytes more."""
+        self.received += received
+        self.sent += sent
