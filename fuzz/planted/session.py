@@ -23,13 +23,15 @@ BUGS: Final = (
         "the prompt comes late: after the first reply",
         "server_first",
         "self._move(_Input.DATA)\n        reply = self._answer(self._buffer, chunk)",
-        "late = self._prompt * (self._state is _State.OPENED and self._first is First.SERVER)\n        self._move(_Input.DATA)\n        reply = self._answer(self._buffer, chunk) + late",
+        "late = self._prompt * (self._state is _State.OPENED and self._first is First.SERVER)\n"
+        "        self._move(_Input.DATA)\n        reply = self._answer(self._buffer, chunk) + late",
     ),
     Bug(
         "a client that speaks first is prompted all the same",
         "either",
         "self._move(_Input.DATA)\n        reply = self._answer(self._buffer, chunk)",
-        "late = self._prompt * (self._state is _State.OPENED and self._first is First.EITHER)\n        self._move(_Input.DATA)\n        reply = self._answer(self._buffer, chunk) + late",
+        "late = self._prompt * (self._state is _State.OPENED and self._first is First.EITHER)\n"
+        "        self._move(_Input.DATA)\n        reply = self._answer(self._buffer, chunk) + late",
     ),
     Bug(
         "input that arrives before the prompt is dropped",
