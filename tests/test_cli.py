@@ -199,7 +199,7 @@ def asked(session: Session) -> tuple[object, ...]:
         session._service,
         session._first,
         session._prompt,
-        session._buffer.max_line,
+        session._max_line,
         session._oversize,
         session._once,
     )

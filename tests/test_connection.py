@@ -30,7 +30,8 @@ from caas_trio import (
 )
 from caas_trio.channel import Channel
 from caas_trio.drain import Drain
-from caas_trio.hub import Hub, HubChannel
+from caas_trio.hub import Hub
+from caas_trio.hubchannel import HubChannel
 from caas_trio.stream import StreamChannel
 
 from .models import capitals
@@ -246,7 +247,7 @@ async def test_a_quiet_client_is_too_slow(
 ) -> None:
     with pytest.raises(TooSlow, match=r"^the idle timeout is over$"):
         await pair.connection.receive_line()
-    assert trio.current_time() == pytest.approx(LIMITS.idle_timeout)
+    assert trio.current_time() == pytest.approx(LIMITS.idle_timeout, abs=1)  # the hub looks once a second
     nursery.cancel_scope.cancel()
 
 
@@ -433,11 +434,11 @@ async def test_held_replies_that_the_kernel_does_not_take_leave_when_the_client_
     await pair.client.send_all(b"a\nb\n")
     await pair.connection.receive_line()
     said = 0
-    while not isinstance(pair.channel.unsent, memoryview):  # type: ignore[attr-defined]
+    while not pair.channel.unsent:  # type: ignore[attr-defined]
         await pair.connection.send(b"x" * 50_000)
         said += 50_000
         await trio.testing.wait_all_tasks_blocked()
-    assert not pair.channel.hold(b"more")
+    assert not pair.channel.hold(b"x" * 50_000)
     heard = 0
     while heard < said:
         heard += len(await pair.client.receive_some())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from caas_trio import Limits
-from caas_trio import hub as hub_driver
+from caas_trio import hubchannel as hub_driver
 from caas_trio import stream as stream_driver
 
 ROOT = Path(__file__).parent.parent

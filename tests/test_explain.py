@@ -11,7 +11,7 @@ import trio
 from caas_trio import LineSession, Oversize, cli
 from caas_trio.admission import RESERVED_DESCRIPTORS
 from caas_trio.explain import session_ceiling
-from caas_trio.hub import READ_SIZE
+from caas_trio.hubchannel import READ_SIZE
 
 KIB = 1024
 

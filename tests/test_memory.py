@@ -19,7 +19,7 @@ import trio
 import trio.testing
 
 from caas_trio import Connection, Limits, LineSession, LineTooLong, Oversize, serve, serve_sessions
-from caas_trio import hub as hub_driver
+from caas_trio import hubchannel as hub_driver
 from caas_trio import stream as stream_driver
 
 MAX_LINE = 100_000

@@ -127,7 +127,7 @@ class Conversation:
         self.spoken = self.spoken or bool(piece)
         self.said += hand_over(self.session.receive, piece, kind)
         self.compare()
-        assert self.over or len(self.session._buffer) <= self.plan.limit
+        assert self.over or len(self.session._buffer or b"") <= self.plan.limit
 
     def act(self, sign: int) -> None:
         """Do what a step of the script says."""
@@ -229,5 +229,5 @@ def converse(data: bytes, first: First) -> Conversation | None:
     conversation.end()
     if 0 <= refused <= _OPENING:
         conversation.refuse(refused)
-    assert len(_SIBLING._buffer) == 1, "two sessions share what they hold"
+    assert len(_SIBLING._buffer or b"") == 1, "two sessions share what they hold"
     return conversation

@@ -91,7 +91,7 @@ BUGS: Final = (
     Bug(
         "skipping an oversize line never ends",
         "line_buffer",
-        "self._front = _Front.WITHIN\n            self._finished += 1\n            self._buffer += chunk",
+        "self._front = _WITHIN\n            self._finished += 1\n            self._buffer += chunk",
         "self._finished += 1\n            self._buffer += chunk",
     ),
     Bug(
@@ -103,14 +103,14 @@ BUGS: Final = (
     Bug(
         "an oversize line is reported for each chunk of it",
         "line_buffer",
-        "if self._front is _Front.SKIPPED:\n            self._skip(bytes(chunk))",
+        "if self._front is _SKIPPED:\n            self._skip(bytes(chunk))",
         "if self._front is None:\n            self._skip(bytes(chunk))",
     ),
     Bug(
         "a ghost line is left of an oversize one",
         "line_buffer",
-        "self._front = _Front.SKIPPED",
-        "self._front = _Front.WITHIN",
+        "self._front = _SKIPPED",
+        "self._front = _WITHIN",
     ),
     Bug(
         "all buffers share their bytes",
@@ -178,7 +178,7 @@ BUGS: Final = (
     Bug(
         "the rest of a streamed line waits for the limit again",
         "client_first",
-        "self._front = _Front.STREAMED",
+        "self._front = _STREAMED",
         "return self._take(len(self._buffer), searched=0)",
     ),
     Bug(

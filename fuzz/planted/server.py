@@ -22,8 +22,8 @@ BUGS: Final = (
     Bug(
         "a client that does not read takes the server down",
         "server",
-        "if orderly:\n                with suppress(PeerError):",
-        "if orderly:\n                with suppress(OSError):",
+        "with suppress(PeerError):\n        await channel.part()",
+        "with suppress(OSError):\n        await channel.part()",
     ),
     Bug(
         "all connections share a session",
@@ -34,8 +34,8 @@ BUGS: Final = (
     Bug(
         "sockets are left open",
         "server",
-        "finally:\n            await channel.aclose()\n        return outcome",
-        "finally:\n            pass\n        return outcome",
+        "await channel.aclose()\n            self._admission",
+        "self._admission",
     ),
     Bug(
         "what waits in the accept queue at the stop is dropped",
@@ -58,8 +58,8 @@ BUGS: Final = (
     Bug(
         "a connection that has ended keeps its place",
         "server",
-        "self._admission.release(host)",
-        "pass",
+        "await channel.aclose()\n            self._admission.release(host)",
+        "await channel.aclose()",
     ),
     Bug(
         "who is refused is not told",

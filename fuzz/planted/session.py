@@ -16,26 +16,22 @@ BUGS: Final = (
     Bug(
         "the prompt comes after each reply",
         "server_first",
-        "reply = self._answer(chunk)",
-        "reply = self._answer(chunk) + self._prompt * (self._first is First.SERVER)",
+        "reply = self._answer(self._buffer, chunk)",
+        "reply = self._answer(self._buffer, chunk) + self._prompt * (self._first is First.SERVER)",
     ),
     Bug(
         "the prompt comes late: after the first reply",
         "server_first",
-        "self._move(_Input.DATA)\n        reply = self._answer(chunk)",
-        (
-            "late = self._prompt * (self._state is _State.OPENED and self._first is First.SERVER)\n"
-            "        self._move(_Input.DATA)\n        reply = self._answer(chunk) + late"
-        ),
+        "self._move(_Input.DATA)\n        reply = self._answer(self._buffer, chunk)",
+        "late = self._prompt * (self._state is _State.OPENED and self._first is First.SERVER)\n"
+        "        self._move(_Input.DATA)\n        reply = self._answer(self._buffer, chunk) + late",
     ),
     Bug(
         "a client that speaks first is prompted all the same",
         "either",
-        "self._move(_Input.DATA)\n        reply = self._answer(chunk)",
-        (
-            "late = self._prompt * (self._state is _State.OPENED and self._first is First.EITHER)\n"
-            "        self._move(_Input.DATA)\n        reply = self._answer(chunk) + late"
-        ),
+        "self._move(_Input.DATA)\n        reply = self._answer(self._buffer, chunk)",
+        "late = self._prompt * (self._state is _State.OPENED and self._first is First.EITHER)\n"
+        "        self._move(_Input.DATA)\n        reply = self._answer(self._buffer, chunk) + late",
     ),
     Bug(
         "input that arrives before the prompt is dropped",
@@ -82,14 +78,14 @@ BUGS: Final = (
     Bug(
         "`once` does not end the conversation",
         "client_first",
-        "last = self._once and (LF in block or self._buffer.ended)",
+        "last = self._once and (LF in block or buffer.ended)",
         "last = False",
     ),
     Bug(
         "the reply to a last line without LF is lost",
         "client_first",
-        "self._buffer.end_of_input()\n        reply = self._answer()",
-        'self._buffer.end_of_input()\n        reply = b""',
+        "reply = self._answer(self._buffer) if self._buffer",
+        'reply = b"" if self._buffer',
     ),
     Bug(
         "replies to the lines before a rejected one are lost",
@@ -142,7 +138,7 @@ BUGS: Final = (
     Bug(
         "whole lines are answered at once although one of them may be oversize",
         "client_first",
-        "self._shortcut = self._buffer.max_line",
+        "self._shortcut = self._max_line",
         "self._shortcut = 1 << 30",
     ),
     Bug(
@@ -154,7 +150,7 @@ BUGS: Final = (
     Bug(
         "sessions with the same limit share a buffer",
         "client_first",
-        "self._buffer = LineBuffer(max_line)",
+        "self._buffer: LineBuffer | None = LineBuffer(max_line)",
         "self._buffer = LineSession.__init__.__dict__.setdefault(str(max_line), LineBuffer(max_line))",
     ),
 )

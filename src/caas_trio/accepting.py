@@ -1,10 +1,10 @@
-"""Taking connections from listening sockets: `Acceptor`, a task per connection that is let in."""
+"""Taking connections from listening sockets: `Acceptor`."""
 
 from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import trio
@@ -38,28 +38,26 @@ _ITS_OWN_FAULT: Final = frozenset(
     }
 )
 
-#: Runs a connection that was let in, and counts it out: socket, address, endpoint, host.
-Connect: TypeAlias = Callable[[socket.socket, object, Endpoint, Host], Awaitable[object]]
-#: Tells a connection that there is no room for it, and lets it go gently.
-LetGo: TypeAlias = Callable[[socket.socket], Awaitable[object]]
+#: Begins a connection that was let in: socket, address, endpoint, host.
+Begin: TypeAlias = Callable[[socket.socket, object, Endpoint, Host], None]
+#: Begins to tell a connection that there is no room for it, and to let it go gently.
+LetGo: TypeAlias = Callable[[socket.socket], None]
 
 
 class Acceptor:
-    """Takes connections, and starts a task for each; what is not let in is refused."""
+    """Takes connections, and begins each; what is not let in is refused."""
 
     def __init__(
         self,
         *,
-        connections: trio.Nursery,
-        connect: Connect,
+        begin: Begin,
         let_go: LetGo,
         admission: Admission,
         trust: Trust,
         telemetry: Telemetry,
         spare: SpareDescriptor,
     ) -> None:
-        self._connections = connections
-        self._connect = connect
+        self._begin = begin
         self._let_go = let_go
         self._admission = admission
         self._trust = trust
@@ -97,7 +95,7 @@ class Acceptor:
         return True
 
     def _let_in(self, accepted: socket.socket, address: object, endpoint: Endpoint) -> None:
-        """Start the connection's task, or refuse it."""
+        """Begin a connection, or refuse it."""
         proxied = self._trust.expects_header(endpoint)
         if proxied or self._trust.asks_for(address):
             peer = peer_of(accepted, address)
@@ -110,12 +108,12 @@ class Acceptor:
         host = self._admission.host_of(address[0] if isinstance(address, tuple) and not proxied else None)
         reason = self._admission.admit(host)
         if reason is None:
-            self._connections.start_soon(self._connect, accepted, address, endpoint, host, name="connection")
+            self._begin(accepted, address, endpoint, host)
             return
         self._telemetry.connection_refused(reason, endpoint, peer_of(accepted, address))
         words = words_for(endpoint)
         if words and self._admission.gentle:
             self._admission.refusing += 1
-            self._connections.start_soon(self._let_go, accepted, name="refusal")
+            self._let_go(accepted)
         else:
             refuse(accepted, words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from .session import Session
 
@@ -32,13 +32,21 @@ class Channel(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def send_all(self, data: bytes) -> None:
+    async def send_all(self, data: bytes | memoryview) -> None:
         """Send all of `data`. Cancelled or failed, it may have sent a part.
 
         Raises:
             ConnectionLost: the client reset the connection.
             TooSlow: the client did not accept it within `write_timeout`.
         """
+
+    def send_now(self, data: bytes) -> bytes | memoryview:
+        """Send what can be sent without waiting; return the rest, which is to be given to `send_all`.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+        """
+        return data
 
     def hold(self, data: bytes) -> bool:  # noqa: ARG002 - for those who can
         """Take `data`, to be sent with what follows it, and soon; return whether it was taken.
@@ -58,7 +66,7 @@ class Channel(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def converse(self, session: Session) -> None:
+    def converse(self, session: Session) -> Awaitable[None]:
         """Run a conversation until the session is closing, or the drain has taken what was received.
 
         While replies are being sent nothing is read, so a client that does not read its replies is
@@ -69,6 +77,10 @@ class Channel(abc.ABC):
             TooSlow: the client let a timeout pass.
             Exception: whatever the session raises.
         """
+
+    @abc.abstractmethod
+    def resume(self, session: Session) -> Awaitable[None]:
+        """Run a conversation that has been opened already, and is not closing; as `converse` in all else."""
 
     @abc.abstractmethod
     async def part(self) -> None:

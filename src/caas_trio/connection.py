@@ -26,22 +26,23 @@ class _Wanted(Session, Generic[T]):
     """One read, as the drivers run it: a conversation that is over once `take` has given something.
 
     Attributes:
+        take: takes it from the buffer.
         taken: what it gave; None so far, or at the end of the input.
         closing: see `Session`.
     """
 
-    __slots__ = ("_buffer", "_take", "closing", "taken")
+    __slots__ = ("_buffer", "closing", "take", "taken")
 
     closing: bool
 
     def __init__(self, buffer: LineBuffer, take: Callable[[], T | None]) -> None:
         self._buffer = buffer
-        self._take = take
+        self.take = take
         self.taken: T | None = None
-        self.closing = buffer.ended
+        self.closing = False
 
     def try_now(self) -> bytes:
-        self.taken = self._take()
+        self.taken = self.take()
         self.closing = self.taken is not None or self._buffer.ended
         return b""
 
@@ -61,6 +62,20 @@ class _Wanted(Session, Generic[T]):
         """Another number also for each `max_line` bytes, which is what `line_timeout` applies to."""
         line = self._buffer.unfinished
         return line and (line << 32) + len(self._buffer) // self._buffer.max_line
+
+
+class _WantedLine(_Wanted[bytes]):
+    """The next line. One object serves all reads of a connection, one after the other."""
+
+    __slots__ = ()
+
+    def __init__(self, buffer: LineBuffer) -> None:
+        super().__init__(buffer, buffer.next_line)
+
+    def receive(self, data: Chunk) -> bytes:
+        self.taken = self._buffer.next_line(data)
+        self.closing = self.taken is not None
+        return b""
 
 
 class Connection:
@@ -98,6 +113,7 @@ class Connection:
         self._limits = limits
         self._drain = drain
         self._buffer = LineBuffer(limits.max_line)
+        self._line = _WantedLine(self._buffer)
         self._reads_left = _READS_IN_A_ROW
         self._drained = False
         self._receiving = False
@@ -118,8 +134,9 @@ class Connection:
             LineTooLong: the line has more than `max_line` bytes before its LF. The next call goes
                 on behind it.
         """
-        take = self._buffer.next_line
-        return self._held("receive_line", take) or await self._wait_for(take) or b""
+        if line := self._held("receive_line", self._line.take):
+            return line
+        return await self._wait_for(self._line) or b""
 
     async def receive_line_piece(self, most: int) -> bytes:
         """Return the next line, or its first `most` bytes if it is longer; b"" at the end.
@@ -132,11 +149,11 @@ class Connection:
         return self
 
     async def __anext__(self) -> bytes:
-        take = self._buffer.next_line  # what `receive_line` does; awaiting it would cost a quarter more
-        line = self._held("receive_line", take) or await self._wait_for(take)
-        if not line:
-            raise StopAsyncIteration
-        return line
+        if line := self._held("receive_line", self._line.take):  # as `receive_line`, but a call less
+            return line
+        if line := await self._wait_for(self._line):
+            return line
+        raise StopAsyncIteration
 
     async def receive_until(self, delimiter: bytes) -> bytes:
         """Return everything up to the first `delimiter`, which is included; b"" at the end.
@@ -188,7 +205,9 @@ class Connection:
             return
         self._sending = True
         try:
-            await self._channel.send_all(data)
+            rest = self._channel.send_now(data)
+            if rest:
+                await self._channel.send_all(rest)
         except BaseException:
             await self.aclose()
             raise
@@ -215,7 +234,7 @@ class Connection:
     async def _read(self, call: str, take: Callable[[], T | None]) -> T | None:
         """Receive until `take` gives something; None once it never will."""
         taken = self._held(call, take)
-        return await self._wait_for(take) if taken is None else taken
+        return await self._wait_for(_Wanted(self._buffer, take)) if taken is None else taken
 
     def _held(self, call: str, take: Callable[[], T | None]) -> T | None:
         """Return what `take` gives without waiting; None also if it is other tasks' turn."""
@@ -224,20 +243,22 @@ class Connection:
         self._reads_left -= 1
         return take() if self._reads_left else None
 
-    async def _wait_for(self, take: Callable[[], T | None]) -> T | None:
+    async def _wait_for(self, wanted: _Wanted[T]) -> T | None:
+        """Receive until `wanted` has been taken."""
         self._receiving = True
-        wanted = _Wanted(self._buffer, take)
+        wanted.closing = self._buffer.ended
         others_turn, self._reads_left = not self._reads_left, _READS_IN_A_ROW
         try:
             if others_turn:
                 await trio.lowlevel.checkpoint()
                 wanted.try_now()
             if not self._drained and not wanted.closing:
-                await self._channel.converse(wanted)
+                await self._channel.resume(wanted)
                 self._drained = not wanted.closing
             return wanted.taken
         finally:
             self._receiving = False
+            wanted.taken = None
 
     def _misused(self, call: str) -> StateError:
         return StateError(call, "closed" if self._closed else "busy: another task is in the same call")

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from .admission import RESERVED_DESCRIPTORS, most_connections
-from .hub import READ_SIZE as HUB_READ_SIZE
+from .hubchannel import READ_SIZE as HUB_READ_SIZE
 from .limits import Limits
 from .opening import hub_wanted
 from .session import Oversize

@@ -19,7 +19,8 @@ from .channel import Channel
 from .drain import Drain
 from .endpoint import Endpoint, Scheme
 from .errors import ConnectionLost, HandshakeFailed, PeerError, TooSlow
-from .hub import Hub, HubChannel
+from .hub import Hub
+from .hubchannel import CountingHubChannel, HubChannel
 from .limits import Limits
 from .peer import Peer, peer_of
 from .proxy_header import MAX_HEADER, ProxyHeader, ProxyHeaderParser
@@ -56,8 +57,8 @@ class Refused(Exception):  # noqa: N818 - a verdict
 class Opening:
     """Makes channels for a server; who made it closes it."""
 
-    def __init__(self, limits: Limits, trust: Trust, drain: Drain) -> None:
-        self.hub = Hub(limits, drain) if hub_wanted() else None
+    def __init__(self, limits: Limits, trust: Trust, drain: Drain, *, counting: bool = False) -> None:
+        self.hub = Hub(limits, drain, counting=counting) if hub_wanted() else None
         self._limits = limits
         self._trust = trust
         self._drain = drain
@@ -71,7 +72,7 @@ class Opening:
         """Return the channel over a socket, which it owns from now on."""
         if self.hub is not None:
             accepted.setblocking(False)  # noqa: FBT003 - the socket module's signature
-            return HubChannel(accepted, self.hub)
+            return (CountingHubChannel if self.hub.counting else HubChannel)(accepted, self.hub)
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
         return StreamChannel(stream, self._limits, self._drain)
 

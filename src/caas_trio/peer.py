@@ -13,7 +13,8 @@ class InternetPeer:
     """The other side of a TCP connection.
 
     Attributes:
-        host: its IP address; an IPv4 client of an IPv6 socket has its IPv4 one.
+        host: its IP address; an IPv4 client of an IPv6 socket has its IPv4 one. Empty if it is not
+            known: the client was gone before anybody asked.
         port: its port.
     """
 
@@ -55,6 +56,16 @@ def peer_of(sock: socket.socket, address: object) -> Peer:
             return InternetPeer(host.removeprefix("::ffff:") if "." in host else host, port)
         case _:
             return credentials(sock)
+
+
+def peer_behind(sock: socket.socket) -> Peer:
+    """Return the peer of a connected socket; one that has reset the connection is unknown by now."""
+    if sock.family is socket.AF_UNIX:
+        return credentials(sock)
+    try:
+        return peer_of(sock, sock.getpeername())
+    except OSError:
+        return InternetPeer("", 0)
 
 
 def credentials(sock: socket.socket) -> LocalPeer:

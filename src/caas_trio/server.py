@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import trio
 
@@ -19,10 +19,10 @@ from .errors import ConnectionLost, EndpointError, PeerError, TooSlow, UsageErro
 from .limits import Limits
 from .listeners import Listener, listen_all
 from .opening import Opening, Refused
-from .peer import InternetPeer, Peer, peer_of
+from .peer import InternetPeer, Peer, peer_behind, peer_of
 from .requesthandler import StreamRequestHandler
 from .session import Session
-from .telemetry import Outcome, Telemetry, outcome_of
+from .telemetry import Outcome, Telemetry, listens_to_each, outcome_of
 from .trust import Trust
 from .unixsocket import BACKLOG
 
@@ -76,7 +76,7 @@ async def serve(
         ExceptionGroup: of OSError: a listening socket failed.
     """
     handle = _handle_requests(handler) if isinstance(handler, type) else handler
-    server = _Server(limits, trust, telemetry or Telemetry())
+    server = _Server(limits, trust, telemetry)
 
     def conversation(channel: Channel, at: Endpoint, peer: Peer) -> Awaitable[object]:
         return handle(Connection(channel, at, peer, limits, server.drain))
@@ -118,24 +118,28 @@ async def serve_sessions(
         ExceptionGroup: of OSError: a listening socket failed.
     """
 
-    def conversation(channel: Channel, _: Endpoint, __: Peer) -> Awaitable[None]:
+    def conversation(channel: Channel, _: Endpoint, __: object) -> Awaitable[None]:
         return channel.converse(new_session())
 
-    server = _Server(limits, trust, telemetry or Telemetry())
+    server = _Server(limits, trust, telemetry, peers_wanted=False)
     await server.run(conversation, endpoints, stop, takeover, task_status)
 
 
-_Conversation: TypeAlias = Callable[[Channel, Endpoint, Peer], Awaitable[object]]
+_Conversation: TypeAlias = Callable[[Channel, Endpoint, Any], Awaitable[object]]
 
 
 class _Server:
     """What all connections of a server share."""
 
-    def __init__(self, limits: Limits, trust: Trust, telemetry: Telemetry) -> None:
+    def __init__(
+        self, limits: Limits, trust: Trust, telemetry: Telemetry | None, *, peers_wanted: bool = True
+    ) -> None:
         self.drain = Drain()
         self._limits = limits
         self._trust = trust
-        self._telemetry = telemetry
+        self._telemetry = telemetry or Telemetry()
+        self._each_is_told = listens_to_each(self._telemetry)
+        self._peers_wanted = peers_wanted
         self._admission = Admission(limits)
 
     async def run(
@@ -160,7 +164,7 @@ class _Server:
                 opened.callback(listener.close)
             bound = [listener.endpoint for listener in listeners]
             self._trust = self._trust.bound(list(zip(parsed, bound, strict=True)))
-            self._opening = Opening(self._limits, self._trust, self.drain)
+            self._opening = Opening(self._limits, self._trust, self.drain, counting=self._each_is_told)
             opened.callback(self._opening.close)
             spare = SpareDescriptor()
             opened.callback(spare.close)
@@ -178,10 +182,10 @@ class _Server:
         task_status: trio.TaskStatus[list[Endpoint]],
     ) -> None:
         async with trio.open_nursery() as connections:
+            self._connections = connections
             acceptor = Acceptor(
-                connections=connections,
-                connect=self._connect,
-                let_go=self._let_go,
+                begin=self._begin,
+                let_go=lambda accepted: connections.start_soon(self._let_go, accepted, name="refusal"),
                 admission=self._admission,
                 trust=self._trust,
                 telemetry=self._telemetry,
@@ -213,10 +217,20 @@ class _Server:
         finally:
             self._admission.refusing -= 1
 
+    def _begin(self, accepted: socket.socket, address: object, endpoint: Endpoint, host: Host) -> None:
+        """Start the task of a connection that has been let in."""
+        if self._each_is_told or self._opening.asks(endpoint):
+            self._connections.start_soon(self._connect, accepted, address, endpoint, host, name="connection")
+        else:
+            # Where nobody wants to know who the peer is, there is the socket to ask it later.
+            peer = peer_of(accepted, address) if self._peers_wanted else accepted
+            channel = self._opening.plain(accepted)
+            self._connections.start_soon(self._converse, channel, endpoint, peer, host, name="connection")
+
     async def _connect(
         self, accepted: socket.socket, address: object, endpoint: Endpoint, host: Host
     ) -> None:
-        """Run one connection from its first byte to its close, whatever becomes of it."""
+        """Run one connection from its first byte to its close, and tell of both."""
         peer = peer_of(accepted, address)
         begun = trio.current_time()
         outcome, channel = Outcome.CUT_OFF, None
@@ -244,40 +258,53 @@ class _Server:
             else:
                 channel = self._opening.plain(accepted)
             self._telemetry.conversation_begun(channel, endpoint, peer)
-            outcome = await self._converse(channel, endpoint, peer)
+            outcome = await self._converse(channel, endpoint, peer, host)
         finally:
-            self._admission.release(host)
+            if channel is None:
+                self._admission.release(host)
             seconds = trio.current_time() - begun
             self._telemetry.connection_closed(outcome, channel, endpoint, peer, seconds)
 
-    async def _converse(self, channel: Channel, endpoint: Endpoint, peer: Peer) -> Outcome:
+    async def _converse(
+        self, channel: Channel, endpoint: Endpoint, peer: Peer | socket.socket, host: Host
+    ) -> Outcome:
+        """Hold the conversation, part from the client, close the connection and count it out."""
         try:
             try:
                 await self._conversation(channel, endpoint, peer)
-                self._telemetry.conversation_ended(None, endpoint)
-                outcome, orderly = Outcome.COMPLETED, True
             except BaseException as error:  # noqa: BLE001 - sorted, and raised again if it is not ours
                 outcome, orderly = self._sort_out(error, endpoint, peer)
+            else:
+                outcome, orderly = Outcome.COMPLETED, True
+                self._telemetry.conversation_ended(None, endpoint)
             if orderly:
-                with suppress(PeerError):
-                    await channel.part()
+                await _part(channel)
+            return outcome
         finally:
             await channel.aclose()
-        return outcome
+            self._admission.release(host)
 
-    def _sort_out(self, error: BaseException, endpoint: Endpoint, peer: Peer) -> tuple[Outcome, bool]:
+    def _sort_out(
+        self, error: BaseException, endpoint: Endpoint, peer: Peer | socket.socket
+    ) -> tuple[Outcome, bool]:
         """Report a bug, raise what is not ours; return what it was, and whether to part from the client."""
         by_peer, other = _split(error, PeerError)
         bugs, rest = _split(other, Exception)
         outcome = Outcome.FAILED
         if isinstance(bugs, Exception):
-            self._telemetry.conversation_failed(bugs, endpoint, peer)
+            known = peer_behind(peer) if isinstance(peer, socket.socket) else peer
+            self._telemetry.conversation_failed(bugs, endpoint, known)
         elif isinstance(by_peer, Exception):
             outcome = outcome_of(by_peer)
             self._telemetry.conversation_ended(by_peer, endpoint)
         if rest is not None:
             raise rest
         return outcome, not isinstance(by_peer, TooSlow) or by_peer.limit != "write_timeout"
+
+
+async def _part(channel: Channel) -> None:
+    with suppress(PeerError):
+        await channel.part()
 
 
 async def _turn_away(channel: Channel) -> None:

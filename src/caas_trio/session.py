@@ -184,8 +184,10 @@ class LineSession(Session):
 
     __slots__ = (
         "_buffer",
+        "_buffers",
         "_bytewise",
         "_first",
+        "_max_line",
         "_once",
         "_oversize",
         "_prompt",
@@ -214,7 +216,10 @@ class LineSession(Session):
         self._prompt = prompt
         self._oversize = oversize
         self._once = once
-        self._buffer = LineBuffer(max_line)
+        self._max_line = max_line
+        # None between whole lines of a bytewise service: an idle connection needs none.
+        self._buffer: LineBuffer | None = LineBuffer(max_line)
+        self._buffers = 1  # how many there have been
         self._state = _State.NEW
         self.closing = False
         # Whole lines of so many bytes in sum need no more than the service: 0 but between lines.
@@ -228,7 +233,8 @@ class LineSession(Session):
     @property
     def unfinished(self) -> int:
         """A number for the line that is being received; see `LineBuffer.unfinished`."""
-        return self._buffer.unfinished
+        line = 0 if self._buffer is None else self._buffer.unfinished
+        return line and (self._buffers << 32) + line
 
     def open(self) -> bytes:
         """Return the prompt if the server speaks first."""
@@ -245,17 +251,23 @@ class LineSession(Session):
             return b""
         if len(chunk) <= self._shortcut and chunk[-1] == _LF_BYTE:
             return self._service(chunk)
+        if self._buffer is None:
+            self._buffer = LineBuffer(self._max_line)
+            self._buffers += 1
         self._move(_Input.DATA)
-        reply = self._answer(chunk)
+        reply = self._answer(self._buffer, chunk)
         if self._bytewise and not self._once and not self._buffer.unfinished and not self.closing:
-            self._shortcut = self._buffer.max_line
+            self._shortcut = self._max_line
+            self._buffer = None
         return reply
 
     def end_of_input(self) -> bytes:
         """Return the reply to the last line if the input ended without a terminator."""
         self._move(_Input.END)
-        self._buffer.end_of_input()
-        reply = self._answer() if self._buffer else b""
+        reply = b""
+        if self._buffer is not None:
+            self._buffer.end_of_input()
+            reply = self._answer(self._buffer) if self._buffer else b""
         return reply + self._service.end() if isinstance(self._service, Bytewise) else reply
 
     def _move(self, made: _Input) -> bytes:
@@ -268,8 +280,7 @@ class LineSession(Session):
         self._shortcut = 0
         return self._prompt if _PROMPTED_BY.get(self._first) is made else b""
 
-    def _answer(self, chunk: bytes = b"") -> bytes:
-        buffer = self._buffer
+    def _answer(self, buffer: LineBuffer, chunk: bytes = b"") -> bytes:
         take = buffer.take_pieces if self._oversize is Oversize.STREAM else buffer.take_lines
         replies: list[bytes] = []
         while True:
@@ -282,10 +293,10 @@ class LineSession(Session):
                 if not block:
                     break
                 replies.append(self._serve(block))
-                last = self._once and (LF in block or self._buffer.ended)
+                last = self._once and (LF in block or buffer.ended)
             if last:
                 self._state, self.closing = _CLOSING, True
-            if last or not self._buffer:
+            if last or not buffer:
                 break
             chunk = b""
         return b"".join(replies)

@@ -41,7 +41,7 @@ class StreamChannel(Channel):
         self.received += len(data)
         return data
 
-    async def send_all(self, data: bytes) -> None:
+    async def send_all(self, data: bytes | memoryview) -> None:
         """Send all of `data`; see `Channel.send_all`."""
         with trio.move_on_after(self._limits.write_timeout), _translated():
             await self._stream.send_all(data)
@@ -60,6 +60,10 @@ class StreamChannel(Channel):
     async def converse(self, session: Session) -> None:
         """Run a conversation; see `Channel.converse`."""
         await self._say(session.open())
+        await self.resume(session)
+
+    async def resume(self, session: Session) -> None:
+        """Go on with a conversation; see `Channel.resume`."""
         line, begun = 0, trio.current_time()
         while not session.closing:
             if session.unfinished != line:

@@ -107,16 +107,24 @@ class Telemetry:
 #: The events of `Telemetry`, by name.
 EVENTS: Final = tuple(name for name in vars(Telemetry) if not name.startswith("_"))
 
+#: Those that come with every connection.
+_OF_EACH: Final = ("connection_opened", "conversation_begun", "connection_closed")
+
+
+def listens_to_each(telemetry: Telemetry) -> bool:
+    """Return whether it hears of every connection. If not, none has to remember what it would tell."""
+    return any(_listens(telemetry, name) for name in _OF_EACH)
+
+
+def _listens(telemetry: Telemetry, name: str) -> bool:
+    return getattr(getattr(telemetry, name), "__func__", None) is not getattr(Telemetry, name)
+
 
 def together(*telemetries: Telemetry) -> Telemetry:
     """Return what tells all of these, in this order; each only of what it listens to."""
     combined = Telemetry()
     for name in EVENTS:
-        wanted = [
-            getattr(each, name)
-            for each in telemetries
-            if getattr(type(each), name) is not getattr(Telemetry, name)
-        ]
+        wanted = [getattr(each, name) for each in telemetries if _listens(each, name)]
         if len(wanted) == 1:
             setattr(combined, name, wanted[0])
         elif wanted:
