@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trustme
 
-from caas_trio.conformance import First, Oversize, Profile
+from caas_trio.conformance import First, Oversize, Profile, Proxy
 
 #: Small, so that the edge of the limit is cheap to reach.
 LIMIT = 100
@@ -42,7 +42,9 @@ def ours(scheme: str, folder: Path, profile: Profile, driver: str = "") -> Leg:
     words += [f"--oversize={profile.oversize.value}"] if profile.oversize else []
     words += [f"--max-line={profile.max_line}"] if profile.max_line else []
     words += ["--once"] if profile.once else []
-    name = " ".join([scheme, *words, *([f"driver={driver}"] if driver else [])])
+    words += ["--proxy-protocol"] if profile.proxy else []
+    version = [profile.proxy.value] if profile.proxy else []
+    name = " ".join([scheme, *words, *version, *([f"driver={driver}"] if driver else [])])
     endpoint = f"unix:{folder / name.replace(' ', '')}" if scheme == "unix" else f"{scheme}://127.0.0.1:0"
     command = (sys.executable, "-m", "caas_trio", endpoint, *words)
     return Leg(name, command, profile, {"CAAS_TRIO_DRIVER": driver} if driver else {})
@@ -71,6 +73,9 @@ def our_legs(folder: Path) -> list[Leg]:
     ]
     diagonal = [crossed[0], crossed[4], crossed[8]]
     default = Profile(oversize=Oversize.STREAM)
+    proxied = [
+        replace(profile, proxy=proxy) for profile, proxy in zip(diagonal, [*Proxy, Proxy.V2], strict=True)
+    ]
     once = Profile(oversize=Oversize.STREAM, once=True)
     authority = trustme.CA()
     once_and_greeting = Profile(first=First.SERVER, oversize=Oversize.REJECT, max_line=LIMIT, once=True)
@@ -82,6 +87,9 @@ def our_legs(folder: Path) -> list[Leg]:
         *(ours("tcp", folder, profile, "stream") for profile in diagonal),
         ours("unix", folder, default, "stream"),
         *(ours_over_tls(folder, profile, authority) for profile in (default, *diagonal, once)),
+        *(ours("tcp", folder, profile) for profile in proxied),
+        ours("tcp", folder, replace(crossed[4], proxy=Proxy.V1), "stream"),
+        ours("unix", folder, replace(crossed[0], proxy=Proxy.V2)),
         ours("tcp", folder, once),
         ours("tcp", folder, once_and_greeting),
         our_datagrams("udp://127.0.0.1:0"),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import trio
 
-from caas_trio.conformance import First, Oversize, Profile, Service, judge
+from caas_trio.conformance import First, Oversize, Profile, Proxy, Service, judge
 from caas_trio.endpoint import Endpoint
 
 from .reference import Settings
@@ -49,6 +49,7 @@ def profile_of(settings: Settings, scheme: str, *, limited: bool) -> Profile:
         max_line=settings.max_line if limited else None,
         oversize=Oversize(settings.oversize) if settings.oversize else None,
         once=settings.once,
+        proxy=Proxy(settings.proxy) if settings.proxy else None,
         datagrams=scheme in ("udp", "unixgram"),
     )
 
@@ -79,6 +80,8 @@ def right_trials(folder: Path) -> list[Trial]:
         ("unix", Settings(first="server", service="echo", max_line=1000, oversize="discard")),
         ("tcp", Settings(once=True)),
         ("tcp", Settings(once=True, first="server")),
+        ("tcp", Settings(first="server", proxy="v1")),
+        ("unix", Settings(first="either", proxy="v2")),
         ("udp", Settings()),
         ("unixgram", Settings()),
     ]
@@ -87,10 +90,11 @@ def right_trials(folder: Path) -> list[Trial]:
 
 def right_trial(scheme: str, settings: Settings, folder: Path) -> Trial:
     """Return the trial of the right server with some settings."""
-    once = ["--once"] if settings.once else []
-    name = "-".join(["right", scheme, settings.first, settings.oversize, settings.service, *once])
+    more = ["--once"] if settings.once else []
+    more += [f"--proxy={settings.proxy}"] if settings.proxy else []
+    name = "-".join(["right", scheme, settings.first, settings.oversize, settings.service, *more])
     options = [f"--{option}={getattr(settings, option)}" for option in ("service", "first", "oversize")]
-    options += [f"--max-line={settings.max_line}", *once]
+    options += [f"--max-line={settings.max_line}", *more]
     command = [sys.executable, "-m", "ci.conformance.reference", endpoint_for(scheme, folder, name), *options]
     limited = settings.max_line != Settings.max_line
     return Trial(name, command, profile_of(settings, scheme, limited=limited), "")

@@ -1,6 +1,6 @@
 """A right server of another build: plain threads and blocking sockets, nothing shared with the package.
 
-    python ci/conformance/reference.py tcp://127.0.0.1:0 --first server --max-line 100 --oversize reject
+    python -m ci.conformance.reference tcp://127.0.0.1:0 --first server --max-line 100 --oversize reject
 
 It prints `listening on ENDPOINT` once it accepts. The conformance suite has to pass it everywhere;
 `wrong.py` breaks one promise at a time by overriding one method of `Conversation` or of `Server`.
@@ -14,6 +14,8 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
+
+from ci.conformance.proxying import Headers
 
 PROMPT = b"Enter some data to be capitalized:\n"
 READ_SIZE = 65536
@@ -32,10 +34,13 @@ class Settings:
     max_line: int = 65536
     oversize: str = "stream"
     once: bool = False
+    proxy: str = ""
 
 
 class Conversation:
     """One connection, served by one thread."""
+
+    headers: type[Headers] = Headers
 
     def __init__(self, sock: socket.socket, settings: Settings, server: Server) -> None:
         self.sock = sock
@@ -48,6 +53,8 @@ class Conversation:
     def run(self) -> None:
         """Serve the connection to its end."""
         with self.sock, contextlib.suppress(OSError):
+            if self.settings.proxy and not self.headers(self.sock).take():
+                return
             self.converse()
             self.end()
 
@@ -226,6 +233,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Setti
     parser.add_argument("--max-line", type=int, default=65536)
     parser.add_argument("--oversize", default="stream", choices=["reject", "discard", "stream"])
     parser.add_argument("--once", action="store_true")
+    parser.add_argument("--proxy", default="", choices=["v1", "v2"])
     options = parser.parse_args(arguments)
     settings = Settings(
         service=options.service,
@@ -235,6 +243,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Setti
         max_line=options.max_line,
         oversize=options.oversize,
         once=options.once,
+        proxy=options.proxy,
     )
     return options, settings
 

@@ -15,6 +15,7 @@ from caas_trio.conformance import (
     First,
     Oversize,
     Profile,
+    Proxy,
     Report,
     Result,
     UnreachableError,
@@ -60,9 +61,21 @@ def test_selection_by_prefix_and_by_id() -> None:
             ("ORDER", "CLOSE"),
         ),
         (Profile(once=True), "tcp://127.0.0.1:0", ("ORDER", "CLOSE", "LOAD")),
+        (Profile(proxy=Proxy.V1), "tcp://127.0.0.1:0", ("PROXY",)),
+        (Profile(proxy=Proxy.V2, first=First.SERVER), "tcp://127.0.0.1:0", ("PROXY", "ORDER")),
+        (Profile(proxy=Proxy.V2, first=First.EITHER), "tcp://127.0.0.1:0", ("PROXY-1", "PROXY-2")),
         (Profile(datagrams=True), "udp://127.0.0.1:0", ()),
     ],
-    ids=["client-stream", "server-discard", "either-reject", "once", "datagrams"],
+    ids=[
+        "client-stream",
+        "server-discard",
+        "either-reject",
+        "once",
+        "proxy-v1",
+        "proxy-v2",
+        "proxy-either",
+        "datagrams",
+    ],
 )
 async def test_the_right_server_passes_everything(
     right: StartRight, profile: Profile, endpoint: str, prefixes: tuple[str, ...]
@@ -73,6 +86,7 @@ async def test_the_right_server_passes_everything(
         max_line=profile.max_line or 1 << 16,
         oversize=(profile.oversize or Oversize.STREAM).value,
         once=profile.once,
+        proxy=profile.proxy.value if profile.proxy else "",
     )
     cases = [case for case in select(prefixes) if case.effort == 1]
     report = await judge(where, profile, cases, jobs=16)
@@ -213,9 +227,9 @@ def test_a_missed_should_counts_only_when_strict() -> None:
 
 def test_every_need_is_met_by_some_profile_and_missed_by_another() -> None:
     profiles = [
-        Profile(first=first, max_line=limit, oversize=oversize, once=once, datagrams=datagrams)
-        for first, limit, oversize, once, datagrams in itertools.product(
-            First, [None, 100], [None, *Oversize], [True, False], [True, False]
+        Profile(first=first, max_line=limit, oversize=oversize, once=once, proxy=proxy, datagrams=datagrams)
+        for first, limit, oversize, once, proxy, datagrams in itertools.product(
+            First, [None, 100], [None, *Oversize], [True, False], [None, *Proxy], [True, False]
         )
     ]
     for need in Need:

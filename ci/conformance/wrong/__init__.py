@@ -8,7 +8,7 @@ client sees. `WRONG` has them all.
 
 from __future__ import annotations
 
-from . import conduct, datagrams, framing, limits, order
+from . import conduct, datagrams, framing, limits, order, proxied
 from .registry import WRONG, Wrong
 
-__all__ = ["WRONG", "Wrong", "conduct", "datagrams", "framing", "limits", "order"]
+__all__ = ["WRONG", "Wrong", "conduct", "datagrams", "framing", "limits", "order", "proxied"]

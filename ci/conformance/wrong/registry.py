@@ -75,6 +75,9 @@ def wrong(
 
 SERVER_FIRST = Settings(first="server")
 EITHER_FIRST = Settings(first="either")
+PROXIED_1 = Settings(proxy="v1")
+PROXIED_2 = Settings(proxy="v2")
+PROXIED_FIRST = Settings(first="server", proxy="v2")
 ONCE = Settings(once=True)
 REJECT = Settings(max_line=100, oversize="reject")
 DISCARD = Settings(max_line=100, oversize="discard")

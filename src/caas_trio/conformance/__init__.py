@@ -16,7 +16,7 @@ hide here. What is required, and why, is in `docs/specification.md`.
 
 from .case import Case, Fault, Result, Verdict
 from .families import CASES
-from .profile import First, Oversize, Profile, Service
+from .profile import First, Oversize, Profile, Proxy, Service
 from .runner import Report, UnreachableError, judge, select
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "First",
     "Oversize",
     "Profile",
+    "Proxy",
     "Report",
     "Result",
     "Service",

@@ -18,7 +18,7 @@ from caas_trio.errors import EndpointError
 from . import datagram
 from .case import Result
 from .families import CASES
-from .profile import First, Oversize, Profile, Service
+from .profile import First, Oversize, Profile, Proxy, Service
 from .reports import html, machine, text
 from .runner import DEFAULT_JOBS, DEFAULT_PATIENCE, Report, UnreachableError, judge, select
 from .wire import CONNECTORS
@@ -49,7 +49,7 @@ class _EndpointType(click.ParamType[Endpoint]):
         return endpoint
 
 
-def _values(kind: type[Service | First | Oversize]) -> click.Choice[str]:
+def _values(kind: type[Service | First | Oversize | Proxy]) -> click.Choice[str]:
     return click.Choice([member.value for member in kind])
 
 
@@ -103,6 +103,7 @@ An echo server on a Unix socket, with a page to look at:
 @click.option(
     "--once", is_flag=True, help="It answers one line per connection, as socketserver's examples do."
 )
+@click.option("--proxy", type=_values(Proxy), help="It expects a PROXY header of this version.")
 @click.option(
     "--only", multiple=True, metavar="PREFIX", help="Run only cases whose id begins so. May be repeated."
 )
@@ -175,6 +176,8 @@ def _profile(endpoint: Endpoint, values: dict[str, Any]) -> Profile:
         _fail("a prompt of nothing cannot be told from silence")
     if (values["tls_ca"] or values["tls_insecure"]) and endpoint.scheme is not Scheme.TLS:
         _fail("--tls-ca and --tls-insecure are for tls endpoints")
+    if values["proxy"] and endpoint.scheme in datagram.SCHEMES:
+        _fail("--proxy is for connections")
     return Profile(
         service=Service(values["service"]),
         first=First(values["first"]),
@@ -182,6 +185,7 @@ def _profile(endpoint: Endpoint, values: dict[str, Any]) -> Profile:
         max_line=values["max_line"],
         oversize=oversize,
         once=values["once"],
+        proxy=Proxy(values["proxy"]) if values["proxy"] else None,
         datagrams=endpoint.scheme in datagram.SCHEMES,
         tls_ca=values["tls_ca"],
         tls_insecure=values["tls_insecure"],

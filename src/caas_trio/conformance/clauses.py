@@ -52,6 +52,7 @@ SECTIONS: Final = {
     "STOP": "the stop",
     "UNIX": "Unix sockets",
     "DGRAM": "datagrams",
+    "PROXY": "behind a proxy",
 }
 
 _MUST: Final = Level.MUST
@@ -228,6 +229,37 @@ _ALL: Final = (
     Clause("DGRAM-4", _MUST, "A reply MUST go to the sender of its request and to nobody else."),
     Clause("DGRAM-5", _MUST, "A datagram of the largest size MUST be answered whole."),
     Clause("DGRAM-6", _MUST, "A sender that has gone before its reply comes MUST NOT harm another."),
+    Clause(
+        "PROXY-1",
+        _MUST,
+        "A PROXY header MUST be taken off the front of the input; what follows it is served as if alone.",
+    ),
+    Clause("PROXY-2", _SHOULD, "A PROXY header that comes in pieces SHOULD be waited for."),
+    Clause("PROXY-3", _MUST, "The server MUST stay silent until the PROXY header is complete."),
+    Clause("PROXY-4", _MUST, "A connection that the proxy makes for itself (LOCAL) MUST be served."),
+    Clause(
+        "PROXY-5", _SHOULD, "A connection of which the proxy tells no address (UNKNOWN) SHOULD be served."
+    ),
+    Clause(
+        "PROXY-6",
+        _MUST,
+        "What is not exactly a PROXY header MUST end the connection, and nothing is answered.",
+    ),
+    Clause(
+        "PROXY-7", _SHOULD, "A PROXY header that contradicts its checksum or TLVs SHOULD end the connection."
+    ),
+    Clause(
+        "PROXY-8",
+        _MUST,
+        "The address in the PROXY header MUST count as the client's, for every limit and every list.",
+        unjudged="the service does not say whom it takes its client for",
+    ),
+    Clause(
+        "PROXY-9",
+        _SHOULD,
+        "A PROXY header SHOULD be taken from trusted networks only, and within the opening timeout.",
+        unjudged="the suite connects from one address, and does not know the timeout",
+    ),
 )
 
 CLAUSES: Final = {clause.id: clause for clause in _ALL}

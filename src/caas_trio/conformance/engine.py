@@ -23,6 +23,7 @@ from .script import (
     Expect,
     ExpectAny,
     ExpectEnd,
+    ExpectRefusal,
     ExpectSpeech,
     Growth,
     Leave,
@@ -84,6 +85,7 @@ class _Run:
             Expect: self._expect,
             ExpectAny: self._expect_any,
             ExpectEnd: self._expect_end,
+            ExpectRefusal: self._expect_refusal,
             ExpectSpeech: self._expect_speech,
             Growth: self._growth,
             Leave: self._leave,
@@ -149,6 +151,8 @@ class _Run:
         wire = self._wires[step.client] = Wire(stream, step.client, self._result.log)
         self._result.log.add(step.client, Event.CONNECTED)
         self._tasks.start_soon(wire.write)
+        if self._profile.header and not step.bare:
+            wire.send(self._profile.header, WHOLE)
         if step.greet and self._profile.first is First.SERVER:
             await self._expect(Expect((self._profile.prompt,), step.client))
         elif step.greet and self._profile.first is First.EITHER:
@@ -228,6 +232,16 @@ class _Run:
         if wire.end not in (None, End.FIN):
             raise Broken(Fault("CLOSE-2", f"the server {wire.end.value} the connection"))
         self._result.close = Verdict.PASSED
+
+    async def _expect_refusal(self, step: ExpectRefusal) -> None:
+        data = b""
+        with trio.move_on_after(self._patience) as scope:
+            data = await self._wires[step.client].receive()
+        if data:
+            raise Broken(Fault(self._case.clause, "the server answered", b"", data[:256]))
+        if scope.cancelled_caught:
+            reason = f"the connection was still open after {self._patience:g} seconds"
+            raise Broken(Fault(self._case.clause, reason))
 
     async def _send_unread(self, step: SendUnread) -> None:
         wire = self._wires[step.client]

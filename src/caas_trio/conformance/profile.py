@@ -39,6 +39,20 @@ class Oversize(enum.Enum):
     STREAM = "stream"
 
 
+class Proxy(enum.Enum):
+    """The version of the PROXY header that connections begin with."""
+
+    V1 = "v1"
+    V2 = "v2"
+
+
+#: Told in examples: addresses of RFC 5737, written down once so that nothing here has to be computed.
+_HEADERS: Final = {
+    Proxy.V1: b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 25\r\n",
+    Proxy.V2: b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc6\x33\x64\x01\xdc\x04\x00\x19",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What the server is declared to be.
@@ -50,6 +64,7 @@ class Profile:
         max_line: the most bytes before an LF; None if nothing is declared.
         oversize: what it does with a longer line; None if nothing is declared.
         once: whether it answers one line per connection.
+        proxy: what each connection begins with; None if there is no PROXY header.
         datagrams: whether it is reached by datagrams; the rest means nothing then but the service.
         tls_ca: for tls, the file of the CAs that its certificate may come from; None for the system's.
         tls_insecure: for tls, whether any certificate will do.
@@ -61,6 +76,7 @@ class Profile:
     max_line: int | None = None
     oversize: Oversize | None = None
     once: bool = False
+    proxy: Proxy | None = None
     datagrams: bool = False
     tls_ca: str | None = None
     tls_insecure: bool = False
@@ -69,6 +85,11 @@ class Profile:
     def limit(self) -> int:
         """The declared limit, for cases that need one (`Need.LIMIT`)."""
         return self.max_line or UNDECLARED_LIMIT
+
+    @property
+    def header(self) -> bytes:
+        """What a client sends before all else."""
+        return b"" if self.proxy is None else _HEADERS[self.proxy]
 
     def takes(self, length: int) -> bool:
         """Return whether a line of so many bytes before its LF is declared to be answered."""
@@ -91,6 +112,9 @@ class Need(enum.Enum):
     REJECT = "reject is not declared (--max-line, --oversize)"
     DISCARD = "discard is not declared (--max-line, --oversize)"
     STREAMED = "stream is not declared (--oversize)"
+    PROXIED = "no PROXY header is declared (--proxy)"
+    PROXY_1 = "version 1 of the PROXY header is not declared (--proxy)"
+    PROXY_2 = "version 2 of the PROXY header is not declared (--proxy)"
     UNDECLARED = "a limit is declared; FRAME-7 and LIMIT-1 are about that"
 
 
@@ -108,6 +132,9 @@ _MET: Final[dict[Need, Callable[[Profile], bool]]] = {
     Need.REJECT: lambda profile: profile.oversize is Oversize.REJECT,
     Need.DISCARD: lambda profile: profile.oversize is Oversize.DISCARD,
     Need.STREAMED: lambda profile: profile.oversize is Oversize.STREAM,
+    Need.PROXIED: lambda profile: profile.proxy is not None,
+    Need.PROXY_1: lambda profile: profile.proxy is Proxy.V1,
+    Need.PROXY_2: lambda profile: profile.proxy is Proxy.V2,
     Need.UNDECLARED: lambda profile: profile.max_line is None and profile.oversize is None,
 }
 

@@ -15,10 +15,14 @@ from .oracle import Part
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Open a connection; with `greet`, also take the prompt of a server that has to say one."""
+    """Open a connection; with `greet`, also take the prompt of a server that has to say one.
+
+    A PROXY header comes first where one is declared, unless `bare`.
+    """
 
     client: int = 0
     greet: bool = True
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,13 @@ class EndInput:
 @dataclass(frozen=True, slots=True)
 class ExpectEnd:
     """Receive the end of the server's output, and nothing before it; this grades the close."""
+
+    client: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectRefusal:
+    """Receive nothing but the end of the connection, be it a reset."""
 
     client: int = 0
 
@@ -151,6 +162,7 @@ Step: TypeAlias = (
     | Silence
     | EndInput
     | ExpectEnd
+    | ExpectRefusal
     | Leave
     | Reset
     | Pause

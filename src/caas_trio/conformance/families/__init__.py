@@ -6,7 +6,7 @@ from typing import Final
 
 from caas_trio.conformance.case import Case
 
-from . import concurrency, datagrams, ending, flow, framing, limits, order
+from . import concurrency, datagrams, ending, flow, framing, limits, order, proxied
 
 CASES: Final[tuple[Case, ...]] = (
     *order.SANITY,
@@ -17,4 +17,5 @@ CASES: Final[tuple[Case, ...]] = (
     *concurrency.CASES,
     *flow.CASES,
     *datagrams.CASES,
+    *proxied.CASES,
 )

@@ -22,6 +22,8 @@ def options(profile: Profile) -> list[str]:
         words += ["--max-line", str(profile.max_line)]
     if profile.oversize is not None:
         words += ["--oversize", profile.oversize.value]
+    if profile.proxy is not None:
+        words += ["--proxy", profile.proxy.value]
     if profile.once:
         words += ["--once"]
     if profile.tls_ca is not None:

@@ -30,6 +30,7 @@ def as_json(report: Report) -> str:
                 "max_line": profile.max_line,
                 "oversize": profile.oversize.value if profile.oversize else None,
                 "once": profile.once,
+                "proxy": profile.proxy.value if profile.proxy else None,
             },
             "cases": {result.case.id: _case(report, result) for result in report.results},
             "clauses": {clause: verdict.value for clause, verdict in report.clauses().items()},
