@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import pytest
 import trio
 
-from caas_trio.conformance import Case, First, Profile, Result, Verdict
+from caas_trio.conformance import Case, First, Profile, Proxy, Result, Verdict
 from caas_trio.conformance.compare import receive_exactly
 from caas_trio.conformance.engine import run_case
 from caas_trio.conformance.oracle import NOTICE
@@ -23,6 +23,7 @@ from caas_trio.conformance.script import (
     Expect,
     ExpectAny,
     ExpectEnd,
+    ExpectRefusal,
     ExpectSpeech,
     Growth,
     Leave,
@@ -167,6 +168,30 @@ async def test_a_reset_at_the_end() -> None:
     result = await tried(reset, Connect(), Send(b"a\n"), ExpectEnd())
     assert reasons(result) == [("CLOSE-2", "the server reset the connection")]
     assert (result.answer, result.close) == (Verdict.PASSED, Verdict.FAILED)
+
+
+@pytest.mark.parametrize("handler", [said(then=ENDS), reset])
+async def test_a_refusal_is_an_end_of_any_kind(handler: Handler) -> None:
+    result = await tried(handler, Connect(), Send(b"a\n"), ExpectRefusal())
+    assert (result.verdict, result.close) == (Verdict.PASSED, Verdict.NOT_JUDGED)
+
+
+async def test_an_answer_is_no_refusal_and_neither_is_silence() -> None:
+    result = await tried(said(b"no\n", then=ENDS), Connect(), ExpectRefusal())
+    assert reasons(result) == [("FRAME-1", "the server answered")]
+    assert result.faults[0].received == b"no\n"
+    result = await tried(said(), Connect(), ExpectRefusal(), seconds=SHORT)
+    assert reasons(result) == [("FRAME-1", "the connection was still open after 0.4 seconds")]
+
+
+async def test_a_header_goes_before_everything_unless_the_connection_is_bare() -> None:
+    profile = Profile(proxy=Proxy.V1)
+    line = b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 25\r\n"
+    assert profile.header == line
+    result = await tried(upper, Connect(), Send(b"a\n"), Expect((line + b"A\n",)), profile=profile)
+    assert result.verdict is Verdict.PASSED
+    result = await tried(upper, Connect(bare=True), Send(b"a\n"), Expect((b"A\n",)), profile=profile)
+    assert result.verdict is Verdict.PASSED
 
 
 async def test_a_reset_that_only_the_writer_hears_of() -> None:
