@@ -70,7 +70,8 @@ def test_the_options_say_what_is_not_the_default() -> None:
     )
     assert again(Report(ENDPOINT, profile, []), CASES[0]) == (
         "python -m caas_trio.conformance tcp://127.0.0.1:50007 --service echo --first server "
-        "--prompt 'who'\"'\"'s there?' --max-line 10 --oversize reject --proxy v2 --once --case ORDER-1.silent/whole"
+        "--prompt 'who'\"'\"'s there?' --max-line 10 --oversize reject --proxy v2 --once "
+        "--case ORDER-1.silent/whole"
     )
 
 
