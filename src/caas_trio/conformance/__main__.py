@@ -176,8 +176,8 @@ def _profile(endpoint: Endpoint, values: dict[str, Any]) -> Profile:
         _fail("a prompt of nothing cannot be told from silence")
     if (values["tls_ca"] or values["tls_insecure"]) and endpoint.scheme is not Scheme.TLS:
         _fail("--tls-ca and --tls-insecure are for tls endpoints")
-    if values["proxy"] and endpoint.scheme in datagram.SCHEMES:
-        _fail("--proxy is for connections")
+    if values["proxy"] and endpoint.scheme not in (Scheme.TCP, Scheme.UNIX):
+        _fail("--proxy is for tcp and unix endpoints")
     return Profile(
         service=Service(values["service"]),
         first=First(values["first"]),
