@@ -12,7 +12,7 @@ PYTHONS = nox.project.python_versions(PYPROJECT)
 nox.needs_version = ">=2026.10.20"
 nox.options.sessions = [
     *("lint", "types", "tests", "coverage"),
-    *("conformance", "conformance_proof", "conformance_page"),
+    *("conformance", "conformance_proof", "conformance_page", "haproxy"),
     *("fuzz_replay", "fuzz_smoke"),
 ]
 # A supported Python that is not installed is skipped, and named in nox's closing table.
@@ -133,6 +133,15 @@ def fuzz_proof(session: nox.Session) -> None:
     """Plant bugs in a copy of the package, one at a time; the harnesses have to find them."""
     install_atheris(session)
     session.run("python", "-m", "fuzz.proof", *session.posargs)
+
+
+@nox.session
+def haproxy(session: nox.Session) -> None:
+    """Put Debian's haproxy in front of the service; CI has to have it."""
+    if shutil.which("haproxy") is None and not os.environ.get("CI"):
+        session.skip("haproxy is not installed; Debian has it as the package haproxy")
+    session.install(".", *group("tests"))
+    session.run("python", "-m", "ci.haproxy")
 
 
 def install_atheris(session: nox.Session) -> None:

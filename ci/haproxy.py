@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -228,7 +228,7 @@ async def check_service(version: str, options: str, folder: Path) -> list[str]:
 def main() -> int:
     """Try every way, and judge the service; return the exit status."""
     failed = False
-    with tempfile.TemporaryDirectory() as name, ExitStack():
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         runs = [(way.name, partial(check_way, way, folder)) for way in WAYS]
         runs += [

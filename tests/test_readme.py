@@ -1,4 +1,4 @@
-"""The README's code is run, and its claims about the package hold."""
+"""The code of the README, and of the page about proxies, is run; the README's claims hold."""
 
 from __future__ import annotations
 
