@@ -12,7 +12,8 @@ import caas_trio
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PROXY = (ROOT / "docs" / "behind-a-proxy.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README + PROXY, re.DOTALL)
 
 
 def test_the_readme_begins_with_its_two_commands() -> None:

@@ -138,7 +138,7 @@ async def test_nobody_there() -> None:
 async def test_somebody_who_does_not_answer(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
-    async def never(_: Endpoint) -> trio.SocketStream:
+    async def never(_: Endpoint, __: Profile) -> trio.SocketStream:
         await trio.sleep_forever()
         raise AssertionError
 
