@@ -28,6 +28,8 @@ class Client:
         reset: whether its connection ended in a reset instead of the end of the stream.
         lingered: whether it has stayed for longer than the server waits for it to leave.
         refused: whether there was no room for it.
+        stranger: whether it may not connect, and so is told nothing.
+        waiting: whether it waits until there is room for it.
         failed: whether the service has failed it, as `expected` found.
         owed: what it is owed at least once the server has ended the conversation, because it stops
             or has lost patience; None before.
@@ -57,6 +59,8 @@ class Client:
         self.lingered = False
         self.failed = False
         self.refused = False
+        self.stranger = False
+        self.waiting = False
         self.owed: bytes | None = None
         self.quiet = 0.0
         self.forsaken = False
@@ -116,8 +120,10 @@ class Client:
 
     def expected(self) -> tuple[bytes, bool]:
         """Return what it is owed by now, and whether the server then ends its output."""
-        if self.refused:
-            return _REFUSAL, True
+        if self.waiting:
+            return b"", False
+        if self.refused or self.stranger:
+            return b"" if self.stranger else _REFUSAL, True
         replies, _, over = self.plan.replies(self.sent, ended=self.ended)
         before, bomb, _ = (self.prompted + b"".join(replies)).partition(BOMB)
         self.failed = bool(bomb)

@@ -23,12 +23,14 @@ class Kernel:
         small_buffers: whether accepted sockets can hold only a few KiB of output.
         most_sent: the most bytes that one send takes; 0 for no such limit.
         faults: error numbers that the next accepts fail with.
+        hosts: the IP addresses that accepted connections come from, in turn; () for none.
         accepted: the sockets that were accepted.
     """
 
     small_buffers: bool = False
     most_sent: int = 0
     faults: list[int] = field(default_factory=list)
+    hosts: tuple[str, ...] = ()
     accepted: list[socket.socket] = field(default_factory=list)
 
     @property
@@ -44,8 +46,14 @@ class Kernel:
         sock, address = _accept(listening)
         if self.small_buffers:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SMALL_BUFFER)
+        if self.hosts:
+            address = (self.host_of(len(self.accepted)), 50007)
         self.accepted.append(sock)
         return sock, address
+
+    def host_of(self, number: int) -> str:
+        """Return where the connection comes from that is accepted as this one, counted from 0."""
+        return self.hosts[number % len(self.hosts)]
 
     def send(self, sock: socket.socket, data: Any, flags: int = 0) -> int:
         """Send no more than is allowed."""
