@@ -18,6 +18,7 @@ from caas_trio import (
     AtCapacity,
     Connection,
     Endpoint,
+    EndpointError,
     First,
     Limits,
     LineTooLong,
@@ -26,6 +27,7 @@ from caas_trio import (
     StreamRequestHandler,
     Telemetry,
     Trust,
+    UsageError,
     accepting,
     admission,
     hub,
@@ -41,7 +43,7 @@ from .conversation import Plan
 #: What the limit of lines is where it is high: for handlers, whose buffer is the server's to make.
 HIGH_LIMIT: Final = 2000
 #: How many connections a server of handlers admits. One of sessions admits more than there will be,
-#: but one for each host.
+#: but no more from each host.
 FEW: Final = 2
 #: Who may connect to a server of sessions, of those who have an IP address.
 TRUST: Final = Trust(allow_from=(ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32")))
@@ -120,6 +122,7 @@ class Running:
     Attributes:
         plan: what its sessions are made from.
         way: how its request handlers read.
+        spare_gone: whether it has no spare descriptor, and knows.
         reports: what it has reported.
         stop: tells it to stop.
         scope: cancels it.
@@ -132,11 +135,17 @@ class Running:
         self.address = f"caas-fuzz-{os.getpid()}-{kind.driver}-{kind.serves.value}"
         self.plan: Plan | None = None
         self.way = 0
+        self.spare_gone = False
         self.reports = Reports()
         self.stop = trio.Event()
         self.scope = trio.CancelScope()
         self.over = trio.Event()
         self.failure: Exception | None = None
+
+    @property
+    def proxied(self) -> str:
+        """Its second address, where connections begin with a PROXY header."""
+        return f"{self.address}-proxied"
 
     async def run(self, task_status: trio.TaskStatus[list[Endpoint]]) -> None:
         """Serve until stopped or cancelled, or something is raised."""
@@ -144,8 +153,10 @@ class Running:
         few = replace(LIMITS, max_connections=FEW)
         match self.kind.serves:
             case Serves.SESSIONS:
-                limits = replace(LIMITS, max_per_host=1)
-                serving = partial(serve_sessions, self._new_session, limits=limits, trust=TRUST)
+                limits = replace(LIMITS, max_per_host=FEW)
+                second = Endpoint.parse(f"unix:@{self.proxied}")
+                trust = replace(TRUST, proxy_on=frozenset({second}))
+                serving = partial(serve_sessions, self._new_session, second, limits=limits, trust=trust)
             case Serves.HANDLERS:
                 serving = partial(serve, self._handle, limits=few)
             case Serves.REQUESTS:
@@ -177,8 +188,14 @@ class Running:
 
         class Handler(StreamRequestHandler):
             async def handle(handler) -> None:  # noqa: N805 - `self` is the server
+                async def write(data: bytes) -> None:
+                    if self.way == WAYS.index(_only_one):
+                        await handler.wfile.writelines([data[:1], data[1:]])
+                    else:
+                        assert await handler.wfile.write(data) == len(data)
+
                 assert self.plan is not None
-                await converse(self.plan, partial(WAYS[self.way], handler.rfile), handler.wfile.write)
+                await converse(self.plan, partial(WAYS[self.way], handler.rfile), write)
                 await handler.wfile.flush()
 
         return Handler
@@ -218,7 +235,7 @@ async def _whole(reader: Reader) -> bytes:
     line = await reader.readline(HIGH_LIMIT + 1)
     if len(line) > HIGH_LIMIT and not line.endswith(b"\n"):
         raise LineTooLong(HIGH_LIMIT)
-    return line or await reader.read()
+    return line
 
 
 #: The ways in which a request handler may read a line; the last one is for those that end with one too long.
@@ -248,9 +265,24 @@ class Servers:
             await running.over.wait()
 
 
+async def refuse_misuse() -> None:
+    """Nothing is served nowhere, over TLS without a certificate, or by a handler of another kind."""
+    for serving, error in (
+        (partial(serve_sessions, Session), EndpointError),
+        (partial(serve_sessions, Session, "tls://127.0.0.1:0"), UsageError),
+        (partial(serve, int, "unix:@"), TypeError),  # type: ignore[arg-type]
+    ):
+        try:
+            await serving()
+        except error:
+            continue
+        raise AssertionError(f"{error} was expected")
+
+
 @asynccontextmanager
 async def open_servers() -> AsyncIterator[Servers]:
     """Give the block servers; they come to their end with it."""
+    await refuse_misuse()
     async with trio.open_nursery() as nursery:
         servers = Servers(nursery)
         yield servers

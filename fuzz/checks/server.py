@@ -34,14 +34,26 @@ MODULES: Final = (
     "caas_trio.requesthandler",
     "caas_trio.server",
     "caas_trio.stream",
-    "caas_trio.trust",
 )
 
 #: Steps besides those of a dialog. Which client is meant from here on: the first, second, third or fourth.
 _CLIENTS: Final = b"1234"
 #: Where clients come from, in turn: two names of one host, two addresses of one network, a stranger.
-_HOSTS: Final = ("192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "2001:db8::2", "198.51.100.1")
+_HOSTS: Final = ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1", "2001:db8::1", "2001:db8::2", "198.51.100.1")
 _ONE_HOST: Final = {"::ffff:192.0.2.1": "192.0.2.1", "2001:db8::2": "2001:db8::1"}
+#: What else may be seen where a PROXY header is expected: the proxy itself, and what is none.
+_LOCAL, _UNKNOWN, _NONE, _CUT, _NOTHING, _SLOW = "local", "unknown", "none", "cut", "nothing", "slow"
+_PROXIED: Final = (*_HOSTS, _LOCAL, _UNKNOWN, _NONE, _CUT, _NOTHING, _SLOW)
+_STRANGE: Final = {_HOSTS[-1], _NONE, _CUT, _NOTHING}
+_HEADERS: Final = {
+    **{host: f"PROXY TCP{6 if ':' in host else 4} {host} {host} 1 2\r\n".encode() for host in _HOSTS},
+    _LOCAL: b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+    _UNKNOWN: b"PROXY UNKNOWN\r\n",
+    _NONE: b"GET / HTTP/1.1\r\n",
+    _CUT: b"PROXY TCP4 192.",
+    _NOTHING: b"",
+    _SLOW: b"PROXY ",
+}
 #: How the accept of another client fails.
 _FAULTS: Final = {
     ord("a"): errno.ECONNABORTED,
@@ -49,6 +61,9 @@ _FAULTS: Final = {
     ord("m"): errno.ENOMEM,
     ord("i"): errno.EBADF,
 }
+#: Out of descriptors so thoroughly that the spare one helps nobody, and cannot be had back at once.
+_THOROUGH: Final = ord("f")
+_AGAIN: Final = 3  # accepts fail: the first, the one with the spare's place, the one after a pause
 
 #: What the steps let pass, in seconds: more than the opening delay; more than all limits but the
 #: idle timeout, which three of these exceed, and no other sum comes near it.
@@ -117,8 +132,11 @@ async def play(servers: Servers, data: bytes) -> None:
     if modes & 16:
         plan.heard, plan.service, plan.answer = None, _explosive, partial(_explode, plan)
     moments = kinds >> 4 & 7
-    hosts = (*_HOSTS[moments % len(_HOSTS) :], *_HOSTS) if by_address else ()
-    kernel = Kernel(small_buffers=bool(kinds & 4), most_sent=most_sent, hosts=hosts)
+    kernel = Kernel(small_buffers=bool(kinds & 4), most_sent=most_sent)
+    proxied = by_address and bool(kinds & 8)
+    known = _PROXIED if proxied else _HOSTS if by_address else ()
+    hosts = [known[(moments + place) % len(known)] for place in range(len(_CLIENTS) + 1) if known]
+    kernel.hosts = () if proxied else tuple(hosts)
     server = await servers.get(kind)
     server.plan = plan
     rejecting = plan.once or plan.oversize is Oversize.REJECT
@@ -128,7 +146,7 @@ async def play(servers: Servers, data: bytes) -> None:
     # no public way to seed its scheduler; Hypothesis is handed the same object (trio#890).
     _run._r.seed(kinds)
     before = trio.lowlevel.current_statistics().tasks_living
-    stage = _Stage(server, plan, kernel, moments)
+    stage = _Stage(server, plan, kernel, moments, hosts, proxied=proxied)
     with misbehaving(kernel), trio.fail_after(_PATIENCE):
         try:
             await stage.turn_to(0)
@@ -180,12 +198,16 @@ class _Stage:
         current: the client that steps are about.
     """
 
-    def __init__(self, server: Running, plan: Plan, kernel: Kernel, moments: int) -> None:
+    def __init__(
+        self, server: Running, plan: Plan, kernel: Kernel, moments: int, hosts: list[str], *, proxied: bool
+    ) -> None:
         self.server = server
         self.reports = server.reports
         self.plan = plan
         self.kernel = kernel
         self.moments = moments  # how many turns of the scheduler a race is decided by
+        self.hosts = hosts  # where clients come from, by their places; none if that does not matter
+        self.proxied = proxied  # whether a PROXY header tells of that
         self.cut_off = False
         self.passing = False
         self.clients: dict[int, Client] = {}
@@ -199,7 +221,8 @@ class _Stage:
         """Make a client the one that is meant; it connects if it has not."""
         if number not in self.clients and not self.ending:
             await self.settle()
-            self.connect(number)
+            if self.connect(number).refused:
+                await wait_all_tasks_blocked()  # before there is room again
         if number in self.clients:
             self.current = self.clients[number]
 
@@ -209,19 +232,26 @@ class _Stage:
         Raises:
             ConnectionRefusedError: the server listens no more.
         """
-        client = Client(self.plan, f"\0{self.server.address}")
+        address = self.server.proxied if self.proxied else self.server.address
+        client = Client(self.plan, f"\0{address}")
         place = len(self.clients)
         self.clients[number] = client
         if self.server.kind.serves is Serves.REQUESTS:
             client.waiting = True
         elif self.server.kind.serves is Serves.HANDLERS:
             client.refused = len(self._admitted()) > FEW
-        elif self.kernel.hosts:
+        elif self.hosts:
             host = self._host(place)
-            client.stranger = host == _HOSTS[-1]
+            client.stranger, client.slow = host in _STRANGE, host == _SLOW
+            if self.proxied:
+                client.begin_to_show(_HEADERS[self.hosts[place]])
+            if host in {_CUT, _NOTHING}:
+                client.end()
             same = [other for other in self._admitted() if self._host(other) == host]
-            client.refused = len(same) > 1 and not client.stranger
-        client.lingered = client.stranger  # closed at once, whatever is unread: a reset is no fault
+            client.refused = len(same) > FEW and not client.stranger and host in _HOSTS
+        client.lingered = (
+            client.stranger or client.slow
+        )  # closed at once, whatever is unread: a reset is no fault
         if client.refused and any(other.refused for other in self._others(client)):
             client.forsaken = self.kernel.most_sent > 0  # told in one send, come what may
         return client
@@ -240,8 +270,7 @@ class _Stage:
         ]
 
     def _host(self, place: int) -> str:
-        host = self.kernel.host_of(place)
-        return _ONE_HOST.get(host, host)
+        return _ONE_HOST.get(self.hosts[place], self.hosts[place])
 
     async def act(self, sign: int) -> None:
         """Do what a step of the script says."""
@@ -249,17 +278,21 @@ class _Stage:
             await self.turn_to(_CLIENTS.index(sign))
         elif sign in _FAULTS:
             await self.fail_accept(_FAULTS[sign])
+        elif sign == _THOROUGH:
+            await self.fail_accept(errno.EMFILE, thoroughly=True)
         elif sign in _BY_CLIENT:
             _BY_CLIENT[sign](self.current)
         else:
             await _TO_SERVER[sign](self)
 
     async def crowd(self) -> None:
-        """Let all the clients connect that have not, at once."""
+        """Let all the clients connect that have not, at once, and speak at once."""
         await self.settle()
         for number in range(len(_CLIENTS)) if not self.ending else ():
             if number not in self.clients:
-                self.connect(number)
+                self.connect(number).send(b"early\n")
+                if self.proxied:  # nobody knows whose header is read first
+                    await self.settle()
         await self.settle()
 
     async def settle(self) -> None:
@@ -269,6 +302,8 @@ class _Stage:
             if self.server.stop.is_set() and not all(client.done for client in self.clients.values()):
                 await trio.sleep(_MOMENT)
             await wait_all_tasks_blocked()
+            if self.proxied and sum(client.show() for client in self.clients.values()):
+                await wait_all_tasks_blocked()
             self.let_in()
             read = sum(client.read() for client in self.clients.values() if self._reads(client))
             moved = read > 0 and self.kernel.fills_up  # the server may have waited for room
@@ -320,6 +355,7 @@ class _Stage:
         blocked, stuck = [], False
         for client in self.clients.values():
             client.lingered = True
+            client.stranger |= client.slow
             stuck |= self._blocks(client) and not client.forsaken
             if not client.reading:
                 client.forsaken = True
@@ -364,21 +400,26 @@ class _Stage:
                 client.owed, _ = client.expected()
         await self.settle()
 
-    async def fail_accept(self, number: int) -> None:
+    async def fail_accept(self, number: int, *, thoroughly: bool = False) -> None:
         """Let the accept of a new client fail; the server goes on accepting."""
         await self.settle()
         full = self.server.kind.serves is Serves.REQUESTS and self._open_sockets() >= FEW
         if self.ending or full or len(self.clients) == len(_CLIENTS):
             return
-        self.kernel.faults.append(number)
+        thoroughly &= not self.server.spare_gone
+        self.kernel.faults += [number] * (_AGAIN if thoroughly else 1)
+        self.kernel.spares_gone = 1 + (self.moments & 1) if thoroughly else 0
         before = len(self.reports.refusals)
         self.current = self.connect(next(n for n in range(len(_CLIENTS)) if n not in self.clients))
         self.cut_off = number == errno.EBADF
-        if number == errno.EMFILE:
+        if number == errno.EMFILE and not (thoroughly or self.server.spare_gone):
             self.current.refused, self.current.stranger = True, False
             self.current.forsaken = self.kernel.most_sent > 0  # it is told in one send, come what may
+        if number == errno.EMFILE:
+            self.server.spare_gone = self.kernel.spares_gone > 1
         await self.pass_time(_SHORT)
-        assert len(self.reports.refusals) - before == (number in {errno.EMFILE, errno.ENOMEM})
+        reported = 2 if thoroughly else int(number in {errno.EMFILE, errno.ENOMEM})
+        assert len(self.reports.refusals) - before == reported
 
     async def drain(self) -> None:
         """Tell the server to stop; all that was sent before is answered."""
@@ -418,6 +459,7 @@ class _Stage:
         """Tell the server to stop, unless it has been told."""
         for client in self.clients.values() if not self.cut_off else ():
             client.forsaken |= client.waiting  # it may or may not have been taken from the queue
+            client.forsaken |= client.slow  # it gets a little more time
             if client.owed is None:
                 client.owed, _ = client.expected()
         if not self.server.stop.is_set():
@@ -470,4 +512,4 @@ _TO_SERVER: Final = {
     ord("c"): _Stage.cancel,
     ord("_"): _Stage.settle,
 }
-_KNOWN: Final = frozenset({*_CLIENTS, *_FAULTS, *_BY_CLIENT, *_TO_SERVER})
+_KNOWN: Final = frozenset({*_CLIENTS, *_FAULTS, _THOROUGH, *_BY_CLIENT, *_TO_SERVER})
