@@ -11,6 +11,7 @@ with instrumenting(
     "caas_trio.admission",
     "caas_trio.drain",
     "caas_trio.hub",
+    "caas_trio.hubchannel",
     "caas_trio.opening",
     "caas_trio.requesthandler",
     "caas_trio.server",

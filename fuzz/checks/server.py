@@ -30,6 +30,7 @@ MODULES: Final = (
     "caas_trio.admission",
     "caas_trio.drain",
     "caas_trio.hub",
+    "caas_trio.hubchannel",
     "caas_trio.opening",
     "caas_trio.requesthandler",
     "caas_trio.server",
@@ -69,6 +70,8 @@ _AGAIN: Final = 3  # accepts fail: the first, the one with the spare's place, th
 #: idle timeout, which three of these exceed, and no other sum comes near it.
 _SHORT: Final = 2 * LIMITS.prompt_delay
 _LONG: Final = 8.5
+#: After so many seconds who looks at timeouts now and then has seen a new state.
+_NOTICED: Final = 1.0
 #: Lines that do not fit small buffers, and are not oversize where the limit is high.
 _LONG_LINES: Final = (b"x" * 1999 + b"\n") * 3
 _FIRST: Final = tuple(First)
@@ -386,9 +389,9 @@ class _Stage:
         """
         passed = seconds
         if not gradually:
-            await trio.sleep(_SHORT)
+            await trio.sleep(_NOTICED)
             _jump(LIMITS.line_timeout)
-            seconds -= _SHORT + LIMITS.line_timeout
+            seconds -= _NOTICED + LIMITS.line_timeout
         await trio.sleep(seconds)
         for client in self.clients.values() if not self.server.stop.is_set() else ():
             if client.waiting:
