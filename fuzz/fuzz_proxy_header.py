@@ -4,12 +4,10 @@ Accepted: `ProxyHeaderError` exactly where a second reading of the specification
 crash.
 """
 
-import atheris
+from fuzz.engine import fuzz_bytes, instrumenting
 
-with atheris.instrument_imports(include=["caas_trio"]):
+with instrumenting("caas_trio.proxy_header", "caas_trio.proxy_encoding"):
     from fuzz.checks.proxy_header import check
-
-from fuzz.engine import fuzz_bytes
 
 if __name__ == "__main__":
     fuzz_bytes(check, max_len=400)

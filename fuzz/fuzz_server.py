@@ -4,12 +4,20 @@ Accepted: what a planted service raises, reported once per connection that it en
 `serve_sessions` exactly when the script made a listening socket fail. Anything else is a crash.
 """
 
-import atheris
+from fuzz.engine import fuzz_conversations, instrumenting
 
-with atheris.instrument_imports(include=["caas_trio"], exclude=["caas_trio.framing", "caas_trio.session"]):
+with instrumenting(
+    "caas_trio.accepting",
+    "caas_trio.admission",
+    "caas_trio.drain",
+    "caas_trio.hub",
+    "caas_trio.hubchannel",
+    "caas_trio.opening",
+    "caas_trio.requesthandler",
+    "caas_trio.server",
+    "caas_trio.stream",
+):
     from fuzz.checks.server import open_player
-
-from fuzz.engine import fuzz_conversations
 from fuzz.loop import Loop
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-import queue
-import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeAlias
@@ -17,7 +16,7 @@ Player: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 
 class Loop:
-    """A thread in which trio runs under a mock clock, idle between calls.
+    """A trio run under a mock clock, as a guest of whoever calls: between calls it stands still.
 
     Args:
         open_player: gives what plays an input, and what that needs for as long as the loop runs. An
@@ -27,20 +26,26 @@ class Loop:
     def __init__(self, open_player: Callable[[], AbstractAsyncContextManager[Player]]) -> None:
         gc.freeze()  # what is there now stays; collections need not walk over it again and again
         self._open_player = open_player
-        self._inputs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._outcomes: queue.SimpleQueue[outcome.Outcome[None]] = queue.SimpleQueue()
-        threading.Thread(target=self._run, daemon=True).start()
+        self._ticks: deque[Callable[[], object]] = deque()
+        self._inputs: deque[bytes] = deque()
+        self._outcomes: deque[outcome.Outcome[None]] = deque()
+        trio.lowlevel.start_guest_run(
+            self._answer,
+            run_sync_soon_threadsafe=self._ticks.append,
+            done_callback=self._outcomes.append,  # nothing should end it
+            clock=MockClock(autojump_threshold=0),
+        )
 
     def __call__(self, data: bytes) -> None:
         """Play one input; raises what that raises."""
-        self._inputs.put(data)
-        self._outcomes.get().unwrap()
-
-    def _run(self) -> None:
-        trio.run(self._answer, clock=MockClock(autojump_threshold=0))
+        self._inputs.append(data)
+        while not self._outcomes:
+            self._ticks.popleft()()
+        self._outcomes.popleft().unwrap()
 
     async def _answer(self) -> None:
         async with self._open_player() as play:
             while True:
-                data = self._inputs.get()  # blocks, which is right: nothing else is to run
-                self._outcomes.put(await outcome.acapture(play, data))
+                await trio.lowlevel.checkpoint()
+                while self._inputs:
+                    self._outcomes.append(await outcome.acapture(play, self._inputs.popleft()))

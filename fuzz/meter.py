@@ -1,6 +1,7 @@
-"""Measure what inputs reach: `python -m fuzz.meter TARGET`, paths on standard input.
+"""Measure what inputs reach: `python -m fuzz.meter TARGET...`, paths on standard input.
 
-Answers each line, paths separated by tabs, with one of JSON: a `Reach`.
+Answers each line, paths separated by tabs, with one of JSON: a `Reach` for each module that the targets
+answer for. The directory that a file is in names its target.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Final, NamedTuple, Self
 
 import coverage
@@ -40,21 +40,32 @@ class Reach(NamedTuple):
         return 100 * self.branches / self.all_branches if self.all_branches else self.line_percentage
 
 
+_NOWHERE: Final = Reach(0, 0, 0, 0)
+
+
 class Meter:
     """A process that replays inputs under coverage.py; a context manager that ends it.
 
     Args:
-        target: whose inputs.
+        *targets: whose inputs.
+
+    Attributes:
+        modules: what the inputs so far have reached in each of the targets' modules.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, *targets: Target) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fuzz.meter", target.name],
+            [sys.executable, "-m", "fuzz.meter", *(target.name for target in targets)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.reach = Reach(0, 0, 0, 0)
+        self.modules: dict[str, Reach] = {}
+
+    @property
+    def reach(self) -> Reach:
+        """What the inputs so far have reached in all the modules."""
+        return Reach(*map(sum, zip(*self.modules.values(), strict=True))) if self.modules else _NOWHERE
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +75,7 @@ class Meter:
         self._process.communicate()
 
     def add(self, paths: Iterable[Path]) -> None:
-        """Run more inputs and bring `reach` up to date; it stays as it is if the process has died."""
+        """Run more inputs and bring `modules` up to date; it stays as it is if the process has died."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         request = "\t".join(map(str, paths))
@@ -72,39 +83,38 @@ class Meter:
             self._process.stdin.write(f"{request}\n")
             self._process.stdin.flush()
         if answer := self._process.stdout.readline():
-            self.reach = Reach(*json.loads(answer))
+            self.modules = {name: Reach(*counts) for name, counts in json.loads(answer).items()}
 
 
-def main(name: str) -> None:
+def main(names: list[str]) -> None:
     """Answer each line of standard input."""
     measured = coverage.Coverage(data_file=None, config_file=False, branch=True, source_pkgs=["caas_trio"])
     for pattern in _NOT_EXECUTED:
         measured.exclude(pattern)
     measured.start()
-    target = Target(name)
-    check = target.check
-    of_target = [sys.modules[module] for module in target.modules]
+    checks = {name: Target(name).check for name in names}
+    modules = sorted({module for name in names for module in Target(name).modules})
     measured.stop()
     for line in sys.stdin:
         measured.start()
-        for path in filter(None, line.rstrip("\n").split("\t")):
+        for path in map(Path, filter(None, line.rstrip("\n").split("\t"))):
             with suppress(Exception):  # what fails is for the harness to report
-                check(Path(path).read_bytes())
+                checks[path.parent.name](path.read_bytes())
         measured.stop()
-        print(json.dumps(_reach(measured, of_target)), flush=True)
+        print(json.dumps({module: _reach(measured, module) for module in modules}), flush=True)
 
 
-def _reach(measured: coverage.Coverage, modules: Iterable[ModuleType]) -> Reach:
-    lines = all_lines = branches = all_branches = 0
-    for module in modules:
-        _, statements, _, missing, _ = measured.analysis2(module)
-        lines += len(statements) - len(missing)
-        all_lines += len(statements)
-        for exits, taken in measured.branch_stats(module).values():
-            all_branches += exits
-            branches += taken
-    return Reach(lines, all_lines, branches, all_branches)
+def _reach(measured: coverage.Coverage, name: str) -> Reach:
+    module = sys.modules[name]
+    _, statements, _, missing, _ = measured.analysis2(module)
+    exits = measured.branch_stats(module).values()
+    return Reach(
+        lines=len(statements) - len(missing),
+        all_lines=len(statements),
+        branches=sum(taken for _, taken in exits),
+        all_branches=sum(there for there, _ in exits),
+    )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

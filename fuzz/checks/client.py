@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from typing import Final
 
 from caas_trio.session import First
@@ -28,6 +29,9 @@ class Client:
         reset: whether its connection ended in a reset instead of the end of the stream.
         lingered: whether it has stayed for longer than the server waits for it to leave.
         refused: whether there was no room for it.
+        stranger: whether it may not connect, and so is told nothing.
+        slow: whether it does not show what it has to, and so is no stranger before that is noticed.
+        waiting: whether it waits until there is room for it.
         failed: whether the service has failed it, as `expected` found.
         owed: what it is owed at least once the server has ended the conversation, because it stops
             or has lost patience; None before.
@@ -57,13 +61,18 @@ class Client:
         self.lingered = False
         self.failed = False
         self.refused = False
+        self.stranger = False
+        self.slow = False
+        self._shown = b""
+        self.waiting = False
         self.owed: bytes | None = None
         self.quiet = 0.0
         self.forsaken = False
 
     def send(self, data: bytes) -> None:
         """Send what the kernel takes."""
-        if self.ended or self.gone or not data:
+        self.show()
+        if self.ended or self.gone or self.slow or not data:
             return
         try:
             taken = os.write(self.sock.fileno(), data)
@@ -75,8 +84,23 @@ class Client:
         self.sent += data[:taken]
         self.quiet = 0
 
+    def begin_to_show(self, header: bytes) -> None:
+        """Show a part of what there is to show before the conversation; the rest comes with `show`."""
+        half = len(header) // 2
+        os.write(self.sock.fileno(), header[:half])
+        self._shown = header[half:]
+
+    def show(self) -> bool:
+        """Show the rest; return whether there was any."""
+        rest, self._shown = self._shown, b""
+        if rest and not self.gone:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                os.write(self.sock.fileno(), rest)
+        return bool(rest)
+
     def end(self) -> None:
         """End the output."""
+        self.show()
         if not (self.ended or self.gone):
             self.sock.shutdown(socket.SHUT_WR)
             self.ended = True
@@ -116,8 +140,12 @@ class Client:
 
     def expected(self) -> tuple[bytes, bool]:
         """Return what it is owed by now, and whether the server then ends its output."""
-        if self.refused:
-            return _REFUSAL, True
+        if self.waiting:
+            return b"", False
+        if self.slow:
+            return b"", self.ended or self.stranger
+        if self.refused or self.stranger:
+            return b"" if self.stranger else _REFUSAL, True
         replies, _, over = self.plan.replies(self.sent, ended=self.ended)
         before, bomb, _ = (self.prompted + b"".join(replies)).partition(BOMB)
         self.failed = bool(bomb)

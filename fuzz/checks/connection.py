@@ -23,6 +23,7 @@ from caas_trio.endpoint import Endpoint
 from caas_trio.errors import InputEnded, LineTooLong, StateError, TooSlow
 from caas_trio.limits import Limits
 from caas_trio.peer import LocalPeer
+from caas_trio.requesthandler import Reader
 from caas_trio.stream import StreamChannel
 from fuzz.dialog import CUT, END, header, steps
 from tests.models import NaiveLineBuffer as Model
@@ -41,8 +42,8 @@ _SOON, _LATE = 1.0, 100.0
 _Outcome: TypeAlias = bytes | str
 
 
-class Wire(trio.abc.HalfCloseableStream):
-    """A stream in memory: what was put in comes out, chunk by chunk."""
+class Wire(trio.abc.Stream):
+    """A stream in memory: what was put in comes out, chunk by chunk. It cannot half-close."""
 
     def __init__(self) -> None:
         self.chunks: deque[bytes] = deque()
@@ -69,11 +70,15 @@ class Wire(trio.abc.HalfCloseableStream):
     async def wait_send_all_might_not_block(self) -> None:
         await trio.lowlevel.checkpoint()
 
-    async def send_eof(self) -> None:
-        await trio.lowlevel.checkpoint()
-
     async def aclose(self) -> None:
         self.closed = True
+        await trio.lowlevel.checkpoint()
+
+
+class HalfCloseableWire(Wire, trio.abc.HalfCloseableStream):
+    """One that can."""
+
+    async def send_eof(self) -> None:
         await trio.lowlevel.checkpoint()
 
 
@@ -149,7 +154,7 @@ async def play(data: bytes) -> None:
     """Play one script; the clock has to be a mock clock that jumps."""
     choice, limit, cutting, count = header(data)
     limit = limit % _MOST_LIMIT + 1
-    stage = _Stage(limit, badly=bool(choice & 4), holding=bool(choice & 8))
+    stage = _Stage(limit, choice)
     reads = _reads(count % 16 + 1, _DELIMITERS[choice & 3])
     read = reads[ord("l")]
     for chunk, sign in steps(data, limit, _KNOWN):
@@ -176,12 +181,13 @@ async def play(data: bytes) -> None:
 class _Stage:
     """A connection and its model."""
 
-    def __init__(self, limit: int, *, badly: bool, holding: bool) -> None:
-        self.badly = badly  # whether its last send is cancelled
-        self.wire = Wire()
+    def __init__(self, limit: int, choice: int) -> None:
+        self.badly = bool(choice & 4)  # whether its last send is cancelled
+        self.rest = _RESTS[choice >> 5 & 3]
+        self.wire = Wire() if choice & 16 else HalfCloseableWire()
         self.drain = Drain()
         limits = Limits(max_line=limit, idle_timeout=_IDLE, line_timeout=_LINE)
-        channel = (Holding if holding else StreamChannel)(self.wire, limits, self.drain)
+        channel = (Holding if choice & 8 else StreamChannel)(self.wire, limits, self.drain)
         self.connection = Connection(channel, _ENDPOINT, LocalPeer(), limits, self.drain)
         self.model = Model(limit)
         self.sent = b""
@@ -286,6 +292,33 @@ class _Stage:
                 assert str(error) == self.expected(read, _SOON)
         assert self.expected(read, _SOON) == b""
 
+    async def read_all(self) -> None:
+        """Read the rest at once, as request handlers may."""
+        expected = b""
+        while taken := self.expected(_SOME, _SOON):
+            assert isinstance(taken, bytes)
+            expected += taken
+        reader = Reader(self.connection)
+        size = len(expected) // 2
+        assert await reader.read(size) == expected[:size]
+        assert await reader.read() == expected[size:]
+
+    async def read_all_lines(self) -> None:
+        """Read the rest as lists of lines, of a few bytes in sum; an oversize one interrupts that."""
+        reader = Reader(self.connection)
+        over = False
+        while not over:
+            expected: list[_Outcome] = []
+            while sum(map(len, expected)) < _HINT and (line := self.expected(_LINE_READ, _SOON)):
+                expected.append(line)
+                if isinstance(line, str):
+                    break
+            over = not expected
+            try:
+                assert await reader.readlines(_HINT) == expected
+            except LineTooLong as error:
+                assert str(error) == expected[-1]
+
     async def send(self) -> None:
         """Send something, whatever is being read."""
         self.sent += b"reply%d\n" % len(self.sent)
@@ -304,9 +337,9 @@ class _Stage:
             assert scope.cancelled_caught
 
     async def finish(self) -> None:
-        """Read the rest as lines, send, close."""
+        """Read the rest, send, close."""
         self.end()
-        await self.read_lines()
+        await self.rest(self)
         if self.badly:
             await self.send_badly()
         else:
@@ -326,3 +359,10 @@ class _Stage:
             except StateError:
                 continue
             raise AssertionError("a closed connection was used")
+
+
+_LINE_READ: Final = _reads(1, b"\n")[ord("l")]
+_SOME: Final = _reads(1000, b"\n")[ord("s")]
+_HINT: Final = 3  # bytes
+#: The ways to read what is left in the end.
+_RESTS: Final = (_Stage.read_lines, _Stage.read_all, _Stage.read_all_lines, _Stage.read_lines)

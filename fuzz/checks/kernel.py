@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 _accept: Final = socket.socket.accept
 _send: Final = socket.socket.send
+_open: Final = os.open
 #: The smallest the kernel allows: a reply of a few KiB does not fit.
 _SMALL_BUFFER: Final = 1
 
@@ -23,12 +25,16 @@ class Kernel:
         small_buffers: whether accepted sockets can hold only a few KiB of output.
         most_sent: the most bytes that one send takes; 0 for no such limit.
         faults: error numbers that the next accepts fail with.
+        spares_gone: how many times no spare descriptor can be had.
+        hosts: the IP addresses that accepted connections come from, in turn; () for none.
         accepted: the sockets that were accepted.
     """
 
     small_buffers: bool = False
     most_sent: int = 0
     faults: list[int] = field(default_factory=list)
+    spares_gone: int = 0
+    hosts: tuple[str, ...] = ()
     accepted: list[socket.socket] = field(default_factory=list)
 
     @property
@@ -39,13 +45,26 @@ class Kernel:
     def accept(self, listening: socket.socket) -> tuple[socket.socket, Any]:
         """Accept a connection, or fail as planned."""
         if self.faults:
-            errno = self.faults.pop()
-            raise OSError(errno, os.strerror(errno))
+            number = self.faults.pop()
+            raise OSError(number, os.strerror(number))
         sock, address = _accept(listening)
         if self.small_buffers:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SMALL_BUFFER)
+        if self.hosts:
+            address = (self.host_of(len(self.accepted)), 50007)
         self.accepted.append(sock)
         return sock, address
+
+    def host_of(self, number: int) -> str:
+        """Return where the connection comes from that is accepted as this one, counted from 0."""
+        return self.hosts[number % len(self.hosts)]
+
+    def open(self, path: str, flags: int) -> int:
+        """Open a file, or fail as planned."""
+        if self.spares_gone and path == os.devnull:
+            self.spares_gone -= 1
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return _open(path, flags)
 
     def send(self, sock: socket.socket, data: Any, flags: int = 0) -> int:
         """Send no more than is allowed."""
@@ -64,8 +83,10 @@ def misbehaving(kernel: Kernel) -> Iterator[None]:
 
     socket.socket.accept = accept  # type: ignore[assignment,method-assign]
     socket.socket.send = send  # type: ignore[assignment,method-assign]
+    os.open = kernel.open  # type: ignore[assignment]
     try:
         yield
     finally:
+        os.open = _open
         socket.socket.accept = _accept  # type: ignore[method-assign]
         socket.socket.send = _send  # type: ignore[method-assign]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import enum
+import ipaddress
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -13,25 +15,44 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from caas_trio import (
+    AtCapacity,
     Connection,
     Endpoint,
+    EndpointError,
     First,
     Limits,
     LineTooLong,
     Oversize,
     Session,
+    StreamRequestHandler,
     Telemetry,
+    Trust,
+    UsageError,
+    accepting,
+    admission,
+    hub,
     serve,
     serve_sessions,
 )
 from caas_trio.peer import Peer
+from caas_trio.requesthandler import Reader
+from caas_trio.telemetry import Outcome, Traffic
 
 from .conversation import Plan
 
 #: What the limit of lines is where it is high: for handlers, whose buffer is the server's to make.
 HIGH_LIMIT: Final = 2000
-#: How many connections a server of handlers admits; one of sessions admits more than there will be.
+#: How many connections a server of handlers admits. One of sessions admits more than there will be,
+#: but no more from each host.
 FEW: Final = 2
+#: Who may connect to a server of sessions, of those who have an IP address.
+TRUST: Final = Trust(allow_from=(ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32")))
+#: Bounds of the server made so small that a few clients exceed them.
+vars(accepting)["_BURST"] = 2
+vars(admission)["_GENTLE_REFUSALS"] = 1
+#: For each server that starts, this would cost more than all the rest.
+vars(hub)["_WARMING"] = 0
+
 LIMITS: Final = Limits(
     max_line=HIGH_LIMIT,
     prompt_delay=0.3,
@@ -43,19 +64,24 @@ LIMITS: Final = Limits(
 )
 
 
+class Serves(enum.Enum):
+    """What a server serves."""
+
+    SESSIONS = "sessions"
+    HANDLERS = "handlers"
+    REQUESTS = "request handlers"
+
+
 class Kind(NamedTuple):
     """A kind of server.
 
     Attributes:
         driver: "hub" or "stream".
-        handlers: whether it serves by handlers instead of sessions.
+        serves: what it serves. One of request handlers lets newcomers wait, one of handlers refuses them.
     """
 
     driver: str
-    handlers: bool
-
-
-KINDS: Final = tuple(Kind(driver, handlers) for handlers in (False, True) for driver in ("hub", "stream"))
+    serves: Serves
 
 
 class Reports(Telemetry):
@@ -65,6 +91,20 @@ class Reports(Telemetry):
         self.failures: list[Exception] = []
         self.refusals: list[OSError] = []
         self.timed_out = False
+        self.open = 0
+
+    def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
+        self.open += 1
+
+    def connection_closed(
+        self,
+        outcome: Outcome,  # noqa: ARG002
+        traffic: Traffic | None,  # noqa: ARG002
+        endpoint: Endpoint,  # noqa: ARG002
+        peer: Peer,  # noqa: ARG002
+        seconds: float,  # noqa: ARG002
+    ) -> None:
+        self.open -= 1
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
         self.failures.append(error)
@@ -81,6 +121,8 @@ class Running:
 
     Attributes:
         plan: what its sessions are made from.
+        way: how its request handlers read.
+        spare_gone: whether it has no spare descriptor, and knows.
         reports: what it has reported.
         stop: tells it to stop.
         scope: cancels it.
@@ -90,21 +132,36 @@ class Running:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.address = f"caas-fuzz-{os.getpid()}-{kind.driver}-{kind.handlers:d}"
+        self.address = f"caas-fuzz-{os.getpid()}-{kind.driver}-{kind.serves.value}"
         self.plan: Plan | None = None
+        self.way = 0
+        self.spare_gone = False
         self.reports = Reports()
         self.stop = trio.Event()
         self.scope = trio.CancelScope()
         self.over = trio.Event()
         self.failure: Exception | None = None
 
+    @property
+    def proxied(self) -> str:
+        """Its second address, where connections begin with a PROXY header."""
+        return f"{self.address}-proxied"
+
     async def run(self, task_status: trio.TaskStatus[list[Endpoint]]) -> None:
         """Serve until stopped or cancelled, or something is raised."""
         os.environ["CAAS_TRIO_DRIVER"] = self.kind.driver
-        if self.kind.handlers:
-            serving = partial(serve, self._handle, limits=replace(LIMITS, max_connections=FEW))
-        else:
-            serving = partial(serve_sessions, self._new_session, limits=LIMITS)
+        few = replace(LIMITS, max_connections=FEW)
+        match self.kind.serves:
+            case Serves.SESSIONS:
+                limits = replace(LIMITS, max_per_host=FEW)
+                second = Endpoint.parse(f"unix:@{self.proxied}")
+                trust = replace(TRUST, proxy_on=frozenset({second}))
+                serving = partial(serve_sessions, self._new_session, second, limits=limits, trust=trust)
+            case Serves.HANDLERS:
+                serving = partial(serve, self._handle, limits=few)
+            case Serves.REQUESTS:
+                limits = replace(few, at_capacity=AtCapacity.WAIT)
+                serving = partial(serve, self._request_handler(), limits=limits)
         with self.scope:
             try:
                 await serving(
@@ -122,23 +179,67 @@ class Running:
         """Do what a session of the plan does; in a nursery, so that what goes wrong comes in groups."""
         assert self.plan is not None
         async with trio.open_nursery():
-            if self.plan.first is First.SERVER:
-                await connection.send(self.plan.prompt)
-            while await self._answer(connection, self.plan):
-                pass
+            await converse(self.plan, connection.receive_line, connection.send)
             if not self.plan.prompt:  # some end their output themselves
                 await connection.end_output()
 
-    async def _answer(self, connection: Connection, plan: Plan) -> bool:
-        """Answer a line; return whether to go on."""
+    def _request_handler(self) -> type[StreamRequestHandler]:
+        """Return a class of request handlers that do the same."""
+
+        class Handler(StreamRequestHandler):
+            async def handle(handler) -> None:  # noqa: N805 - `self` is the server
+                async def write(data: bytes) -> None:
+                    if self.way == WAYS.index(_only_one):
+                        await handler.wfile.writelines([data[:1], data[1:]])
+                    else:
+                        assert await handler.wfile.write(data) == len(data)
+
+                assert self.plan is not None
+                await converse(self.plan, partial(WAYS[self.way], handler.rfile), write)
+                await handler.wfile.flush()
+
+        return Handler
+
+
+async def converse(
+    plan: Plan, read: Callable[[], Awaitable[bytes]], write: Callable[[bytes], Awaitable[object]]
+) -> None:
+    """Do what a session of the plan does."""
+    if plan.first is First.SERVER:
+        await write(plan.prompt)
+    going_on = True
+    while going_on:
         try:
-            line = await connection.receive_line()
+            line = await read()
         except LineTooLong as error:
-            await connection.send(f"error: {error}\n".encode())
-            return plan.oversize is not Oversize.REJECT and not plan.once
-        if line:
-            await connection.send(plan.service(line))
-        return bool(line) and not plan.once
+            await write(f"error: {error}\n".encode())
+            going_on = plan.oversize is not Oversize.REJECT and not plan.once
+        else:
+            if line:
+                await write(plan.service(line))
+            going_on = bool(line) and not plan.once
+
+
+async def _next(reader: Reader) -> bytes:
+    async for line in reader:
+        return line
+    return b""
+
+
+async def _only_one(reader: Reader) -> bytes:
+    return b"".join(await reader.readlines(1))
+
+
+async def _whole(reader: Reader) -> bytes:
+    """Read a line by its size; what is left of one that is too long would be the next."""
+    line = await reader.readline(HIGH_LIMIT + 1)
+    if len(line) > HIGH_LIMIT and not line.endswith(b"\n"):
+        raise LineTooLong(HIGH_LIMIT)
+    return line
+
+
+#: The ways in which a request handler may read a line; the last one is for those that end with one too long.
+WAYS: Final[tuple[Callable[[Reader], Awaitable[bytes]], ...]] = (Reader.readline, _next, _only_one, _whole)
 
 
 class Servers:
@@ -164,9 +265,24 @@ class Servers:
             await running.over.wait()
 
 
+async def refuse_misuse() -> None:
+    """Nothing is served nowhere, over TLS without a certificate, or by a handler of another kind."""
+    for serving, error in (
+        (partial(serve_sessions, Session), EndpointError),
+        (partial(serve_sessions, Session, "tls://127.0.0.1:0"), UsageError),
+        (partial(serve, int, "unix:@"), TypeError),  # type: ignore[arg-type]
+    ):
+        try:
+            await serving()
+        except error:
+            continue
+        raise AssertionError(f"{error} was expected")
+
+
 @asynccontextmanager
 async def open_servers() -> AsyncIterator[Servers]:
     """Give the block servers; they come to their end with it."""
+    await refuse_misuse()
     async with trio.open_nursery() as nursery:
         servers = Servers(nursery)
         yield servers

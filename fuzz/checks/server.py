@@ -8,8 +8,7 @@ says it is owed, whatever the others do; nothing is left behind; a session's fai
 from __future__ import annotations
 
 import errno
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final
@@ -24,12 +23,38 @@ from fuzz.dialog import CUT, END, SILENCE, header, steps
 from .client import BOMB, Client
 from .conversation import Plan
 from .kernel import Kernel, misbehaving
-from .running import FEW, HIGH_LIMIT, KINDS, LIMITS, Running, Servers, open_servers
+from .running import FEW, HIGH_LIMIT, LIMITS, WAYS, Kind, Running, Servers, Serves, open_servers
 
-MODULES: Final = ("caas_trio.hub", "caas_trio.stream", "caas_trio.drain", "caas_trio.server")
+MODULES: Final = (
+    "caas_trio.accepting",
+    "caas_trio.admission",
+    "caas_trio.drain",
+    "caas_trio.hub",
+    "caas_trio.hubchannel",
+    "caas_trio.opening",
+    "caas_trio.requesthandler",
+    "caas_trio.server",
+    "caas_trio.stream",
+)
 
-#: Steps besides those of a dialog. Which client is meant from here on: the first, second or third.
-_CLIENTS: Final = b"123"
+#: Steps besides those of a dialog. Which client is meant from here on: the first, second, third or fourth.
+_CLIENTS: Final = b"1234"
+#: Where clients come from, in turn: two names of one host, two addresses of one network, a stranger.
+_HOSTS: Final = ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1", "2001:db8::1", "2001:db8::2", "198.51.100.1")
+_ONE_HOST: Final = {"::ffff:192.0.2.1": "192.0.2.1", "2001:db8::2": "2001:db8::1"}
+#: What else may be seen where a PROXY header is expected: the proxy itself, and what is none.
+_LOCAL, _UNKNOWN, _NONE, _CUT, _NOTHING, _SLOW = "local", "unknown", "none", "cut", "nothing", "slow"
+_PROXIED: Final = (*_HOSTS, _LOCAL, _UNKNOWN, _NONE, _CUT, _NOTHING, _SLOW)
+_STRANGE: Final = {_HOSTS[-1], _NONE, _CUT, _NOTHING}
+_HEADERS: Final = {
+    **{host: f"PROXY TCP{6 if ':' in host else 4} {host} {host} 1 2\r\n".encode() for host in _HOSTS},
+    _LOCAL: b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+    _UNKNOWN: b"PROXY UNKNOWN\r\n",
+    _NONE: b"GET / HTTP/1.1\r\n",
+    _CUT: b"PROXY TCP4 192.",
+    _NOTHING: b"",
+    _SLOW: b"PROXY ",
+}
 #: How the accept of another client fails.
 _FAULTS: Final = {
     ord("a"): errno.ECONNABORTED,
@@ -37,11 +62,16 @@ _FAULTS: Final = {
     ord("m"): errno.ENOMEM,
     ord("i"): errno.EBADF,
 }
+#: Out of descriptors so thoroughly that the spare one helps nobody, and cannot be had back at once.
+_THOROUGH: Final = ord("f")
+_AGAIN: Final = 3  # accepts fail: the first, the one with the spare's place, the one after a pause
 
 #: What the steps let pass, in seconds: more than the opening delay; more than all limits but the
 #: idle timeout, which three of these exceed, and no other sum comes near it.
 _SHORT: Final = 2 * LIMITS.prompt_delay
 _LONG: Final = 8.5
+#: After so many seconds who looks at timeouts now and then has seen a new state.
+_NOTICED: Final = 1.0
 #: Lines that do not fit small buffers, and are not oversize where the limit is high.
 _LONG_LINES: Final = (b"x" * 1999 + b"\n") * 3
 _FIRST: Final = tuple(First)
@@ -59,8 +89,12 @@ def _explosive(line: bytes) -> bytes:
     return line.upper()
 
 
-def _explode(line: bytes) -> bytes:
-    return BOMB if b"!" in line else line.upper()
+def _explode(plan: Plan, line: bytes) -> bytes:
+    before, bang, _ = line.partition(b"!")
+    if not bang:
+        return line.upper()
+    streamed = plan.oversize is Oversize.STREAM and len(line.removesuffix(b"\n")) > plan.limit
+    return before.upper() + BOMB if streamed else BOMB  # pieces of it may have been answered
 
 
 def check(data: bytes) -> None:
@@ -91,24 +125,31 @@ async def play(servers: Servers, data: bytes) -> None:
     modes, limit, settings, kinds = header(data)
     plan = Plan.of(bytes([modes, limit % 23 + 1]), _FIRST[settings % 3])
     most_sent = (0, 1, 7, 0)[kinds & 3]
-    kind = KINDS[settings >> 6]
-    if kind.handlers:
+    kind, by_address = _kind(settings >> 5)
+    if kind.serves is not Serves.SESSIONS:
         plan.first = First.CLIENT if plan.first is First.EITHER else plan.first
         plan.oversize = Oversize.DISCARD if plan.oversize is Oversize.STREAM else plan.oversize
-    if limit & 128 or kind.handlers:
+    if limit & 128 or kind.serves is not Serves.SESSIONS:
         plan.limit = HIGH_LIMIT
         most_sent *= 100
     if modes & 16:
-        plan.heard, plan.service, plan.answer = None, _explosive, _explode
+        plan.heard, plan.service, plan.answer = None, _explosive, partial(_explode, plan)
+    moments = kinds >> 4 & 7
     kernel = Kernel(small_buffers=bool(kinds & 4), most_sent=most_sent)
+    proxied = by_address and bool(kinds & 8)
+    known = _PROXIED if proxied else _HOSTS if by_address else ()
+    hosts = [known[(moments + place) % len(known)] for place in range(len(_CLIENTS) + 1) if known]
+    kernel.hosts = () if proxied else tuple(hosts)
     server = await servers.get(kind)
     server.plan = plan
+    rejecting = plan.once or plan.oversize is Oversize.REJECT
+    server.way = (modes >> 6) if rejecting else (modes >> 6) % (len(WAYS) - 1)
     server.reports.failures.clear()
     # The order of tasks is the input's too, or a race would be found once and never again. trio has
     # no public way to seed its scheduler; Hypothesis is handed the same object (trio#890).
     _run._r.seed(kinds)
     before = trio.lowlevel.current_statistics().tasks_living
-    stage = _Stage(server, plan, kernel, moments=kinds >> 4 & 7)
+    stage = _Stage(server, plan, kernel, moments, hosts, proxied=proxied)
     with misbehaving(kernel), trio.fail_after(_PATIENCE):
         try:
             await stage.turn_to(0)
@@ -128,6 +169,15 @@ async def play(servers: Servers, data: bytes) -> None:
             await wait_all_tasks_blocked()
             assert trio.lowlevel.current_statistics().tasks_living == before, "a task is left behind"
     assert all(sock.fileno() < 0 for sock in kernel.accepted), "a socket is left open"
+    assert server.reports.open == 0, "the end of a connection was not reported, or more than once"
+
+
+def _kind(choice: int) -> tuple[Kind, bool]:
+    """Return the kind of server that a header asks for, and whether its clients have IP addresses."""
+    other, driver, handlers = choice & 1, ("hub", "stream")[choice >> 1 & 1], choice >> 2
+    if handlers:
+        return Kind(driver, Serves.REQUESTS if other else Serves.HANDLERS), False
+    return Kind(driver, Serves.SESSIONS), bool(other)
 
 
 @contextmanager
@@ -147,16 +197,22 @@ class _Stage:
 
     Attributes:
         cut_off: whether the server was cancelled, or a listening socket has failed.
+        passing: whether a long time is passing.
         current: the client that steps are about.
     """
 
-    def __init__(self, server: Running, plan: Plan, kernel: Kernel, moments: int) -> None:
+    def __init__(
+        self, server: Running, plan: Plan, kernel: Kernel, moments: int, hosts: list[str], *, proxied: bool
+    ) -> None:
         self.server = server
         self.reports = server.reports
         self.plan = plan
         self.kernel = kernel
         self.moments = moments  # how many turns of the scheduler a race is decided by
+        self.hosts = hosts  # where clients come from, by their places; none if that does not matter
+        self.proxied = proxied  # whether a PROXY header tells of that
         self.cut_off = False
+        self.passing = False
         self.clients: dict[int, Client] = {}
 
     @property
@@ -168,7 +224,8 @@ class _Stage:
         """Make a client the one that is meant; it connects if it has not."""
         if number not in self.clients and not self.ending:
             await self.settle()
-            self.connect(number)
+            if self.connect(number).refused:
+                await wait_all_tasks_blocked()  # before there is room again
         if number in self.clients:
             self.current = self.clients[number]
 
@@ -178,15 +235,45 @@ class _Stage:
         Raises:
             ConnectionRefusedError: the server listens no more.
         """
-        client = Client(self.plan, f"\0{self.server.address}")
-        admitted = [sock for sock, other in self._accepted() if sock.fileno() >= 0 and not other.refused]
-        client.refused = self.server.kind.handlers and len(admitted) >= FEW
+        address = self.server.proxied if self.proxied else self.server.address
+        client = Client(self.plan, f"\0{address}")
+        place = len(self.clients)
         self.clients[number] = client
+        if self.server.kind.serves is Serves.REQUESTS:
+            client.waiting = True
+        elif self.server.kind.serves is Serves.HANDLERS:
+            client.refused = len(self._admitted()) > FEW
+        elif self.hosts:
+            host = self._host(place)
+            client.stranger, client.slow = host in _STRANGE, host == _SLOW
+            if self.proxied:
+                client.begin_to_show(_HEADERS[self.hosts[place]])
+            if host in {_CUT, _NOTHING}:
+                client.end()
+            same = [other for other in self._admitted() if self._host(other) == host]
+            client.refused = len(same) > FEW and not client.stranger and host in _HOSTS
+        client.lingered = (
+            client.stranger or client.slow
+        )  # closed at once, whatever is unread: a reset is no fault
+        if client.refused and any(other.refused for other in self._others(client)):
+            client.forsaken = self.kernel.most_sent > 0  # told in one send, come what may
         return client
 
-    def _accepted(self) -> Iterable[tuple[socket.socket, Client]]:
-        """Return the server's sockets and whose they are: connections are accepted in their order."""
-        return zip(self.kernel.accepted, self.clients.values(), strict=False)
+    def _others(self, client: Client) -> list[Client]:
+        return [other for other in self.clients.values() if other is not client]
+
+    def _admitted(self) -> list[int]:
+        """Return the places, in the order of connecting, of those that are let in, or will be."""
+        accepted = self.kernel.accepted
+        return [
+            place
+            for place, client in enumerate(self.clients.values())
+            if not (client.refused or client.stranger)
+            and (place >= len(accepted) or accepted[place].fileno() >= 0)
+        ]
+
+    def _host(self, place: int) -> str:
+        return _ONE_HOST.get(self.hosts[place], self.hosts[place])
 
     async def act(self, sign: int) -> None:
         """Do what a step of the script says."""
@@ -194,10 +281,22 @@ class _Stage:
             await self.turn_to(_CLIENTS.index(sign))
         elif sign in _FAULTS:
             await self.fail_accept(_FAULTS[sign])
+        elif sign == _THOROUGH:
+            await self.fail_accept(errno.EMFILE, thoroughly=True)
         elif sign in _BY_CLIENT:
             _BY_CLIENT[sign](self.current)
         else:
             await _TO_SERVER[sign](self)
+
+    async def crowd(self) -> None:
+        """Let all the clients connect that have not, at once, and speak at once."""
+        await self.settle()
+        for number in range(len(_CLIENTS)) if not self.ending else ():
+            if number not in self.clients:
+                self.connect(number).send(b"early\n")
+                if self.proxied:  # nobody knows whose header is read first
+                    await self.settle()
+        await self.settle()
 
     async def settle(self) -> None:
         """Wait until nothing moves any more, then compare."""
@@ -206,9 +305,23 @@ class _Stage:
             if self.server.stop.is_set() and not all(client.done for client in self.clients.values()):
                 await trio.sleep(_MOMENT)
             await wait_all_tasks_blocked()
+            if self.proxied and sum(client.show() for client in self.clients.values()):
+                await wait_all_tasks_blocked()
+            self.let_in()
             read = sum(client.read() for client in self.clients.values() if self._reads(client))
             moved = read > 0 and self.kernel.fills_up  # the server may have waited for room
         self.compare()
+
+    def let_in(self) -> None:
+        """Take note of who waits no longer; nobody does while there is room."""
+        for place, client in enumerate(self.clients.values()):
+            if client.waiting and place < len(self.kernel.accepted):
+                client.waiting = False
+                client.forsaken |= self.passing  # nobody knows when its time began
+        if self.server.kind.serves is Serves.REQUESTS:
+            assert self._open_sockets() <= FEW, "more are let in than may be"
+            room = self._open_sockets() < FEW and not self.ending
+            assert not (room and any(client.waiting for client in self.clients.values())), "nobody is let in"
 
     def _reads(self, client: Client) -> bool:
         return client.reading and not client.gone
@@ -245,14 +358,17 @@ class _Stage:
         blocked, stuck = [], False
         for client in self.clients.values():
             client.lingered = True
+            client.stranger |= client.slow
             stuck |= self._blocks(client) and not client.forsaken
             if not client.reading:
                 client.forsaken = True
                 blocked += [client] if self._blocks(client) else []
-            elif client.amid_line and not client.over:
+            elif client.amid_line and not client.waiting and not client.over:
                 client.owed, _ = client.expected()
         stuck &= self.server.stop.is_set() and not self.cut_off
-        await self.pass_time(_LONG)
+        self.passing = True
+        await self.pass_time(_LONG, gradually=bool(self.moments & 1))
+        self.passing = False
         assert self.reports.timed_out or not stuck, "the drain has no end"
         alive = [client for client in self.clients.values() if not client.over and client not in blocked]
         assert self._open_sockets() <= len(alive), "a connection outlives its conversation"
@@ -266,31 +382,47 @@ class _Stage:
     def _open_sockets(self) -> int:
         return sum(sock.fileno() >= 0 for sock in self.kernel.accepted)
 
-    async def pass_time(self, seconds: float) -> None:
-        """Let time pass: who is silent is prompted if either side may speak first, who is idle is dropped."""
+    async def pass_time(self, seconds: float, *, gradually: bool = True) -> None:
+        """Let time pass: who is silent is prompted if either side may speak first, who is idle is dropped.
+
+        If not gradually, most of it passes in one moment: the machine was busy, or asleep.
+        """
+        passed = seconds
+        if not gradually:
+            await trio.sleep(_NOTICED)
+            _jump(LIMITS.line_timeout)
+            seconds -= _NOTICED + LIMITS.line_timeout
         await trio.sleep(seconds)
         for client in self.clients.values() if not self.server.stop.is_set() else ():
-            client.quiet += seconds
+            if client.waiting:
+                continue
+            client.quiet += passed
             if client.silent and self.plan.first is First.EITHER:
                 client.prompted = self.plan.prompt
             if client.quiet > LIMITS.idle_timeout and not client.over:
                 client.owed, _ = client.expected()
         await self.settle()
 
-    async def fail_accept(self, number: int) -> None:
+    async def fail_accept(self, number: int, *, thoroughly: bool = False) -> None:
         """Let the accept of a new client fail; the server goes on accepting."""
-        if self.ending or len(self.clients) == len(_CLIENTS):
-            return
         await self.settle()
-        self.kernel.faults.append(number)
+        full = self.server.kind.serves is Serves.REQUESTS and self._open_sockets() >= FEW
+        if self.ending or full or len(self.clients) == len(_CLIENTS):
+            return
+        thoroughly &= not self.server.spare_gone
+        self.kernel.faults += [number] * (_AGAIN if thoroughly else 1)
+        self.kernel.spares_gone = 1 + (self.moments & 1) if thoroughly else 0
         before = len(self.reports.refusals)
         self.current = self.connect(next(n for n in range(len(_CLIENTS)) if n not in self.clients))
         self.cut_off = number == errno.EBADF
-        if number == errno.EMFILE:
-            self.current.refused = True
+        if number == errno.EMFILE and not (thoroughly or self.server.spare_gone):
+            self.current.refused, self.current.stranger = True, False
             self.current.forsaken = self.kernel.most_sent > 0  # it is told in one send, come what may
+        if number == errno.EMFILE:
+            self.server.spare_gone = self.kernel.spares_gone > 1
         await self.pass_time(_SHORT)
-        assert len(self.reports.refusals) - before == (number in {errno.EMFILE, errno.ENOMEM})
+        reported = 2 if thoroughly else int(number in {errno.EMFILE, errno.ENOMEM})
+        assert len(self.reports.refusals) - before == reported
 
     async def drain(self) -> None:
         """Tell the server to stop; all that was sent before is answered."""
@@ -311,6 +443,7 @@ class _Stage:
             return
         client.send(b"q\n")
         client.owed, _ = client.expected()
+        client.forsaken |= client.waiting
         await self.settle()
 
     async def drain_late(self) -> None:
@@ -328,6 +461,8 @@ class _Stage:
     def begin_drain(self) -> None:
         """Tell the server to stop, unless it has been told."""
         for client in self.clients.values() if not self.cut_off else ():
+            client.forsaken |= client.waiting  # it may or may not have been taken from the queue
+            client.forsaken |= client.slow  # it gets a little more time
             if client.owed is None:
                 client.owed, _ = client.expected()
         if not self.server.stop.is_set():
@@ -375,8 +510,9 @@ _TO_SERVER: Final = {
     ord("t"): _Stage.wait_long,
     ord("d"): _Stage.drain,
     ord("j"): _Stage.drain_late,
+    ord("n"): _Stage.crowd,
     ord("q"): _Stage.connect_late,
     ord("c"): _Stage.cancel,
     ord("_"): _Stage.settle,
 }
-_KNOWN: Final = frozenset({*_CLIENTS, *_FAULTS, *_BY_CLIENT, *_TO_SERVER})
+_KNOWN: Final = frozenset({*_CLIENTS, *_FAULTS, _THOROUGH, *_BY_CLIENT, *_TO_SERVER})
