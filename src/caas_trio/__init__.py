@@ -34,6 +34,7 @@ from .trust import Trust
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .pulse import Pulse
     from .requesthandler import StreamRequestHandler
     from .server import serve, serve_sessions
 
@@ -64,6 +65,7 @@ __all__ = [
     "ProxyHeader",
     "ProxyHeaderError",
     "ProxyHeaderParser",
+    "Pulse",
     "Scheme",
     "Session",
     "StateError",
@@ -83,6 +85,7 @@ __all__ = [
 #: What needs trio is loaded when it is asked for: the core can be used, and fuzzed, without it.
 _NEEDS_TRIO: Final = {
     "Connection": ".connection",
+    "Pulse": ".pulse",
     "StreamRequestHandler": ".requesthandler",
     "serve": ".server",
     "serve_sessions": ".server",

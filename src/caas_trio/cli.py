@@ -62,6 +62,8 @@ An ENDPOINT is one of
                     PATH.lock beside it keeps a second one off
   unix:@NAME        an abstract Unix socket (Linux)
   tls://HOST:PORT   TLS, which needs --tls-cert
+  systemd:NAME      a socket that systemd has opened; systemd: takes all of them
+  fd://N            a listening socket that was inherited as descriptor N
 Without one, the service listens on tcp://127.0.0.1:50007.
 
 Once an endpoint accepts connections, a line such as

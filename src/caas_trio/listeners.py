@@ -13,6 +13,7 @@ import trio
 
 from .endpoint import Endpoint, Scheme
 from .errors import EndpointError, ListenError
+from .inherited import INHERITED, inherit
 from .trust import Trust
 from .unixsocket import BACKLOG, UnixSocket, bind_unix
 
@@ -38,11 +39,13 @@ class Listener:
     """An endpoint that accepts connections.
 
     Attributes:
-        endpoint: where, with the real port.
+        asked: the endpoint that was asked for.
+        endpoint: where it is, with the real port.
         sockets: the listening sockets, non-blocking; a host name may have several addresses.
         unix: the one of a unix endpoint.
     """
 
+    asked: Endpoint
     endpoint: Endpoint
     sockets: list[socket.socket]
     unix: UnixSocket | None = None
@@ -86,8 +89,8 @@ async def listen(endpoint: Endpoint, *, unix_mode: int = Trust.unix_mode, takeov
             return await _listen_tcp(endpoint)
         if endpoint.scheme is Scheme.UNIX:
             unix = bind_unix(endpoint, unix_mode, takeover=takeover)
-            return Listener(endpoint, [unix.sock], unix)
-    raise EndpointError(str(endpoint), "sessions are served over tcp, tls and unix endpoints")
+            return Listener(endpoint, endpoint, [unix.sock], unix)
+    raise EndpointError(str(endpoint), "sessions are served over tcp, tls, unix, fd and systemd endpoints")
 
 
 async def listen_all(
@@ -95,16 +98,19 @@ async def listen_all(
 ) -> list[Listener]:
     """Return a listener for each endpoint, or none at all if one of them fails; as `listen`.
 
-    A server whose path is taken over is told to stop once all the rest is open.
+    A systemd endpoint has a listener for each socket that was passed. A path that is to be taken
+    over is waited beside, and `Listener.take_over` goes on.
     """
     listeners: list[Listener] = []
     with contextlib.ExitStack() as opened:
         for endpoint in endpoints:
-            listener = await listen(endpoint, unix_mode=unix_mode, takeover=takeover)
-            opened.callback(listener.close)
-            listeners.append(listener)
-        for listener in listeners:
-            await listener.take_over()
+            if endpoint.scheme in INHERITED:
+                found = [Listener(endpoint, each.endpoint, [each.sock]) for each in inherit(endpoint)]
+            else:
+                found = [await listen(endpoint, unix_mode=unix_mode, takeover=takeover)]
+            for listener in found:
+                opened.callback(listener.close)
+            listeners += found
         opened.pop_all()
     return listeners
 
@@ -143,7 +149,7 @@ async def _listen_tcp(endpoint: Endpoint) -> Listener:
             if error.errno != errno.EADDRINUSE or not tries:
                 raise
         else:
-            return Listener(replace(endpoint, port=sockets[0].getsockname()[1]), sockets)
+            return Listener(endpoint, replace(endpoint, port=sockets[0].getsockname()[1]), sockets)
 
 
 def _bind_all(addresses: Iterable[tuple[int, tuple[object, ...]]], port: int) -> list[socket.socket]:
