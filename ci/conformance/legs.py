@@ -57,6 +57,14 @@ def ours_over_tls(folder: Path, profile: Profile, authority: trustme.CA) -> Leg:
     return replace(leg, command=(*leg.command, "--tls-cert", str(certificate)))
 
 
+def ours_activated(folder: Path, profile: Profile) -> Leg:
+    """Return a leg of our own server on a socket that it was started with."""
+    leg = ours("tcp", folder, profile)
+    command = ("systemd:judged" if word.startswith("tcp:") else word for word in leg.command)
+    name = leg.name.replace("tcp", "systemd", 1)
+    return replace(leg, name=name, command=(sys.executable, "-m", "ci.conformance.activated", *command))
+
+
 def our_legs(folder: Path) -> list[Leg]:
     """Return the legs of our own server: each order with each policy, each transport, each driver."""
     crossed = [
@@ -76,6 +84,7 @@ def our_legs(folder: Path) -> list[Leg]:
         *(ours("tcp", folder, profile, "stream") for profile in diagonal),
         ours("unix", folder, default, "stream"),
         *(ours_over_tls(folder, profile, authority) for profile in (default, *diagonal, once)),
+        ours_activated(folder, default),
         ours("tcp", folder, once),
         ours("tcp", folder, once_and_greeting),
     ]
