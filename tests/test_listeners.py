@@ -143,7 +143,7 @@ async def test_a_file_in_the_way_of_the_lock_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["udp://127.0.0.1:0", "fd://3"])
 async def test_what_sessions_are_not_served_over_is_refused(text: str) -> None:
-    with pytest.raises(EndpointError, match="tcp, tls and unix"):
+    with pytest.raises(EndpointError, match="tcp, tls, unix"):
         await listen(Endpoint.parse(text))
 
 

@@ -23,14 +23,14 @@ async def serve_mixed(
 ) -> None:
     """Serve endpoints of every kind, until both are told to stop or one fails; raises what that does.
 
-    With `nursery.start` it returns the bound endpoints, in the order given, once all are.
+    With `nursery.start` it returns the bound endpoints once all are: those for connections, then
+    those for datagrams, each in the order given.
     """
     async with trio.open_nursery() as nursery:
-        bound: dict[int, Endpoint] = {}
+        bound: list[Endpoint] = []
         # Datagrams first: a server may be taken over, and that is told to stop once all else is open.
         for serve, takes_datagrams in ((datagrams, True), (streams, False)):
-            own = [n for n, each in enumerate(endpoints) if (each.scheme in DATAGRAMS) is takes_datagrams]
+            own = [each for each in endpoints if (each.scheme in DATAGRAMS) is takes_datagrams]
             if own:
-                started = await nursery.start(partial(serve, *(endpoints[n] for n in own)))
-                bound.update(zip(own, started, strict=True))
-        task_status.started([bound[n] for n in range(len(endpoints))])
+                bound = [*await nursery.start(partial(serve, *own)), *bound]
+        task_status.started(bound)
