@@ -124,6 +124,8 @@ async def serve_datagrams(
             async with trio.open_nursery() as receiving:
                 for door in doors:
                     receiving.start_soon(server.receive, door)
+                for listener in listeners:
+                    server.telemetry.listening(listener.endpoint)
                 task_status.started([listener.endpoint for listener in listeners])
                 await (trio.Event() if stop is None else stop).wait()
                 receiving.cancel_scope.cancel()
