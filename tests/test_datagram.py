@@ -755,6 +755,15 @@ async def test_a_unix_socket_is_bound_by_the_rules_of_those_for_connections(
     assert not list(tmp_path.iterdir())  # noqa: ASYNC240 - nothing else runs
 
 
+async def test_a_reply_comes_from_where_the_datagram_was_sent_to(endpoint: str) -> None:
+    async with serving(bytes.upper, endpoint) as server:
+        with server.client() as client:
+            await client.send(b"hello")
+            _, sender = await client.recvfrom(100)
+    expected = os.fsencode(server.address()) if endpoint.startswith("unixgram:@") else server.address()
+    assert sender == expected or sender[:2] == expected
+
+
 async def test_a_port_in_use_is_not_taken_away() -> None:
     async with serving() as server:
         with pytest.raises(ListenError, match="the address is in use"):
