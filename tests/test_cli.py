@@ -33,7 +33,7 @@ from caas_trio import (
     __version__,
     cli,
 )
-from caas_trio.capitals import Utf8Capitals
+from caas_trio.capitals import Utf8Capitals, utf8_capitals
 from caas_trio.logs import LogFormat, open_log
 from caas_trio.notify import Notifier
 from caas_trio.program import Announcement, Program, heed, reload
@@ -60,6 +60,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         (["http://127.0.0.1"], "it must begin with one of"),
         (["tcp://127.0.0.1:99999"], "port 99999 is not between 0 and 65535"),
         (["unix:/a\nb"], "the path contains control characters"),
+        (["fd://3"], "sessions are served over tcp, tls and unix endpoints"),
         (["--max-line", "0"], "'0' is not a number of bytes, 1 or more"),
         (["--max-line", "ten"], "'ten' is not a number of bytes, 1 or more"),
         (["--drain-timeout", "-1"], "'-1' is not a number of seconds, 0 or more"),
@@ -183,6 +184,7 @@ def test_the_defaults(asked_for: list[Program], capsys: pytest.CaptureFixture[st
     assert re.fullmatch(r"\S+Z \[warning  \] an event\s*\n", capsys.readouterr().err)
     assert program.endpoints == (Endpoint.parse("tcp://127.0.0.1:50007"),)
     assert (program.limits, program.trust) == (Limits(), Trust())
+    assert program.datagram_service is bytes.upper
     assert asked(program.new_session()) == (
         bytes.upper,
         First.CLIENT,
@@ -284,6 +286,7 @@ def test_every_option_is_also_a_variable(
     prompt = "say it: \u00e9".encode() + b"\xff\n"
     service, *rest = asked(program.new_session())
     assert isinstance(service, Utf8Capitals)
+    assert program.datagram_service is utf8_capitals
     assert asked(program.new_session())[0] is not service
     assert rest == [First.EITHER, prompt, 10, Oversize.DISCARD, True]
 

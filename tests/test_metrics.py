@@ -22,6 +22,7 @@ from caas_trio.metrics import Metrics
 from caas_trio.telemetry import Outcome, Traffic
 
 TCP = Endpoint.parse("tcp://127.0.0.1:1")
+UDP = Endpoint.parse("udp://127.0.0.1:1")
 UNIX = Endpoint.parse('unix:/a"b\\c')
 PEER = InternetPeer("127.0.0.1", 2)
 FULL = OSError(errno.EMFILE, "Too many open files")
@@ -155,3 +156,22 @@ def test_the_library_does_without_it() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "\n"
+
+
+def test_datagrams_are_counted_by_what_became_of_them(metrics: Metrics) -> None:
+    metrics.listening(UDP)
+    page = figures(metrics)
+    assert page[f"datagrams_total{{{UDP}}}"] == 0
+    assert f"connections_open{{{UDP}}}" not in page
+    for _ in range(3):
+        metrics.datagram_served(UDP)
+    metrics.datagram_dropped("it is too long", UDP, PEER)
+    metrics.datagram_dropped("it is too long", UDP, None)
+    metrics.datagram_failed(ValueError("a"), UDP, PEER)
+    assert changed(metrics, page) == {
+        f"datagrams_total{{{UDP}}}": 3,
+        "datagrams_dropped_total{it is too long}": 2,
+        "datagram_failures_total": 1,
+    }
+    metrics.datagram_served(UDP)
+    assert figures(metrics)[f"datagrams_total{{{UDP}}}"] == 4

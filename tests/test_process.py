@@ -91,7 +91,7 @@ def test_it_serves_tcp_and_unix_and_ends_on_sigterm(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def ask(endpoint: Endpoint, data: bytes) -> bytes:
+def reply_to(endpoint: Endpoint, data: bytes) -> bytes:
     """Return the reply to a datagram."""
     with socket.socket(socket.AF_UNIX if endpoint.path else socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(30)
@@ -110,7 +110,7 @@ def test_datagrams_are_served_beside_connections(text: str, capitals: bytes, tmp
         assert [each.scheme.value for each in running.endpoints] == ["tcp", "udp", "unixgram"]
         data = "stra\u00dfe ".encode() + b"\xff"
         for which in (1, 2):
-            assert ask(running.endpoints[which], data) == capitals
+            assert reply_to(running.endpoints[which], data) == capitals
         assert talk(running.connect(0), data) == b"say it:\n" + capitals
         assert running.stop() == (0, "")
     assert not path.exists()
@@ -118,7 +118,7 @@ def test_datagrams_are_served_beside_connections(text: str, capitals: bytes, tmp
 
 def test_what_waits_at_a_stop_is_answered_to_datagrams_too() -> None:
     with service(endpoints=("udp://127.0.0.1:0",)) as running:
-        assert ask(running.endpoints[0], b"hello") == b"HELLO"
+        assert reply_to(running.endpoints[0], b"hello") == b"HELLO"
         running.process.send_signal(signal.SIGSTOP)
         with socket.socket(type=socket.SOCK_DGRAM) as client:
             client.settimeout(30)

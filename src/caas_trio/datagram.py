@@ -124,6 +124,8 @@ async def serve_datagrams(
             async with trio.open_nursery() as receiving:
                 for door in doors:
                     receiving.start_soon(server.receive, door)
+                for listener in listeners:
+                    server.telemetry.listening(listener.endpoint)
                 task_status.started([listener.endpoint for listener in listeners])
                 await (trio.Event() if stop is None else stop).wait()
                 receiving.cancel_scope.cancel()
@@ -229,11 +231,9 @@ class _Server:
 
     def _reply(self, door: _Door, datagram: Datagram, reply: bytes | None) -> None:
         """Send a reply, unless there is none or something is against it."""
-        reason = (
-            None
-            if reply is None
-            else door.rules.withheld(datagram, reply) or self._send(door, datagram, reply)
-        )
+        reason = None
+        if reply is not None:
+            reason = door.rules.withheld(datagram, reply) or self._send(door, datagram, reply)
         if reason is None:
             self.telemetry.datagram_served(door.endpoint)
         else:
@@ -243,8 +243,9 @@ class _Server:
         """Send a reply; return what was in the way."""
         error = door.socket.send(reply, datagram)
         if error is not None and error.errno in _OF_AN_EARLIER_ONE and isinstance(datagram.address, tuple):
-            self.telemetry.datagram_dropped(Drop.UNDELIVERED, door.endpoint, None)
-            error = door.socket.send(reply, datagram)
+            earlier, error = error, door.socket.send(reply, datagram)
+            if error is None or error.errno != earlier.errno:
+                self.telemetry.datagram_dropped(Drop.UNDELIVERED, door.endpoint, None)
         if error is None:
             return None
         return _OBSTACLES.get(error.errno or 0, Drop.UNREACHABLE)

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from . import __version__
 from .admission import most_connections
-from .endpoint import Endpoint
+from .endpoint import DATAGRAMS, Endpoint
 from .errors import TooSlow
 from .limits import Limits
 from .peer import Peer
@@ -64,6 +64,9 @@ class _Metrics:
         self.failures = counter("handler_failures", "Conversations that failed by a bug.")
         self.accept_errors = counter("accept_errors", "Accepts the machine had no room for.")
         self.drain_timeouts = counter("drain_timeouts", "Stops that did not wait for all connections.")
+        self.datagrams = counter("datagrams", "Datagrams that were served.", at)
+        self.dropped = counter("datagrams_dropped", "Datagrams that were not answered.", "reason")
+        self.failed = counter("datagram_failures", "Datagrams whose service failed by a bug.")
         self.received = counter("bytes_received", "Bytes received.")
         self.sent = counter("bytes_sent", "Bytes sent.")
 
@@ -84,6 +87,8 @@ class Metrics(Telemetry):
         self._accepted: Tally[Endpoint] = Tally()
         self._ended: Tally[tuple[Endpoint, Outcome]] = Tally()
         self._told: Tally[Endpoint | tuple[Endpoint, Outcome]] = Tally()
+        self._datagrams: Tally[Endpoint] = Tally()
+        self._datagrams_told: Tally[Endpoint] = Tally()
         self._talking: set[Traffic] = set()
         self._received = 0
         self._sent = 0
@@ -113,12 +118,16 @@ class Metrics(Telemetry):
             metrics.accepted.labels(endpoint).inc(accepted - told[endpoint])
             told[endpoint] = accepted
             metrics.open.labels(endpoint).set(accepted - ended)
+        for endpoint, served in self._datagrams.items():
+            metrics.datagrams.labels(endpoint).inc(served - self._datagrams_told[endpoint])
+            self._datagrams_told[endpoint] = served
         self._received_so_far.advance_to(self._received + sum(each.received for each in self._talking))
         self._sent_so_far.advance_to(self._sent + sum(each.sent for each in self._talking))
 
     def listening(self, endpoint: Endpoint) -> None:
         """Have an endpoint on the page before anybody has come to it."""
-        self._accepted[endpoint] += 0
+        counted = self._datagrams if endpoint.scheme in DATAGRAMS else self._accepted
+        counted[endpoint] += 0
 
     def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002 - as the base class
         """Count a connection that was let in."""
@@ -157,6 +166,18 @@ class Metrics(Telemetry):
         self._metrics.refused.labels(self._reason(reason)).inc()
         if reason == str(TooSlow("opening_timeout")):
             self._metrics.timeouts.labels("opening_timeout").inc()
+
+    def datagram_served(self, endpoint: Endpoint) -> None:
+        """Count a datagram."""
+        self._datagrams[endpoint] += 1
+
+    def datagram_dropped(self, reason: str, endpoint: Endpoint, sender: Peer | None) -> None:  # noqa: ARG002
+        """Count a datagram that was not answered."""
+        self._metrics.dropped.labels(self._reason(reason)).inc()
+
+    def datagram_failed(self, error: Exception, endpoint: Endpoint, sender: Peer) -> None:  # noqa: ARG002
+        """Count a bug."""
+        self._metrics.failed.inc()
 
     def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:  # noqa: ARG002
         """Count what the machine had no room for."""

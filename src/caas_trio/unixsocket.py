@@ -5,7 +5,7 @@ for as long as the path is its own. So the lock says who is alive, and the kerne
 who was killed. Beside a path there may be
 
     PATH.lock   the lock; removed with the socket, by who holds it
-    PATH.new    a socket that is bound and has its mode, on its way to being renamed to PATH
+    PATH.new    a listening socket that has its mode, on its way to being renamed to PATH
     PATH.next   the listening socket of a server that waits to take over, under a lock of its own
 
 A takeover: the new server listens at PATH.next, tells the old one to stop (SIGTERM), and waits for
@@ -209,17 +209,29 @@ def _bind_at(
     with ExitStack() as opened:
         opened.callback(lock.release)
         _make_way(endpoint, path)
-        with _bindable_name(path) as new:
-            _make_way(endpoint, new)
-            sock = opened.enter_context(_bind(str(new), kind, mode))
-            made = new.lstat()
-            try:
-                new.rename(path)
-            except OSError:
-                new.unlink()
-                raise
+        if kind is socket.SOCK_DGRAM:
+            # No detour: its replies bear the name it was bound to, and a client may look at that.
+            sock = opened.enter_context(_bind(str(path), kind, mode))
+            made = path.lstat()
+        else:
+            sock, made = _bind_and_rename(endpoint, path, mode)
         opened.pop_all()
     return UnixSocket(endpoint, sock, _Place(path, made, lock))
+
+
+def _bind_and_rename(endpoint: Endpoint, path: Path, mode: int) -> tuple[socket.socket, os.stat_result]:
+    """Return a socket that listens when it comes to `path`, and what is there then."""
+    with ExitStack() as opened, _bindable_name(path) as new:
+        _make_way(endpoint, new)
+        sock = opened.enter_context(_bind(str(new), socket.SOCK_STREAM, mode))
+        made = new.lstat()
+        try:
+            new.rename(path)
+        except OSError:
+            new.unlink()
+            raise
+        opened.pop_all()
+    return sock, made
 
 
 def _bind(address: str, kind: socket.SocketKind, mode: int | None) -> socket.socket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 import trio
@@ -83,6 +84,33 @@ async def test_nobody_there() -> None:
     assert [fault.reason for fault in result.faults] == ["no reply came"]
     with pytest.raises(UnreachableError, match="Connection refused"):
         await check_reachable(endpoint, 1.0)
+
+
+async def test_a_reply_has_to_come_from_where_the_request_was_sent_to(right: StartRight) -> None:
+    ask = Ask(b"a", b"A", from_there=True)
+    for endpoint in (right("udp://127.0.0.1:0"), right("unixgram:@caas-conformance-test-from-there")):
+        assert (await tried(endpoint, ask)).verdict is Verdict.PASSED
+        wrong = await tried(endpoint, Ask(b"a", b"a", from_there=True))
+        assert [fault.reason for fault in wrong.faults] == ["the reply is wrong"]
+
+
+async def test_a_reply_from_elsewhere(tmp_path: Path, right: StartRight) -> None:
+    right(f"unixgram:{tmp_path}/bound")
+    (tmp_path / "bound").rename(tmp_path / "renamed")
+    ask = Ask(b"a", b"A", from_there=True)
+    result = await tried(Endpoint.parse(f"unixgram:{tmp_path}/renamed"), ask)
+    [fault] = result.faults
+    assert (fault.clause, fault.reason) == ("DGRAM-7", "the reply came from elsewhere")
+    assert (fault.expected, fault.received) == (
+        b"%b/renamed" % bytes(tmp_path),
+        b"%b/bound" % bytes(tmp_path),
+    )
+
+
+async def test_no_reply_from_anywhere() -> None:
+    async with answering(lambda _number, _data: []) as endpoint:
+        result = await tried(endpoint, Ask(b"a", b"A", from_there=True), seconds=SHORT)
+        assert [fault.reason for fault in result.faults] == ["no reply came"]
 
 
 async def test_a_sender_that_leaves_needs_nobody() -> None:

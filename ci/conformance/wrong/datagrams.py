@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Any
 
-from ci.conformance.reference import Server
+from ci.conformance.reference import Server, Settings
 
 from .registry import wrong
 
@@ -113,3 +114,14 @@ class DiesOfTheUnreachable(DiesOfTheGone):
     def serve_datagrams(self) -> None:
         self.sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
         super().serve_datagrams()
+
+
+@wrong("DGRAM-7", scheme="unixgram")
+class RenamesItsSocket(Datagrams):
+    """Its socket is renamed once it is bound, but the kernel goes on using the name that it was bound to."""
+
+    def __init__(self, endpoint: str, settings: Settings) -> None:
+        super().__init__(f"{endpoint}.new", settings)
+        self.endpoint = endpoint
+        path = Path(endpoint.partition(":")[2])
+        Path(f"{path}.new").rename(path)

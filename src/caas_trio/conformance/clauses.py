@@ -229,6 +229,7 @@ _ALL: Final = (
     Clause("DGRAM-4", _MUST, "A reply MUST go to the sender of its request and to nobody else."),
     Clause("DGRAM-5", _MUST, "A datagram of the largest size MUST be answered whole."),
     Clause("DGRAM-6", _MUST, "A sender that has gone before its reply comes MUST NOT harm another."),
+    Clause("DGRAM-7", _MUST, "A reply MUST come from the address that its request was sent to."),
     Clause(
         "PROXY-1",
         _MUST,

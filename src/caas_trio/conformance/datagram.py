@@ -25,8 +25,11 @@ _QUIET: Final = 0.1
 SCHEMES: Final = frozenset({Scheme.UDP, Scheme.UNIXGRAM})
 
 
-async def _plain(endpoint: Endpoint) -> socket.socket:
-    """Return a socket that sends to the endpoint and hears nobody else. OSError if there is none."""
+async def _plain(endpoint: Endpoint, *, connected: bool = True) -> tuple[socket.socket, Any]:
+    """Return a socket that sends to the endpoint, and the address to send to.
+
+    One that is connected hears nobody else. OSError if the machine says that nobody is there.
+    """
     if endpoint.scheme is Scheme.UNIXGRAM:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         sock.bind("")  # an abstract name of the kernel's choice, for the reply to go to
@@ -37,16 +40,18 @@ async def _plain(endpoint: Endpoint) -> socket.socket:
         sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
-        sock.connect(address)
+        if connected:
+            sock.connect(address)
     except BaseException:
         sock.close()
         raise
-    return sock
+    return sock, address
 
 
 async def _open(endpoint: Endpoint) -> trio.socket.SocketType:
-    """Return such a socket for trio."""
-    return trio.socket.from_stdlib_socket(await _plain(endpoint))
+    """Return a connected one, for trio."""
+    sock, _ = await _plain(endpoint)
+    return trio.socket.from_stdlib_socket(sock)
 
 
 async def ask(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> Mismatch | None:
@@ -55,8 +60,9 @@ async def ask(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> M
     Raises:
         Broken: a second reply came, which is a fault of its own.
     """
+    replies_to = _replies_from_anywhere if step.from_there else _replies
     for _ in range(_ATTEMPTS):
-        replies = await _replies(endpoint, step, log, patience / 2)
+        replies = await replies_to(endpoint, step, log, patience / 2)
         if replies or step.shorter:
             break
     else:
@@ -90,13 +96,36 @@ async def _replies(endpoint: Endpoint, step: Ask, log: WireLog, patience: float)
     return replies
 
 
+async def _replies_from_anywhere(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> list[bytes]:
+    """Return the reply that one datagram brings, if one comes.
+
+    Raises:
+        Broken: it came from somewhere else.
+    """
+    plain, server = await _plain(endpoint, connected=False)
+    with trio.socket.from_stdlib_socket(plain) as sock, trio.move_on_after(patience):
+        await sock.sendto(step.data, server)
+        log.add(step.client, Event.SENT, step.data)
+        reply, sender = await sock.recvfrom(_MOST)
+        log.add(step.client, Event.RECEIVED, reply)
+        if _text(sender) != _text(server):
+            raise Broken(Fault("DGRAM-7", "the reply came from elsewhere", _text(server), _text(sender)))
+        return [reply]
+    return []
+
+
+def _text(address: object) -> bytes:
+    """Return an address in one form: abstract names are bytes when they are received."""
+    return address if isinstance(address, bytes) else str(address).encode()
+
+
 async def abandon(endpoint: Endpoint, data: bytes, log: WireLog) -> None:
     """Send a datagram from a socket that is closed before the reply can come."""
     with contextlib.suppress(OSError):
-        with await _plain(endpoint) as sock:
+        sock, server = await _plain(endpoint)
+        with sock:
             # However fast the server is, its reply finds nobody: over UDP since the socket, being
             # connected to itself, is not the server's any more. That brings an ICMP error.
-            server = sock.getpeername()
             if endpoint.scheme is Scheme.UNIXGRAM:
                 sock.shutdown(socket.SHUT_RD)
             else:

@@ -137,13 +137,15 @@ class Growth:
 class Ask:
     """Send one datagram and receive the one reply to it; datagrams may be lost, so ask up to three times.
 
-    With `shorter`, any reply is right that is no longer than the request, and so is none.
+    With `shorter`, any reply is right that is no longer than the request, and so is none. With
+    `from_there`, it also has to come from the address that the request was sent to.
     """
 
     data: bytes
     reply: bytes
     client: int = 0
     shorter: bool = False
+    from_there: bool = False
 
 
 @dataclass(frozen=True, slots=True)

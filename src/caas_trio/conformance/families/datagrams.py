@@ -29,6 +29,10 @@ def _empty(_: Profile) -> Iterator[Step]:
     yield Ask(b"", b"", shorter=True)
 
 
+def _from_there(profile: Profile) -> Iterator[Step]:
+    yield Ask(b"hello\n", profile.service.reply(b"hello\n"), from_there=True)
+
+
 def _abandoned(profile: Profile) -> Iterator[Step]:
     """Thirty senders are gone before their replies come; what the kernel says of that is not for others."""
     for _ in range(30):
@@ -49,4 +53,5 @@ CASES: Final = (
     Case("DGRAM-5", "8193", _asked(b"d" * 8193), needs=_NEEDS, after=_NO_LF),
     Case("DGRAM-5", "65507", _asked(b"d" * _LARGEST), needs=_NEEDS, after=_NO_LF),
     Case("DGRAM-6", "abandoned", _abandoned, needs=_NEEDS, alone=True),
+    Case("DGRAM-7", "from-there", _from_there, needs=_NEEDS),
 )
