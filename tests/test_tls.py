@@ -395,6 +395,23 @@ async def test_a_stop_answers_what_was_received() -> None:
     assert running.recorder.outcomes == [Outcome.COMPLETED]
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux's own")
+async def test_the_first_line_does_not_wait_for_a_late_acknowledgement() -> None:
+    opening = Opening(Limits(), Trust(tls=server_context()), Drain())
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        endpoint = Endpoint.parse(f"tls://127.0.0.1:{listening.getsockname()[1]}")
+        client = await Running(endpoint, Recorder(), trio.Event()).connect_plainly()
+        accepted, _ = listening.accept()
+        stream = TlsStream(client, client_context(), server_side=False, server_hostname=HOST)
+        async with stream:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(stream.do_handshake)
+                proven = await opening.prove(accepted, InternetPeer("127.0.0.1", 1), endpoint)
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1
+        await proven.channel.aclose()
+    opening.close()
+
+
 async def test_a_proxy_may_pass_tls_on() -> None:
     async def tell(connection: Connection) -> None:
         await connection.send(str(connection.peer).encode())
