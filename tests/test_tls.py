@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -46,6 +48,7 @@ from .certificates import HOST, authority, client_context, server_certificate, s
 
 CAPITALS = partial(LineSession, bytes.upper)
 ANYWHERE = "tls://127.0.0.1:0"
+PAGE = Path(__file__).parent.parent / "docs" / "tls.md"
 
 
 @pytest.fixture
@@ -193,7 +196,6 @@ def test_certificate_and_key_may_share_a_file(tmp_path: Path) -> None:
     context = Certificates(str(both)).context
     assert context.verify_mode is ssl.CERT_NONE
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
-    assert context.num_tickets == 0
 
 
 async def test_new_connections_see_new_certificates_and_old_ones_go_on(
@@ -212,6 +214,32 @@ async def test_new_connections_see_new_certificates_and_old_ones_go_on(
         async with old:
             await old.send_all(b"a\n")
             assert await old.receive_some() == b"A\n"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_no_session_outlives_a_reload(version: ssl.TLSVersion, files: tuple[Path, Path, Path]) -> None:
+    certificates = Certificates(*files)
+    context = client_context(version, shown=server_certificate())
+    session = None
+    resumed = []
+    for reload in (False, False, True):
+        if reload:
+            certificates.reload()
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        server = certificates.context.wrap_bio(incoming, outgoing, server_side=True)
+        client = context.wrap_bio(outgoing, incoming, server_hostname=HOST, session=session)
+        for side in (client, server, client, server, client):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+        server.write(b"ticket")
+        assert client.read(6) == b"ticket"
+        for side in (client, server):
+            with suppress(ssl.SSLWantReadError):
+                side.unwrap()
+        assert "subject" in (server.getpeercert() or {})
+        resumed.append(client.session_reused)
+        session = client.session
+    assert resumed == [False, True, False]
 
 
 async def test_a_reload_that_fails_changes_nothing(files: tuple[Path, Path, Path]) -> None:
@@ -276,6 +304,20 @@ async def test_a_handler_sees_the_certificate_of_its_client(files: tuple[Path, P
             heard = await Running(endpoint, Recorder(), trio.Event()).talk(b"", client_context(shown=shown))
             assert (b"somebody" in heard) is (authorities is not None)
             assert (heard == b"None") is (authorities is None)
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_code_of_the_page_on_tls_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [block] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    for file, name in zip(write_files(tmp_path), ("server.pem", "server.key", "clients.pem"), strict=True):
+        file.rename(tmp_path / name)
+    shown: dict[str, Any] = {}
+    exec(compile(block, PAGE, "exec"), shown)  # noqa: S102 - our own text
+    async with trio.open_nursery() as nursery:
+        [endpoint] = await nursery.start(partial(serve, shown["greet"], ANYWHERE, trust=shown["trust"]))
+        context = client_context(shown=authority().issue_cert("client.example", common_name="somebody"))
+        assert await Running(endpoint, Recorder(), trio.Event()).talk(b"", context) == b"hello, somebody\n"
         nursery.cancel_scope.cancel()
 
 
@@ -393,6 +435,23 @@ async def test_a_stop_answers_what_was_received() -> None:
         assert await receive_all(client) == b"B\n"
         await client.aclose()
     assert running.recorder.outcomes == [Outcome.COMPLETED]
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux's own")
+async def test_the_first_line_does_not_wait_for_a_late_acknowledgement() -> None:
+    opening = Opening(Limits(), Trust(tls=server_context()), Drain())
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        endpoint = Endpoint.parse(f"tls://127.0.0.1:{listening.getsockname()[1]}")
+        client = await Running(endpoint, Recorder(), trio.Event()).connect_plainly()
+        accepted, _ = listening.accept()
+        stream = TlsStream(client, client_context(), server_side=False, server_hostname=HOST)
+        async with stream:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(stream.do_handshake)
+                proven = await opening.prove(accepted, InternetPeer("127.0.0.1", 1), endpoint)
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1
+        await proven.channel.aclose()
+    opening.close()
 
 
 async def test_a_proxy_may_pass_tls_on() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import ssl
 from functools import partial
 
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from caas_trio.tlsstream import TlsStream
 
@@ -113,7 +116,7 @@ async def test_a_record_that_was_tampered_with_breaks_the_input(version: ssl.TLS
 async def test_a_cancelled_receive_has_taken_nothing(version: ssl.TLSVersion) -> None:
     client, server = await shake_hands(version)
     records = ssl.MemoryBIO()
-    records.write(await encrypted(client, b"one\n"))
+    records.write(encrypted(client, b"one\n"))
     await client.transport.send_all(records.read(10))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.receive_some)
@@ -123,9 +126,10 @@ async def test_a_cancelled_receive_has_taken_nothing(version: ssl.TLSVersion) ->
     assert await server.receive_some() == b"one\n"
 
 
-async def encrypted(stream: TlsStream, data: bytes) -> bytes:
-    """Return the records that would carry `data`."""
-    stream.tls.write(data)
+def encrypted(stream: TlsStream, *pieces: bytes) -> bytes:
+    """Return the records that would carry the pieces."""
+    for piece in pieces:
+        stream.tls.write(piece)
     return stream._outgoing.read()
 
 
@@ -199,3 +203,34 @@ async def test_a_client_that_does_not_trust_the_server_says_so() -> None:
         with pytest.raises(trio.BrokenResourceError) as raised:
             await server.do_handshake()
     assert "unknown ca" in str(raised.value.__cause__)
+
+
+@given(
+    cuts=st.lists(st.integers(1, 200), min_size=1, max_size=20),
+    sizes=st.lists(st.integers(1, 50_000), max_size=4),
+)
+def test_what_is_read_does_not_depend_on_how_the_records_were_cut(cuts: list[int], sizes: list[int]) -> None:
+    pieces = [bytes([number]) * size for number, size in enumerate(sizes)]
+
+    async def heard() -> bytes:
+        client, server = await shake_hands()
+        records = encrypted(client, *pieces)
+        for cut in itertools.islice(itertools.cycle(cuts), 60):
+            await client.transport.send_all(records[:cut])
+            records = records[cut:]
+        await client.transport.send_all(records)
+        await client.send_eof()
+        return await receive_all(server)
+
+    assert trio.run(heard) == b"".join(pieces)
+
+
+@given(said=st.binary(max_size=400), as_tls=...)
+def test_whatever_a_stranger_says_is_refused_or_left_open(*, said: bytes, as_tls: bool) -> None:
+    async def talk() -> tuple[bytes, BaseException | None]:
+        return await fail_to_shake_hands(b"\x16\x03\x01" + said if as_tls else said)
+
+    answer, cause = trio.run(talk)
+    assert cause is None or isinstance(cause, ssl.SSLError)
+    assert answer == b"" or as_tls or said[:1] == b"\x16"
+    assert len(answer) <= 7

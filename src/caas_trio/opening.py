@@ -130,6 +130,10 @@ class Opening:
             if not isinstance(error.__cause__, ssl.SSLError):
                 raise ConnectionLost from error
             raise HandshakeFailed(openssl_words(error.__cause__)) from error
+        # The client's last word needs no answer, so the kernel puts off acknowledging it, by 40 ms;
+        # until then Nagle's algorithm keeps the client's first line back.
+        with suppress(AttributeError, OSError):  # not Linux, or closed already
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         return StreamChannel(stream, self._limits, self._drain, stream.tls.getpeercert() or None)
 
     async def _let_the_alert_arrive(self, accepted: socket.socket) -> None:

@@ -18,8 +18,8 @@ _NO_CERTIFICATE: Final = "it holds no certificate in PEM"
 class Certificates:
     """A certificate, its key and whose certificates clients must show, from files in PEM.
 
-    TLS 1.2 is the least that is spoken. There is no resumption: each connection is a handshake of
-    its own, and who is shut out by a reload stays out.
+    TLS 1.2 is the least that is spoken. Clients may resume sessions, but none from before a reload:
+    who is shut out by it stays out.
 
     Args:
         certificate: the file of the server's certificate, followed by what links it to its CA.
@@ -56,8 +56,7 @@ class Certificates:
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
-        context.num_tickets = 0
+        context.options |= ssl.OP_NO_RENEGOTIATION
         try:
             context.load_cert_chain(self._certificate, self._key, password=self._ask_nobody)
         except OSError as error:

@@ -1,7 +1,7 @@
 """TLS over any stream: `TlsStream`, in which each direction ends by itself.
 
-`trio.SSLStream` knows no half-close: it cannot say its last and go on reading, and what a client
-sends while that is being said breaks it.
+`trio.SSLStream` knows no half-close (trio issue 823): it cannot say its last and go on reading, and
+what a client sends while that is being said breaks it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
                         await self._flush()
                     raise
         # The last that a server has to say in TLS 1.3 are session tickets, which are not urgent. A
-        # client that sends a line and leaves would answer them with a reset, and the line be lost.
+        # client that sends a line and leaves would answer them with a reset, and the line be lost
+        # (trio issue 819).
         if not self.tls.server_side or self.tls.version() != "TLSv1.3":
             await self._flush()
 
