@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import nox
 
@@ -143,3 +144,23 @@ def install_atheris(session: nox.Session) -> None:
         session.error(
             "atheris cannot be installed here: it has wheels for Linux and macOS on CPython 3.11 to 3.14"
         )
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the sdist, the wheel from it, and test both as they would be installed."""
+    session.install(*group("package"))
+    built = session.create_tmp()
+    session.run("python", "-m", "build", "--outdir", built)
+    session.run("python", "-m", "ci.package", "--check", built)
+    session.run("python", "-m", "twine", "check", "--strict", *map(str, Path(built).iterdir()))
+    session.install(*map(str, Path(built).glob("*.whl")))
+    session.run("python", "-P", str(Path("ci/package.py").resolve()), "--smoke", built)
+
+
+@nox.session(python=PYTHONS[0])
+def oldest(session: nox.Session) -> None:
+    """Test with the oldest dependencies that pyproject.toml allows, on the oldest Python."""
+    allowed = [requirement.replace(">=", "==") for requirement in PYPROJECT["project"]["dependencies"]]
+    session.install(".", *allowed, *group("tests"))
+    session.run("pytest", *session.posargs)
