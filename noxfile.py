@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import nox
 
@@ -162,3 +163,23 @@ def systemd(session: nox.Session) -> None:
         session.skip("systemd-socket-activate is not installed; Debian has it in the package systemd")
     session.install(".")
     session.run("python", "-m", "ci.systemd")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the sdist, the wheel from it, and test both as they would be installed."""
+    session.install(*group("package"))
+    built = session.create_tmp()
+    session.run("python", "-m", "build", "--outdir", built)
+    session.run("python", "-m", "ci.package", "--check", built)
+    session.run("python", "-m", "twine", "check", "--strict", *map(str, Path(built).iterdir()))
+    session.install(*map(str, Path(built).glob("*.whl")))
+    session.run("python", "-P", str(Path("ci/package.py").resolve()), "--smoke", built)
+
+
+@nox.session(python=PYTHONS[0])
+def oldest(session: nox.Session) -> None:
+    """Test with the oldest dependencies that pyproject.toml allows, on the oldest Python."""
+    allowed = [requirement.replace(">=", "==") for requirement in PYPROJECT["project"]["dependencies"]]
+    session.install(".", *allowed, *group("tests"))
+    session.run("pytest", *session.posargs)

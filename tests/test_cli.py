@@ -374,3 +374,15 @@ def test_help_has_an_example_of_each_order(capsys: pytest.CaptureFixture[str]) -
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--version"]) == 0
     assert capsys.readouterr().out == f"caas-trio, version {__version__}\n"
+
+
+def test_the_shell_can_complete_options(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "_CAAS_TRIO_COMPLETE=bash_source" in (Path(__file__).parent.parent / "README.md").read_text()
+    monkeypatch.setenv("_CAAS_TRIO_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "caas-trio --overs")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    with pytest.raises(SystemExit):
+        cli.run([])
+    assert capsys.readouterr().out == "plain,--oversize\n"

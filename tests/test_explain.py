@@ -46,6 +46,8 @@ def test_each_setting_has_an_origin(
     assert settings["--once"] == ("yes", "--once")
     assert settings["--idle-timeout"] == ("300", "default")
     assert settings["--max-per-host"] == ("no limit", "default")
+    assert settings["--unix-mode"] == ("0660", "default")
+    assert settings["--max-connections"] == ("10000", "default")
     assert settings["--metrics"] == ("off", "default")
     named = {parameter.opts[0] for parameter in cli.command.params}
     assert set(settings) == named - {"--explain", "--version"}

@@ -13,6 +13,7 @@ from .admission import RESERVED_DESCRIPTORS, most_connections
 from .hubchannel import READ_SIZE as HUB_READ_SIZE
 from .limits import Limits
 from .opening import hub_wanted
+from .options import MODE
 from .session import Oversize
 from .stream import READ_SIZE as STREAM_READ_SIZE
 
@@ -75,6 +76,8 @@ def _value(parameter: click.Parameter, value: object) -> str:
             return "yes" if value else "no"
         case float():
             return f"{value:g}"
+        case int() if parameter.type is MODE:
+            return f"{value:04o}"
         case tuple():
             return " ".join(map(str, value))
     return str(value)
