@@ -97,6 +97,11 @@ class HubChannel(Channel):
         # Without a coroutine in between: a parked task would have to keep it.
         return trio.lowlevel.wait_task_rescheduled(self)  # noqa: ASYNC105 - as above
 
+    @property
+    def parted(self) -> bool:
+        """Whether nothing is unread or unsent, so that the close ends the output without a reset."""
+        return self.heard_all and not self.unsent
+
     async def receive_some(self) -> bytes:
         """Return what one read gives; see `Channel.receive_some`."""
         while (data := self.receive_now()) is None:
@@ -179,8 +184,8 @@ class HubChannel(Channel):
 
     async def part(self) -> None:
         """End the output and let the client go; see `Channel.part`."""
-        if self.heard_all and not self.unsent:
-            return  # nothing is unread: the close ends the output without a reset
+        if self.parted:
+            return
         await self.end_output()
         with trio.move_on_after(self._hub.limits.linger_timeout):
             while await self.receive_some():

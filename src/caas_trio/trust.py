@@ -84,6 +84,8 @@ class Trust:
 
     def expects_header(self, endpoint: Endpoint) -> bool:
         """Return whether connections to this endpoint begin with a PROXY header."""
+        if not self.proxy_protocol and not self.proxy_on:
+            return False  # as for most, and that is asked for each connection
         connects = endpoint.scheme not in (Scheme.UDP, Scheme.UNIXGRAM)
         return connects and (self.proxy_protocol or endpoint in self.proxy_on)
 
