@@ -217,7 +217,7 @@ class LineSession(Session):
         once: bool = False,
     ) -> None:
         self._service = service
-        self._bytewise = isinstance(service, Bytewise) or any(service is known for known in _BYTEWISE)
+        self._bytewise = isinstance(service, Bytewise) or service in _BYTEWISE
         self._first = first
         self._prompt = prompt
         self._oversize = oversize
