@@ -160,8 +160,8 @@ BUGS: Final = (
     Bug(
         "a lower limit is ignored",
         "line_buffer",
-        "self._max_line = value",
-        'self._max_line = max(value, getattr(self, "_max_line", 0))',
+        "self._max_line = line_limit(value)",
+        'self._max_line = max(line_limit(value), getattr(self, "_max_line", 0))',
     ),
     Bug(
         "a limit of nothing is accepted",

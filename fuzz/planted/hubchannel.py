@@ -28,8 +28,8 @@ BUGS: Final = (
     Bug(
         "a close with unread input resets the connection",
         "server",
-        "if self.heard_all and not self.unsent:\n            return",
-        "if not self.unsent:\n            return",
+        "return self.heard_all and not self.unsent",
+        "return not self.unsent",
     ),
     Bug(
         "a client is prompted although it has just spoken",

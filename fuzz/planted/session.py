@@ -150,7 +150,8 @@ BUGS: Final = (
     Bug(
         "sessions with the same limit share a buffer",
         "client_first",
-        "self._buffer: LineBuffer | None = LineBuffer(max_line)",
-        "self._buffer = LineSession.__init__.__dict__.setdefault(str(max_line), LineBuffer(max_line))",
+        "self._buffer = LineBuffer(self._max_line)",
+        "shared = LineSession.__init__.__dict__\n"
+        "            self._buffer = shared.setdefault(str(self._max_line), LineBuffer(self._max_line))",
     ),
 )

@@ -23,6 +23,11 @@ class Channel(abc.ABC):
     sent: int
     certificate: Mapping[str, object] | None = None
 
+    @property
+    def parted(self) -> bool:
+        """Whether `part` has nothing left to do."""
+        return False
+
     @abc.abstractmethod
     async def receive_some(self) -> bytes:
         """Return what one read gives, b"" at the end of the input. Cancelled, it has taken nothing.

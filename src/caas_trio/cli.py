@@ -294,16 +294,11 @@ def command(
     A line ends with a line feed. Letters are raised, every other byte comes back as it is.
     """
     new_service, datagram_service = _SERVICES[text]
+    speaker, policy = First(first), Oversize(oversize)
+    said = prompt.encode(errors="surrogateescape") + b"\n"
 
     def new_session() -> LineSession:
-        return LineSession(
-            new_service(),
-            First(first),
-            prompt.encode(errors="surrogateescape") + b"\n",
-            max_line,
-            Oversize(oversize),
-            once=once,
-        )
+        return LineSession(new_service(), speaker, said, max_line, policy, once=once)
 
     endpoints = endpoints or (Endpoint.parse(DEFAULT_ENDPOINT),)
     if proxy_from and not (proxy_protocol or proxy_on):

@@ -41,6 +41,13 @@ _SKIPPED: Final = _Front.SKIPPED
 _STREAMED: Final = _Front.STREAMED
 
 
+def line_limit(value: int) -> int:
+    """Return `value` if it can be a `max_line`; raise `LimitError` otherwise."""
+    if value < 1:
+        raise LimitError("max_line", value, "a positive number of bytes")
+    return value
+
+
 class LineBuffer:
     r"""An incremental buffer that turns chunks into lines.
 
@@ -97,9 +104,7 @@ class LineBuffer:
 
     @max_line.setter
     def max_line(self, value: int) -> None:
-        if value < 1:
-            raise LimitError("max_line", value, "a positive number of bytes")
-        self._max_line = value
+        self._max_line = line_limit(value)
 
     @property
     def ended(self) -> bool:

@@ -291,7 +291,7 @@ class _Server:
             else:
                 outcome, orderly = Outcome.COMPLETED, True
                 self._telemetry.conversation_ended(None, endpoint)
-            if orderly:
+            if orderly and not channel.parted:
                 await _part(channel)
             return outcome
         finally:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from .errors import LineTooLong, StateError
-from .framing import DEFAULT_MAX_LINE, LF, Chunk, LineBuffer
+from .framing import DEFAULT_MAX_LINE, LF, Chunk, LineBuffer, line_limit
 
 Service: TypeAlias = Callable[[bytes], bytes]
 
@@ -126,16 +126,22 @@ _BYTEWISE: Final = (bytes.upper, bytes.lower, bytes.swapcase)
 
 
 class _State(enum.StrEnum):
+    __hash__ = str.__hash__  # written in C, unlike Enum's
+
     NEW = "new"
     OPENED = "opened"  # the client has not spoken, nor has its silence been noted
     CONVERSING = "conversing"
     CLOSING = "closing"
 
 
-_CLOSING = _State.CLOSING
+# Found faster than on the class, before Python 3.12.
+_CONVERSING: Final = _State.CONVERSING
+_CLOSING: Final = _State.CLOSING
 
 
 class _Input(enum.StrEnum):
+    __hash__ = str.__hash__
+
     OPEN = "open"
     DATA = "receive"
     SILENCE = "silence"
@@ -211,18 +217,18 @@ class LineSession(Session):
         once: bool = False,
     ) -> None:
         self._service = service
-        self._bytewise = isinstance(service, Bytewise) or any(service is known for known in _BYTEWISE)
+        self._bytewise = isinstance(service, Bytewise) or service in _BYTEWISE
         self._first = first
         self._prompt = prompt
         self._oversize = oversize
         self._once = once
-        self._max_line = max_line
-        # None between whole lines of a bytewise service: an idle connection needs none.
-        self._buffer: LineBuffer | None = LineBuffer(max_line)
-        self._buffers = 1  # how many there have been
+        self._max_line = line_limit(max_line)
+        # None before the first line, and between whole lines of a bytewise service: most of the time.
+        self._buffer: LineBuffer | None = None
+        self._buffers = 0  # how many there have been
         self._state = _State.NEW
         self.closing = False
-        # Whole lines of so many bytes in sum need no more than the service: 0 but between lines.
+        # Whole lines of so many bytes in sum need no more than the service; 0 but between lines.
         self._shortcut = 0
 
     @property
@@ -238,7 +244,9 @@ class LineSession(Session):
 
     def open(self) -> bytes:
         """Return the prompt if the server speaks first."""
-        return self._move(_Input.OPEN)
+        prompt = self._move(_Input.OPEN)
+        self._between_lines()
+        return prompt
 
     def silence(self) -> bytes:
         """Return the prompt if either side may speak first."""
@@ -250,15 +258,15 @@ class LineSession(Session):
         if not chunk:
             return b""
         if len(chunk) <= self._shortcut and chunk[-1] == _LF_BYTE:
+            self._state = _CONVERSING
             return self._service(chunk)
         if self._buffer is None:
             self._buffer = LineBuffer(self._max_line)
             self._buffers += 1
         self._move(_Input.DATA)
         reply = self._answer(self._buffer, chunk)
-        if self._bytewise and not self._once and not self._buffer.unfinished and not self.closing:
-            self._shortcut = self._max_line
-            self._buffer = None
+        if not self._buffer.unfinished and not self.closing:
+            self._between_lines()
         return reply
 
     def end_of_input(self) -> bytes:
@@ -279,6 +287,11 @@ class LineSession(Session):
         self.closing = following is _CLOSING
         self._shortcut = 0
         return self._prompt if _PROMPTED_BY.get(self._first) is made else b""
+
+    def _between_lines(self) -> None:
+        if self._bytewise and not self._once:
+            self._shortcut = self._max_line
+            self._buffer = None
 
     def _answer(self, buffer: LineBuffer, chunk: bytes = b"") -> bytes:
         take = buffer.take_pieces if self._oversize is Oversize.STREAM else buffer.take_lines

@@ -84,6 +84,8 @@ class Trust:
 
     def expects_header(self, endpoint: Endpoint) -> bool:
         """Return whether connections to this endpoint begin with a PROXY header."""
+        if not self.proxy_protocol and not self.proxy_on:
+            return False  # as for most, and that is asked for each connection
         expected = self.proxy_protocol or endpoint in self.proxy_on
         return expected and endpoint.scheme not in DATAGRAMS
 
