@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from .endpoint import Endpoint, Scheme
+from .endpoint import DATAGRAMS, Endpoint, Scheme
 from .errors import EndpointError, LimitError
 from .peer import InternetPeer, LocalPeer, Peer
 from .tls import Certificates
@@ -84,8 +84,7 @@ class Trust:
 
     def expects_header(self, endpoint: Endpoint) -> bool:
         """Return whether connections to this endpoint begin with a PROXY header."""
-        connects = endpoint.scheme not in (Scheme.UDP, Scheme.UNIXGRAM)
-        return connects and (self.proxy_protocol or endpoint in self.proxy_on)
+        return endpoint.scheme not in DATAGRAMS and (self.proxy_protocol or endpoint in self.proxy_on)
 
     def objection_to_proxy(self, peer: Peer) -> str | None:
         """Return why this peer may not speak for others; None if it may."""
