@@ -27,6 +27,7 @@ from caas_trio import (
     Telemetry,
     Trust,
     encode_proxy_header,
+    opening,
     serve,
     serve_sessions,
 )
@@ -231,6 +232,28 @@ async def test_a_health_check_that_only_connects_is_no_news(*, rude: bool) -> No
         await trio.testing.wait_all_tasks_blocked(0.001)
     assert not server.refused
     assert server.outcomes == [Outcome.LOST, Outcome.COMPLETED]
+
+
+class Hasty(socket.socket):
+    """A socket that is said to be readable and is not, as select(2) warns of."""
+
+    fooled = False
+
+    def recv(self, *arguments: int) -> bytes:
+        if not self.fooled:
+            self.fooled = True
+            raise BlockingIOError
+        return super().recv(*arguments)
+
+
+async def test_a_socket_may_turn_out_not_to_be_readable() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs, Hasty(fileno=ours.detach()) as accepted:
+        theirs.sendall(HEADER + b"a\n")
+        header = await opening._proxy_header(accepted)
+        assert header.source == (CLIENT.host, CLIENT.port)
+        assert accepted.recv(100) == b"a\n"
+        assert accepted.fooled
 
 
 async def test_a_header_is_expected_where_it_is_asked_for_and_nowhere_else(tmp_path: Path) -> None:

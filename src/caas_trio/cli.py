@@ -32,6 +32,7 @@ from .options import (
     HostPortType,
     PromptType,
     certificates_for,
+    check_proxied,
 )
 from .program import HEEDED, Program
 from .session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
@@ -301,8 +302,7 @@ def command(
         return LineSession(new_service(), speaker, said, max_line, policy, once=once)
 
     endpoints = endpoints or (Endpoint.parse(DEFAULT_ENDPOINT),)
-    if proxy_from and not (proxy_protocol or proxy_on):
-        raise click.UsageError("--proxy-from needs --proxy-protocol or --proxy-on")
+    check_proxied(endpoints, proxy_on, proxy_from, everywhere=proxy_protocol)
     if allow_uid and not any(endpoint.scheme in _MAYBE_UNIX for endpoint in endpoints):
         raise click.UsageError("--allow-uid says who may connect to a Unix socket, and there is none")
     bounds = Limits(max_line=max_line, at_capacity=AtCapacity(at_capacity), **limits)

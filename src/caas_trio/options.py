@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from .endpoint import Endpoint, Scheme
+from .endpoint import DATAGRAMS, Endpoint, Scheme
 from .errors import EndpointError
 from .tls import Certificates
 from .trust import Network
@@ -143,3 +143,27 @@ def certificates_for(
     if over_tls is None:
         raise click.UsageError("--tls-cert needs a tls endpoint, such as tls://127.0.0.1:50007")
     return Certificates(certificate, key, client_ca)
+
+
+def check_proxied(
+    endpoints: Collection[Endpoint],
+    on: Collection[Endpoint],
+    sources: Collection[Network],
+    *,
+    everywhere: bool,
+) -> None:
+    """Refuse options about PROXY headers that would do nothing.
+
+    Raises:
+        UsageError: a header is expected where no connections are, or proxies are named and no header is.
+    """
+    connections = [endpoint for endpoint in endpoints if endpoint.scheme not in DATAGRAMS]
+    for endpoint in on:
+        if endpoint not in connections:
+            raise click.UsageError(
+                f"a PROXY header is expected on {endpoint}, where no connections are served"
+            )
+    if everywhere and not connections:
+        raise click.UsageError("--proxy-protocol is for connections, and only datagrams are served")
+    if sources and not (everywhere or on):
+        raise click.UsageError("--proxy-from needs --proxy-protocol or --proxy-on")
