@@ -85,13 +85,31 @@ class Kind(NamedTuple):
 
 
 class Reports(Telemetry):
-    """Keeps what the server reports."""
+    """Keeps what the server reports.
+
+    Attributes:
+        open: how many connections it has told of that are open, if it tells of each.
+    """
+
+    open = 0
 
     def __init__(self) -> None:
         self.failures: list[Exception] = []
         self.refusals: list[OSError] = []
         self.timed_out = False
-        self.open = 0
+
+    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
+        self.failures.append(error)
+
+    def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:  # noqa: ARG002
+        self.refusals.append(error)
+
+    def drain_timed_out(self) -> None:
+        self.timed_out = True
+
+
+class ReportsOnEach(Reports):
+    """Hears of each connection too; a server that nobody hears does without what that costs."""
 
     def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
         self.open += 1
@@ -105,15 +123,6 @@ class Reports(Telemetry):
         seconds: float,  # noqa: ARG002
     ) -> None:
         self.open -= 1
-
-    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
-        self.failures.append(error)
-
-    def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:  # noqa: ARG002
-        self.refusals.append(error)
-
-    def drain_timed_out(self) -> None:
-        self.timed_out = True
 
 
 class Running:
@@ -136,7 +145,7 @@ class Running:
         self.plan: Plan | None = None
         self.way = 0
         self.spare_gone = False
-        self.reports = Reports()
+        self.reports = Reports() if kind.serves is Serves.HANDLERS else ReportsOnEach()
         self.stop = trio.Event()
         self.scope = trio.CancelScope()
         self.over = trio.Event()

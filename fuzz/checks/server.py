@@ -388,6 +388,8 @@ class _Stage:
         If not gradually, most of it passes in one moment: the machine was busy, or asleep.
         """
         passed = seconds
+        for client in self.clients.values():
+            client.show()
         if not gradually:
             await trio.sleep(_NOTICED)
             _jump(LIMITS.line_timeout)

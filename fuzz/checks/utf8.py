@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from caas_trio.capitals import Utf8Capitals
+from caas_trio.capitals import Utf8Capitals, utf8_capitals
 from caas_trio.session import LineSession, Oversize
 from fuzz.dialog import header, steps
 
@@ -39,6 +39,7 @@ def check(data: bytes) -> None:
     assert said == expected, f"{said!r} instead of {expected!r} in the end"
     answered += session.end_of_input()
     assert answered == expected, f"{answered!r} instead of {expected!r} from a session"
+    assert utf8_capitals(received) == expected, "a whole message has other capitals than its pieces"
 
 
 def _capitals(data: bytes) -> bytes:

@@ -1,0 +1,283 @@
+"""`serve_datagrams` on a Unix socket: each datagram comes to the end it is due, with one reply at most.
+
+Under the mock clock. What the script sends between two looks arrives as one burst.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from typing import Any, Final
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from caas_trio import DatagramRequestHandler, Endpoint, Limits, Telemetry, serve_datagrams
+from caas_trio.datagramrules import Drop
+from caas_trio.peer import Peer
+from fuzz.dialog import CUT, header, steps
+
+MODULES: Final = ("caas_trio.datagram",)
+
+#: Steps besides the cut, which sends: look at what has come of it; who sends from here on (the last one has
+#: no address); time passes; the one who sends leaves; the server is told to stop.
+_LOOK, _TIME, _LEAVE, _STOP = b"_t!d"
+_CLIENTS: Final = b"123"
+_NAMELESS: Final = 2
+#: How the next receive fails, or the next send.
+_IN: Final = {ord("u"): errno.ECONNREFUSED, ord("m"): errno.ENOBUFS, ord("i"): errno.EBADF}
+_OUT: Final = {ord("a"): errno.EAGAIN, ord("l"): errno.EMSGSIZE, ord("r"): errno.EHOSTUNREACH}
+_KNOWN: Final = frozenset({_LOOK, _TIME, _LEAVE, _STOP, *_CLIENTS, *_IN, *_OUT})
+
+_REASONS: Final = {
+    errno.EAGAIN: Drop.NO_ROOM,
+    errno.EMSGSIZE: Drop.TOO_LONG,
+    errno.EHOSTUNREACH: Drop.UNREACHABLE,
+}
+
+_FEW: Final = 3  # datagrams that handlers may work on at a time
+_LIMITS: Final = Limits(max_datagrams=_FEW, drain_timeout=5)
+_SLOW, _ENDLESS = 1, 1000  # seconds that a handler takes
+_recvmsg_into: Final = socket.socket.recvmsg_into
+_sendmsg: Final = socket.socket.sendmsg
+
+
+def _answer(data: bytes) -> Any:
+    """Answer a datagram in the way that it asks for."""
+    if b"!" in data:
+        raise RuntimeError
+    if b"?" in data:
+        return None
+    if b"#" in data:
+        return "no bytes"
+    return data.upper() + b"+" if b"+" in data else bytearray(data.upper())
+
+
+class _Handler(DatagramRequestHandler):
+    async def handle(self) -> None:
+        async with trio.open_nursery():
+            lines = await self.rfile.readlines(2) + [line async for line in self.rfile]
+            data = b"".join(lines) + await self.rfile.read()
+            await trio.sleep(_ENDLESS if b"z" in data else _SLOW if b"w" in data else 0)
+            answer = _answer(data)
+            if answer == "no bytes":
+                await self.wfile.writelines([])
+            elif answer is not None:
+                assert await self.wfile.write(answer[:1]) == len(answer[:1])
+                await self.wfile.writelines([answer[1:]])
+                await self.wfile.flush()
+
+
+class _Reports(Telemetry):
+    """Counts the ends that datagrams come to."""
+
+    def __init__(self) -> None:
+        self.ends: Counter[str] = Counter()
+
+    def datagram_served(self, endpoint: Endpoint) -> None:  # noqa: ARG002
+        self.ends["served"] += 1
+
+    def datagram_dropped(self, reason: str, endpoint: Endpoint, sender: Peer | None) -> None:  # noqa: ARG002
+        self.ends[reason] += 1
+
+    def datagram_failed(self, error: Exception, endpoint: Endpoint, sender: Peer) -> None:  # noqa: ARG002
+        assert isinstance(error, RuntimeError | TypeError)
+        self.ends["failed"] += 1
+
+    def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:  # noqa: ARG002
+        self.ends["no memory"] += 1
+
+    def drain_timed_out(self) -> None:
+        self.ends["cut off"] += 1
+
+
+def check(data: bytes) -> None:
+    """Play one script in a run of its own."""
+    trio.run(play, data, clock=MockClock(autojump_threshold=0))
+
+
+@asynccontextmanager
+async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
+    """Give the block what plays scripts."""
+    yield play
+
+
+async def play(data: bytes) -> None:
+    """Play one script; the clock has to be a mock clock that jumps."""
+    choice, *_ = header(data)
+    stage = _Stage(handlers=bool(choice & 1))
+    with stage.failing():
+        async with trio.open_nursery() as nursery:
+            await nursery.start(stage.run)
+            for chunk, sign in steps(data, 1, _KNOWN):
+                stage.send(chunk)
+                if sign != CUT:
+                    await stage.act(sign)
+            await stage.look()
+            stage.stop.set()
+    stage.finish()
+
+
+class _Stage:
+    """A server of datagrams, those who send to it, and what is due."""
+
+    def __init__(self, *, handlers: bool) -> None:
+        self.handlers = handlers
+        self.reports = _Reports()
+        self.stop = trio.Event()
+        self.broken = False
+        self.address = f"caas-fuzz-{os.getpid()}-datagrams"
+        self.clients = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in _CLIENTS]
+        for number, client in enumerate(self.clients):
+            client.setblocking(False)  # noqa: FBT003 - the socket module's signature
+            if number != _NAMELESS:
+                client.bind(f"\0{self.address}-{number}")
+        self.current = 0
+        self.sent: list[tuple[int, bytes]] = []
+        self.slow: list[tuple[float, int, bytes]] = []
+        self.endless = 0
+        self.faults_in: list[int] = []
+        self.faults_out: list[int] = []
+        self.obstacles: list[int] = []
+        self.due: Counter[str] = Counter()
+        self.replies: Counter[tuple[int, bytes]] = Counter()
+        self.received: Counter[tuple[int, bytes]] = Counter()
+
+    async def run(self, task_status: trio.TaskStatus[list[Endpoint]]) -> None:
+        """Serve until stopped; a socket that fails is what the script wanted."""
+        service = _Handler if self.handlers else _answer
+        serving = partial(serve_datagrams, limits=_LIMITS, telemetry=self.reports, stop=self.stop)
+        try:
+            await serving(service, f"unixgram:@{self.address}", task_status=task_status)
+        except* OSError as group:
+            assert self.broken, group.exceptions
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Let receiving and sending fail as planned."""
+
+        def receive(sock: socket.socket, *how: Any) -> Any:
+            if self.faults_in:
+                number = self.faults_in.pop()
+                raise OSError(number, os.strerror(number))
+            return _recvmsg_into(sock, *how)
+
+        def send(sock: socket.socket, *what: Any) -> int:
+            if self.faults_out:
+                number = self.faults_out.pop()
+                raise OSError(number, os.strerror(number))
+            return _sendmsg(sock, *what)
+
+        socket.socket.recvmsg_into = receive  # type: ignore[method-assign,assignment]
+        socket.socket.sendmsg = send  # type: ignore[method-assign,assignment]
+        try:
+            yield
+        finally:
+            socket.socket.recvmsg_into = _recvmsg_into  # type: ignore[method-assign]
+            socket.socket.sendmsg = _sendmsg  # type: ignore[method-assign]
+
+    def send(self, data: bytes) -> None:
+        """Send a datagram; what finds no server is not due anything."""
+        client = self.clients[self.current]
+        if client.fileno() < 0 or self.stop.is_set() or self.broken:
+            return
+        with suppress(BlockingIOError):
+            client.sendto(data, f"\0{self.address}")
+            self.sent.append((self.current, data))
+
+    async def act(self, sign: int) -> None:
+        """Do what a step of the script says."""
+        if sign in _CLIENTS:
+            self.current = _CLIENTS.index(sign)
+            return
+        if sign == _STOP:
+            self.stop.set()
+        await self.look()
+        if sign in _OUT and not self.handlers:  # whose tasks run in any order
+            self.faults_out, self.obstacles = [_OUT[sign]], [_OUT[sign]]
+        elif sign in _IN:
+            await self.fail_receive(_IN[sign])
+        elif sign == _TIME:
+            await trio.sleep(2 * _SLOW)
+            await self.look()
+        elif sign == _LEAVE:
+            self.clients[self.current].close()
+
+    async def fail_receive(self, number: int) -> None:
+        """Let the next receive fail; it takes a datagram to have one."""
+        before = len(self.sent)
+        self.send(b"f")
+        if len(self.sent) == before:
+            return
+        self.faults_in = [number]
+        self.broken = number == errno.EBADF
+        self.due["no memory" if number == errno.ENOBUFS else Drop.UNDELIVERED] += 1
+        await trio.sleep(0.3)  # receiving pauses
+        await self.look()
+
+    async def look(self) -> None:
+        """Wait until nothing moves any more, then compare."""
+        await wait_all_tasks_blocked()
+        busy = len(self.slow) + self.endless
+        for sender, data in self.sent:
+            if self.handlers and busy >= _FEW:
+                self.due[Drop.BUSY] += 1
+            elif self.handlers and b"z" in data:
+                self.endless += 1
+            elif self.handlers and b"w" in data:
+                self.slow.append((trio.current_time() + _SLOW, sender, data))
+            else:
+                self.end(sender, data)
+            busy += 1
+        self.sent = []
+        for slow in [each for each in self.slow if each[0] <= trio.current_time()]:
+            self.slow.remove(slow)
+            self.end(*slow[1:])
+        self.compare()
+
+    def end(self, sender: int, data: bytes) -> None:
+        """Note what a datagram comes to."""
+        answer = None if b"!" in data or b"?" in data else data.upper() + b"+" * (b"+" in data)
+        if b"#" in data and b"?" not in data:
+            answer = b""
+        if b"!" in data or (b"#" in data and b"?" not in data and not self.handlers):
+            self.due["failed"] += 1
+        elif answer is None:
+            self.due["served"] += 1
+        elif len(answer) > len(data):
+            self.due[Drop.LONGER] += 1
+        elif sender == _NAMELESS:
+            self.due[Drop.NO_ADDRESS] += 1
+        elif self.obstacles:
+            self.due[_REASONS[self.obstacles.pop()]] += 1
+        elif self.clients[sender].fileno() < 0:
+            self.due[Drop.UNREACHABLE] += 1
+        else:
+            self.due["served"] += 1
+            self.replies[sender, answer] += 1
+
+    def compare(self) -> None:
+        """Compare what was received, and what was reported, with what is due."""
+        for number, client in enumerate(self.clients):
+            while client.fileno() >= 0:
+                try:
+                    self.received[number, client.recv(1 << 16)] += 1
+                except BlockingIOError:
+                    break
+        if not self.broken:
+            assert +self.reports.ends == +self.due, f"{self.reports.ends} instead of {self.due}"
+            assert self.received == self.replies, f"{self.received} instead of {self.replies}"
+
+    def finish(self) -> None:
+        """Compare for the last time, after the server's end."""
+        self.due["cut off"] += self.endless > 0
+        for _, sender, data in self.slow:
+            self.end(sender, data)
+        self.compare()
+        for client in self.clients:
+            client.close()
