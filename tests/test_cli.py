@@ -35,6 +35,7 @@ from caas_trio import (
 )
 from caas_trio.capitals import Utf8Capitals
 from caas_trio.logs import LogFormat, open_log
+from caas_trio.notify import Notifier
 from caas_trio.program import Announcement, Program, heed, reload
 from caas_trio.reports import Reports
 
@@ -331,14 +332,14 @@ async def test_a_hangup_reloads_what_can_be_reloaded(
     def heard() -> dict[str, str]:
         return dict(json.loads(capsys.readouterr().err))
 
-    await heed(hangup(), stop, everything, partial(reload, trust, reports))
+    await heed(hangup(), stop, everything, partial(reload, trust, reports, Notifier()), Notifier())
     assert (heard()["level"], stop.is_set()) == ("info", False)
     files[0].write_text("garbage")
-    await heed(hangup(), stop, everything, partial(reload, trust, reports))
+    await heed(hangup(), stop, everything, partial(reload, trust, reports, Notifier()), Notifier())
     failed = heard()
     assert failed["event"] == "the certificates could not be reloaded; the old ones stay"
     assert failed["reason"] == f"cannot use {files[0]}: it holds no certificate in PEM"
-    await heed(hangup(), stop, everything, partial(reload, Trust(), reports))
+    await heed(hangup(), stop, everything, partial(reload, Trust(), reports, Notifier()), Notifier())
     assert heard()["event"] == "nothing to reload: there is no tls endpoint"
     assert not everything.cancel_called
 
@@ -346,7 +347,7 @@ async def test_a_hangup_reloads_what_can_be_reloaded(
 def test_what_is_open_to_all_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     reports = Reports(open_log(LogFormat.JSON, "warning"))
     texts = ["tcp://127.0.0.1:1", "tcp://0.0.0.0:2", "tcp://[::]:3"]
-    Announcement(Trust(), reports).started([Endpoint.parse(text) for text in texts])
+    Announcement(Trust(), reports, Notifier()).started([Endpoint.parse(text) for text in texts])
     captured = capsys.readouterr()
     assert captured.out == "".join(f"listening on {text}\n" for text in texts)
     told = json.loads(captured.err)

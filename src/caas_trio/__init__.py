@@ -35,6 +35,7 @@ from .trust import Trust
 if TYPE_CHECKING:
     from .connection import Connection
     from .datagram import serve_datagrams
+    from .pulse import Pulse
     from .requesthandler import DatagramRequestHandler, StreamRequestHandler
     from .server import serve, serve_sessions
 
@@ -66,6 +67,7 @@ __all__ = [
     "ProxyHeader",
     "ProxyHeaderError",
     "ProxyHeaderParser",
+    "Pulse",
     "Scheme",
     "Session",
     "StateError",
@@ -87,6 +89,7 @@ __all__ = [
 _NEEDS_TRIO: Final = {
     "Connection": ".connection",
     "DatagramRequestHandler": ".requesthandler",
+    "Pulse": ".pulse",
     "StreamRequestHandler": ".requesthandler",
     "serve": ".server",
     "serve_datagrams": ".datagram",

@@ -12,6 +12,7 @@ import trio
 from .admission import Admission, Host, SpareDescriptor, refuse, words_for
 from .endpoint import Endpoint
 from .peer import peer_of
+from .pulse import Pulse
 from .telemetry import Telemetry
 from .trust import Trust
 
@@ -56,6 +57,7 @@ class Acceptor:
         trust: Trust,
         telemetry: Telemetry,
         spare: SpareDescriptor,
+        pulse: Pulse,
     ) -> None:
         self._begin = begin
         self._let_go = let_go
@@ -63,13 +65,16 @@ class Acceptor:
         self._trust = trust
         self._telemetry = telemetry
         self._spare = spare
+        self._pulse = pulse
 
     async def accept(self, sock: socket.socket, endpoint: Endpoint) -> None:
         """Accept from a listening socket until cancelled."""
         while True:
-            await self._admission.wait_while_shut()
-            await trio.lowlevel.wait_readable(sock)
-            if not self.accept_waiting(sock, endpoint, _BURST):
+            self._pulse.round(sock)
+            with trio.move_on_after(self._pulse.turn) as wait:
+                await self._admission.wait_while_shut()
+                await trio.lowlevel.wait_readable(sock)
+            if not wait.cancelled_caught and not self.accept_waiting(sock, endpoint, _BURST):
                 await trio.sleep(_PAUSE)
 
     def accept_waiting(self, sock: socket.socket, endpoint: Endpoint, most: int) -> bool:

@@ -13,6 +13,7 @@ import trio
 
 from .endpoint import Endpoint, Scheme
 from .errors import EndpointError, ListenError
+from .inherited import INHERITED, inherit
 from .trust import Trust
 from .unixsocket import BACKLOG, UnixSocket, bind_unix
 
@@ -53,11 +54,13 @@ class Listener:
     """An endpoint that accepts connections, or takes datagrams.
 
     Attributes:
-        endpoint: where, with the real port.
+        asked: the endpoint that was asked for.
+        endpoint: where it is, with the real port.
         sockets: the listening or bound sockets, non-blocking; a host name may have several addresses.
         unix: the one of a unix or unixgram endpoint.
     """
 
+    asked: Endpoint
     endpoint: Endpoint
     sockets: list[socket.socket]
     unix: UnixSocket | None = None
@@ -108,7 +111,7 @@ async def listen(
             return await _listen_internet(endpoint, kind)
         if endpoint.scheme is local:
             unix = bind_unix(endpoint, unix_mode, takeover=takeover)
-            return Listener(endpoint, [unix.sock], unix)
+            return Listener(endpoint, endpoint, [unix.sock], unix)
     raise EndpointError(str(endpoint), wanted)
 
 
@@ -121,16 +124,19 @@ async def listen_all(
 ) -> list[Listener]:
     """Return a listener for each endpoint, or none at all if one of them fails; as `listen`.
 
-    A server whose path is taken over is told to stop once all the rest is open.
+    A systemd endpoint has a listener for each socket that was passed. A path that is to be taken
+    over is waited beside, and `Listener.take_over` goes on.
     """
     listeners: list[Listener] = []
     with contextlib.ExitStack() as opened:
         for endpoint in endpoints:
-            listener = await listen(endpoint, kind, unix_mode=unix_mode, takeover=takeover)
-            opened.callback(listener.close)
-            listeners.append(listener)
-        for listener in listeners:
-            await listener.take_over()
+            if endpoint.scheme in INHERITED:
+                found = [Listener(endpoint, each.endpoint, [each.sock]) for each in inherit(endpoint, kind)]
+            else:
+                found = [await listen(endpoint, kind, unix_mode=unix_mode, takeover=takeover)]
+            for listener in found:
+                opened.callback(listener.close)
+            listeners += found
         opened.pop_all()
     return listeners
 
@@ -167,7 +173,7 @@ async def _listen_internet(endpoint: Endpoint, kind: socket.SocketKind) -> Liste
             if error.errno != errno.EADDRINUSE or not tries:
                 raise
         else:
-            return Listener(replace(endpoint, port=sockets[0].getsockname()[1]), sockets)
+            return Listener(endpoint, replace(endpoint, port=sockets[0].getsockname()[1]), sockets)
 
 
 def _bind_all(

@@ -23,6 +23,8 @@ from .limits import Limits
 from .metrics import Metrics
 from .mixed import serve_mixed
 from .monitoring import serve_monitoring
+from .notify import Notifier
+from .pulse import Pulse
 from .reports import ConnectionEnds, Reports
 from .server import NewSession, serve_sessions
 from .telemetry import Telemetry, together
@@ -62,15 +64,16 @@ class Program:
     async def run(self) -> None:
         """Serve until a signal asks for a stop and all is drained."""
         stop = trio.Event()
+        manager = Notifier.from_environment()
         reports = Reports(self.log)
-        output = Announcement(self.trust, reports)
+        output = Announcement(self.trust, reports, manager)
         telemetries: list[Telemetry] = [reports]
         if self.log_ends:
             telemetries.append(ConnectionEnds(self.log))
         with closing(reports), trio.open_signal_receiver(*HEEDED) as signals:
             async with trio.open_nursery() as nursery:
-                again = partial(reload, self.trust, reports)
-                nursery.start_soon(heed, signals, stop, nursery.cancel_scope, again)
+                again = partial(reload, self.trust, reports, manager)
+                nursery.start_soon(heed, signals, stop, nursery.cancel_scope, again, manager)
                 if self.metrics is not None:
                     disable_created_metrics()  # type: ignore[no-untyped-call] # no use, and half of the page
                     metrics = Metrics(self.limits)
@@ -85,8 +88,9 @@ class Program:
                     "telemetry": together(*telemetries),
                     "stop": stop,
                 }
+                pulse = Pulse(manager.alive, manager.pulse)
                 await serve_mixed(
-                    partial(serve_sessions, self.new_session, takeover=self.takeover, **common),
+                    partial(serve_sessions, self.new_session, takeover=self.takeover, pulse=pulse, **common),
                     partial(serve_datagrams, self.datagram_service, **common),
                     self.endpoints,
                     task_status=output,
@@ -94,15 +98,16 @@ class Program:
                 nursery.cancel_scope.cancel()
 
 
-def reload(trust: Trust, reports: Reports) -> None:
+def reload(trust: Trust, reports: Reports, manager: Notifier) -> None:
     """Read the certificates again; those in use stay if the new ones are not right."""
-    if not isinstance(trust.tls, Certificates):
-        return reports.nothing_to_reload()
-    try:
-        trust.tls.reload()
-    except TlsError as error:
-        return reports.reload_failed(error)
-    return reports.reloaded()
+    with manager.reloading():
+        if not isinstance(trust.tls, Certificates):
+            return reports.nothing_to_reload()
+        try:
+            trust.tls.reload()
+        except TlsError as error:
+            return reports.reload_failed(error)
+        return reports.reloaded()
 
 
 async def heed(
@@ -110,6 +115,7 @@ async def heed(
     stop: trio.Event,
     everything: trio.CancelScope,
     again: Callable[[], None],
+    manager: Notifier,
 ) -> None:
     """Do what each signal asks for."""
     async for number in signals:
@@ -118,6 +124,8 @@ async def heed(
             continue
         if stop.is_set():
             everything.cancel()
+        else:
+            manager.stopping()
         stop.set()
 
 
@@ -129,14 +137,15 @@ class Announcement:
         monitored_at: where else it listens.
     """
 
-    def __init__(self, trust: Trust, reports: Reports) -> None:
+    def __init__(self, trust: Trust, reports: Reports, manager: Notifier) -> None:
         self.done = False
         self.monitored_at: Sequence[Endpoint] = ()
         self._trust = trust
         self._reports = reports
+        self._manager = manager
 
     def started(self, endpoints: Sequence[Endpoint] = ()) -> None:
-        """Write a line for each endpoint."""
+        """Write a line for each endpoint; tell the service manager."""
         exposed = [str(endpoint) for endpoint in endpoints if self._trust.exposes(endpoint)]
         if exposed:
             self._reports.exposed(exposed)
@@ -149,3 +158,4 @@ class Announcement:
             sys.stdout = None  # or the interpreter would try once more at its end
             raise click.ClickException(f"cannot write to standard output: {error.strerror}") from error
         self.done = True
+        self._manager.ready()

@@ -20,6 +20,7 @@ from .limits import Limits
 from .listeners import Listener, listen_all
 from .opening import Opening, Refused
 from .peer import InternetPeer, Peer, peer_behind, peer_of
+from .pulse import Pulse
 from .requesthandler import StreamRequestHandler
 from .session import Session
 from .telemetry import Outcome, Telemetry, listens_to_each, outcome_of
@@ -38,6 +39,7 @@ async def serve(
     telemetry: Telemetry | None = None,
     stop: trio.Event | None = None,
     takeover: bool = False,
+    pulse: Pulse | None = None,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve each connection, on all endpoints, by a call of `handler`, until told to stop.
@@ -58,7 +60,7 @@ async def serve(
 
     Args:
         handler: an async function that takes a `Connection`, or a `StreamRequestHandler` class.
-        *endpoints: at least one, as `Endpoint` or as text; tcp, tls and unix.
+        *endpoints: at least one, as `Endpoint` or as text; tcp, tls, unix, fd and systemd.
         limits: see `Limits`.
         trust: who may connect; see `Trust`.
         telemetry: told what happens; nobody is, by default.
@@ -66,6 +68,7 @@ async def serve(
         takeover: where another server has the path of a Unix socket, tell it to stop (SIGTERM) once
             all other endpoints are open, and take its place; no client finds the path without a
             server. If it has not begun to stop after 30 seconds, that is a `ListenError`.
+        pulse: beats as long as the server accepts; see `Pulse`.
         task_status: for `nursery.start`.
 
     Raises:
@@ -76,7 +79,7 @@ async def serve(
         ExceptionGroup: of OSError: a listening socket failed.
     """
     handle = _handle_requests(handler) if isinstance(handler, type) else handler
-    server = _Server(limits, trust, telemetry)
+    server = _Server(limits, trust, telemetry, pulse)
 
     def conversation(channel: Channel, at: Endpoint, peer: Peer) -> Awaitable[object]:
         return handle(Connection(channel, at, peer, limits, server.drain))
@@ -92,6 +95,7 @@ async def serve_sessions(
     telemetry: Telemetry | None = None,
     stop: trio.Event | None = None,
     takeover: bool = False,
+    pulse: Pulse | None = None,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve a session of its own to each connection, on all endpoints, until told to stop.
@@ -101,7 +105,7 @@ async def serve_sessions(
 
     Args:
         new_session: called for each connection.
-        *endpoints: at least one, as `Endpoint` or as text; tcp, tls and unix.
+        *endpoints: at least one, as `Endpoint` or as text; tcp, tls, unix, fd and systemd.
         limits: see `Limits`.
         trust: who may connect; see `Trust`.
         telemetry: told what happens; nobody is, by default.
@@ -109,6 +113,7 @@ async def serve_sessions(
         takeover: where another server has the path of a Unix socket, tell it to stop (SIGTERM) once
             all other endpoints are open, and take its place; no client finds the path without a
             server. If it has not begun to stop after 30 seconds, that is a `ListenError`.
+        pulse: beats as long as the server accepts; see `Pulse`.
         task_status: for `nursery.start`.
 
     Raises:
@@ -121,7 +126,7 @@ async def serve_sessions(
     def conversation(channel: Channel, _: Endpoint, __: object) -> Awaitable[None]:
         return channel.converse(new_session())
 
-    server = _Server(limits, trust, telemetry, peers_wanted=False)
+    server = _Server(limits, trust, telemetry, pulse, peers_wanted=False)
     await server.run(conversation, endpoints, stop, takeover, task_status)
 
 
@@ -132,7 +137,13 @@ class _Server:
     """What all connections of a server share."""
 
     def __init__(
-        self, limits: Limits, trust: Trust, telemetry: Telemetry | None, *, peers_wanted: bool = True
+        self,
+        limits: Limits,
+        trust: Trust,
+        telemetry: Telemetry | None,
+        pulse: Pulse | None,
+        *,
+        peers_wanted: bool = True,
     ) -> None:
         self.drain = Drain()
         self._limits = limits
@@ -140,6 +151,7 @@ class _Server:
         self._telemetry = telemetry or Telemetry()
         self._each_is_told = listens_to_each(self._telemetry)
         self._peers_wanted = peers_wanted
+        self._pulse = pulse or Pulse(lambda: None)
         self._admission = Admission(limits)
 
     async def run(
@@ -162,12 +174,13 @@ class _Server:
             listeners = await listen_all(parsed, unix_mode=self._trust.unix_mode, takeover=takeover)
             for listener in listeners:
                 opened.callback(listener.close)
-            bound = [listener.endpoint for listener in listeners]
-            self._trust = self._trust.bound(list(zip(parsed, bound, strict=True)))
+            self._trust = self._trust.bound([(each.asked, each.endpoint) for each in listeners])
             self._opening = Opening(self._limits, self._trust, self.drain, counting=self._each_is_told)
             opened.callback(self._opening.close)
             spare = SpareDescriptor()
             opened.callback(spare.close)
+            for listener in listeners:
+                await listener.take_over()  # last of all, when nothing else can fail
             async with trio.open_nursery() as driving:
                 if self._opening.hub is not None:
                     driving.start_soon(self._opening.hub.run)
@@ -190,6 +203,7 @@ class _Server:
                 trust=self._trust,
                 telemetry=self._telemetry,
                 spare=spare,
+                pulse=self._pulse,
             )
             listening = [(sock, each.endpoint) for each in listeners for sock in each.sockets]
             async with trio.open_nursery() as accepting:

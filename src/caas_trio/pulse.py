@@ -1,0 +1,37 @@
+"""A sign of life from the accept loops: `Pulse`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import trio
+
+
+class Pulse:
+    """Calls `beat` as long as every accept loop of a server goes round, for a watchdog.
+
+    Args:
+        beat: called from the loops themselves; it must not block.
+        longest: how many seconds may lie between two calls, at most; `math.inf` for no call.
+
+    Attributes:
+        turn: how many seconds a loop may wait before it comes round.
+    """
+
+    def __init__(self, beat: Callable[[], object], longest: float = math.inf) -> None:
+        self.turn = longest / 2
+        self._beat = beat
+        self._due = -math.inf if longest < math.inf else math.inf
+        self._loops: set[object] = set()
+        self._missing: set[object] = set()
+
+    def round(self, loop: object) -> None:
+        """Note that a loop comes round."""
+        self._loops.add(loop)
+        self._missing.discard(loop)
+        now = trio.current_time()
+        if now >= self._due and not self._missing:
+            self._due = now + self.turn
+            self._missing = set(self._loops)
+            self._beat()

@@ -1,0 +1,221 @@
+"""Sockets that a process was started with: what is taken, as what, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from caas_trio import Endpoint, ListenError, inherited
+from caas_trio.inherited import inherit
+from caas_trio.listeners import listen_all
+
+FIRST = 300
+
+
+@pytest.fixture
+def hand_down() -> Iterator[Callable[[socket.socket], int]]:
+    """Make a socket one that came through exec, at the next number; it closes what is left of them."""
+    numbers: list[int] = []
+
+    def next_number(sock: socket.socket) -> int:
+        with sock:
+            numbers.append(os.dup2(sock.fileno(), FIRST + len(numbers)))
+        return numbers[-1]
+
+    yield next_number
+    os.closerange(FIRST, FIRST + len(numbers))
+
+
+@pytest.fixture
+def systemd(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[[str | None, str | None, str | None], None]]:
+    """Set what systemd says."""
+    monkeypatch.setattr(inherited, "_FIRST_PASSED", FIRST)
+    values = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+
+    def say(*said: str | None) -> None:
+        inherited._environment.cache_clear()
+        for name, value in zip(values, said, strict=True):
+            if value is None:
+                monkeypatch.delenv(name, raising=False)
+            else:
+                monkeypatch.setenv(name, value)
+
+    say(None, None, None)
+    yield say
+    inherited._environment.cache_clear()
+
+
+def listening(
+    family: socket.AddressFamily = socket.AF_INET, address: object = ("127.0.0.1", 0)
+) -> socket.socket:
+    sock = socket.socket(family)
+    sock.bind(address)  # type: ignore[arg-type]
+    sock.listen()
+    return sock
+
+
+def reason(text: str) -> str:
+    """Return why it cannot be inherited."""
+    with pytest.raises(ListenError) as caught:
+        inherit(Endpoint.parse(text))
+    assert caught.value.endpoint == text
+    return caught.value.reason
+
+
+def taken(text: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[str]:
+    """Return the endpoints of what is taken, and close it."""
+    found = inherit(Endpoint.parse(text), kind)
+    for each in found:
+        each.sock.close()
+    return [str(each.endpoint) for each in found]
+
+
+def test_a_descriptor_is_taken_as_what_it_is_bound_to(hand_down: Callable[[socket.socket], int]) -> None:
+    sock = listening()
+    port = sock.getsockname()[1]
+    number = hand_down(sock)
+    [(endpoint, got)] = inherit(Endpoint.parse(f"fd://{number}"))
+    with got:
+        assert str(endpoint) == f"tcp://127.0.0.1:{port}"
+        assert got.fileno() == number
+        assert not got.get_inheritable()
+        assert got.getblocking() is False
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = got.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                assert client.getpeername() == accepted.getsockname()
+
+
+def test_sockets_of_each_family_are_taken(hand_down: Callable[[socket.socket], int], tmp_path: Path) -> None:
+    path = f"{tmp_path}/s"
+    assert taken(f"fd://{hand_down(listening(socket.AF_UNIX, path))}") == [f"unix:{path}"]
+    assert Path(path).is_socket()  # whose it is to remove
+    abstract = f"{tmp_path.name}{os.getpid()}"
+    assert taken(f"fd://{hand_down(listening(socket.AF_UNIX, chr(0) + abstract))}") == [f"unix:@{abstract}"]
+    [six] = taken(f"fd://{hand_down(listening(socket.AF_INET6, ('::1', 0)))}")
+    assert six.startswith("tcp://[::1]:")
+
+
+def test_an_address_that_cannot_be_written_is_told_as_it_was_asked_for(
+    hand_down: Callable[[socket.socket], int],
+) -> None:
+    number = hand_down(listening(socket.AF_UNIX, b"\0a\nb"))
+    assert taken(f"fd://{number}") == [f"fd://{number}"]
+
+
+def test_what_cannot_be_accepted_from_is_refused_and_left_open(
+    hand_down: Callable[[socket.socket], int],
+) -> None:
+    number = hand_down(socket.socket())
+    assert reason(f"fd://{number}") == f"descriptor {number} is a socket that does not listen"
+    number = hand_down(socket.socket(type=socket.SOCK_DGRAM))
+    assert reason(f"fd://{number}") == f"descriptor {number} is no stream socket"
+    number = hand_down(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW))
+    assert reason(f"fd://{number}") == f"descriptor {number} belongs to no family that is served"
+    assert os.get_inheritable(number)
+    with open(os.devnull) as file:  # noqa: PTH123 - its descriptor is what is wanted
+        os.set_inheritable(file.fileno(), True)  # noqa: FBT003
+        assert reason(f"fd://{file.fileno()}") == f"descriptor {file.fileno()} is no socket"
+    assert reason(f"fd://{FIRST + 90}") == f"descriptor {FIRST + 90} is not open"
+
+
+def test_a_socket_of_our_own_is_not_taken_for_one_that_was_inherited(
+    hand_down: Callable[[socket.socket], int],
+) -> None:
+    with listening() as own:
+        assert "was not passed to this process" in reason(f"fd://{own.fileno()}")
+        assert own.getsockname()
+    number = hand_down(listening())
+    with inherit(Endpoint.parse(f"fd://{number}"))[0].sock:
+        assert "is in use already" in reason(f"fd://{number}")
+
+
+Say = Callable[[str | None, str | None, str | None], None]
+
+
+def test_systemd_passes_sockets_by_name_or_all(
+    hand_down: Callable[[socket.socket], int], systemd: Say, tmp_path: Path
+) -> None:
+    hand_down(listening(socket.AF_UNIX, f"{tmp_path}/a"))
+    hand_down(listening(socket.AF_UNIX, f"{tmp_path}/b"))
+    hand_down(listening(socket.AF_UNIX, f"{tmp_path}/c"))
+    systemd(str(os.getpid()), "3", "web:local:web")
+    assert taken("systemd:web") == [f"unix:{tmp_path}/a", f"unix:{tmp_path}/c"]
+    assert not {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} & set(os.environ)
+    assert reason("systemd:other") == "no socket of that name was passed; there are: web, local, web"
+    assert taken("systemd:local") == [f"unix:{tmp_path}/b"]
+    hand_down(listening(socket.AF_UNIX, f"{tmp_path}/d"))
+    systemd(str(os.getpid()), "4", None)
+    assert reason("systemd:") == f"descriptor {FIRST} is not open"
+    assert (
+        reason("systemd:web")
+        == "no socket of that name was passed; there are: unknown, unknown, unknown, unknown"
+    )
+
+
+def test_each_kind_is_taken_by_itself(
+    hand_down: Callable[[socket.socket], int], systemd: Say, tmp_path: Path
+) -> None:
+    hand_down(listening(socket.AF_UNIX, f"{tmp_path}/a"))
+    datagrams = socket.socket(type=socket.SOCK_DGRAM)
+    datagrams.bind(("127.0.0.1", 0))
+    port = datagrams.getsockname()[1]
+    hand_down(datagrams)
+    systemd(str(os.getpid()), "2", "lines:both")
+    assert reason("systemd:both") == "no stream socket of that name was passed"
+    assert taken("systemd:") == [f"unix:{tmp_path}/a"]
+    assert taken("systemd:", socket.SOCK_DGRAM) == [f"udp://127.0.0.1:{port}"]
+    local = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    local.bind(f"{tmp_path}/d")
+    assert taken(f"fd://{hand_down(local)}", socket.SOCK_DGRAM) == [f"unixgram:{tmp_path}/d"]
+
+
+def test_all_are_taken_or_none(hand_down: Callable[[socket.socket], int], systemd: Say) -> None:
+    first = hand_down(listening())
+    second = hand_down(socket.socket())
+    systemd(str(os.getpid()), "2", None)
+    assert reason("systemd:") == f"descriptor {second} is a socket that does not listen"
+    assert reason(f"fd://{first}") == f"descriptor {first} is not open"
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ((None, None, None), "no socket was passed to it (LISTEN_FDS is not set)"),
+        ((None, "1", None), "no socket was passed to it (LISTEN_FDS is not set)"),
+        (("1", "1", None), f"the sockets were passed to process 1, and this is {os.getpid()}"),
+        ((str(os.getpid()), "-1", None), "LISTEN_FDS is '-1', not a number of sockets"),
+        ((str(os.getpid()), "10000", None), "LISTEN_FDS is '10000', not a number of sockets"),
+        ((str(os.getpid()), "2", "a"), "LISTEN_FDS says 2, and LISTEN_FDNAMES names 1"),
+        ((str(os.getpid()), "0", None), "no socket of that name was passed"),
+    ],
+    ids=str,
+)
+def test_what_systemd_did_not_pass_is_refused(
+    systemd: Say, said: tuple[str | None, str | None, str | None], why: str
+) -> None:
+    systemd(*said)
+    assert reason("systemd:a") == why
+
+
+async def test_each_socket_has_a_listener(
+    hand_down: Callable[[socket.socket], int], systemd: Say, tmp_path: Path
+) -> None:
+    hand_down(listening(socket.AF_UNIX, f"{tmp_path}/a"))
+    hand_down(listening(socket.AF_UNIX, f"{tmp_path}/b"))
+    systemd(str(os.getpid()), "2", "web:web")
+    asked = Endpoint.parse("systemd:web")
+    listeners = await listen_all([asked, Endpoint.parse(f"unix:{tmp_path}/c")])
+    assert [str(each.endpoint) for each in listeners] == [f"unix:{tmp_path}/{name}" for name in "abc"]
+    assert [each.asked for each in listeners[:2]] == [asked, asked]
+    for each in listeners:
+        each.close()
+    left = {each.name for each in tmp_path.iterdir()}  # noqa: ASYNC240 - nothing else runs
+    assert left == {"a", "b"}

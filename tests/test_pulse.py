@@ -1,0 +1,84 @@
+"""The accept loops' sign of life, by the mock clock."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from caas_trio import AtCapacity, Endpoint, Limits, LineSession, Pulse, serve_sessions
+
+
+async def test_it_beats_as_long_as_every_loop_goes_round(autojump_clock: MockClock) -> None:
+    beats: list[float] = []
+    pulse = Pulse(lambda: beats.append(trio.current_time()), 8)
+    assert pulse.turn == 4
+
+    async def go_round(times: int) -> None:
+        for _ in range(times):
+            pulse.round(times)
+            await trio.sleep(pulse.turn)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(go_round, 5)
+        await trio.sleep(1)
+        nursery.start_soon(go_round, 10)
+    assert beats[0] == 0
+    assert all(later - sooner <= 8 for sooner, later in itertools.pairwise(beats))
+    assert 13 <= beats[-1] <= 21  # the first loop ended at 20
+
+
+async def test_busy_loops_do_not_make_it_race(autojump_clock: MockClock) -> None:
+    beats: list[float] = []
+    pulse = Pulse(lambda: beats.append(trio.current_time()), 8)
+    for _ in range(100):
+        pulse.round("busy")
+        await trio.sleep(0.1)
+    assert [round(beat) for beat in beats] == [0, 4, 8]
+
+
+async def test_without_a_watchdog_it_never_beats(mock_clock: MockClock) -> None:
+    pulse = Pulse(lambda: pytest.fail("nobody asked for it"))
+    assert pulse.turn == math.inf
+    pulse.round("a")
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+async def test_a_server_that_accepts_has_one_and_one_that_stops_has_none(
+    autojump_clock: MockClock, tmp_path: Path, *, crowded: bool
+) -> None:
+    beats: list[float] = []
+    pulse = Pulse(lambda: beats.append(trio.current_time()), 2)
+    path = tmp_path / "s"
+    stop = trio.Event()
+    limits = Limits(max_connections=1, at_capacity=AtCapacity.WAIT)
+    with ExitStack() as clients:
+        async with trio.open_nursery() as nursery:
+
+            async def serve(task_status: trio.TaskStatus[list[Endpoint]]) -> None:
+                endpoints = (f"unix:{path}", f"unix:{path}2")
+                await serve_sessions(
+                    lambda: LineSession(bytes.upper),
+                    *endpoints,
+                    limits=limits,
+                    stop=stop,
+                    pulse=pulse,
+                    task_status=task_status,
+                )
+
+            await nursery.start(serve)
+            if crowded:
+                for _ in range(2):
+                    client = clients.enter_context(socket.socket(socket.AF_UNIX))
+                    client.connect(str(path))
+            await trio.sleep(10)
+            stop.set()
+        assert len(beats) >= 10
+        assert all(later - sooner <= 2 for sooner, later in itertools.pairwise(beats))
+        assert beats[-1] <= 10
