@@ -14,6 +14,7 @@ nox.options.sessions = [
     *("lint", "types", "tests", "coverage"),
     *("conformance", "conformance_proof", "conformance_page", "haproxy"),
     *("fuzz_replay", "fuzz_smoke"),
+    "systemd",
 ]
 # A supported Python that is not installed is skipped, and named in nox's closing table.
 nox.options.error_on_missing_interpreters = False
@@ -152,3 +153,12 @@ def install_atheris(session: nox.Session) -> None:
         session.error(
             "atheris cannot be installed here: it has wheels for Linux and macOS on CPython 3.11 to 3.14"
         )
+
+
+@nox.session
+def systemd(session: nox.Session) -> None:
+    """Check the units in docs/deploy by systemd's own tools; CI has to have them."""
+    if shutil.which("systemd-socket-activate") is None and not os.environ.get("CI"):
+        session.skip("systemd-socket-activate is not installed; Debian has it in the package systemd")
+    session.install(".")
+    session.run("python", "-m", "ci.systemd")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
 
 from caas_trio import Endpoint, ListenError, inherited
 from caas_trio.inherited import inherit
-from caas_trio.listeners import listen_all
+from caas_trio.listeners import Listener, listen_all
+from caas_trio.mixed import serve_mixed
 
 FIRST = 300
 
@@ -219,3 +222,38 @@ async def test_each_socket_has_a_listener(
         each.close()
     left = {each.name for each in tmp_path.iterdir()}  # noqa: ASYNC240 - nothing else runs
     assert left == {"a", "b"}
+
+
+async def test_connections_and_datagrams_go_to_their_own_servers(
+    hand_down: Callable[[socket.socket], int], systemd: Say, tmp_path: Path
+) -> None:
+    hand_down(listening(socket.AF_UNIX, f"{tmp_path}/a"))
+    datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    datagrams.bind(f"{tmp_path}/b")
+    hand_down(datagrams)
+    hand_down(listening(socket.AF_UNIX, f"{tmp_path}/c"))
+    systemd(str(os.getpid()), "3", None)
+    opened: list[Listener] = []
+
+    async def serve(
+        kind: socket.SocketKind, *endpoints: Endpoint, task_status: trio.TaskStatus[list[Endpoint]]
+    ) -> None:
+        listeners = await listen_all(endpoints, kind)
+        opened.extend(listeners)
+        task_status.started([each.endpoint for each in listeners])
+
+    async with trio.open_nursery() as nursery:
+        bound = await nursery.start(
+            serve_mixed,
+            partial(serve, socket.SOCK_STREAM),
+            partial(serve, socket.SOCK_DGRAM),
+            [Endpoint.parse(text) for text in ("udp://127.0.0.1:0", "systemd:", f"unix:{tmp_path}/d")],
+        )
+    for each in opened:
+        each.close()
+    first, *others = [str(endpoint) for endpoint in bound]
+    assert first.startswith("udp://127.0.0.1:")
+    assert others == [
+        f"{scheme}:{tmp_path}/{name}"
+        for scheme, name in (("unixgram", "b"), ("unix", "a"), ("unix", "c"), ("unix", "d"))
+    ]
