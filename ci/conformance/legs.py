@@ -65,6 +65,14 @@ def our_datagrams(endpoint: str) -> Leg:
     return Leg(endpoint.partition(":")[0], command, Profile(datagrams=True))
 
 
+def ours_activated(folder: Path, profile: Profile) -> Leg:
+    """Return a leg of our own server on a socket that it was started with."""
+    leg = ours("tcp", folder, profile)
+    command = ("systemd:judged" if word.startswith("tcp:") else word for word in leg.command)
+    name = leg.name.replace("tcp", "systemd", 1)
+    return replace(leg, name=name, command=(sys.executable, "-m", "ci.conformance.activated", *command))
+
+
 def our_legs(folder: Path) -> list[Leg]:
     """Return the legs of our own server: each order with each policy, each transport, each driver."""
     crossed = [
@@ -90,6 +98,7 @@ def our_legs(folder: Path) -> list[Leg]:
         *(ours("tcp", folder, profile) for profile in proxied),
         ours("tcp", folder, replace(crossed[4], proxy=Proxy.V1), "stream"),
         ours("unix", folder, replace(crossed[0], proxy=Proxy.V2)),
+        ours_activated(folder, default),
         ours("tcp", folder, once),
         ours("tcp", folder, once_and_greeting),
         our_datagrams("udp://127.0.0.1:0"),
