@@ -60,7 +60,6 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         (["http://127.0.0.1"], "it must begin with one of"),
         (["tcp://127.0.0.1:99999"], "port 99999 is not between 0 and 65535"),
         (["unix:/a\nb"], "the path contains control characters"),
-        (["fd://3"], "sessions are served over tcp, tls and unix endpoints"),
         (["--max-line", "0"], "'0' is not a number of bytes, 1 or more"),
         (["--max-line", "ten"], "'ten' is not a number of bytes, 1 or more"),
         (["--drain-timeout", "-1"], "'-1' is not a number of seconds, 0 or more"),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
 
 from caas_trio import Endpoint, ListenError, inherited
 from caas_trio.inherited import inherit
-from caas_trio.listeners import listen_all
+from caas_trio.listeners import Listener, listen_all
+from caas_trio.mixed import serve_mixed
 
 FIRST = 300
 
@@ -68,9 +71,9 @@ def reason(text: str) -> str:
     return caught.value.reason
 
 
-def taken(text: str) -> list[str]:
+def taken(text: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[str]:
     """Return the endpoints of what is taken, and close it."""
-    found = inherit(Endpoint.parse(text))
+    found = inherit(Endpoint.parse(text), kind)
     for each in found:
         each.sock.close()
     return [str(each.endpoint) for each in found]
@@ -118,7 +121,7 @@ def test_what_cannot_be_accepted_from_is_refused_and_left_open(
     number = hand_down(socket.socket(type=socket.SOCK_DGRAM))
     assert reason(f"fd://{number}") == f"descriptor {number} is no stream socket"
     number = hand_down(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW))
-    assert reason(f"fd://{number}") == f"descriptor {number} is a socket of another family than tcp and unix"
+    assert reason(f"fd://{number}") == f"descriptor {number} belongs to no family that is served"
     assert os.get_inheritable(number)
     with open(os.devnull) as file:  # noqa: PTH123 - its descriptor is what is wanted
         os.set_inheritable(file.fileno(), True)  # noqa: FBT003
@@ -158,6 +161,23 @@ def test_systemd_passes_sockets_by_name_or_all(
         reason("systemd:web")
         == "no socket of that name was passed; there are: unknown, unknown, unknown, unknown"
     )
+
+
+def test_each_kind_is_taken_by_itself(
+    hand_down: Callable[[socket.socket], int], systemd: Say, tmp_path: Path
+) -> None:
+    hand_down(listening(socket.AF_UNIX, f"{tmp_path}/a"))
+    datagrams = socket.socket(type=socket.SOCK_DGRAM)
+    datagrams.bind(("127.0.0.1", 0))
+    port = datagrams.getsockname()[1]
+    hand_down(datagrams)
+    systemd(str(os.getpid()), "2", "lines:both")
+    assert reason("systemd:both") == "no stream socket of that name was passed"
+    assert taken("systemd:") == [f"unix:{tmp_path}/a"]
+    assert taken("systemd:", socket.SOCK_DGRAM) == [f"udp://127.0.0.1:{port}"]
+    local = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    local.bind(f"{tmp_path}/d")
+    assert taken(f"fd://{hand_down(local)}", socket.SOCK_DGRAM) == [f"unixgram:{tmp_path}/d"]
 
 
 def test_all_are_taken_or_none(hand_down: Callable[[socket.socket], int], systemd: Say) -> None:
@@ -202,3 +222,38 @@ async def test_each_socket_has_a_listener(
         each.close()
     left = {each.name for each in tmp_path.iterdir()}  # noqa: ASYNC240 - nothing else runs
     assert left == {"a", "b"}
+
+
+async def test_connections_and_datagrams_go_to_their_own_servers(
+    hand_down: Callable[[socket.socket], int], systemd: Say, tmp_path: Path
+) -> None:
+    hand_down(listening(socket.AF_UNIX, f"{tmp_path}/a"))
+    datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    datagrams.bind(f"{tmp_path}/b")
+    hand_down(datagrams)
+    hand_down(listening(socket.AF_UNIX, f"{tmp_path}/c"))
+    systemd(str(os.getpid()), "3", None)
+    opened: list[Listener] = []
+
+    async def serve(
+        kind: socket.SocketKind, *endpoints: Endpoint, task_status: trio.TaskStatus[list[Endpoint]]
+    ) -> None:
+        listeners = await listen_all(endpoints, kind)
+        opened.extend(listeners)
+        task_status.started([each.endpoint for each in listeners])
+
+    async with trio.open_nursery() as nursery:
+        bound = await nursery.start(
+            serve_mixed,
+            partial(serve, socket.SOCK_STREAM),
+            partial(serve, socket.SOCK_DGRAM),
+            [Endpoint.parse(text) for text in ("udp://127.0.0.1:0", "systemd:", f"unix:{tmp_path}/d")],
+        )
+    for each in opened:
+        each.close()
+    first, *others = [str(endpoint) for endpoint in bound]
+    assert first.startswith("udp://127.0.0.1:")
+    assert others == [
+        f"{scheme}:{tmp_path}/{name}"
+        for scheme, name in (("unixgram", "b"), ("unix", "a"), ("unix", "c"), ("unix", "d"))
+    ]

@@ -13,35 +13,50 @@ from .test_process import talk
 #: What systemd does between fork and exec.
 EXEC = """
 import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="web")
-os.execv(sys.executable, [sys.executable, "-m", "caas_trio", *sys.argv[2:]])
+for number, passed in enumerate(sys.argv[1:], 3):
+    os.dup2(int(passed), 100 + number)
+for number in (3, 4):
+    os.dup2(100 + number, number)
+    os.close(100 + number)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2", LISTEN_FDNAMES="web:dns")
+os.execv(sys.executable, [sys.executable, "-m", "caas_trio", "unix:@" + str(os.getppid()), "systemd:"])
 """
 
 
-def test_a_socket_is_served_and_every_state_is_told(tmp_path: Path) -> None:
+def test_what_is_passed_is_served_and_every_state_is_told(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.socket(type=socket.SOCK_DGRAM) as taking,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
     ):
         manager.bind(f"{tmp_path}/notify")
         manager.settimeout(30)
+        taking.bind(("127.0.0.1", 0))
+        sockets = [listening.fileno(), taking.fileno()]
         environment = {**os.environ, "NOTIFY_SOCKET": f"{tmp_path}/notify", "WATCHDOG_USEC": "40000"}
         with subprocess.Popen(
-            [sys.executable, "-c", EXEC, str(listening.fileno()), "systemd:web"],
+            [sys.executable, "-c", EXEC, *map(str, sockets)],
             env=environment,
-            pass_fds=[listening.fileno()],
+            pass_fds=sockets,
             stdout=subprocess.PIPE,
             text=True,
         ) as process:
             assert process.stdout is not None
             try:
                 port = listening.getsockname()[1]
-                assert process.stdout.readline() == f"listening on tcp://127.0.0.1:{port}\n"
+                assert [process.stdout.readline() for _ in range(3)] == [
+                    f"listening on unix:@{os.getpid()}\n",
+                    f"listening on udp://127.0.0.1:{taking.getsockname()[1]}\n",
+                    f"listening on tcp://127.0.0.1:{port}\n",
+                ]
                 heard = [manager.recv(100) for _ in range(4)]
                 assert heard.count(b"READY=1") == 1
                 assert heard.count(b"WATCHDOG=1") == 3
                 assert talk(socket.create_connection(("127.0.0.1", port)), b"a\n") == b"A\n"
+                with socket.socket(type=socket.SOCK_DGRAM) as client:
+                    client.settimeout(30)
+                    client.sendto(b"a", taking.getsockname())
+                    assert client.recv(100) == b"A"
                 process.terminate()
                 while heard[-1] != b"STOPPING=1":
                     heard.append(manager.recv(100))

@@ -68,8 +68,8 @@ An ENDPOINT is one of
   tls://HOST:PORT   TLS, which needs --tls-cert
   udp://HOST:PORT   datagrams
   unixgram:/PATH    datagrams on a Unix socket; unixgram:@NAME likewise
-  systemd:NAME      a socket that systemd has opened; systemd: takes all of them
-  fd://N            a listening socket that was inherited as descriptor N
+  systemd:NAME      the sockets of that name that systemd has opened; systemd: takes all
+  fd://N            a bound socket that was inherited as descriptor N
 Several may be given. Without one, the service listens on tcp://127.0.0.1:50007.
 
 The reply to a datagram is the whole of it in capitals. There is no line in it, no prompt

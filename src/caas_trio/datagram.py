@@ -87,7 +87,7 @@ async def serve_datagrams(
     Args:
         service: takes the bytes of a datagram and returns those of the reply, None for none; or a
             `DatagramRequestHandler` class.
-        *endpoints: at least one, as `Endpoint` or as text; udp and unixgram.
+        *endpoints: at least one, as `Endpoint` or as text; udp, unixgram, fd and systemd.
         limits: `max_datagrams` and `drain_timeout`; the others are for connections.
         trust: whose datagrams are taken; see `Trust`.
         reply_to_servers: send replies also to ports below 1024 and to those with the endpoint's own

@@ -1,4 +1,4 @@
-"""Listening sockets that this process was started with: `fd://N`, and `systemd:` by sd_listen_fds(3).
+"""Sockets that this process was started with: `fd://N`, and `systemd:` by sd_listen_fds(3).
 
 A descriptor is inherited if it came through `exec`, so it is without close-on-exec; whatever Python
 opens has that flag. A taken one gets it too, so nothing is taken twice, and nothing of our own.
@@ -24,28 +24,51 @@ _COUNT: Final = re.compile(r"0|[1-9][0-9]{0,3}")
 _UNNAMED: Final = "unknown"  # as sd_listen_fds_with_names(3) has it
 
 
+#: By the kind of socket: what its addresses are called, and what it is.
+_SCHEMES: Final = {
+    socket.SOCK_STREAM: (Scheme.TCP, Scheme.UNIX),
+    socket.SOCK_DGRAM: (Scheme.UDP, Scheme.UNIXGRAM),
+}
+_NAMES: Final = {socket.SOCK_STREAM: "stream", socket.SOCK_DGRAM: "datagram"}
+
+
 class Inherited(NamedTuple):
-    """A listening socket, and the endpoint it is bound to as far as that can be written."""
+    """A socket that was passed, and the endpoint it is bound to as far as that can be written."""
 
     endpoint: Endpoint
     sock: socket.socket
 
 
-def inherit(endpoint: Endpoint) -> list[Inherited]:
-    """Return the sockets that an fd or systemd endpoint names; the caller closes them.
+def passed(endpoint: Endpoint, kind: socket.SocketKind) -> list[int]:
+    """Return the descriptors that an fd or systemd endpoint names and that are of this kind.
+
+    What is no datagram socket counts as a stream socket; `inherit` says what else it is.
+
+    Raises:
+        ListenError: systemd has passed nothing of that name.
+    """
+    numbers = [endpoint.fd] if endpoint.scheme is Scheme.FD else _passed(endpoint)
+    wanted = kind is socket.SOCK_DGRAM
+    return [number for number in numbers if (_kind(number) == socket.SOCK_DGRAM) is wanted]
+
+
+def inherit(endpoint: Endpoint, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[Inherited]:
+    """Return the sockets of this kind that an fd or systemd endpoint names; the caller closes them.
 
     They are made close-on-exec and non-blocking. The latter holds for every process that has the
     same socket: one that still accepts from it, and blocks, would be in for a surprise.
 
     Raises:
-        ListenError: nothing was passed, or it is no listening stream socket.
+        ListenError: none was passed, or what was passed cannot be served.
     """
     taken: list[Inherited] = []
-    numbers = [endpoint.fd] if endpoint.scheme is Scheme.FD else _passed(endpoint)
+    numbers = [endpoint.fd] if endpoint.scheme is Scheme.FD else passed(endpoint, kind)
+    if not numbers:
+        raise ListenError(str(endpoint), f"no {_NAMES[kind]} socket of that name was passed")
     try:
         for number in numbers:
-            sock = _take(endpoint, number)
-            taken.append(Inherited(_bound_to(sock, endpoint), sock))
+            sock = _take(endpoint, number, kind)
+            taken.append(Inherited(_bound_to(sock, kind, endpoint), sock))
     except ListenError:
         for each in taken:
             each.sock.close()
@@ -83,14 +106,23 @@ def _passed(endpoint: Endpoint) -> list[int]:
     return found
 
 
-def _take(endpoint: Endpoint, number: int) -> socket.socket:
+def _kind(number: int) -> int | None:
+    """Return the kind of socket that a descriptor is; None if it is none."""
+    try:
+        with socket.socket(fileno=os.dup(number)) as sock:
+            return sock.type
+    except OSError:
+        return None
+
+
+def _take(endpoint: Endpoint, number: int, kind: socket.SocketKind) -> socket.socket:
     """Return the socket of a descriptor, which from now on is ours alone to close."""
     sock: socket.socket | None = None
     try:
         if not os.get_inheritable(number):
             raise _unfit(endpoint, number, "was not passed to this process, or is in use already")
         sock = socket.socket(fileno=number)
-        what = _unfitness(sock)
+        what = _unfitness(sock, kind)
         if what is not None:
             raise _unfit(endpoint, number, what)
     except OSError as error:
@@ -102,7 +134,7 @@ def _take(endpoint: Endpoint, number: int) -> socket.socket:
         raise
     os.set_inheritable(number, False)  # noqa: FBT003 - the os module's signature
     sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
-    if sock.family != socket.AF_UNIX:
+    if kind is socket.SOCK_STREAM and sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as on a socket of our own
     return sock
 
@@ -111,27 +143,28 @@ def _unfit(endpoint: Endpoint, number: int, what: str) -> ListenError:
     return ListenError(str(endpoint), f"descriptor {number} {what}")
 
 
-def _unfitness(sock: socket.socket) -> str | None:
-    """Return why connections cannot be accepted from it, None if they can."""
+def _unfitness(sock: socket.socket, kind: socket.SocketKind) -> str | None:
+    """Return why it cannot be served, None if it can."""
     if sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
-        return "is a socket of another family than tcp and unix"
-    if sock.type != socket.SOCK_STREAM:
-        return "is no stream socket"
-    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return "belongs to no family that is served"
+    if sock.type != kind:
+        return f"is no {_NAMES[kind]} socket"
+    if kind is socket.SOCK_STREAM and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         return "is a socket that does not listen"
     return None
 
 
-def _bound_to(sock: socket.socket, asked: Endpoint) -> Endpoint:
+def _bound_to(sock: socket.socket, kind: socket.SocketKind, asked: Endpoint) -> Endpoint:
     """Return the endpoint of the socket's own address; the one asked for if none can be written."""
     address = sock.getsockname()
+    internet, local = _SCHEMES[kind]
     try:
         match address:
             case (str(host), int(port), *_):
-                return Endpoint(Scheme.TCP, host=host, port=port)
+                return Endpoint(internet, host=host, port=port)
             case bytes():  # abstract: a NUL, then the name
-                return Endpoint(Scheme.UNIX, path=f"@{os.fsdecode(address[1:])}")
+                return Endpoint(local, path=f"@{os.fsdecode(address[1:])}")
             case _:
-                return Endpoint(Scheme.UNIX, path=address)
+                return Endpoint(local, path=address)
     except EndpointError:
         return asked

@@ -130,8 +130,8 @@ async def listen_all(
     listeners: list[Listener] = []
     with contextlib.ExitStack() as opened:
         for endpoint in endpoints:
-            if endpoint.scheme in INHERITED and kind is socket.SOCK_STREAM:
-                found = [Listener(endpoint, each.endpoint, [each.sock]) for each in inherit(endpoint)]
+            if endpoint.scheme in INHERITED:
+                found = [Listener(endpoint, each.endpoint, [each.sock]) for each in inherit(endpoint, kind)]
             else:
                 found = [await listen(endpoint, kind, unix_mode=unix_mode, takeover=takeover)]
             for listener in found:

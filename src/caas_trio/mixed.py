@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import islice
+from socket import SOCK_DGRAM, SOCK_STREAM, SocketKind
 from typing import TypeAlias
 
 import trio
 
 from .endpoint import DATAGRAMS, Endpoint
+from .inherited import INHERITED, passed
 
 #: `serve`, `serve_sessions` or `serve_datagrams`, with all but the endpoints and the start.
 Serve: TypeAlias = Callable[..., Awaitable[None]]
@@ -26,11 +29,21 @@ async def serve_mixed(
     With `nursery.start` it returns the bound endpoints once all are: those for connections, then
     those for datagrams, each in the order given.
     """
+    counts = [[_count(each, kind) for each in endpoints] for kind in (SOCK_DGRAM, SOCK_STREAM)]
     async with trio.open_nursery() as nursery:
-        bound: list[Endpoint] = []
+        bound: list[list[Endpoint]] = [[] for _ in endpoints]
         # Datagrams first: a server may be taken over, and that is told to stop once all else is open.
-        for serve, takes_datagrams in ((datagrams, True), (streams, False)):
-            own = [each for each in endpoints if (each.scheme in DATAGRAMS) is takes_datagrams]
-            if own:
-                bound = [*await nursery.start(partial(serve, *own)), *bound]
-        task_status.started(bound)
+        for serve, own in zip((datagrams, streams), counts, strict=True):
+            if any(own):
+                wanted = [each for each, count in zip(endpoints, own, strict=True) if count]
+                started = iter(await nursery.start(partial(serve, *wanted)))
+                for got, count in zip(bound, own, strict=True):
+                    got.extend(islice(started, count))
+        task_status.started([each for got in bound for each in got])
+
+
+def _count(endpoint: Endpoint, kind: SocketKind) -> int:
+    """Return how many endpoints of a kind it will turn out to be."""
+    if endpoint.scheme in INHERITED:
+        return len(passed(endpoint, kind))
+    return int((endpoint.scheme in DATAGRAMS) is (kind is SOCK_DGRAM))

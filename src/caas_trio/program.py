@@ -88,14 +88,9 @@ class Program:
                     "telemetry": together(*telemetries),
                     "stop": stop,
                 }
+                pulse = Pulse(manager.alive, manager.pulse)
                 await serve_mixed(
-                    partial(
-                        serve_sessions,
-                        self.new_session,
-                        takeover=self.takeover,
-                        pulse=Pulse(manager.alive, manager.pulse),
-                        **common,
-                    ),
+                    partial(serve_sessions, self.new_session, takeover=self.takeover, pulse=pulse, **common),
                     partial(serve_datagrams, self.datagram_service, **common),
                     self.endpoints,
                     task_status=output,

@@ -152,6 +152,7 @@ class _Server:
         self._each_is_told = listens_to_each(self._telemetry)
         self._pulse = pulse or Pulse(lambda: None)
         self._peers_wanted = peers_wanted
+        self._pulse = pulse or Pulse(lambda: None)
         self._admission = Admission(limits)
 
     async def run(
