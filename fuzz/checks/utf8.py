@@ -1,5 +1,7 @@
 """`Utf8Capitals`: the same capitals however the stream is cut, and at most three bytes held back.
 
+`utf8_capitals`: the same for a whole message.
+
 The oracle reads one character after the other and leaves alone what is none.
 """
 
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from caas_trio.capitals import Utf8Capitals
+from caas_trio.capitals import Utf8Capitals, utf8_capitals
 from caas_trio.session import LineSession, Oversize
 from fuzz.dialog import header, steps
 
@@ -39,6 +41,8 @@ def check(data: bytes) -> None:
     assert said == expected, f"{said!r} instead of {expected!r} in the end"
     answered += session.end_of_input()
     assert answered == expected, f"{answered!r} instead of {expected!r} from a session"
+    message = utf8_capitals(received)
+    assert message == expected, f"{message!r} instead of {expected!r} for a whole message"
 
 
 def _capitals(data: bytes) -> bytes:
