@@ -1,5 +1,7 @@
 """`Utf8Capitals`: the same capitals however the stream is cut, and at most three bytes held back.
 
+`utf8_capitals`: the same for a whole message.
+
 The oracle reads one character after the other and leaves alone what is none.
 """
 
@@ -39,7 +41,8 @@ def check(data: bytes) -> None:
     assert said == expected, f"{said!r} instead of {expected!r} in the end"
     answered += session.end_of_input()
     assert answered == expected, f"{answered!r} instead of {expected!r} from a session"
-    assert utf8_capitals(received) == expected, "a whole message has other capitals than its pieces"
+    message = utf8_capitals(received)
+    assert message == expected, f"{message!r} instead of {expected!r} for a whole message"
 
 
 def _capitals(data: bytes) -> bytes:

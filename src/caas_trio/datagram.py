@@ -40,7 +40,6 @@ _OF_AN_EARLIER_ONE: Final = frozenset(
         errno.EMSGSIZE,
         errno.ENETDOWN,
         errno.ENETUNREACH,
-        errno.ENONET,
         errno.ENOPROTOOPT,
         errno.EPROTO,
     }
