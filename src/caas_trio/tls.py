@@ -63,7 +63,7 @@ class Certificates:
             self._complain(error)
         if self._client_ca is not None:
             context.verify_mode = ssl.CERT_REQUIRED
-            _load_authorities(context, self._client_ca)
+            load_authorities(context, self._client_ca)
         return context
 
     def _ask_nobody(self) -> NoReturn:
@@ -74,7 +74,7 @@ class Certificates:
         """Raise what tells the user which file is wrong; OpenSSL does not say."""
         if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
             raise TlsError(self._key, f"it does not fit the certificate in {self._certificate}") from error
-        _load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self._certificate)
+        load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self._certificate)
         if isinstance(error, ssl.SSLError):
             if error.reason is not None:
                 raise TlsError(self._certificate, openssl_words(error)) from error
@@ -82,7 +82,12 @@ class Certificates:
         raise TlsError(self._key, _words(error)) from error
 
 
-def _load_authorities(context: ssl.SSLContext, file: Path) -> None:
+def load_authorities(context: ssl.SSLContext, file: Path) -> None:
+    """Have the context trust the CAs in a file.
+
+    Raises:
+        TlsError: the file cannot be used.
+    """
     try:
         context.load_verify_locations(file)
     except ssl.SSLError as error:

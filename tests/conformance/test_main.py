@@ -92,6 +92,12 @@ def test_the_list_has_every_case_and_needs_no_endpoint() -> None:
         (["tcp://127.0.0.1:1", "--first", "server", "--prompt", ""], "a prompt of nothing"),
         (["tcp://127.0.0.1:1", "--max-line", "0"], "--max-line"),
         (["tcp://127.0.0.1:1", "--proxy", "v3"], "'v3' is not one of 'v1', 'v2'"),
+        (["tcp://127.0.0.1:1", "--tls-insecure"], "--tls-ca and --tls-insecure are for tls endpoints"),
+        (
+            ["tls://127.0.0.1:1", "--tls-ca", "/nonexistent"],
+            "cannot use /nonexistent: no such file or directory",
+        ),
+        (["tls://127.0.0.1:1"], "caas-conformance: tls://127.0.0.1:1 cannot be reached: Connection refused"),
         (["udp://127.0.0.1:1", "--proxy", "v1"], "caas-conformance: --proxy is for tcp and unix endpoints"),
         (["tcp://127.0.0.1:1", "--jobs", "0"], "--jobs"),
         (["tcp://127.0.0.1:1", "--timeout", "nan"], "--timeout"),

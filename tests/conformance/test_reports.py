@@ -67,10 +67,13 @@ def test_the_options_say_what_is_not_the_default() -> None:
         oversize=Oversize.REJECT,
         once=True,
         proxy=Proxy.V2,
+        tls_ca="ca.pem",
+        tls_insecure=True,
     )
     assert again(Report(ENDPOINT, profile, []), CASES[0]) == (
         "python -m caas_trio.conformance tcp://127.0.0.1:50007 --service echo --first server "
         "--prompt 'who'\"'\"'s there?' --max-line 10 --oversize reject --proxy v2 --once "
+        "--tls-ca ca.pem --tls-insecure "
         "--case ORDER-1.silent/whole"
     )
 

@@ -13,7 +13,7 @@ import rich.progress
 import trio
 
 from caas_trio.endpoint import Endpoint, Scheme
-from caas_trio.errors import EndpointError
+from caas_trio.errors import EndpointError, TlsError
 
 from . import datagram
 from .case import Result
@@ -21,7 +21,7 @@ from .families import CASES
 from .profile import First, Oversize, Profile, Proxy, Service
 from .reports import html, machine, text
 from .runner import DEFAULT_JOBS, DEFAULT_PATIENCE, Report, UnreachableError, judge, select
-from .wire import CONNECTORS
+from .wire import CONNECTORS, client_context
 
 _WRONG_USAGE = 2
 _MOST_SECONDS = 3600
@@ -176,6 +176,10 @@ def _profile(endpoint: Endpoint, values: dict[str, Any]) -> Profile:
         _fail("a prompt of nothing cannot be told from silence")
     if (values["tls_ca"] or values["tls_insecure"]) and endpoint.scheme is not Scheme.TLS:
         _fail("--tls-ca and --tls-insecure are for tls endpoints")
+    try:
+        client_context(values["tls_ca"], insecure=values["tls_insecure"])
+    except TlsError as error:
+        _fail(str(error))
     if values["proxy"] and endpoint.scheme not in (Scheme.TCP, Scheme.UNIX):
         _fail("--proxy is for tcp and unix endpoints")
     return Profile(

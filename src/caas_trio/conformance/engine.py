@@ -230,7 +230,7 @@ class _Run:
         if data:
             raise Broken(Fault(self._case.clause, "more came than was due", b"", data[:256]))
         if wire.end not in (None, End.FIN):
-            raise Broken(Fault("CLOSE-2", f"the server {wire.end.value} the connection"))
+            raise Broken(Fault("CLOSE-2", f"the server {wire.end.value}"))
         self._result.close = Verdict.PASSED
 
     async def _expect_refusal(self, step: ExpectRefusal) -> None:

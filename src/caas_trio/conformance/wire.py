@@ -8,12 +8,13 @@ import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from functools import cache
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import trio
 
 from caas_trio.endpoint import Endpoint, Scheme
-from caas_trio.tls import openssl_words
+from caas_trio.tls import load_authorities, openssl_words
 from caas_trio.tlsstream import TlsStream
 
 from .cuts import Cut
@@ -33,7 +34,7 @@ async def _connect_tcp(endpoint: Endpoint, _: Profile) -> trio.SocketStream:
 
 
 async def _connect_tls(endpoint: Endpoint, profile: Profile) -> TlsStream:
-    context = _client_context(profile.tls_ca, insecure=profile.tls_insecure)
+    context = client_context(profile.tls_ca, insecure=profile.tls_insecure)
     plain = await trio.open_tcp_stream(endpoint.host, endpoint.port)
     stream = TlsStream(plain, context, server_side=False, server_hostname=endpoint.host)
     try:
@@ -50,8 +51,17 @@ async def _connect_tls(endpoint: Endpoint, profile: Profile) -> TlsStream:
 
 
 @cache
-def _client_context(authorities: str | None, *, insecure: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=authorities)
+def client_context(authorities: str | None, *, insecure: bool) -> ssl.SSLContext:
+    """Return how a tls server's certificate is looked at; see `Profile`.
+
+    Raises:
+        TlsError: the file of the CAs cannot be used.
+    """
+    if authorities is None:
+        context = ssl.create_default_context()
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        load_authorities(context, Path(authorities))
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -86,11 +96,11 @@ CONNECTORS: Final[dict[Scheme, Connector]] = {
 
 
 class End(enum.Enum):
-    """How the server ended a connection; the value is what it did to it."""
+    """How the server ended a connection; the value is what it did."""
 
-    FIN = "ended"
-    RESET = "reset"
-    CUT_OFF = "cut off, without close_notify,"
+    FIN = "ended the connection"
+    RESET = "reset the connection"
+    CUT_OFF = "ended the connection without close_notify"
 
 
 _EVENTS: Final = {End.FIN: Event.END, End.RESET: Event.RESET, End.CUT_OFF: Event.CUT_OFF}

@@ -31,6 +31,8 @@ def as_json(report: Report) -> str:
                 "oversize": profile.oversize.value if profile.oversize else None,
                 "once": profile.once,
                 "proxy": profile.proxy.value if profile.proxy else None,
+                "tls_ca": profile.tls_ca,
+                "tls_insecure": profile.tls_insecure,
             },
             "cases": {result.case.id: _case(report, result) for result in report.results},
             "clauses": {clause: verdict.value for clause, verdict in report.clauses().items()},
