@@ -156,7 +156,8 @@ class HubChannel(Channel):
             return data
         except OSError as error:
             raise ConnectionLost from error
-        self.count(sent=sent)
+        if self._hub.counting:
+            self.count(sent=sent)
         return b"" if sent == len(data) else memoryview(data)[sent:]
 
     def hold(self, data: bytes) -> bool:
