@@ -17,7 +17,16 @@ from typing import Any, Final
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from caas_trio import DatagramRequestHandler, Endpoint, Limits, Telemetry, serve_datagrams
+from caas_trio import (
+    DatagramRequestHandler,
+    Endpoint,
+    EndpointError,
+    Limits,
+    Telemetry,
+    Trust,
+    datagram,
+    serve_datagrams,
+)
 from caas_trio.datagramrules import Drop
 from caas_trio.peer import Peer
 from fuzz.dialog import CUT, header, steps
@@ -39,6 +48,15 @@ _REASONS: Final = {
     errno.EMSGSIZE: Drop.TOO_LONG,
     errno.EHOSTUNREACH: Drop.UNREACHABLE,
 }
+
+#: Everybody; whoever runs as we do; somebody else.
+_TRUST: Final = (
+    Trust(),
+    Trust(allow_uids=frozenset({os.getuid()})),
+    Trust(allow_uids=frozenset({os.getuid() + 1})),
+    Trust(),
+)
+_PORT: Final = 50000  # of the first client, where it has one
 
 _FEW: Final = 3  # datagrams that handlers may work on at a time
 _LIMITS: Final = Limits(max_datagrams=_FEW, drain_timeout=5)
@@ -98,36 +116,59 @@ class _Reports(Telemetry):
 
 def check(data: bytes) -> None:
     """Play one script in a run of its own."""
-    trio.run(play, data, clock=MockClock(autojump_threshold=0))
+    trio.run(_play_alone, data, clock=MockClock(autojump_threshold=0))
+
+
+async def _play_alone(data: bytes) -> None:
+    async with open_player() as player:
+        await player(data)
 
 
 @asynccontextmanager
 async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
     """Give the block what plays scripts."""
+    for misuse, kind in (
+        (partial(serve_datagrams, _answer), EndpointError),
+        (partial(serve_datagrams, int, "unixgram:@"), TypeError),  # type: ignore[arg-type]
+        (partial(serve_datagrams, play, "unixgram:@"), TypeError),  # type: ignore[arg-type]
+    ):
+        try:
+            await misuse()
+        except kind:
+            continue
+        raise AssertionError(f"{kind} was expected")
     yield play
 
 
 async def play(data: bytes) -> None:
     """Play one script; the clock has to be a mock clock that jumps."""
     choice, *_ = header(data)
-    stage = _Stage(handlers=bool(choice & 1))
-    with stage.failing():
-        async with trio.open_nursery() as nursery:
-            await nursery.start(stage.run)
-            for chunk, sign in steps(data, 1, _KNOWN):
-                stage.send(chunk)
-                if sign != CUT:
-                    await stage.act(sign)
-            await stage.look()
-            stage.stop.set()
-    stage.finish()
+    stage = _Stage(handlers=bool(choice & 1), trust=_TRUST[choice >> 1 & 3], from_afar=bool(choice & 8))
+    try:
+        with stage.failing():
+            async with trio.open_nursery() as nursery:
+                await nursery.start(stage.run)
+                for chunk, sign in steps(data, 1, _KNOWN):
+                    stage.send(chunk)
+                    if sign != CUT:
+                        await stage.act(sign)
+                await stage.look()
+                stage.stop.set()
+        stage.finish()
+    finally:
+        for client in stage.clients:
+            client.close()
 
 
 class _Stage:
     """A server of datagrams, those who send to it, and what is due."""
 
-    def __init__(self, *, handlers: bool) -> None:
+    def __init__(self, *, handlers: bool, trust: Trust, from_afar: bool) -> None:
         self.handlers = handlers
+        self.trust = trust
+        self.from_afar = from_afar  # whether the server sees IP addresses
+        self.strangers = not from_afar and trust is _TRUST[2]
+        vars(datagram)["_BURST"] = 64 if handlers else 2  # tasks run between bursts
         self.reports = _Reports()
         self.stop = trio.Event()
         self.broken = False
@@ -150,10 +191,16 @@ class _Stage:
 
     async def run(self, task_status: trio.TaskStatus[list[Endpoint]]) -> None:
         """Serve until stopped; a socket that fails is what the script wanted."""
-        service = _Handler if self.handlers else _answer
-        serving = partial(serve_datagrams, limits=_LIMITS, telemetry=self.reports, stop=self.stop)
         try:
-            await serving(service, f"unixgram:@{self.address}", task_status=task_status)
+            await serve_datagrams(
+                _Handler if self.handlers else _answer,
+                f"unixgram:@{self.address}",
+                limits=_LIMITS,
+                trust=self.trust,
+                telemetry=self.reports,
+                stop=self.stop,
+                task_status=task_status,
+            )
         except* OSError as group:
             assert self.broken, group.exceptions
 
@@ -165,13 +212,19 @@ class _Stage:
             if self.faults_in:
                 number = self.faults_in.pop()
                 raise OSError(number, os.strerror(number))
-            return _recvmsg_into(sock, *how)
+            size, control, flags, address = _recvmsg_into(sock, *how)
+            if self.from_afar and address:
+                address = ("192.0.2.1", _PORT + int(address[-1:]))
+            return size, control, flags, address
 
         def send(sock: socket.socket, *what: Any) -> int:
             if self.faults_out:
                 number = self.faults_out.pop()
                 raise OSError(number, os.strerror(number))
-            return _sendmsg(sock, *what)
+            *most, address = what
+            if isinstance(address, tuple):
+                address = f"\0{self.address}-{address[1] - _PORT}"
+            return _sendmsg(sock, *most, address)  # type: ignore[call-arg]
 
         socket.socket.recvmsg_into = receive  # type: ignore[method-assign,assignment]
         socket.socket.sendmsg = send  # type: ignore[method-assign,assignment]
@@ -225,7 +278,9 @@ class _Stage:
         await wait_all_tasks_blocked()
         busy = len(self.slow) + self.endless
         for sender, data in self.sent:
-            if self.handlers and busy >= _FEW:
+            if self.strangers:
+                self.due["the user is not allowed"] += 1
+            elif self.handlers and busy >= _FEW:
                 self.due[Drop.BUSY] += 1
             elif self.handlers and b"z" in data:
                 self.endless += 1
@@ -253,13 +308,21 @@ class _Stage:
             self.due[Drop.LONGER] += 1
         elif sender == _NAMELESS:
             self.due[Drop.NO_ADDRESS] += 1
-        elif self.obstacles:
-            self.due[_REASONS[self.obstacles.pop()]] += 1
-        elif self.clients[sender].fileno() < 0:
-            self.due[Drop.UNREACHABLE] += 1
         else:
-            self.due["served"] += 1
-            self.replies[sender, answer] += 1
+            self.due[self.send_reply(sender, answer)] += 1
+
+    def send_reply(self, sender: int, answer: bytes) -> str:
+        """Return what a reply comes to; over IP, an error may be an earlier reply's, and it is sent again."""
+        gone = self.clients[sender].fileno() < 0
+        obstacle = self.obstacles.pop() if self.obstacles else None
+        if self.from_afar and obstacle not in {None, errno.EAGAIN}:
+            self.due[Drop.UNDELIVERED] += 1
+        elif obstacle is not None:
+            return _REASONS[obstacle]
+        if gone:
+            return Drop.UNREACHABLE
+        self.replies[sender, answer] += 1
+        return "served"
 
     def compare(self) -> None:
         """Compare what was received, and what was reported, with what is due."""
@@ -279,5 +342,3 @@ class _Stage:
         for _, sender, data in self.slow:
             self.end(sender, data)
         self.compare()
-        for client in self.clients:
-            client.close()
