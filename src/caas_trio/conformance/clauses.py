@@ -54,6 +54,7 @@ SECTIONS: Final = {
     "UNIX": "Unix sockets",
     "DGRAM": "datagrams",
     "PROXY": "behind a proxy",
+    "TRUST": "who may connect",
 }
 
 _MUST: Final = Level.MUST
@@ -291,6 +292,12 @@ _ALL: Final = (
         _SHOULD,
         "A PROXY header SHOULD be taken from trusted networks only, and within the opening timeout.",
         unjudged="the suite connects from one address, and does not know the timeout",
+    ),
+    Clause(
+        "TRUST-1",
+        _MUST,
+        "A client that is not on the list of networks or of users MUST be told nothing.",
+        unjudged="the suite is on the list, or nothing can be judged",
     ),
 )
 
