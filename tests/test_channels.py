@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import trio
@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from caas_trio import ConnectionLost, First, Limits, LineSession, Oversize, Session, TooSlow
+from caas_trio import Bytewise, ConnectionLost, First, Limits, LineSession, Oversize, Session, TooSlow
 from caas_trio.channel import Channel
 from caas_trio.drain import QUIET, Drain
 from caas_trio.hub import Hub
@@ -614,3 +614,57 @@ async def test_a_wait_is_bounded_by_the_drain_and_forgotten_after(autojump_clock
     assert wait.cancelled_caught
     assert trio.current_time() == 3 + QUIET
     assert not drain._told
+
+
+async def test_a_socket_that_has_no_room_after_all_is_waited_for(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, "hub", LineSession(bytes.upper))
+
+    class Full(socket.socket):
+        """Takes nothing at the first two times."""
+
+        refusals = 2
+
+        def send(self, *args: Any) -> int:
+            if self.refusals:
+                self.refusals -= 1
+                raise BlockingIOError
+            return super().send(*args)
+
+    assert isinstance(conversation.channel, HubChannel)
+    full = conversation.channel.sock = Full(fileno=conversation.channel.sock.detach())
+    full.setblocking(False)  # noqa: FBT003 - the socket module's signature
+    await conversation.client.send_all(b"a\n")
+    assert await conversation.client.receive_some() == b"A\n"
+    assert not full.refusals
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_the_drain_waits_for_a_client_that_reads_its_replies_late(
+    autojump_clock: MockClock, nursery: trio.Nursery, *, broken: bool
+) -> None:
+    draining = False
+
+    def service(block: bytes) -> bytes:
+        if broken and draining:
+            raise ZeroDivisionError
+        return block.upper() * 2  # more than the kernel can hold at a time
+
+    conversation = Conversation(nursery, "hub", LineSession(Bytewise(service)))
+    client = Conversation.opened[-1]
+    sent = 0
+    for _ in range(5):  # until the kernel is full on both ways
+        await trio.testing.wait_all_tasks_blocked()
+        with suppress(BlockingIOError):
+            while True:
+                sent += client.send(b"a\n" * 1000)
+    draining = True
+    conversation.drain.begin()
+    heard = await receive_all(conversation.client)
+    await conversation.over.wait()
+    if broken:
+        assert isinstance(conversation.raised, ZeroDivisionError)
+    else:
+        assert heard == b"A\n" * sent

@@ -23,12 +23,14 @@ from caas_trio import (
     InternetPeer,
     LimitError,
     Limits,
+    LineBuffer,
     LineTooLong,
     Oversize,
     StateError,
     TooSlow,
 )
 from caas_trio.channel import Channel
+from caas_trio.connection import _WantedLine
 from caas_trio.drain import Drain
 from caas_trio.hub import Hub
 from caas_trio.hubchannel import HubChannel
@@ -569,3 +571,11 @@ def test_every_driver_lets_a_handler_say_the_same(chunks: list[bytes], ways: lis
     assert said == dict.fromkeys(KINDS, said["memory"])
     expected = capitals(b"".join(chunks), LIMITS.max_line, Oversize.DISCARD)
     assert said["memory"].replace(b"!", b"") == expected
+
+
+async def test_a_read_is_a_conversation_that_any_driver_can_run(pair: Pair, nursery: trio.Nursery) -> None:
+    await pair.client.send_all(b"line\nnext")
+    wanted = _WantedLine(LineBuffer())
+    await pair.channel.converse(wanted)
+    assert wanted.taken == b"line\n"
+    nursery.cancel_scope.cancel()

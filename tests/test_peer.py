@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from caas_trio import InternetPeer, LocalPeer
-from caas_trio.peer import Peer, peer_of
+from caas_trio.peer import Peer, peer_behind, peer_of
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,19 @@ def test_a_local_client_whose_connection_is_closed_is_unknown() -> None:
     client.close()
     server.close()
     assert peer_of(server, "") == LocalPeer(-1, -1, -1)
+
+
+def test_the_peer_of_a_connected_socket_is_found_as_long_as_there_is_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        with socket.create_connection(listening.getsockname()):
+            accepted, address = listening.accept()
+            with accepted:
+                assert peer_behind(accepted) == InternetPeer(*address)
+        with socket.socket() as unconnected:
+            assert str(peer_behind(unconnected)) == "an unknown address"
+
+
+def test_the_peer_of_a_connected_unix_socket_is_a_process() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert peer_behind(ours) == LocalPeer(os.getpid(), os.geteuid(), os.getegid())

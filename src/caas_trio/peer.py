@@ -22,6 +22,8 @@ class InternetPeer:
     port: int
 
     def __str__(self) -> str:
+        if not self.host:
+            return "an unknown address"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
