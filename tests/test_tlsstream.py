@@ -11,7 +11,11 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
+from caas_trio import Limits, TooSlow
+from caas_trio.drain import Drain
+from caas_trio.stream import StreamChannel
 from caas_trio.tlsstream import TlsStream
 
 from .certificates import HOST, client_context, server_context
@@ -153,6 +157,15 @@ async def test_who_asks_for_more_than_it_reads_is_cut_off() -> None:
     with pytest.raises(trio.BrokenResourceError, match="asks for answers"):
         await server.receive_some()
     assert client.tls.version() == "TLSv1.3"
+
+
+async def test_who_does_not_take_the_last_word_is_too_slow(autojump_clock: MockClock) -> None:
+    client, server = await shake_hands(clogged=True)
+    channel = StreamChannel(server, Limits(write_timeout=7), Drain())
+    with pytest.raises(TooSlow, match="the write timeout is over"):
+        await channel.part()
+    assert autojump_clock.current_time() == 7
+    await trio.aclose_forcefully(client)
 
 
 async def fail_to_shake_hands(said: bytes) -> tuple[bytes, BaseException | None]:
