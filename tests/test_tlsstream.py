@@ -11,7 +11,11 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
+from caas_trio import Limits, TooSlow
+from caas_trio.drain import Drain
+from caas_trio.stream import StreamChannel
 from caas_trio.tlsstream import TlsStream
 
 from .certificates import HOST, client_context, server_context
@@ -155,6 +159,15 @@ async def test_who_asks_for_more_than_it_reads_is_cut_off() -> None:
     assert client.tls.version() == "TLSv1.3"
 
 
+async def test_who_does_not_take_the_last_word_is_too_slow(autojump_clock: MockClock) -> None:
+    client, server = await shake_hands(clogged=True)
+    channel = StreamChannel(server, Limits(write_timeout=7), Drain())
+    with pytest.raises(TooSlow, match="the write timeout is over"):
+        await channel.part()
+    assert autojump_clock.current_time() == 7
+    await trio.aclose_forcefully(client)
+
+
 async def fail_to_shake_hands(said: bytes) -> tuple[bytes, BaseException | None]:
     """Return what a server answers to somebody who begins so, and why the handshake failed."""
     ours, theirs = trio.testing.memory_stream_pair()
@@ -168,7 +181,16 @@ async def fail_to_shake_hands(said: bytes) -> tuple[bytes, BaseException | None]
 
 
 @pytest.mark.parametrize(
-    "said", [b"hello\r\n", b"GET / HTTP/1.0\r\n\r\n", b"\x80" * 5000, bytes(300), b"\n" * 5]
+    "said",
+    [
+        b"hello\r\n",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"\x80" * 5000,
+        bytes(300),
+        # OpenSSL has an alert for these, which stays here.
+        b"\x17\x03\x01\x00\x05hello",
+        b"\xff" * 5000,
+    ],
 )
 async def test_who_does_not_speak_tls_is_told_nothing(said: bytes) -> None:
     answer, cause = await fail_to_shake_hands(said)
