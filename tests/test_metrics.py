@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
+import re
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -187,3 +190,19 @@ def test_datagrams_are_counted_by_what_became_of_them(metrics: Metrics) -> None:
     }
     metrics.datagram_served(UDP)
     assert figures(metrics)[f"datagrams_total{{{UDP}}}"] == 4
+
+
+def test_the_documents_and_the_dashboard_know_each_metric_and_no_other(metrics: Metrics) -> None:
+    docs = Path(__file__).parent.parent / "docs"
+    families = text_string_to_metric_families(metrics.page().decode())
+    known = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in families
+        if not family.name.endswith("_created")
+    }
+    told = set(re.findall(r"`(caas_trio_\w+)`", (docs / "observing.md").read_text()))
+    assert told == known
+    dashboard = json.loads((docs / "deploy" / "grafana-dashboard.json").read_text())
+    asked = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
+    shown = {re.sub("_(bucket|sum|count)$", "", name) for name in re.findall(r"caas_trio_\w+", asked)}
+    assert shown == known
