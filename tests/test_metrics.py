@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
+import re
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,21 +22,13 @@ from caas_trio import (
     __version__,
 )
 from caas_trio.metrics import Metrics
-from caas_trio.telemetry import Outcome, Traffic
+from caas_trio.telemetry import Outcome, Totals
 
 TCP = Endpoint.parse("tcp://127.0.0.1:1")
 UDP = Endpoint.parse("udp://127.0.0.1:1")
 UNIX = Endpoint.parse('unix:/a"b\\c')
 PEER = InternetPeer("127.0.0.1", 2)
 FULL = OSError(errno.EMFILE, "Too many open files")
-
-
-class Moved(Traffic):
-    """What a connection has moved."""
-
-    def __init__(self, received: int = 0, sent: int = 0) -> None:
-        self.received = received
-        self.sent = sent
 
 
 @pytest.fixture
@@ -81,10 +76,10 @@ def test_what_was_let_in_is_open_or_has_ended(metrics: Metrics) -> None:
     accepted, ended = Counter[Endpoint](), Counter[Endpoint]()
     for endpoint in (TCP, UNIX):
         for outcome in [*Outcome, Outcome.COMPLETED]:
-            metrics.connection_opened(endpoint, PEER)
-            metrics.connection_opened(endpoint, PEER)
+            metrics.connection_accepted(endpoint)
+            metrics.connection_accepted(endpoint)
             accepted[endpoint] += 2
-            metrics.connection_closed(outcome, None, endpoint, PEER, 1.0)
+            metrics.connection_ended(outcome, endpoint)
             ended[endpoint] += 1
             page = figures(metrics)
             assert page[f"connections_accepted_total{{{endpoint}}}"] == accepted[endpoint]
@@ -95,20 +90,22 @@ def test_what_was_let_in_is_open_or_has_ended(metrics: Metrics) -> None:
         assert page[f"connections_total{{{endpoint},lost}}"] == 1
 
 
-def test_bytes_are_counted_while_a_connection_lasts_and_after(metrics: Metrics) -> None:
-    moving, quiet = Moved(), Moved()
-    metrics.conversation_begun(moving, TCP, PEER)
-    metrics.conversation_begun(quiet, TCP, PEER)
-    for moved in (5, 5, 12):
-        moving.received, moving.sent = moved, 2 * moved
-        page = figures(metrics)
-        assert (page["bytes_received_total"], page["bytes_sent_total"]) == (moved, 2 * moved)
-    moving.sent = 30
-    metrics.connection_closed(Outcome.COMPLETED, moving, TCP, PEER, 1.0)
-    quiet.received = 100
-    for _ in range(2):
-        page = figures(metrics)
-        assert (page["bytes_received_total"], page["bytes_sent_total"]) == (112, 30)
+def test_what_is_moved_is_counted_over_all_servers(metrics: Metrics) -> None:
+    both = Totals(), Totals()
+    for totals in both:
+        metrics.counting(totals)
+    for step in range(1, 4):
+        for totals in both:
+            totals.received, totals.sent, totals.lines, totals.oversize = (
+                step,
+                10 * step,
+                20 * step,
+                30 * step,
+            )
+        for _ in range(2):
+            page = figures(metrics)
+            names = ("bytes_received_total", "bytes_sent_total", "lines_total", "oversize_total")
+            assert [page[name] for name in names] == [2 * step, 20 * step, 40 * step, 60 * step]
 
 
 def test_each_kind_of_trouble_has_its_figure(metrics: Metrics) -> None:
@@ -134,6 +131,24 @@ def test_each_kind_of_trouble_has_its_figure(metrics: Metrics) -> None:
         "accept_errors_total": 1,
         "drain_timeouts_total": 1,
     }
+
+
+def test_how_long_replies_took(metrics: Metrics) -> None:
+    before = figures(metrics)
+    totals = Totals()
+    metrics.counting(totals)
+    totals.served(2, 0.00001)  # the first bucket is for all that took so long or less
+    totals.served(1, 0.0003)
+    totals.served(1, 2.0)  # and beyond all bounds
+    for _ in range(2):
+        page = changed(metrics, before)
+        assert page["reply_seconds_count"] == 4
+        assert page["reply_seconds_sum"] == pytest.approx(2.00032)
+        counts = [page[f"reply_seconds_bucket{{{bound}}}"] for bound in ("1e-05", "0.00025", "0.0005", "1.0")]
+        assert counts == [2, 2, 3, 3]
+        assert page["reply_seconds_bucket{+Inf}"] == 4
+    totals.served(1, 0.5)
+    assert changed(metrics, before)["reply_seconds_count"] == 5
 
 
 def test_reasons_without_end_are_no_labels_without_end(metrics: Metrics) -> None:
@@ -175,3 +190,19 @@ def test_datagrams_are_counted_by_what_became_of_them(metrics: Metrics) -> None:
     }
     metrics.datagram_served(UDP)
     assert figures(metrics)[f"datagrams_total{{{UDP}}}"] == 4
+
+
+def test_the_documents_and_the_dashboard_know_each_metric_and_no_other(metrics: Metrics) -> None:
+    docs = Path(__file__).parent.parent / "docs"
+    families = text_string_to_metric_families(metrics.page().decode())
+    known = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in families
+        if not family.name.endswith("_created")
+    }
+    told = set(re.findall(r"`(caas_trio_\w+)`", (docs / "observing.md").read_text()))
+    assert told == known
+    dashboard = json.loads((docs / "deploy" / "grafana-dashboard.json").read_text())
+    asked = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
+    shown = {re.sub("_(bucket|sum|count)$", "", name) for name in re.findall(r"caas_trio_\w+", asked)}
+    assert shown == known

@@ -14,15 +14,19 @@ from caas_trio import (
     Connection,
     ConnectionLost,
     Endpoint,
+    First,
     InputEnded,
     Limits,
+    LineSession,
+    Oversize,
     Telemetry,
     TooSlow,
     serve,
+    serve_sessions,
 )
 from caas_trio.opening import Opening, Refused
 from caas_trio.peer import Peer
-from caas_trio.telemetry import EVENTS, OTHER, BoundedNames, Outcome, Traffic, together
+from caas_trio.telemetry import EVENTS, OTHER, BoundedNames, Outcome, Totals, Traffic, together
 
 
 @pytest.fixture(autouse=True, params=["hub", "stream"])
@@ -38,7 +42,18 @@ class Recorder(Telemetry):
         self.told: list[tuple[str, Endpoint, Peer]] = []
         self.traffic: Traffic | None = None
         self.outcomes: list[Outcome] = []
+        self.counted: list[Outcome | None] = []
+        self.totals: Totals | None = None
         self.refused: list[str] = []
+
+    def counting(self, totals: Totals) -> None:
+        self.totals = totals
+
+    def connection_accepted(self, endpoint: Endpoint) -> None:  # noqa: ARG002
+        self.counted.append(None)
+
+    def connection_ended(self, outcome: Outcome, endpoint: Endpoint) -> None:  # noqa: ARG002
+        self.counted.append(outcome)
 
     def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:
         self.told.append(("opened", endpoint, peer))
@@ -82,6 +97,7 @@ async def connected(
     [first, *_, last] = recorder.told
     assert (first[0], last[0]) == ("opened", "closed")
     assert first[1:] == last[1:]
+    assert recorder.counted == [None, *recorder.outcomes]
 
 
 async def end_of(client: trio.SocketStream) -> bytes:
@@ -169,3 +185,94 @@ def test_names_beyond_the_bound_count_as_one() -> None:
 
 def test_the_events_are_all_of_them() -> None:
     assert set(EVENTS) == {name for name in dir(Telemetry) if not name.startswith("_")}
+
+
+class Counted(Telemetry):
+    """Listens to what is counted, and to nothing that has to be told of each connection."""
+
+    def __init__(self) -> None:
+        self.totals = Totals()
+        self.accepted = 0
+        self.ended: list[Outcome] = []
+
+    def counting(self, totals: Totals) -> None:
+        self.totals = totals
+
+    def connection_accepted(self, endpoint: Endpoint) -> None:  # noqa: ARG002
+        self.accepted += 1
+
+    def connection_ended(self, outcome: Outcome, endpoint: Endpoint) -> None:  # noqa: ARG002
+        self.ended.append(outcome)
+
+
+@asynccontextmanager
+async def counted(telemetry: Telemetry) -> AsyncIterator[Endpoint]:
+    """Serve capitals, of lines of ten bytes at most, after a prompt."""
+    stop = trio.Event()
+    session = partial(LineSession, bytes.upper, First.SERVER, b"say:\n", 10, Oversize.DISCARD)
+    async with trio.open_nursery() as nursery:
+        start = partial(serve_sessions, session, "tcp://127.0.0.1:0", telemetry=telemetry, stop=stop)
+        [endpoint] = await nursery.start(start)
+        yield endpoint
+        stop.set()
+
+
+def everything(client: socket.socket, data: bytes) -> bytes:
+    client.sendall(data)
+    client.shutdown(socket.SHUT_WR)
+    heard = b""
+    while chunk := client.recv(65536):
+        heard += chunk
+    return heard
+
+
+@pytest.mark.parametrize("each", [False, True])
+async def test_what_is_moved_is_counted(each: bool) -> None:  # noqa: FBT001
+    counts = Counted()
+    telemetry = together(counts, Recorder()) if each else counts
+    async with counted(telemetry) as endpoint:
+        address = (endpoint.host, endpoint.port)
+        sent = b"one\ntwo\nfar too long a line\ntail"
+        with await trio.to_thread.run_sync(socket.create_connection, address) as client:
+            heard = await trio.to_thread.run_sync(everything, client, sent)
+        assert heard == b"say:\nONE\nTWO\nerror: line longer than 10 bytes\nTAIL"
+    totals = counts.totals
+    assert (totals.received, totals.sent, totals.lines, totals.oversize) == (len(sent), len(heard), 3, 1)
+    assert sum(totals.waits) >= 1
+    assert totals.waited >= 0
+    assert (counts.accepted, counts.ended) == (1, [Outcome.COMPLETED])
+
+
+async def test_bytes_are_counted_while_a_connection_lasts() -> None:
+    counts = Counted()
+    async with (
+        counted(counts) as endpoint,
+        await trio.open_tcp_stream(endpoint.host, endpoint.port) as client,
+    ):
+        await client.send_all(b"a\n")
+        while counts.totals.sent < 7:
+            await trio.lowlevel.checkpoint()
+        assert (counts.totals.received, counts.totals.sent, counts.totals.lines) == (2, 7, 1)
+        assert not counts.ended
+
+
+async def test_what_a_slow_client_is_sent_is_counted_in_full() -> None:
+    counts = Counted()
+    lines = b"0123456789\n" * 400_000
+    async with (
+        counted(counts) as endpoint,
+        await trio.open_tcp_stream(endpoint.host, endpoint.port) as client,
+    ):
+        heard = 0
+
+        async def read() -> None:
+            nonlocal heard
+            while chunk := await client.receive_some(1000):
+                heard += len(chunk)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await client.send_all(lines)
+            await client.send_eof()
+    assert heard == 5 + len(lines)
+    assert (counts.totals.received, counts.totals.sent, counts.totals.lines) == (len(lines), heard, 400_000)

@@ -34,8 +34,8 @@ BUGS: Final = (
     Bug(
         "sockets are left open",
         "server",
-        "await channel.aclose()\n            self._admission",
-        "self._admission",
+        "await channel.aclose()\n            finally:  # cancelled",
+        "pass\n            finally:  # cancelled",
     ),
     Bug(
         "what waits in the accept queue at the stop is dropped",
@@ -58,8 +58,8 @@ BUGS: Final = (
     Bug(
         "a connection that has ended keeps its place",
         "server",
-        "await channel.aclose()\n            self._admission.release(host)",
-        "await channel.aclose()",
+        "finally:  # cancelled, it may have raised\n                self._admission.release(host)",
+        "finally:",
     ),
     Bug(
         "who is refused is not told",

@@ -16,6 +16,7 @@ import trio
 
 from .channel import Channel
 from .errors import ConnectionLost, TooSlow
+from .framing import LF
 from .session import Session
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class HubChannel(Channel):
         except OSError as error:
             raise ConnectionLost from error
         if not flags:  # otherwise it is read again
-            self.count(received=len(data))
+            self.count(received=data)
         return data
 
     def waiting(self) -> int:
@@ -206,8 +207,13 @@ class HubChannel(Channel):
             trio.lowlevel.notify_closing(self.sock)
         self.sock.close()
 
-    def count(self, received: int = 0, sent: int = 0) -> None:
-        """Take note of so many bytes more."""
+    def count(self, received: bytes = b"", sent: int = 0) -> None:
+        """Take note of what was read, or of so many bytes sent."""
+        totals = self._hub.totals
+        if totals is not None:
+            totals.received += len(received)
+            totals.lines += received.count(LF)
+            totals.sent += sent
 
     def wake(self, error: Exception | None = None) -> None:
         """Let the parked task go on, or raise an error in it."""
@@ -277,7 +283,8 @@ class CountingHubChannel(HubChannel):
         self.received = 0
         self.sent = 0
 
-    def count(self, received: int = 0, sent: int = 0) -> None:
-        """Take note of so many bytes more."""
-        self.received += received
+    def count(self, received: bytes = b"", sent: int = 0) -> None:
+        """Take note of what was read, or of so many bytes sent."""
+        super().count(received, sent)
+        self.received += len(received)
         self.sent += sent

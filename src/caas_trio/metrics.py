@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import platform
 from collections import Counter as Tally
+from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from . import __version__
 from .admission import most_connections
@@ -21,14 +22,27 @@ from .endpoint import DATAGRAMS, Endpoint
 from .errors import TooSlow
 from .limits import Limits
 from .peer import Peer
-from .telemetry import BoundedNames, Outcome, Telemetry, Traffic
+from .telemetry import BOUNDS, BoundedNames, Outcome, Telemetry, Totals
 
 #: The timeouts that end a connection.
 _TIMEOUTS: Final = ("opening_timeout", "idle_timeout", "line_timeout", "write_timeout")
 
 
+#: What `Totals` counts, and the counters of the same names.
+_MOVED: Final = ("received", "sent", "lines", "oversize")
+
 #: What becomes of a gauge where several processes serve.
 _Mode: TypeAlias = Literal["max", "livesum"]
+
+
+class _Times(Histogram):
+    """A histogram of what was counted elsewhere."""
+
+    def add(self, counts: Iterable[int], seconds: float) -> None:
+        """Add so many observations to each bucket, the last of which is for what is beyond the bounds."""
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            bucket.inc(count)
+        self._sum.inc(seconds)
 
 
 class _Running:
@@ -67,8 +81,12 @@ class _Metrics:
         self.datagrams = counter("datagrams", "Datagrams that were served.", at)
         self.dropped = counter("datagrams_dropped", "Datagrams that were not answered.", "reason")
         self.failed = counter("datagram_failures", "Datagrams whose service failed by a bug.")
+        self.oversize = counter("oversize", "Lines that were too long, in conversations that are over.")
+        self.lines = counter("lines", "Lines received: LFs, whatever they are part of.")
         self.received = counter("bytes_received", "Bytes received.")
         self.sent = counter("bytes_sent", "Bytes sent.")
+        told = "Time from finding what a client has sent to having served it, the reply included."
+        self.times = _Times("caas_trio_reply_seconds", told, buckets=BOUNDS, registry=registry)
 
 
 class Metrics(Telemetry):
@@ -89,11 +107,10 @@ class Metrics(Telemetry):
         self._told: Tally[Endpoint | tuple[Endpoint, Outcome]] = Tally()
         self._datagrams: Tally[Endpoint] = Tally()
         self._datagrams_told: Tally[Endpoint] = Tally()
-        self._talking: set[Traffic] = set()
-        self._received = 0
-        self._sent = 0
-        self._received_so_far = _Running(metrics.received)
-        self._sent_so_far = _Running(metrics.sent)
+        self._totals: list[Totals] = []
+        self._so_far = {name: _Running(getattr(metrics, name)) for name in _MOVED}
+        self._waits_told = Totals().waits
+        self._waited_told = 0.0
         self._reason = BoundedNames()
         metrics.build.labels(__version__, platform.python_version()).set(1)
         metrics.most.set(most_connections(limits.max_connections))
@@ -121,36 +138,31 @@ class Metrics(Telemetry):
         for endpoint, served in self._datagrams.items():
             metrics.datagrams.labels(endpoint).inc(served - self._datagrams_told[endpoint])
             self._datagrams_told[endpoint] = served
-        self._received_so_far.advance_to(self._received + sum(each.received for each in self._talking))
-        self._sent_so_far.advance_to(self._sent + sum(each.sent for each in self._talking))
+        for name, running in self._so_far.items():
+            running.advance_to(sum(getattr(each, name) for each in self._totals))
+        waits = [sum(counts) for counts in zip(*(each.waits for each in self._totals), strict=True)]
+        waited = sum(each.waited for each in self._totals)
+        more = (now - before for now, before in zip(waits, self._waits_told, strict=True))
+        if waits:
+            metrics.times.add(more, waited - self._waited_told)
+            self._waits_told, self._waited_told = waits, waited
 
     def listening(self, endpoint: Endpoint) -> None:
         """Have an endpoint on the page before anybody has come to it."""
         counted = self._datagrams if endpoint.scheme in DATAGRAMS else self._accepted
         counted[endpoint] += 0
 
-    def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002 - as the base class
+    def counting(self, totals: Totals) -> None:
+        """Follow what the connections of a server move."""
+        self._totals.append(totals)
+
+    def connection_accepted(self, endpoint: Endpoint) -> None:
         """Count a connection that was let in."""
         self._accepted[endpoint] += 1
 
-    def connection_closed(
-        self,
-        outcome: Outcome,
-        traffic: Traffic | None,
-        endpoint: Endpoint,
-        peer: Peer,  # noqa: ARG002 - as the base class
-        seconds: float,  # noqa: ARG002 - likewise
-    ) -> None:
-        """Count the end of a connection, and what went over it."""
+    def connection_ended(self, outcome: Outcome, endpoint: Endpoint) -> None:
+        """Count the end of a connection."""
         self._ended[endpoint, outcome] += 1
-        if traffic is not None:
-            self._talking.discard(traffic)
-            self._received += traffic.received
-            self._sent += traffic.sent
-
-    def conversation_begun(self, traffic: Traffic, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
-        """Follow what goes over a connection."""
-        self._talking.add(traffic)
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
         """Count a bug."""

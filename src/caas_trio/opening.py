@@ -25,6 +25,7 @@ from .limits import Limits
 from .peer import Peer, peer_of
 from .proxy_header import MAX_HEADER, ProxyHeader, ProxyHeaderParser
 from .stream import StreamChannel
+from .telemetry import Totals
 from .tls import Certificates, openssl_words
 from .tlsstream import TlsStream
 from .trust import Trust
@@ -57,8 +58,17 @@ class Refused(Exception):  # noqa: N818 - a verdict
 class Opening:
     """Makes channels for a server; who made it closes it."""
 
-    def __init__(self, limits: Limits, trust: Trust, drain: Drain, *, counting: bool = False) -> None:
-        self.hub = Hub(limits, drain, counting=counting) if hub_wanted() else None
+    def __init__(
+        self,
+        limits: Limits,
+        trust: Trust,
+        drain: Drain,
+        *,
+        totals: Totals | None = None,
+        counting: bool = False,
+    ) -> None:
+        self.hub = Hub(limits, drain, totals=totals, counting=counting) if hub_wanted() else None
+        self._totals = totals
         self._limits = limits
         self._trust = trust
         self._drain = drain
@@ -74,7 +84,7 @@ class Opening:
             accepted.setblocking(False)  # noqa: FBT003 - the socket module's signature
             return (CountingHubChannel if self.hub.counting else HubChannel)(accepted, self.hub)
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
-        return StreamChannel(stream, self._limits, self._drain)
+        return StreamChannel(stream, self._limits, self._drain, totals=self._totals)
 
     def asks(self, endpoint: Endpoint) -> bool:
         """Return whether what connects to this endpoint has to show something first: `prove` then."""
@@ -134,7 +144,8 @@ class Opening:
         # until then Nagle's algorithm keeps the client's first line back.
         with suppress(AttributeError, OSError):  # not Linux, or closed already
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        return StreamChannel(stream, self._limits, self._drain, stream.tls.getpeercert() or None)
+        certificate = stream.tls.getpeercert() or None
+        return StreamChannel(stream, self._limits, self._drain, certificate, self._totals)
 
     async def _let_the_alert_arrive(self, accepted: socket.socket) -> None:
         """Read on for a moment: a close with unread input would make the kernel reset the connection."""

@@ -23,7 +23,7 @@ from .peer import InternetPeer, Peer, peer_behind, peer_of
 from .pulse import Pulse
 from .requesthandler import StreamRequestHandler
 from .session import Session
-from .telemetry import Outcome, Telemetry, listens_to_each, outcome_of
+from .telemetry import Outcome, Telemetry, Totals, listens_to_each, listens_to_totals, outcome_of
 from .trust import Trust
 from .unixsocket import BACKLOG
 
@@ -126,8 +126,17 @@ async def serve_sessions(
     def conversation(channel: Channel, _: Endpoint, __: object) -> Awaitable[None]:
         return channel.converse(new_session())
 
+    async def counted(channel: Channel, _: Endpoint, __: object) -> None:
+        session = new_session()
+        try:
+            await channel.converse(session)
+        finally:
+            if server.totals is not None:
+                server.totals.oversize += session.oversize_lines
+
     server = _Server(limits, trust, telemetry, pulse, peers_wanted=False)
-    await server.run(conversation, endpoints, stop, takeover, task_status)
+    run = conversation if server.totals is None else counted
+    await server.run(run, endpoints, stop, takeover, task_status)
 
 
 _Conversation: TypeAlias = Callable[[Channel, Endpoint, Any], Awaitable[object]]
@@ -150,6 +159,7 @@ class _Server:
         self._trust = trust
         self._telemetry = telemetry or Telemetry()
         self._each_is_told = listens_to_each(self._telemetry)
+        self.totals = Totals() if listens_to_totals(self._telemetry) else None
         self._pulse = pulse or Pulse(lambda: None)
         self._peers_wanted = peers_wanted
         self._pulse = pulse or Pulse(lambda: None)
@@ -176,7 +186,9 @@ class _Server:
             for listener in listeners:
                 opened.callback(listener.close)
             self._trust = self._trust.bound([(each.asked, each.endpoint) for each in listeners])
-            self._opening = Opening(self._limits, self._trust, self.drain, counting=self._each_is_told)
+            self._opening = Opening(
+                self._limits, self._trust, self.drain, totals=self.totals, counting=self._each_is_told
+            )
             opened.callback(self._opening.close)
             spare = SpareDescriptor()
             opened.callback(spare.close)
@@ -208,6 +220,8 @@ class _Server:
             )
             listening = [(sock, each.endpoint) for each in listeners for sock in each.sockets]
             async with trio.open_nursery() as accepting:
+                if self.totals is not None:
+                    self._telemetry.counting(self.totals)
                 for listener in listeners:
                     self._telemetry.listening(listener.endpoint)
                 for sock, endpoint in listening:
@@ -234,6 +248,7 @@ class _Server:
 
     def _begin(self, accepted: socket.socket, address: object, endpoint: Endpoint, host: Host) -> None:
         """Start the task of a connection that has been let in."""
+        self._telemetry.connection_accepted(endpoint)
         if self._each_is_told or self._opening.asks(endpoint):
             self._connections.start_soon(self._connect, accepted, address, endpoint, host, name="connection")
         else:
@@ -277,6 +292,7 @@ class _Server:
         finally:
             if channel is None:
                 self._admission.release(host)
+                self._telemetry.connection_ended(outcome, endpoint)
             seconds = trio.current_time() - begun
             self._telemetry.connection_closed(outcome, channel, endpoint, peer, seconds)
 
@@ -284,20 +300,25 @@ class _Server:
         self, channel: Channel, endpoint: Endpoint, peer: Peer | socket.socket, host: Host
     ) -> Outcome:
         """Hold the conversation, part from the client, close the connection and count it out."""
+        outcome = Outcome.CUT_OFF
         try:
             try:
                 await self._conversation(channel, endpoint, peer)
             except BaseException as error:  # noqa: BLE001 - sorted, and raised again if it is not ours
-                outcome, orderly = self._sort_out(error, endpoint, peer)
+                came_to, orderly = self._sort_out(error, endpoint, peer)
             else:
-                outcome, orderly = Outcome.COMPLETED, True
+                came_to, orderly = Outcome.COMPLETED, True
                 self._telemetry.conversation_ended(None, endpoint)
             if orderly and not channel.parted:
                 await _part(channel)
+            outcome = came_to
             return outcome
         finally:
-            await channel.aclose()
-            self._admission.release(host)
+            try:
+                await channel.aclose()
+            finally:  # cancelled, it may have raised
+                self._admission.release(host)
+                self._telemetry.connection_ended(outcome, endpoint)
 
     def _sort_out(
         self, error: BaseException, endpoint: Endpoint, peer: Peer | socket.socket

@@ -76,6 +76,11 @@ class Session(abc.ABC):
         """
         return 0
 
+    @property
+    def oversize_lines(self) -> int:
+        """How many lines have been too long so far."""
+        return 0
+
 
 class First(enum.Enum):
     """Who speaks first."""
@@ -201,10 +206,13 @@ class LineSession(Session):
         "_shortcut",
         "_state",
         "closing",
+        "oversize_lines",
     )
 
     #: Whether the server has said its last. Beside `_state`, because a driver asks for each read.
     closing: bool
+    #: How many lines have been too long so far.
+    oversize_lines: int
 
     def __init__(
         self,
@@ -228,6 +236,7 @@ class LineSession(Session):
         self._buffers = 0  # how many there have been
         self._state = _State.NEW
         self.closing = False
+        self.oversize_lines = 0
         # Whole lines of so many bytes in sum need no more than the service; 0 but between lines.
         self._shortcut = 0
 
@@ -300,6 +309,7 @@ class LineSession(Session):
             try:
                 block = take(chunk)
             except LineTooLong as error:
+                self.oversize_lines += 1
                 replies.append(f"error: {error}\n".encode())
                 last = self._once or self._oversize is Oversize.REJECT
             else:

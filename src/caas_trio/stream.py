@@ -11,8 +11,10 @@ import trio
 from .channel import Channel
 from .drain import Drain
 from .errors import ConnectionLost, TooSlow
+from .framing import LF
 from .limits import Limits
 from .session import Session
+from .telemetry import Totals
 
 READ_SIZE: Final = 65536
 
@@ -26,11 +28,13 @@ class StreamChannel(Channel):
         limits: Limits,
         drain: Drain,
         certificate: Mapping[str, object] | None = None,
+        totals: Totals | None = None,
     ) -> None:
         self.certificate = certificate
         self._stream = stream
         self._limits = limits
         self._drain = drain
+        self._totals = totals or Totals()
         self.received = 0
         self.sent = 0
 
@@ -39,6 +43,8 @@ class StreamChannel(Channel):
         with _translated():
             data = bytes(await self._stream.receive_some(READ_SIZE))
         self.received += len(data)
+        self._totals.received += len(data)
+        self._totals.lines += data.count(LF)
         return data
 
     async def send_all(self, data: bytes | memoryview) -> None:
@@ -46,6 +52,7 @@ class StreamChannel(Channel):
         with trio.move_on_after(self._limits.write_timeout), _translated():
             await self._stream.send_all(data)
             self.sent += len(data)
+            self._totals.sent += len(data)
             return
         raise TooSlow("write_timeout")
 
@@ -77,7 +84,10 @@ class StreamChannel(Channel):
             else:
                 if data is None:
                     return
-                await self._say(session.receive(data) if data else session.end_of_input())
+                found = trio.current_time()
+                reply = session.receive(data) if data else session.end_of_input()
+                self._totals.served(1, trio.current_time() - found)
+                await self._say(reply)
 
     async def part(self) -> None:
         """End the output and let the client go; see `Channel.part`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -45,6 +46,42 @@ class Traffic(Protocol):
     sent: int
 
 
+#: What the waits of clients are told apart by (seconds).
+BOUNDS: Final = (
+    *(0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001),
+    *(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
+)
+
+
+class Totals:
+    """What all connections of a server have moved so far; it may be read at any time.
+
+    Attributes:
+        received: how many bytes have been read.
+        sent: how many the kernel, or the stream, has taken.
+        lines: how many LFs were among those read.
+        oversize: how many lines sessions have found too long, in conversations that are over.
+        waits: how often something that a client had sent was served within each of `BOUNDS`, and
+            not within the one before; the last number is for what took longer than all of them.
+        waited: the sum of these times, in seconds.
+    """
+
+    __slots__ = ("lines", "oversize", "received", "sent", "waited", "waits")
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.sent = 0
+        self.lines = 0
+        self.oversize = 0
+        self.waits = [0] * (len(BOUNDS) + 1)
+        self.waited = 0.0
+
+    def served(self, reads: int, seconds: float) -> None:
+        """Note that so many reads were served, each within so many seconds."""
+        self.waits[bisect_left(BOUNDS, seconds)] += reads
+        self.waited += reads * seconds
+
+
 class Telemetry:
     """Observes a server. Subclass it and override what you want to hear of.
 
@@ -55,8 +92,17 @@ class Telemetry:
     def listening(self, endpoint: Endpoint) -> None:
         """Note that connections, or datagrams, are taken there from now on."""
 
+    def counting(self, totals: Totals) -> None:
+        """Note what counts bytes and lines from now on; where nobody listens, nothing counts them."""
+
+    def connection_accepted(self, endpoint: Endpoint) -> None:
+        """Note that a connection was let in. `connection_ended` follows, whatever happens."""
+
+    def connection_ended(self, outcome: Outcome, endpoint: Endpoint) -> None:
+        """Note the end of a connection that was let in."""
+
     def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:
-        """Note that a connection was let in. `connection_closed` follows, whatever happens."""
+        """As `connection_accepted`, with what takes time to find out. `connection_closed` follows."""
 
     def connection_closed(
         self, outcome: Outcome, traffic: Traffic | None, endpoint: Endpoint, peer: Peer, seconds: float
@@ -114,6 +160,11 @@ _OF_EACH: Final = ("connection_opened", "conversation_begun", "connection_closed
 def listens_to_each(telemetry: Telemetry) -> bool:
     """Return whether it hears of every connection. If not, none has to remember what it would tell."""
     return any(_listens(telemetry, name) for name in _OF_EACH)
+
+
+def listens_to_totals(telemetry: Telemetry) -> bool:
+    """Return whether it wants to know what is moved."""
+    return _listens(telemetry, "counting")
 
 
 def _listens(telemetry: Telemetry, name: str) -> bool:
