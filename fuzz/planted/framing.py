@@ -10,8 +10,8 @@ BUGS: Final = (
     Bug(
         "the search offset is forgotten: quadratic for a line that drips in",
         "line_buffer",
-        "found = source.find(LF, self._searched, reach)",
-        "found = source.find(LF, 0, reach)",
+        "found = buffer.find(LF, self._searched, self._max_line + 1)",
+        "found = buffer.find(LF, 0, self._max_line + 1)",
     ),
     Bug(
         "the limit is one byte too low",

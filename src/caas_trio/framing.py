@@ -167,9 +167,16 @@ class LineBuffer:
             self.feed(chunk)
         if not buffer:
             return None
-        end = self._first_end(buffer)
-        if not end:
+        found = buffer.find(LF, self._searched, self._max_line + 1)
+        if found < 0 and len(buffer) <= self._max_line and not self._ended:
+            self._searched = len(buffer)
             return None
+        if found < 0:
+            end = self._first_end(buffer)
+        else:
+            end = found + 1
+            self._front = _WITHIN
+            self._finished += 1
         self._searched = 0
         self._sought = _NOT_SOUGHT
         line = bytes(buffer[:end])
