@@ -167,7 +167,7 @@ class _Stage:
         self.handlers = handlers
         self.trust = trust
         self.from_afar = from_afar  # whether the server sees IP addresses
-        self.strangers = not from_afar and trust is _TRUST[2]
+        self.strangers = trust is _TRUST[2]
         vars(datagram)["_BURST"] = 64 if handlers else 2  # tasks run between bursts
         self.reports = _Reports()
         self.stop = trio.Event()
@@ -278,7 +278,7 @@ class _Stage:
         await wait_all_tasks_blocked()
         busy = len(self.slow) + self.endless
         for sender, data in self.sent:
-            if self.strangers:
+            if self.strangers and (sender == _NAMELESS or not self.from_afar):
                 self.due["the user is not allowed"] += 1
             elif self.handlers and busy >= _FEW:
                 self.due[Drop.BUSY] += 1

@@ -72,7 +72,7 @@ class _Pair:
         limit: the limit of both.
         way: how lines are taken after each chunk; None for only where the script says so.
         counted: whether to count the work.
-        at_once: whether blocks and pieces are fed and taken in one call.
+        at_once: whether a chunk is fed and taken in one call.
     """
 
     def __init__(self, limit: int, way: str | None, *, counted: bool, at_once: bool) -> None:
@@ -80,7 +80,7 @@ class _Pair:
         self.model = Model(limit)
         self.way = way
         self.counted = counted
-        self.at_once = at_once and way in {"take_lines", "take_pieces"}
+        self.at_once = at_once and way is not None
         self.again = False
         self.fed = 0
         self.longest = 0
@@ -166,6 +166,7 @@ class _Pair:
         """Nothing comes after the end of input, not even a second end."""
         calls: tuple[Callable[[], object], ...] = (
             lambda: self.buffer.feed(b"more"),
+            lambda: self.buffer.next_line(b"more\n"),
             lambda: self.buffer.take_lines(b"more"),
             lambda: self.buffer.take_pieces(b"more"),
             self.buffer.end_of_input,

@@ -36,7 +36,7 @@ from caas_trio import (
 )
 from caas_trio.peer import Peer
 from caas_trio.requesthandler import Reader
-from caas_trio.telemetry import Outcome, Traffic
+from caas_trio.telemetry import Outcome, Totals, Traffic
 
 from .conversation import Plan
 
@@ -125,6 +125,20 @@ class ReportsOnEach(Reports):
         self.open -= 1
 
 
+class ReportsInSum(Reports):
+    """Is given the sums."""
+
+    def counting(self, totals: Totals) -> None:
+        self.totals = totals
+
+
+_REPORTS: Final = {
+    Serves.SESSIONS: ReportsInSum,
+    Serves.HANDLERS: Reports,
+    Serves.REQUESTS: ReportsOnEach,
+}
+
+
 class Running:
     """A server on a Unix socket, in a task of its own.
 
@@ -145,7 +159,7 @@ class Running:
         self.plan: Plan | None = None
         self.way = 0
         self.spare_gone = False
-        self.reports = Reports() if kind.serves is Serves.HANDLERS else ReportsOnEach()
+        self.reports = _REPORTS[kind.serves]()
         self.stop = trio.Event()
         self.scope = trio.CancelScope()
         self.over = trio.Event()

@@ -205,4 +205,22 @@ BUGS: Final = (
         "return self.take_some(found + 1 if found >= 0 else most)",
         "return self.take_some(found + 1 if found >= 0 else most + 1)",
     ),
+    Bug(
+        "a line that comes whole is not held to the limit",
+        "line_buffer",
+        "chunk.find(LF, 0, self._max_line + 1) + 1 != len(chunk)",
+        "chunk.find(LF) + 1 != len(chunk)",
+    ),
+    Bug(
+        "the end of an oversize line is taken for a line if it comes alone",
+        "line_buffer",
+        "!= len(chunk) or self._ended or self._front is _SKIPPED:",
+        "!= len(chunk) or self._ended:",
+    ),
+    Bug(
+        "two lines that come at once are taken for one",
+        "line_buffer",
+        "chunk.find(LF, 0, self._max_line + 1) + 1 != len(chunk)",
+        "chunk.rfind(LF, 0, self._max_line + 1) + 1 != len(chunk)",
+    ),
 )
