@@ -52,6 +52,7 @@ class Hub:
         drain: tells of the stop.
         totals: counts what all channels move; None if nobody wants to know.
         counting: whether each channel counts, too.
+        counted: whether anything is.
         listening: the events a socket is watched for whose client is to be heard.
         woken: whether tasks are about to run that the hub has woken.
     """
@@ -63,6 +64,7 @@ class Hub:
         self.drain = drain
         self.totals = totals
         self.counting = counting
+        self.counted = counting or totals is not None
         self.listening = EPOLLIN
         self.woken = False
         self._epoll = select.epoll()

@@ -157,7 +157,7 @@ class HubChannel(Channel):
             return data
         except OSError as error:
             raise ConnectionLost from error
-        if self._hub.counting:
+        if self._hub.counted:
             self.count(sent=sent)
         return b"" if sent == len(data) else memoryview(data)[sent:]
 

@@ -131,11 +131,10 @@ async def serve_sessions(
         try:
             await channel.converse(session)
         finally:
-            if server.totals is not None:
-                server.totals.oversize += session.oversize_lines
+            server.totals.oversize += session.oversize_lines
 
     server = _Server(limits, trust, telemetry, pulse, peers_wanted=False)
-    run = conversation if server.totals is None else counted
+    run = counted if server.counting else conversation
     await server.run(run, endpoints, stop, takeover, task_status)
 
 
@@ -159,7 +158,8 @@ class _Server:
         self._trust = trust
         self._telemetry = telemetry or Telemetry()
         self._each_is_told = listens_to_each(self._telemetry)
-        self.totals = Totals() if listens_to_totals(self._telemetry) else None
+        self.counting = listens_to_totals(self._telemetry)
+        self.totals = Totals()
         self._pulse = pulse or Pulse(lambda: None)
         self._peers_wanted = peers_wanted
         self._pulse = pulse or Pulse(lambda: None)
@@ -187,7 +187,11 @@ class _Server:
                 opened.callback(listener.close)
             self._trust = self._trust.bound([(each.asked, each.endpoint) for each in listeners])
             self._opening = Opening(
-                self._limits, self._trust, self.drain, totals=self.totals, counting=self._each_is_told
+                self._limits,
+                self._trust,
+                self.drain,
+                totals=self.totals if self.counting else None,
+                counting=self._each_is_told,
             )
             opened.callback(self._opening.close)
             spare = SpareDescriptor()
@@ -220,8 +224,7 @@ class _Server:
             )
             listening = [(sock, each.endpoint) for each in listeners for sock in each.sockets]
             async with trio.open_nursery() as accepting:
-                if self.totals is not None:
-                    self._telemetry.counting(self.totals)
+                self._telemetry.counting(self.totals)
                 for listener in listeners:
                     self._telemetry.listening(listener.endpoint)
                 for sock, endpoint in listening:
