@@ -232,7 +232,7 @@ def test_a_session_that_ignores_silence_need_not_mention_it() -> None:
 
     deaf = Deaf()
     assert not deaf.awaits_silence
-    assert deaf.unfinished == 0
+    assert (deaf.unfinished, deaf.oversize_lines) == (0, 0)
     assert deaf.silence() == b""
 
 
