@@ -224,7 +224,9 @@ class _Stage:
         """Make a client the one that is meant; it connects if it has not."""
         if number not in self.clients and not self.ending:
             await self.settle()
-            if self.connect(number).refused:
+            client = self.connect(number)
+            if client.refused:
+                client.show()
                 await wait_all_tasks_blocked()  # before there is room again
         if number in self.clients:
             self.current = self.clients[number]
