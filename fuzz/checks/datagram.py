@@ -270,7 +270,7 @@ class _Stage:
         self.faults_in = [number]
         self.broken = number == errno.EBADF
         self.due["no memory" if number == errno.ENOBUFS else Drop.UNDELIVERED] += 1
-        await trio.sleep(0.3)  # receiving pauses
+        await trio.sleep(0.27)  # receiving pauses; no handler ends in the moment that it is over
         await self.look()
 
     async def look(self) -> None:
