@@ -302,6 +302,11 @@ class _Stage:
 
     async def settle(self) -> None:
         """Wait until nothing moves any more, then compare."""
+        await self.catch_up()
+        self.compare()
+
+    async def catch_up(self) -> None:
+        """Wait until nothing moves any more; who reads has read all."""
         moved = True
         while moved:
             if self.server.stop.is_set() and not all(client.done for client in self.clients.values()):
@@ -312,7 +317,6 @@ class _Stage:
             self.let_in()
             read = sum(client.read() for client in self.clients.values() if self._reads(client))
             moved = read > 0 and self.kernel.fills_up  # the server may have waited for room
-        self.compare()
 
     def let_in(self) -> None:
         """Take note of who waits no longer; nobody does while there is room."""
@@ -392,10 +396,13 @@ class _Stage:
         passed = seconds
         for client in self.clients.values():
             client.show()
-        if not gradually:
+        if seconds > _NOTICED:
             await trio.sleep(_NOTICED)
+            await self.catch_up()  # with the prompt, where the silence is over by now
+            seconds -= _NOTICED
+        if not gradually:
             _jump(LIMITS.line_timeout)
-            seconds -= _NOTICED + LIMITS.line_timeout
+            seconds -= LIMITS.line_timeout
         await trio.sleep(seconds)
         for client in self.clients.values() if not self.server.stop.is_set() else ():
             if client.waiting:
