@@ -70,8 +70,8 @@ _AGAIN: Final = 3  # accepts fail: the first, the one with the spare's place, th
 #: idle timeout, which three of these exceed, and no other sum comes near it.
 _SHORT: Final = 2 * LIMITS.prompt_delay
 _LONG: Final = 8.5
-#: After so many seconds who looks at timeouts now and then has seen a new state.
-_NOTICED: Final = 1.0
+#: After so many seconds who looks at timeouts now and then has seen a new state, after a prompt too.
+_NOTICED: Final = 1.25
 #: Lines that do not fit small buffers, and are not oversize where the limit is high.
 _LONG_LINES: Final = (b"x" * 1999 + b"\n") * 3
 _FIRST: Final = tuple(First)
