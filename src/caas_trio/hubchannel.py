@@ -121,7 +121,7 @@ class HubChannel(Channel):
             return None
         except OSError as error:
             raise ConnectionLost from error
-        if not flags:  # otherwise it is read again
+        if self._hub.counted and not flags:  # what is peeked at is read again
             self.count(received=data)
         return data
 
