@@ -133,9 +133,12 @@ class ReportsInSum(Reports):
 
 
 _REPORTS: Final = {
-    Serves.SESSIONS: ReportsInSum,
-    Serves.HANDLERS: Reports,
-    Serves.REQUESTS: ReportsOnEach,
+    ("hub", Serves.SESSIONS): ReportsInSum,
+    ("hub", Serves.HANDLERS): Reports,
+    ("hub", Serves.REQUESTS): ReportsOnEach,
+    ("stream", Serves.SESSIONS): Reports,
+    ("stream", Serves.HANDLERS): ReportsInSum,
+    ("stream", Serves.REQUESTS): ReportsOnEach,
 }
 
 
@@ -159,7 +162,7 @@ class Running:
         self.plan: Plan | None = None
         self.way = 0
         self.spare_gone = False
-        self.reports = _REPORTS[kind.serves]()
+        self.reports = _REPORTS[kind]()
         self.stop = trio.Event()
         self.scope = trio.CancelScope()
         self.over = trio.Event()
