@@ -461,7 +461,8 @@ class _Stage:
         """Tell the server to stop at the moment when silent clients are to be prompted."""
         await self.settle()
         for client in self.clients.values():
-            if client.silent and self.plan.first is First.EITHER and client.owed is None:
+            unserved = client.refused or client.stranger or client.slow or client.waiting
+            if client.silent and self.plan.first is First.EITHER and client.owed is None and not unserved:
                 client.owed, client.prompted = client.prompted, self.plan.prompt  # may be prompted or not
         self.begin_drain()
         for _ in range(self.moments):

@@ -16,8 +16,8 @@ BUGS: Final = (
     Bug(
         "a client is read from while its reply waits",
         "server",
-        "self.watch(channel, EPOLLOUT)\n                    continue",
-        "self.watch(channel, EPOLLIN | EPOLLOUT)\n                    continue",
+        "self._flush(channel)\n                continue",
+        "self._flush(channel)",
     ),
     Bug(
         "the end of the input is taken for a lost connection",
