@@ -6,8 +6,8 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -100,43 +100,28 @@ class Running:
 
 
 @asynccontextmanager
-async def serving(
+async def _running(start: Callable[..., Awaitable[None]], endpoints: Sequence[str]) -> AsyncIterator[Running]:
+    stop, telemetry = trio.Event(), Recorder()
+    start = partial(start, *(endpoints or ("tcp://127.0.0.1:0",)), telemetry=telemetry, stop=stop)
+    async with trio.open_nursery() as nursery:
+        yield Running(await nursery.start(start), stop, telemetry, nursery.cancel_scope)
+        stop.set()
+
+
+def serving(
     new_session: Callable[[], Session] = CAPITALS,
     *endpoints: str,
     limits: Limits = Limits(linger_timeout=30),  # noqa: B008 - immutable
-) -> AsyncIterator[Running]:
-    stop, telemetry = trio.Event(), Recorder()
-    start = partial(
-        serve_sessions,
-        new_session,
-        *(endpoints or ("tcp://127.0.0.1:0",)),
-        limits=limits,
-        telemetry=telemetry,
-        stop=stop,
-    )
-    async with trio.open_nursery() as nursery:
-        yield Running(await nursery.start(start), stop, telemetry, nursery.cancel_scope)
-        stop.set()
+) -> AbstractAsyncContextManager[Running]:
+    return _running(partial(serve_sessions, new_session, limits=limits), endpoints)
 
 
-@asynccontextmanager
-async def serving_handler(
+def serving_handler(
     handler: Handler | type[StreamRequestHandler],
     *endpoints: str,
     limits: Limits = Limits(linger_timeout=30),  # noqa: B008 - immutable
-) -> AsyncIterator[Running]:
-    stop, telemetry = trio.Event(), Recorder()
-    start = partial(
-        serve,
-        handler,
-        *(endpoints or ("tcp://127.0.0.1:0",)),
-        limits=limits,
-        telemetry=telemetry,
-        stop=stop,
-    )
-    async with trio.open_nursery() as nursery:
-        yield Running(await nursery.start(start), stop, telemetry, nursery.cancel_scope)
-        stop.set()
+) -> AbstractAsyncContextManager[Running]:
+    return _running(partial(serve, handler, limits=limits), endpoints)
 
 
 async def receive_all(client: trio.SocketStream) -> bytes:
