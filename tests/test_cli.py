@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -33,6 +34,7 @@ from caas_trio import (
     __version__,
     cli,
 )
+from caas_trio.__main__ import main
 from caas_trio.capitals import Utf8Capitals, utf8_capitals
 from caas_trio.logs import LogFormat, open_log
 from caas_trio.notify import Notifier
@@ -387,3 +389,20 @@ def test_the_shell_can_complete_options(
     with pytest.raises(SystemExit):
         cli.run([])
     assert capsys.readouterr().out == "plain,--oversize\n"
+
+
+class _Interrupted(ModuleType):
+    def __getattr__(self, name: str) -> object:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_it_is_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "caas_trio.cli", _Interrupted("caas_trio.cli"))
+    with pytest.raises(SystemExit, match="caas-trio: interrupted"):
+        main()
+
+
+def test_the_program_is_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "main", lambda: sys.exit(7))
+    with pytest.raises(SystemExit, match="7"):
+        main()
