@@ -160,7 +160,6 @@ class _Server:
         self._each_is_told = listens_to_each(self._telemetry)
         self.counting = listens_to_totals(self._telemetry)
         self.totals = Totals()
-        self._pulse = pulse or Pulse(lambda: None)
         self._peers_wanted = peers_wanted
         self._pulse = pulse or Pulse(lambda: None)
         self._admission = Admission(limits)
