@@ -31,8 +31,8 @@ _TIMEOUTS: Final = ("opening_timeout", "idle_timeout", "line_timeout", "write_ti
 #: What `Totals` counts, and the counters of the same names.
 _MOVED: Final = ("received", "sent", "lines", "oversize")
 
-#: What becomes of a gauge where several processes serve.
-_Mode: TypeAlias = Literal["max", "livesum"]
+#: What becomes of a gauge where several processes serve: of those that live, or of all there were.
+_Mode: TypeAlias = Literal["livemax", "livesum", "sum"]
 
 
 class _Times(Histogram):
@@ -68,9 +68,9 @@ class _Metrics:
             return Gauge(f"caas_trio_{name}", told, labels, registry=registry, multiprocess_mode=mode)
 
         at = "endpoint"
-        self.build = gauge("build_info", "Always 1.", "version", "python_version", mode="max")
+        self.build = gauge("build_info", "Always 1.", "version", "python_version", mode="livemax")
         self.most = gauge("connections_limit", "How many connections may be open.", mode="livesum")
-        self.open = gauge("connections_open", "Connections that are open now.", at, mode="livesum")
+        self.open = gauge("connections_open", "Connections that are open now.", at, mode="sum")
         self.accepted = counter("connections_accepted", "Connections that were let in.", at)
         self.ended = counter("connections", "Connections that have ended.", at, "outcome")
         self.refused = counter("connections_refused", "Connections that were not let in.", "reason")
@@ -126,14 +126,14 @@ class Metrics(Telemetry):
         """Hand prometheus_client what was counted since the last time."""
         metrics, told = self._metrics, self._told
         for endpoint, accepted in self._accepted.items():
+            metrics.accepted.labels(endpoint).inc(accepted - told[endpoint])  # before what has ended of it
+            told[endpoint] = accepted
             ended = 0
             for outcome in Outcome:
                 total = self._ended[endpoint, outcome]
                 metrics.ended.labels(endpoint, outcome).inc(total - told[endpoint, outcome])
                 told[endpoint, outcome] = total
                 ended += total
-            metrics.accepted.labels(endpoint).inc(accepted - told[endpoint])
-            told[endpoint] = accepted
             metrics.open.labels(endpoint).set(accepted - ended)
         for endpoint, served in self._datagrams.items():
             metrics.datagrams.labels(endpoint).inc(served - self._datagrams_told[endpoint])

@@ -1,0 +1,245 @@
+"""The figures of several workers: that they are added up, and that nothing of a dead one is lost."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import trio
+import trio.testing
+from prometheus_client import values
+from prometheus_client.parser import text_string_to_metric_families
+
+from caas_trio import Endpoint, Limits, TooSlow, __version__
+from caas_trio.metrics import Metrics
+from caas_trio.sharedmetrics import PERIOD, SharedFigures, join, keep_writing
+from caas_trio.telemetry import Outcome, Totals
+
+TCP = Endpoint.parse("tcp://127.0.0.1:1")
+UNIX = Endpoint.parse("unix:/a")
+
+Work = Callable[[int], Metrics]
+
+#: A worker that has let three connections in, of which one has ended, and is about to be killed.
+KILLED = """
+import sys
+from pathlib import Path
+from caas_trio import Endpoint, Limits
+from caas_trio.metrics import Metrics
+from caas_trio.sharedmetrics import join
+from caas_trio.telemetry import Outcome
+
+join(Path(sys.argv[1]), int(sys.argv[2]))
+metrics = Metrics(Limits(max_connections=5))
+tcp = Endpoint.parse("tcp://127.0.0.1:1")
+for _ in range(3):
+    metrics.connection_accepted(tcp)
+metrics.connection_ended(Outcome.COMPLETED, tcp)
+metrics.update()
+metrics.connection_accepted(tcp)  # not written down yet
+print("written", flush=True)
+sys.stdin.read()
+"""
+
+#: Generations of two workers each, one for each line it reads.
+GENERATIONS = """
+import os, sys
+from pathlib import Path
+from caas_trio import Endpoint, InternetPeer, Limits
+from caas_trio.metrics import Metrics
+from caas_trio.sharedmetrics import join
+
+tcp = Endpoint.parse("tcp://127.0.0.1:1")
+for _ in sys.stdin:
+    for slot in range(2):
+        if not os.fork():
+            join(Path(sys.argv[1]), slot)
+            metrics = Metrics(Limits())
+            metrics.connection_accepted(tcp)
+            metrics.connection_refused("the address is not allowed", tcp, InternetPeer("127.0.0.1", 2))
+            metrics.update()
+            os._exit(0)
+    for _ in range(2):
+        os.wait()
+    print("both have ended", flush=True)
+"""
+
+#: The files of a worker are open for as long as its values live, and nothing closes them.
+WORKED: list[Metrics] = []
+
+
+@pytest.fixture
+def figures() -> Iterator[SharedFigures]:
+    with SharedFigures() as shared:
+        yield shared
+
+
+@pytest.fixture
+def work(figures: SharedFigures, monkeypatch: pytest.MonkeyPatch) -> Work:
+    """What starts a worker in a slot, in this process: each has values, and files, of its own."""
+    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+
+    def start(slot: int) -> Metrics:
+        join(figures.folder, slot)
+        WORKED.append(Metrics(Limits(max_connections=7)))
+        return WORKED[-1]
+
+    return start
+
+
+def shown(figures: SharedFigures) -> dict[str, float]:
+    """Return what is on the page, as in test_metrics."""
+    page = {}
+    for family in text_string_to_metric_families(figures.page().decode()):
+        assert family.documentation
+        for sample in family.samples:
+            labels = ",".join(sample.labels[name] for name in sorted(sample.labels))
+            page[f"{sample.name.removeprefix('caas_trio_')}{{{labels}}}".replace("{}", "")] = sample.value
+    return page
+
+
+def adds_up(page: dict[str, float], at: Endpoint = TCP) -> bool:
+    ended = sum(page[f"connections_total{{{at},{each}}}"] for each in Outcome)
+    return page[f"connections_accepted_total{{{at}}}"] == page[f"connections_open{{{at}}}"] + ended
+
+
+def test_without_workers_there_is_a_page(figures: SharedFigures) -> None:
+    assert shown(figures) == {"workers": 0, "workers_gone_total": 0}
+
+
+def test_the_figures_of_workers_are_added_up(figures: SharedFigures, work: Work) -> None:
+    workers = [work(slot) for slot in range(3)]
+    for number, metrics in enumerate(workers, 1):
+        totals = Totals()
+        metrics.counting(totals)
+        totals.received, totals.lines = 100 * number, 10 * number
+        totals.served(number, 0.0003)
+        for _ in range(number):
+            metrics.connection_accepted(TCP)
+            metrics.connection_accepted(UNIX)
+        metrics.connection_ended(Outcome.LOST, TCP)
+        metrics.conversation_ended(TooSlow("idle_timeout"), TCP)
+        metrics.update()
+    page = shown(figures)
+    assert page["connections_limit"] == 3 * 7
+    assert page["bytes_received_total"] == 600
+    assert page["lines_total"] == 60
+    assert page["reply_seconds_count"] == 6
+    assert page["reply_seconds_bucket{0.0005}"] == 6
+    assert page["reply_seconds_bucket{0.00025}"] == 0
+    assert page["timeouts_total{idle_timeout}"] == 3
+    assert page[f"connections_open{{{TCP}}}"] == 3
+    assert page[f"connections_open{{{UNIX}}}"] == 6
+    assert page[f"connections_total{{{TCP},lost}}"] == 3
+    assert page["workers"] == 3
+    assert page[f"build_info{{{platform.python_version()},{__version__}}}"] == 1
+    assert adds_up(page)
+    assert adds_up(page, UNIX)
+
+
+def test_what_is_open_is_no_older_than_what_was_let_in(figures: SharedFigures, work: Work) -> None:
+    metrics = work(0)
+    metrics.connection_accepted(TCP)
+    metrics.update()
+    metrics._metrics.accepted.labels(TCP).inc()  # the supervisor looks in the middle of an update
+    page = shown(figures)
+    assert page[f"connections_open{{{TCP}}}"] == 2
+    assert adds_up(page)
+
+
+def test_a_worker_that_has_drained_leaves_its_counts_and_nothing_else(
+    figures: SharedFigures, work: Work
+) -> None:
+    first, second = work(0), work(1)
+    for metrics in (first, second):
+        metrics.connection_accepted(TCP)
+    first.connection_ended(Outcome.COMPLETED, TCP)
+    first.update()
+    second.update()
+    figures.worker_gone(0)
+    page = shown(figures)
+    assert page["connections_limit"] == 7
+    assert page[f"connections_accepted_total{{{TCP}}}"] == 2
+    assert page[f"connections_total{{{TCP},completed}}"] == 1
+    assert page[f"connections_total{{{TCP},cut_off}}"] == 0
+    assert page[f"connections_open{{{TCP}}}"] == 1
+    assert (page["workers"], page["workers_gone_total"]) == (1, 1)
+    assert adds_up(page)
+
+
+def test_what_a_killed_worker_had_open_was_cut_off(figures: SharedFigures, work: Work) -> None:
+    other = work(2)
+    other.connection_accepted(TCP)
+    other.update()
+    for round_ in range(1, 3):  # the second has the files of the first
+        with subprocess.Popen(
+            [sys.executable, "-c", KILLED, figures.folder, "0"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as worker:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "written\n"
+            page = shown(figures)
+            assert page[f"connections_open{{{TCP}}}"] == 1 + 2
+            assert page["connections_limit"] == 7 + 5
+            assert adds_up(page)
+            os.kill(worker.pid, signal.SIGKILL)
+        figures.worker_gone(0)
+        page = shown(figures)
+        assert page[f"connections_accepted_total{{{TCP}}}"] == 1 + 3 * round_
+        assert page[f"connections_total{{{TCP},completed}}"] == round_
+        assert page[f"connections_total{{{TCP},cut_off}}"] == 2 * round_
+        assert page[f"connections_open{{{TCP}}}"] == 1
+        assert page["workers_gone_total"] == round_
+        assert adds_up(page)
+
+
+def test_no_number_of_workers_leaves_more_files_than_slots(figures: SharedFigures) -> None:
+    def contents() -> dict[str, int]:
+        return {file.name: file.stat().st_size for file in figures.folder.iterdir()}
+
+    with subprocess.Popen(
+        [sys.executable, "-c", GENERATIONS, figures.folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as workers:
+        assert workers.stdout is not None
+        assert workers.stdin is not None
+        for generation in range(1, 101):
+            print(file=workers.stdin, flush=True)
+            assert workers.stdout.readline() == "both have ended\n"
+            if generation == 1:
+                of_the_first = contents()
+            assert contents() == of_the_first
+            for slot in range(2):
+                figures.worker_gone(slot)
+    page = shown(figures)
+    assert page["connections_refused_total{the address is not allowed}"] == 200
+    assert page[f"connections_total{{{TCP},cut_off}}"] == 200
+    assert page["workers_gone_total"] == 200
+    assert page["workers"] == 0
+    assert adds_up(page)
+
+
+def test_the_folder_goes_with_its_owner() -> None:
+    with SharedFigures() as shared:
+        (shared.folder / "counter_0.db").touch()  # made, and not begun
+        assert shared.folder.stat().st_mode & 0o777 == 0o700
+        assert b"caas_trio_workers 0" in shared.page()
+    assert not shared.folder.exists()
+
+
+async def test_a_worker_writes_once_a_second_and_at_its_end(autojump_clock: trio.testing.MockClock) -> None:
+    written: list[float] = []
+    start = trio.current_time()
+    with trio.move_on_after(2.5 * PERIOD):
+        await keep_writing(lambda: written.append(trio.current_time() - start))
+    assert written == pytest.approx([PERIOD, 2 * PERIOD, 2.5 * PERIOD])
