@@ -87,8 +87,11 @@ def work(figures: SharedFigures, monkeypatch: pytest.MonkeyPatch) -> Work:
 
     def start(slot: int) -> Metrics:
         join(figures.folder, slot)
-        WORKED.append(Metrics(Limits(max_connections=7)))
-        return WORKED[-1]
+        metrics = Metrics(Limits(max_connections=7))
+        for endpoint in (TCP, UNIX):
+            metrics.listening(endpoint)
+        WORKED.append(metrics)
+        return metrics
 
     return start
 

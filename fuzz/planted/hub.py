@@ -40,8 +40,8 @@ BUGS: Final = (
     Bug(
         "a session that has said its last is not noticed",
         "server",
-        "if session.closing:\n                channel.wake()\n        return",
-        "return",
+        "if session.closing:\n                channel.wake()\n        if totals",
+        "pass\n        if totals",
     ),
     Bug(
         "a socket that was given back is still watched",

@@ -16,7 +16,6 @@ import trio
 
 from .channel import Channel
 from .errors import ConnectionLost, TooSlow
-from .framing import LF
 from .session import Session
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ class HubChannel(Channel):
         except OSError as error:
             raise ConnectionLost from error
         if self._hub.counted and not flags:  # what is peeked at is read again
-            self.count(received=data)
+            self.count_read(data)
         return data
 
     def waiting(self) -> int:
@@ -158,7 +157,7 @@ class HubChannel(Channel):
         except OSError as error:
             raise ConnectionLost from error
         if self._hub.counted:
-            self.count(sent=sent)
+            self.count_sent(sent)
         return b"" if sent == len(data) else memoryview(data)[sent:]
 
     def hold(self, data: bytes) -> bool:
@@ -207,13 +206,15 @@ class HubChannel(Channel):
             trio.lowlevel.notify_closing(self.sock)
         self.sock.close()
 
-    def count(self, received: bytes = b"", sent: int = 0) -> None:
-        """Take note of what was read, or of so many bytes sent."""
-        totals = self._hub.totals
-        if totals is not None:
-            totals.received += len(received)
-            totals.lines += received.count(LF)
-            totals.sent += sent
+    def count_read(self, data: bytes) -> None:
+        """Take note of what was read."""
+        if self._hub.totals is not None:
+            self._hub.totals.read(data)
+
+    def count_sent(self, sent: int) -> None:
+        """Take note of so many bytes sent."""
+        if self._hub.totals is not None:
+            self._hub.totals.sent += sent
 
     def wake(self, error: Exception | None = None) -> None:
         """Let the parked task go on, or raise an error in it."""
@@ -283,8 +284,12 @@ class CountingHubChannel(HubChannel):
         self.received = 0
         self.sent = 0
 
-    def count(self, received: bytes = b"", sent: int = 0) -> None:
-        """Take note of what was read, or of so many bytes sent."""
-        super().count(received, sent)
-        self.received += len(received)
+    def count_read(self, data: bytes) -> None:
+        """Take note of what was read."""
+        super().count_read(data)
+        self.received += len(data)
+
+    def count_sent(self, sent: int) -> None:
+        """Take note of so many bytes sent."""
+        super().count_sent(sent)
         self.sent += sent

@@ -57,6 +57,39 @@ class _Running:
         self._told = total
 
 
+class _Connections:
+    """Those of an endpoint.
+
+    Attributes:
+        accepted: how many were let in.
+        ended: how many of them have ended, by how they did.
+    """
+
+    def __init__(self, metrics: _Metrics, endpoint: Endpoint) -> None:
+        self.accepted = 0
+        self.ended = dict.fromkeys(Outcome, 0)
+        self._accepted = _Running(metrics.accepted.labels(endpoint))
+        self._ended = {outcome: _Running(metrics.ended.labels(endpoint, outcome)) for outcome in Outcome}
+        self._open = metrics.open.labels(endpoint)
+
+    def update(self) -> None:
+        self._accepted.advance_to(self.accepted)  # first: where others look on, no more end than were let in
+        for outcome, total in self.ended.items():
+            self._ended[outcome].advance_to(total)
+        self._open.set(self.accepted - sum(self.ended.values()))
+
+
+class _ByEndpoint(dict[Endpoint, _Connections]):
+    """The connections of each endpoint; a key that is looked up twice for each of them costs more."""
+
+    def __init__(self, metrics: _Metrics) -> None:
+        self._metrics = metrics
+
+    def __missing__(self, endpoint: Endpoint) -> _Connections:
+        self[endpoint] = connections = _Connections(self._metrics, endpoint)
+        return connections
+
+
 class _Metrics:
     """What is told to prometheus_client."""
 
@@ -102,9 +135,7 @@ class Metrics(Telemetry):
     def __init__(self, limits: Limits) -> None:
         self._registry = CollectorRegistry()
         self._metrics = metrics = _Metrics(self._registry)
-        self._accepted: Tally[Endpoint] = Tally()
-        self._ended: Tally[tuple[Endpoint, Outcome]] = Tally()
-        self._told: Tally[Endpoint | tuple[Endpoint, Outcome]] = Tally()
+        self._connections = _ByEndpoint(metrics)
         self._datagrams: Tally[Endpoint] = Tally()
         self._datagrams_told: Tally[Endpoint] = Tally()
         self._totals: list[Totals] = []
@@ -124,17 +155,9 @@ class Metrics(Telemetry):
 
     def update(self) -> None:
         """Hand prometheus_client what was counted since the last time."""
-        metrics, told = self._metrics, self._told
-        for endpoint, accepted in self._accepted.items():
-            metrics.accepted.labels(endpoint).inc(accepted - told[endpoint])  # before what has ended of it
-            told[endpoint] = accepted
-            ended = 0
-            for outcome in Outcome:
-                total = self._ended[endpoint, outcome]
-                metrics.ended.labels(endpoint, outcome).inc(total - told[endpoint, outcome])
-                told[endpoint, outcome] = total
-                ended += total
-            metrics.open.labels(endpoint).set(accepted - ended)
+        metrics = self._metrics
+        for connections in self._connections.values():
+            connections.update()
         for endpoint, served in self._datagrams.items():
             metrics.datagrams.labels(endpoint).inc(served - self._datagrams_told[endpoint])
             self._datagrams_told[endpoint] = served
@@ -149,8 +172,10 @@ class Metrics(Telemetry):
 
     def listening(self, endpoint: Endpoint) -> None:
         """Have an endpoint on the page before anybody has come to it."""
-        counted = self._datagrams if endpoint.scheme in DATAGRAMS else self._accepted
-        counted[endpoint] += 0
+        if endpoint.scheme in DATAGRAMS:
+            self._datagrams[endpoint] += 0
+        else:
+            self._connections[endpoint].accepted += 0
 
     def counting(self, totals: Totals) -> None:
         """Follow what the connections of a server move."""
@@ -158,11 +183,11 @@ class Metrics(Telemetry):
 
     def connection_accepted(self, endpoint: Endpoint) -> None:
         """Count a connection that was let in."""
-        self._accepted[endpoint] += 1
+        self._connections[endpoint].accepted += 1
 
     def connection_ended(self, outcome: Outcome, endpoint: Endpoint) -> None:
         """Count the end of a connection."""
-        self._ended[endpoint, outcome] += 1
+        self._connections[endpoint].ended[outcome] += 1
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
         """Count a bug."""

@@ -11,7 +11,6 @@ import trio
 from .channel import Channel
 from .drain import Drain
 from .errors import ConnectionLost, TooSlow
-from .framing import LF
 from .limits import Limits
 from .session import Session
 from .telemetry import Totals
@@ -43,8 +42,7 @@ class StreamChannel(Channel):
         with _translated():
             data = bytes(await self._stream.receive_some(READ_SIZE))
         self.received += len(data)
-        self._totals.received += len(data)
-        self._totals.lines += data.count(LF)
+        self._totals.read(data)
         return data
 
     async def send_all(self, data: bytes | memoryview) -> None:
