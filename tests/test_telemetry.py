@@ -18,6 +18,7 @@ from caas_trio import (
     InputEnded,
     Limits,
     LineSession,
+    LineTooLong,
     Oversize,
     Telemetry,
     TooSlow,
@@ -276,3 +277,67 @@ async def test_what_a_slow_client_is_sent_is_counted_in_full() -> None:
             await client.send_eof()
     assert heard == 5 + len(lines)
     assert (counts.totals.received, counts.totals.sent, counts.totals.lines) == (len(lines), heard, 400_000)
+
+
+async def skipping(connection: Connection) -> None:
+    """Answer lines, and go on behind those that are too long."""
+    while True:
+        try:
+            line = await connection.receive_line()
+        except LineTooLong:
+            continue
+        if not line:
+            return
+        await connection.send(line)
+
+
+@pytest.mark.parametrize("handled", [False, True])
+async def test_oversize_lines_are_counted_while_a_conversation_lasts_and_when_it_is_over(
+    handled: bool,  # noqa: FBT001
+    nursery: trio.Nursery,
+) -> None:
+    counts = Counted()
+    session = partial(LineSession, bytes.upper, max_line=10, oversize=Oversize.DISCARD)
+    start = partial(serve, skipping) if handled else partial(serve_sessions, session)
+    [endpoint] = await nursery.start(
+        partial(start, "tcp://127.0.0.1:0", limits=Limits(max_line=10), telemetry=counts)
+    )
+    for before in (0, 2):
+        async with await trio.open_tcp_stream(endpoint.host, endpoint.port) as client:
+            await client.send_all(b"far too long a line\n" + b"another one, and it goes on")
+            while counts.totals.oversize < before + 2:
+                await trio.lowlevel.checkpoint()
+            await client.send_all(b" and on\nshort\n")
+            heard = b""
+            while not heard.upper().endswith(b"SHORT\n"):
+                heard += await client.receive_some()
+            assert counts.totals.oversize == before + 2
+        while len(counts.ended) < counts.accepted:
+            await trio.lowlevel.checkpoint()
+        assert counts.totals.oversize == before + 2
+
+
+_LONG = b"a" * 1023
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\n",
+        b"a\nb\n",
+        b"\n" * 5000,
+        _LONG * 5,
+        (_LONG + b"ab\n") * 70,
+        (_LONG + b"ab\n") * 70 + b"a",
+        _LONG + b"\n" * 70,  # long lines, as far as one could see
+        _LONG + b"a" + b"\n" * 2,
+        b"\n" + _LONG * 70,
+    ],
+    ids=lambda data: f"{len(data)}",
+)
+def test_every_line_feed_is_counted(data: bytes) -> None:
+    totals = Totals()
+    for _ in range(2):
+        totals.read(data)
+    assert (totals.received, totals.lines) == (2 * len(data), 2 * data.count(b"\n"))

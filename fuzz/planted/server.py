@@ -28,8 +28,8 @@ BUGS: Final = (
     Bug(
         "all connections share a session",
         "server",
-        "return channel.converse(new_session())",
-        'return channel.converse(conversation.__dict__.setdefault("one", new_session()))',
+        "session = new_session()",
+        'session = conversation.__dict__.setdefault("one", new_session())',
     ),
     Bug(
         "sockets are left open",

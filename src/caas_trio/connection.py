@@ -125,6 +125,11 @@ class Connection:
         """Whether the server is stopping: finish, and return."""
         return self._drain.begun
 
+    @property
+    def oversize_lines(self) -> int:
+        """How many times `LineTooLong` was due so far."""
+        return self._buffer.oversize_lines
+
     async def receive_line(self) -> bytes:
         """Return the next line, its LF included; b"" at the end of the input.
 

@@ -66,6 +66,9 @@ class LineBuffer:
 
     Args:
         max_line: the most bytes a line may have before its LF; a CR counts.
+
+    Attributes:
+        oversize_lines: how many times `LineTooLong` was raised.
     """
 
     __slots__ = (
@@ -79,6 +82,7 @@ class LineBuffer:
         "_skip_to",
         "_sought",
         "_streamed",
+        "oversize_lines",
     )
 
     def __init__(self, max_line: int = DEFAULT_MAX_LINE) -> None:
@@ -91,6 +95,7 @@ class LineBuffer:
         self._finished = 0  # counts ends of lines, and `max_line`s of pieces; see `unfinished`
         self._streamed = 0  # bytes of pieces since the last of these
         self._ended = False
+        self.oversize_lines = 0
         self.max_line = max_line
 
     @property
@@ -333,6 +338,7 @@ class LineBuffer:
         self._front = _SKIPPED
         self._skip_to = delimiter
         self._skip(dropped)
+        self.oversize_lines += 1
         raise LineTooLong(self._max_line)
 
     def _skip(self, chunk: bytes) -> None:

@@ -80,7 +80,7 @@ class _Connections:
 
 
 class _ByEndpoint(dict[Endpoint, _Connections]):
-    """The connections of each endpoint; a key that is looked up twice for each of them costs more."""
+    """The connections of each endpoint."""
 
     def __init__(self, metrics: _Metrics) -> None:
         self._metrics = metrics
@@ -114,7 +114,7 @@ class _Metrics:
         self.datagrams = counter("datagrams", "Datagrams that were served.", at)
         self.dropped = counter("datagrams_dropped", "Datagrams that were not answered.", "reason")
         self.failed = counter("datagram_failures", "Datagrams whose service failed by a bug.")
-        self.oversize = counter("oversize", "Lines that were too long, in conversations that are over.")
+        self.oversize = counter("oversize", "Lines that were too long.")
         self.lines = counter("lines", "Lines received: LFs, whatever they are part of.")
         self.received = counter("bytes_received", "Bytes received.")
         self.sent = counter("bytes_sent", "Bytes sent.")

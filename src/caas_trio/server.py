@@ -82,7 +82,9 @@ async def serve(
     server = _Server(limits, trust, telemetry, pulse)
 
     def conversation(channel: Channel, at: Endpoint, peer: Peer) -> Awaitable[object]:
-        return handle(Connection(channel, at, peer, limits, server.drain))
+        connection = Connection(channel, at, peer, limits, server.drain)
+        talk = handle(connection)
+        return server.totals.follow(connection, talk) if server.counting else talk
 
     await server.run(conversation, endpoints, stop, takeover, task_status)
 
@@ -124,18 +126,12 @@ async def serve_sessions(
     """
 
     def conversation(channel: Channel, _: Endpoint, __: object) -> Awaitable[None]:
-        return channel.converse(new_session())
-
-    async def counted(channel: Channel, _: Endpoint, __: object) -> None:
         session = new_session()
-        try:
-            await channel.converse(session)
-        finally:
-            server.totals.oversize += session.oversize_lines
+        talk = channel.converse(session)
+        return server.totals.follow(session, talk) if server.counting else talk
 
     server = _Server(limits, trust, telemetry, pulse, peers_wanted=False)
-    run = counted if server.counting else conversation
-    await server.run(run, endpoints, stop, takeover, task_status)
+    await server.run(conversation, endpoints, stop, takeover, task_status)
 
 
 _Conversation: TypeAlias = Callable[[Channel, Endpoint, Any], Awaitable[object]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from .endpoint import Endpoint
@@ -58,6 +58,14 @@ BOUNDS: Final = (
 _LONG: Final = 1024
 
 
+class Conversation(Protocol):
+    """What finds lines too long; it may be asked at any time."""
+
+    @property
+    def oversize_lines(self) -> int:
+        """How many there have been so far."""
+
+
 class Totals:
     """What all connections of a server have moved so far; it may be read at any time.
 
@@ -65,21 +73,36 @@ class Totals:
         received: how many bytes have been read.
         sent: how many the kernel, or the stream, has taken.
         lines: how many LFs were among those read.
-        oversize: how many lines sessions have found too long, in conversations that are over.
         waits: how often something that a client had sent was served within each of `BOUNDS`, and
             not within the one before; the last number is for what took longer than all of them.
         waited: the sum of these times, in seconds.
     """
 
-    __slots__ = ("lines", "oversize", "received", "sent", "waited", "waits")
+    __slots__ = ("_conversations", "_oversize_before", "lines", "received", "sent", "waited", "waits")
 
     def __init__(self) -> None:
         self.received = 0
         self.sent = 0
         self.lines = 0
-        self.oversize = 0
         self.waits = [0] * (len(BOUNDS) + 1)
         self.waited = 0.0
+        self._conversations: dict[int, Conversation] = {}  # those that last
+        self._oversize_before = 0  # in those that are over
+
+    @property
+    def oversize(self) -> int:
+        """How many lines were too long."""
+        lasting = self._conversations.values()
+        return self._oversize_before + sum(conversation.oversize_lines for conversation in lasting)
+
+    async def follow(self, conversation: Conversation, talk: Awaitable[object]) -> None:
+        """Wait for `talk`, and count the lines that are too long in it as they are found."""
+        self._conversations[id(conversation)] = conversation
+        try:
+            await talk
+        finally:
+            del self._conversations[id(conversation)]
+            self._oversize_before += conversation.oversize_lines
 
     def read(self, data: bytes) -> None:
         """Note what was read."""
