@@ -6,7 +6,7 @@ from statistics import median
 
 from ci.bench.buffers import BUFFER, READER
 from ci.bench.figures import Run, by_round, growth_over, ratios
-from ci.bench.peers import BARE_LOOP, C_LOOP, HANDLER, OURS
+from ci.bench.peers import BARE_LOOP, C_LOOP, HANDLER, METERED, OURS
 from ci.bench.works import WORKS, Work
 
 
@@ -65,6 +65,7 @@ TARGETS = (
     Target("idle", OURS, at_most=2048),
     *_each(("line-50", "line-1000"), HANDLER, {"asyncio streams": 1.0, "plain trio": 1.5}),
     *_each(("pipeline",), HANDLER, {"uvloop streams": 3.0}),
+    *_each(("metrics/line-50", "metrics/connect"), METERED, {OURS: 0.97}),
     *_each(("linebuffer/bytes",), BUFFER, {READER: 10.0}),
     # Linear and flat, but for what caches cost: a line 10,000 times as long, 500 times as many connections.
     Target("line-size", OURS, growth=2.0),

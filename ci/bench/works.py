@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from ci.bench.peers import C_LOOP, HANDLER, OURS, Peer
+from ci.bench.peers import C_LOOP, HANDLER, METERED, OURS, Peer
 
 
 class Measure(Enum):
@@ -33,7 +33,7 @@ class Work:
         measure: the figure that counts.
         mode, connections, depth, line: what `load.c` is told; `line` in bytes, its LF included.
         unix: over a Unix socket instead of TCP.
-        peers: the names of those who take part; None for everybody who can.
+        peers: the names of those who take part; None for everybody who can and needs no invitation.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Work:
 
     def takes(self, peer: Peer) -> bool:
         """Whether `peer` takes part: it is wanted here, and it can."""
-        wanted = self.peers is None or peer.name in self.peers
+        wanted = not peer.invited if self.peers is None else peer.name in self.peers
         line_fits = peer.longest_line is None or self.line <= peer.longest_line
         lasting = 1 if self.mode == "connect" else self.connections
         return wanted and line_fits and (peer.clients is None or lasting <= peer.clients)
@@ -104,6 +104,22 @@ WORKS = (
             peers=_GROWING,
         )
         for count in (10, 100, 1000, 5000)
+    ),
+    *(
+        Work(
+            f"metrics/{name}",
+            "cost of being counted",
+            Measure.CPU_PER_LINE,
+            mode,
+            connections=connections,
+            depth=depth,
+            peers=(OURS, METERED),
+        )
+        for name, mode, connections, depth in (
+            ("line-50", "lines", 50, 1),
+            ("connect", "connect", 20, 1),
+            ("pipeline", "lines", 20, 100),
+        )
     ),
     # In one process, without sockets: see buffers.py.
     Work(

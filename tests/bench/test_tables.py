@@ -7,7 +7,7 @@ import pytest
 import ci.bench
 from ci.bench.buffers import BUFFER, SUBJECTS, chunks_of, rate
 from ci.bench.figures import Run
-from ci.bench.peers import C_LOOP, HANDLER, OURS, PEERS, Peer
+from ci.bench.peers import C_LOOP, HANDLER, METERED, OURS, PEERS, Peer
 from ci.bench.targets import TARGETS, Target, judge
 from ci.bench.works import WORKS, Work
 
@@ -31,8 +31,8 @@ def test_every_peer_is_a_program_here_that_is_told_where_to_listen(peer: Peer) -
         if program
         else here / Path(peer.command[1 if "node" in peer.command else 0]).name
     )
-    if peer.name == OURS:
-        assert peer.command == ("{python}", "-m", "caas_trio", "{endpoint}")
+    if peer.name in {OURS, METERED}:
+        assert peer.command[:4] == ("{python}", "-m", "caas_trio", "{endpoint}")
     else:
         assert source.exists() or source.with_suffix(".c").exists()
 
@@ -44,7 +44,11 @@ def test_every_work_has_somebody_to_do_it(work: Work) -> None:
         return
     assert set(work.peers or ()) <= set(NAMES)
     assert work.takes(NAMES[OURS])
-    assert work.takes(NAMES[C_LOOP])
+    assert work.takes(NAMES[METERED if work.family == "metrics" else C_LOOP])
+
+
+def test_who_has_to_be_invited_stays_away_otherwise() -> None:
+    assert {work.family for work in WORKS if work.takes(NAMES[METERED])} == {"metrics"}
 
 
 @pytest.mark.parametrize(

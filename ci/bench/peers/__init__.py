@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 OURS = "caas_trio"
 HANDLER = "caas_trio handler"
+METERED = "caas_trio --metrics"
 BARE_LOOP = "bare Python epoll"
 C_LOOP = "epoll in C"
 
@@ -21,6 +22,7 @@ class Peer:
         package: the distribution whose version belongs into the description of the machine, if any.
         longest_line: the most bytes a line may have, its LF included; None without a limit.
         clients: how many clients it serves at a time; None without a limit.
+        invited: whether it takes part only where it is named.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Peer:
     package: str | None = None
     longest_line: int | None = None
     clients: int | None = None
+    invited: bool = False
 
 
 def _program(module: str, *arguments: str) -> tuple[str, ...]:
@@ -37,6 +40,12 @@ def _program(module: str, *arguments: str) -> tuple[str, ...]:
 PEERS = (
     # Ours first: the service as a user starts it, and a handler as a user writes it.
     Peer(OURS, ("{python}", "-m", "caas_trio", "{endpoint}"), "caas-trio"),
+    Peer(
+        METERED,
+        ("{python}", "-m", "caas_trio", "{endpoint}", "--metrics", "127.0.0.1:0"),
+        "caas-trio",
+        invited=True,
+    ),
     Peer(HANDLER, _program("caas_handler"), "caas-trio", longest_line=65537),
     Peer("raw socket", _program("raw_socket"), clients=1),
     Peer("socketserver threads", _program("threads")),
