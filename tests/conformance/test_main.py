@@ -9,12 +9,13 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from click.testing import CliRunner, Result
 
-from caas_trio.conformance import CASES
-from caas_trio.conformance.__main__ import main
+from caas_trio.conformance import CASES, __main__
+from caas_trio.conformance.command import main
 from caas_trio.endpoint import Endpoint
 
 from .conftest import StartRight
@@ -129,13 +130,40 @@ def test_an_interruption_is_no_traceback_and_a_bug_is(
         raise BaseExceptionGroup("from a nursery", [KeyboardInterrupt(), *others])
 
     endpoint = right()
-    monkeypatch.setattr("caas_trio.conformance.__main__.trio.run", interrupted)
+    monkeypatch.setattr("caas_trio.conformance.command.trio.run", interrupted)
     if others:
         with pytest.raises(BaseExceptionGroup, match="from a nursery"):
             run(endpoint)
     else:
         result = run(endpoint)
         assert (result.exit_code, result.output) == (2, "caas-conformance: interrupted\n")
+
+
+class _Interrupted(ModuleType):
+    def __getattr__(self, name: str) -> object:
+        raise KeyboardInterrupt
+
+
+def test_an_interruption_while_it_is_loaded_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "caas_trio.conformance.command"
+    monkeypatch.setitem(sys.modules, name, _Interrupted(name))
+    with pytest.raises(SystemExit, match="2"):
+        __main__.main()
+    assert capsys.readouterr().err == "caas-conformance: interrupted\n"
+
+
+def test_what_takes_long_to_load_is_not_loaded_before_that() -> None:
+    code = "import sys, caas_trio.conformance.__main__; print({'trio', 'rich', 'jinja2'} & set(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "set()\n"
+
+
+def test_the_program_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["", "--case", "nope"])
+    with pytest.raises(SystemExit, match="2"):
+        __main__.main()
 
 
 def test_verbose_tells_why(right: StartRight) -> None:

@@ -14,10 +14,15 @@ hide here. What is required, and why, is in `docs/specification.md`.
     reports         text, JSON, JUnit XML, HTML
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
 from .case import Case, Fault, Result, Verdict
 from .families import CASES
 from .profile import First, Oversize, Profile, Proxy, Service
-from .runner import Report, UnreachableError, judge, select
+
+if TYPE_CHECKING:
+    from .runner import Report, UnreachableError, judge, select
 
 __all__ = [
     "CASES",
@@ -35,3 +40,14 @@ __all__ = [
     "judge",
     "select",
 ]
+
+#: Loaded when they are asked for: trio comes with them, and takes a moment.
+_OF_THE_RUNNER: Final = frozenset({"Report", "UnreachableError", "judge", "select"})
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name in _OF_THE_RUNNER:
+            return getattr(import_module(".runner", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
