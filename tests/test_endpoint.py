@@ -38,6 +38,7 @@ WRONG = {
     "tcp://127.0.0.1:1_0": "the port is a number in plain digits",
     "tcp://127.0.0.1:\u0665": "the port is a number in plain digits",
     "tcp://127.0.0.1:5\n": "the port is a number in plain digits",
+    f"tcp://127.0.0.1:{'9' * 5000}": "the port has no more than 10 digits",
     "tcp://127.0.0.1:65536": "port 65536 is not between 0 and 65535",
     "tcp://:80": "the host is missing; for every interface write 0.0.0.0 or [::]",
     "tcp://::1:80": "an IPv6 address is written in brackets",
@@ -63,6 +64,7 @@ WRONG = {
     "fd:3": "it must begin with fd://",
     "fd://-1": "the descriptor is a number in plain digits",
     "fd://9999999999": "9999999999 is no descriptor's number",
+    "fd://99999999999": "the descriptor has no more than 10 digits",
     "systemd:a:b": "a socket's name is printable ASCII without spaces or colons",
     "systemd:" + "a" * 256: "a socket's name is printable ASCII",
 }

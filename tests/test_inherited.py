@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from caas_trio import Endpoint, ListenError, inherited
+from caas_trio import Endpoint, LineSession, ListenError, Trust, inherited, serve_sessions
 from caas_trio.inherited import inherit
 from caas_trio.listeners import Listener, listen_all
 from caas_trio.mixed import serve_mixed
@@ -222,6 +222,28 @@ async def test_each_socket_has_a_listener(
         each.close()
     left = {each.name for each in tmp_path.iterdir()}  # noqa: ASYNC240 - nothing else runs
     assert left == {"a", "b"}
+
+
+async def test_a_header_is_expected_on_what_systemd_has_passed_by_that_name(
+    hand_down: Callable[[socket.socket], int], systemd: Say
+) -> None:
+    for _ in range(3):
+        hand_down(listening())
+    systemd(str(os.getpid()), "3", "proxied:plain:proxied")
+    proxied, plain = Endpoint.parse("systemd:proxied"), Endpoint.parse("systemd:plain")
+    trust = Trust(proxy_on=frozenset({proxied}))
+    header = b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 25\r\n"
+    async with trio.open_nursery() as nursery:
+        start = partial(serve_sessions, lambda: LineSession(bytes.upper), proxied, plain, trust=trust)
+        bound: list[Endpoint] = await nursery.start(start)
+        heard = []
+        for endpoint in bound:
+            async with await trio.open_tcp_stream(endpoint.host, endpoint.port) as client:
+                await client.send_all(header + b"hello\n")
+                await client.send_eof()
+                heard.append(b"".join([data async for data in client]))
+        nursery.cancel_scope.cancel()
+    assert heard == [b"HELLO\n", b"HELLO\n", header.upper() + b"HELLO\n"]
 
 
 async def test_connections_and_datagrams_go_to_their_own_servers(

@@ -16,8 +16,8 @@ BUGS: Final = (
     Bug(
         "a port may begin with zeros",
         "endpoint",
-        'r"0|[1-9][0-9]{0,9}"',
-        'r"[0-9]{1,10}"',
+        'r"0|[1-9][0-9]*"',
+        'r"[0-9]+"',
     ),
     Bug(
         "what int() takes for a number is one",

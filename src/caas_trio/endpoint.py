@@ -53,7 +53,8 @@ _HOST: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\.?")
 #: getaddrinfo(3) takes a name whose last label is a number for an address, "127.1" and "0x7f.1" too.
 _NUMERIC_HOST: Final = re.compile(r"(.*\.)?(0[xX][0-9A-Fa-f]*|[0-9]+)\.?")
 _IPV6_HOST: Final = re.compile(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?")
-_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,9}")
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]*")
+_MOST_DIGITS: Final = 10
 #: sd_listen_fds_with_names(3): printable ASCII without the colon, at most 255 characters.
 _NAME: Final = re.compile(r"[!-9;-~]{0,255}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -161,6 +162,8 @@ def _number(text: str, what: str, digits: str) -> int:
     """Return the number that `digits` writes, in the one way there is to write it."""
     if not _NUMBER.fullmatch(digits):
         raise EndpointError(text, f"{what} is a number in plain digits, not {digits!r}")
+    if len(digits) > _MOST_DIGITS:
+        raise EndpointError(text, f"{what} has no more than {_MOST_DIGITS} digits")
     return int(digits)
 
 
