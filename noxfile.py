@@ -139,11 +139,12 @@ def fuzz_proof(session: nox.Session) -> None:
 
 @nox.session
 def haproxy(session: nox.Session) -> None:
-    """Put Debian's haproxy in front of the service; CI has to have it."""
+    """Put Debian's haproxy in front of the service, and restart and kill servers; CI has to have it."""
     if shutil.which("haproxy") is None and not os.environ.get("CI"):
         session.skip("haproxy is not installed; Debian has it as the package haproxy")
     session.install(".", *group("tests"))
-    session.run("python", "-m", "ci.haproxy")
+    session.run("python", "-m", "ci.deploy.headers")
+    session.run("python", "-m", "ci.deploy", "--quick")
 
 
 def install_atheris(session: nox.Session) -> None:
@@ -183,3 +184,11 @@ def oldest(session: nox.Session) -> None:
     allowed = [requirement.replace(">=", "==") for requirement in PYPROJECT["project"]["dependencies"]]
     session.install(".", *allowed, *group("tests"))
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def deploy(session: nox.Session) -> None:
+    """Hold docs/deploy against haproxy, nginx and Kubernetes' schemas; takes about a minute."""
+    session.install(".", *group("deploy"))
+    session.run("python", "-m", "ci.deploy.manifests")
+    session.run("python", "-m", "ci.deploy")

@@ -1,4 +1,4 @@
-"""Puts Debian's haproxy in front of server-first services, and looks: `python -m ci.haproxy`.
+"""Puts Debian's haproxy in front of server-first services, and looks: `python -m ci.deploy.headers`.
 
 For each way that haproxy has of sending a PROXY header: a client that keeps silent is greeted by its own
 address, a stranger hears nothing, lines are answered up to the last, health checks leave no trace. Without a
@@ -10,7 +10,6 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable
@@ -27,9 +26,8 @@ from caas_trio import Connection, Endpoint, InternetPeer, Limits, LocalPeer, Tel
 from caas_trio.conformance import First, Oversize, Profile, judge, select
 from caas_trio.telemetry import Outcome
 from ci.conformance.serving import serving
+from ci.deploy.background import PATIENCE, running
 
-#: Seconds in which what is on this machine has answered, however busy it is.
-PATIENCE = 20.0
 CLIENT, STRANGER = "127.0.0.2", "127.0.0.3"
 CHECKS = 3
 
@@ -125,20 +123,9 @@ async def haproxy(folder: Path, fronts: list[tuple[socket.socket, str]]) -> Asyn
     """Run haproxy on listening sockets, each with the server behind it."""
     file = folder / "haproxy.cfg"
     file.write_text(configuration((sock.fileno(), server) for sock, server in fronts))
-    command: Any = partial(
-        trio.run_process,
-        ["haproxy", "-db", "-f", str(file)],
-        pass_fds=[sock.fileno() for sock, _ in fronts],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        check=False,
-    )
-    async with trio.open_nursery() as nursery:
-        process = await nursery.start(command)
-        try:
-            yield
-        finally:
-            process.terminate()
+    command = ["haproxy", "-db", "-f", str(file)]
+    async with running(command, pass_fds=[sock.fileno() for sock, _ in fronts]):
+        yield
 
 
 async def talk(address: tuple[str, int], host: str) -> tuple[bytes, str]:

@@ -1,0 +1,1 @@
+"""Holds docs/deploy against the real thing: load balancers under load, and Kubernetes' schemas."""

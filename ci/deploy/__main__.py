@@ -1,0 +1,176 @@
+"""Restarts and kills servers behind haproxy and nginx, under load: `python -m ci.deploy`.
+
+The configurations are those of docs/deploy, and so is the way to restart. Clients connect, ask, check the
+answer and close, and others stay and ask line after line. A restart may break nothing, and a server that
+is killed its own conversations and no others. With `--quick` there is haproxy alone, and one restart.
+
+    short, lines   short conversations, and lines of long ones, that went as they should
+    ended          long conversations that the server ended between two lines
+    crossed        those that it ended while a line was on its way; the client asked again elsewhere
+    broken         everything else
+    slowest        of the short conversations
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import trio
+
+from .background import Server
+from .balancers import SECTIONS, Haproxy, Nginx
+from .fleet import CLIENT_FIRST, NAMES, Fleet
+from .load import UNANSWERED, Front, Tally, loading
+
+#: How many clients each front has: of short conversations, and of long ones.
+SHORT, LONG = 10, 5
+#: Seconds from taking a server out to ending it, as in docs/deploy: short conversations are over by then.
+TAKEN_OUT = 1.0
+#: Seconds of load before and after what is done.
+MARGIN = 1.0
+KILLED = "b"
+
+
+class Outcome(NamedTuple):
+    """What came of an event under load."""
+
+    event: str
+    tally: Tally
+    wrong: list[str]
+    noted: str = ""
+
+
+async def under_load(event: str, fronts: list[Front], happen: Callable[[], Awaitable[object]]) -> Outcome:
+    """Let something happen under load; nothing may break."""
+    async with loading(fronts, SHORT, LONG) as tally:
+        await trio.sleep(MARGIN)
+        await happen()
+        await trio.sleep(MARGIN)
+    return Outcome(event, tally, ["nothing may break"] if tally.broken else [])
+
+
+async def behind_haproxy(fleet: Fleet, folder: Path, names: Collection[str]) -> list[Outcome]:
+    """Restart one server after the other, then kill one."""
+    async with Haproxy.before(fleet.net, folder) as haproxy:
+
+        async def restart_each() -> None:
+            for name in names:
+                await haproxy.set_state(name, "drain")
+                await trio.sleep(TAKEN_OUT)
+                await fleet.restart(name)
+                await haproxy.set_state(name, "ready")
+                await haproxy.until(lambda seen: all(_is(each, "UP") for each in seen.values()))
+
+        async def kill_one() -> None:
+            await fleet.kill(KILLED)
+            await haproxy.until(lambda seen: all(_is(seen[each, KILLED], "DOWN") for each in SECTIONS))
+            await fleet.start(KILLED)
+            await haproxy.until(lambda seen: all(_is(each, "UP") for each in seen.values()))
+
+        restarted = await under_load(f"haproxy: rolling restart of {len(names)}", fleet.fronts, restart_each)
+        before = await haproxy.statistics()
+        killed = await under_load("haproxy: kill -9 of one", fleet.fronts, kill_one)
+        after = await haproxy.statistics()
+    broken = dict.fromkeys(NAMES, 0)
+    for server in after:
+        broken[server[1]] += int(after[server]["srv_abrt"]) - int(before[server]["srv_abrt"])
+    elsewhere = {name for name, count in broken.items() if count} | {name for name, _ in killed.tally.broken}
+    elsewhere -= {"", KILLED}
+    return [
+        restarted,
+        killed._replace(
+            wrong=[f"conversations of {name} broke as well" for name in sorted(elsewhere)],
+            noted=f"by haproxy's count, the servers broke: {broken}",
+        ),
+    ]
+
+
+def _is(server: dict[str, str], status: str) -> bool:
+    return server["status"].startswith(status)
+
+
+async def behind_nginx(fleet: Fleet, folder: Path) -> list[Outcome]:
+    """Restart each server after the other."""
+    async with Nginx.before(fleet.net, folder) as nginx:
+
+        async def restart_each() -> None:
+            for name in NAMES:
+                nginx.take_out(fleet.host(name))
+                await trio.sleep(TAKEN_OUT)
+                await fleet.restart(name)
+            nginx.put_back()
+
+        return [await under_load(f"nginx: rolling restart of {len(NAMES)}", fleet.fronts, restart_each)]
+
+
+async def on_a_unix_socket(net: str, folder: Path) -> list[Outcome]:
+    """Let one process after the other take the path over."""
+    path = folder / "caas.sock"
+    arguments = [f"unix:{path}", "--proxy-protocol", "--unix-mode=0666", "--takeover"]
+    servers = [Server(*arguments) for _ in range(4)]
+
+    async def take_over() -> None:
+        for old, new in pairwise(servers):
+            await new.start()
+            await old.ended()
+
+    await servers[0].start()
+    try:
+        async with Nginx.before(net, folder, path):
+            front = Front((f"{net}.10", CLIENT_FIRST), greets=False)
+            outcome = await under_load("nginx: three takeovers on a Unix socket", [front], take_over)
+    finally:
+        for each in servers:
+            await each.kill()
+    # Nobody is refused; who was let in just before the stop, and has not asked yet, finds the end.
+    worse = [why for _, why in outcome.tally.broken if why != UNANSWERED]
+    return [outcome._replace(wrong=worse)]
+
+
+async def everything(folder: Path, *, quick: bool) -> list[Outcome]:
+    """Let everything happen, or the least that tells something."""
+    async with Fleet.started() as fleet:
+        if quick:
+            return await behind_haproxy(fleet, folder, ["a"])
+        return [
+            *await behind_haproxy(fleet, folder, NAMES),
+            *await behind_nginx(fleet, folder),
+            *await on_a_unix_socket(fleet.net, folder),
+        ]
+
+
+def main() -> int:
+    """Do it, print what came of it; return the exit status."""
+    quick = "--quick" in sys.argv[1:]
+    needed = ["haproxy"] if quick else ["haproxy", "nginx"]
+    missing = [name for name in needed if shutil.which(name) is None]
+    if missing:
+        print(f"not installed: {', '.join(missing)}")
+        return 1
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # for nginx's workers, which are somebody else
+        outcomes = trio.run(partial(everything, folder, quick=quick))
+    print(f"{'':<42}{'short':>7}{'lines':>7}{'ended':>7}{'crossed':>9}{'broken':>8}{'slowest':>9}")
+    for event, tally, wrong, noted in outcomes:
+        print(
+            f"{event:<42}{tally.short:>7}{tally.lines:>7}{tally.ended:>7}{tally.crossed:>9}"
+            f"{tally.broken.total():>8}{tally.slowest:>8.2f}s"
+        )
+        for (server, why), count in tally.broken.items():
+            print(f"  {count} of {server or 'a server that was not heard'}: {why}")
+        for line in (*wrong, noted):
+            if line:
+                print(f"  {line}")
+    return int(any(outcome.wrong for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
