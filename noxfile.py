@@ -183,3 +183,17 @@ def oldest(session: nox.Session) -> None:
     allowed = [requirement.replace(">=", "==") for requirement in PYPROJECT["project"]["dependencies"]]
     session.install(".", *allowed, *group("tests"))
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Load the service for twenty minutes with clients good and bad; `-- --help` names the options."""
+    session.install(".", *group("bench"))
+    session.run("python", "-m", "ci.soak", *session.posargs)
+
+
+@nox.session
+def workers(session: nox.Session) -> None:
+    """Reload the service, kill its workers and add some, all under load."""
+    session.install(".", *group("bench"))
+    session.run("python", "-m", "ci.soak.workers", *session.posargs)

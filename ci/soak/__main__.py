@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from caas_trio import Oversize
-
 from ci.bench import load
 from ci.bench.figures import number
 from ci.soak import mix

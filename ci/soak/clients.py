@@ -4,7 +4,6 @@ They use asyncio, so that nothing of what is tested is on both sides.
 """
 
 import asyncio
-import random
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -15,8 +14,8 @@ from typing import Final
 
 from caas_trio import Oversize
 from caas_trio.telemetry import Outcome
-
 from ci.bench.server import where
+from ci.soak.chance import dice
 from ci.soak.ledger import Ledger
 
 #: What the services are started with: short enough for a client to run into each timeout.
@@ -83,7 +82,7 @@ class Visit:
 
     async def say(self, data: bytes, wanted: bytes | None = None, pieces: int = 1) -> None:
         """Send `data`, cut up at random, then end the output; read the reply meanwhile, and the end."""
-        cuts = sorted(random.sample(range(len(data)), min(pieces - 1, len(data))))  # noqa: S311
+        cuts = sorted(dice.sample(range(len(data)), min(pieces - 1, len(data))))
         replied = asyncio.ensure_future(self.expect(data.upper() if wanted is None else wanted))
         try:
             for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
@@ -94,27 +93,28 @@ class Visit:
             replied.cancel()
         await self.expect_end()
 
-    def reset(self) -> None:
-        """End it by a reset, where there is such a thing, and not in order."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
+
+def reset(sock: socket.socket) -> None:
+    """End a connection by a reset, where there is such a thing, and not in order."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
 
 
 def some_line() -> bytes:
     """Return a line of any bytes, most often short, and never too long."""
-    length = random.choice((0, 1, 10, 80, 1000, MAX_LINE))  # noqa: S311
-    return random.randbytes(random.randint(0, length)).replace(b"\n", b"l") + b"\n"  # noqa: S311
+    length = dice.choice((0, 1, 10, 80, 1000, MAX_LINE))
+    return dice.randbytes(dice.randint(0, length)).replace(b"\n", b"l") + b"\n"
 
 
 async def pipelining(visit: Visit) -> None:
     """Send many lines, cut up anywhere, the last of them without its end sometimes."""
-    data = b"".join(some_line() for _ in range(random.randint(1, 30)))  # noqa: S311
-    await visit.say(data[: -random.randint(0, 1)] or data, pieces=random.randint(1, 5))  # noqa: S311
+    data = b"".join(some_line() for _ in range(dice.randint(1, 30)))
+    await visit.say(data[: -dice.randint(0, 1)] or data, pieces=dice.randint(1, 5))
 
 
 async def asking(visit: Visit) -> None:
     """Ask a few lines, one after the other."""
-    for _ in range(random.randint(1, 8)):  # noqa: S311
+    for _ in range(dice.randint(1, 8)):
         line = some_line()
         await visit.send(line)
         await visit.expect(line.upper())
@@ -128,7 +128,7 @@ async def staying(visit: Visit) -> None:
         await visit.send(line)
         await visit.expect(line.upper())
         with suppress(TimeoutError):
-            await asyncio.wait_for(visit.leaving.wait(), random.uniform(0.05, 1))  # noqa: S311
+            await asyncio.wait_for(visit.leaving.wait(), dice.uniform(0.05, 1))
     await visit.say(b"the last one\n")
 
 
@@ -205,21 +205,21 @@ async def half_open(visit: Visit) -> None:
 
 async def resetting(visit: Visit) -> None:
     """Ask, or begin to, and reset the connection."""
-    for _ in range(random.randint(0, 3)):  # noqa: S311
+    for _ in range(dice.randint(0, 3)):
         line = some_line()
         await visit.send(line)
-        if random.random() < 0.3:  # noqa: S311, PLR2004
+        if dice.random() < 0.3:
             break
         await visit.expect(line.upper())
-    if random.random() < 0.5:  # noqa: S311, PLR2004
+    if dice.random() < 0.5:
         await visit.send(b"half a li")
-    await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311
-    visit.reset()
+    await asyncio.sleep(dice.uniform(0, 0.02))
+    reset(visit.sock)
 
 
 async def oversize(visit: Visit) -> None:
     """Send a line that is too long between two that are not."""
-    longer = random.choice((MAX_LINE + 1, 2 * MAX_LINE, random.randint(MAX_LINE + 1, 300_000)))  # noqa: S311
+    longer = dice.choice((MAX_LINE + 1, 2 * MAX_LINE, dice.randint(MAX_LINE + 1, 300_000)))
     data = b"before\n" + b"x" * longer + b"\nafter\n"
     if visit.policy is Oversize.STREAM:
         return await visit.say(data, pieces=3)
@@ -230,7 +230,7 @@ async def oversize(visit: Visit) -> None:
 
 async def leaving(visit: Visit) -> None:
     """Connect, and leave."""
-    if random.random() < 0.5:  # noqa: S311, PLR2004
+    if dice.random() < 0.5:
         await visit.say(b"")
 
 
@@ -269,14 +269,16 @@ KINDS: Final = (
 )
 
 
-async def visit_once(kind: Kind, endpoint: str, policy: Oversize, ledger: Ledger, over: asyncio.Event) -> None:
+async def visit_once(
+    kind: Kind, endpoint: str, policy: Oversize, ledger: Ledger, over: asyncio.Event
+) -> None:
     """Have a client of a kind come, do what it does and leave; write down what came of it."""
     family, address = where(endpoint)
     with socket.socket(family) as sock:
-        sock.setblocking(False)
+        sock.settimeout(0)
         if family is socket.AF_INET:  # with one address, ports would run out: each waits a minute
             sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
-            sock.bind((f"127.0.1.{random.randint(1, 250)}", 0))  # noqa: S311
+            sock.bind((f"127.0.1.{dice.randint(1, 250)}", 0))
         visit = Visit(sock, policy, over)
         try:
             await connect(sock, address)
@@ -318,6 +320,6 @@ async def keep_coming(
 ) -> None:
     """Visit again and again, until it is over."""
     while not over.is_set():
-        await visit_once(kind, random.choice(endpoints), policy, ledger, over)  # noqa: S311
+        await visit_once(kind, dice.choice(endpoints), policy, ledger, over)
         with suppress(TimeoutError):
-            await asyncio.wait_for(over.wait(), random.uniform(0, kind.pause))  # noqa: S311
+            await asyncio.wait_for(over.wait(), dice.uniform(0, kind.pause))

@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from caas_trio.telemetry import Outcome
-
 from ci.soak.service import Page
 
 _ENOUGH_FAULTS = 100
@@ -56,8 +55,11 @@ class Ledger:
         """Return where the server's figures are not the clients', once all have gone."""
         found = adds_up(page)
         for endpoint, ends in self.ends.items():
-            found += _compared(f"accepted at {endpoint}", page.total("connections_accepted_total", endpoint=endpoint),
-                               Bounds(ends.total(), ends.total()))
+            found += _compared(
+                f"accepted at {endpoint}",
+                page.total("connections_accepted_total", endpoint=endpoint),
+                Bounds(ends.total(), ends.total()),
+            )
             for outcome in Outcome:
                 within = Bounds()
                 for outcomes, count in ends.items():
@@ -67,7 +69,9 @@ class Ledger:
                 found += _compared(f"{outcome} at {endpoint}", counted, within)
         found += _compared("bytes received", page.total("bytes_received_total"), self.received)
         found += _compared("lines", page.total("lines_total"), self.lines)
-        found += _compared("oversize lines", page.total("oversize_total"), Bounds(self.oversize, self.oversize))
+        found += _compared(
+            "oversize lines", page.total("oversize_total"), Bounds(self.oversize, self.oversize)
+        )
         if self.answered > (sent := page.total("bytes_sent_total")):
             found.append(f"bytes sent: {sent}, and clients were answered {self.answered}")
         return found

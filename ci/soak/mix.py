@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -12,9 +11,9 @@ from typing import Any, Final
 
 from caas_trio import Oversize
 from caas_trio.telemetry import Outcome
-
 from ci.bench import load
 from ci.bench.works import Measure, Work
+from ci.soak.chance import dice
 from ci.soak.clients import KINDS, MAX_LINE, TIMEOUT, keep_coming
 from ci.soak.figures import MOST_GROWTH, growth, second_half
 from ci.soak.ledger import Ledger, adds_up
@@ -119,11 +118,11 @@ async def generate(program: Path, watched: Watched, over: asyncio.Event) -> None
     ledger = watched.ledger
     works = list(_WORKS)
     while not over.is_set():
-        random.shuffle(works)
+        dice.shuffle(works)
         for work in works:
             if over.is_set():
                 break
-            endpoint = random.choice(watched.service.endpoints)  # noqa: S311
+            endpoint = dice.choice(watched.service.endpoints)
             told = load.arguments(work, endpoint, warmup=0, seconds=_ROUND)
             process = await asyncio.create_subprocess_exec(program, *told, stdout=asyncio.subprocess.PIPE)
             said, _ = await process.communicate()
@@ -172,8 +171,8 @@ async def settle(watched: Watched) -> None:
             break
         if monotonic() > deadline:
             ledger.fault(
-                f"{page.total('connections_open')} connections are left, and {weight.descriptors} descriptors "
-                f"where there were {watched.first.descriptors}"
+                f"{page.total('connections_open')} connections are left, and {weight.descriptors} "
+                f"descriptors where there were {watched.first.descriptors}"
             )
             break
         await asyncio.sleep(0.5)

@@ -105,7 +105,7 @@ class Service:
 def running(
     arguments: Sequence[str], endpoints: Sequence[str], program: Sequence[str] = ("-m", "caas_trio")
 ) -> Iterator[Service]:
-    """Start the service with these arguments, on `tcp` and `unix` endpoints; it is gone when the block ends."""
+    """Start the service so, on `tcp` and `unix` endpoints; it is gone when the block ends."""
     with tempfile.TemporaryDirectory(prefix="caas-soak-") as directory:
         places = {"tcp": "tcp://127.0.0.1:0", "unix": f"unix:{directory}/socket"}
         complaints = Path(directory) / "complaints"
