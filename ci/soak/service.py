@@ -42,7 +42,7 @@ class Weight:
     """What the processes of a service hold at a moment, in sum.
 
     Attributes:
-        memory: bytes, shared pages in proportion (PSS).
+        memory: bytes of RSS. (Shared pages in proportion would go up and down with other processes.)
         descriptors: open ones.
         threads: as the kernel counts them.
         cpu: seconds used so far by those that are alive.
@@ -80,7 +80,7 @@ class Service:
         cpu = 0.0
         for each in [psutil.Process(self.process.pid), *self.workers()]:
             with suppress(psutil.NoSuchProcess):  # a worker may end while it is looked at
-                memory += each.memory_full_info().pss
+                memory += each.memory_info().rss
                 descriptors += each.num_fds()
                 threads += each.num_threads()
                 cpu += sum(each.cpu_times()[:2])
