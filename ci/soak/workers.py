@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -41,6 +42,7 @@ WORKERS: Final = 2
 _AFTER: Final = 4
 _SOON: Final = 1.0
 _PATIENCE: Final = 15
+_EPOLL: Final = "anon_inode"
 _ROUNDS: Final = 5
 _ROUND_SECONDS: Final = 2.0
 
@@ -87,6 +89,15 @@ def pids(service: Service) -> set[int]:
     return {each.pid for each in service.workers() if each.is_running()}
 
 
+def held(process: psutil.Process) -> Counter[str]:
+    """Return what kinds of descriptors a process has, and how many of each."""
+    kinds: Counter[str] = Counter()
+    for each in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            kinds[each.readlink().name.partition(":[")[0]] += 1
+    return kinds
+
+
 def reload(endpoint: str, seconds: float, signals: int) -> Result:
     """Have the service reload again and again under clients that come all the time."""
     faults: list[str] = []
@@ -120,28 +131,20 @@ def crash(endpoint: str, work: Work) -> Result:
     faults: list[str] = []
     with running(["--workers", str(WORKERS)], [endpoint]) as service:
         workers = {each.pid: each for each in service.workers()}
-        time.sleep(1)
-        idle = min(each.num_fds() for each in workers.values())
+        idle = held(next(iter(workers.values())))
         with loaded(work, service.endpoints[0], 2 + _AFTER) as clients:
             time.sleep(2)
             victim = max(workers.values(), key=psutil.Process.num_fds)
             victim.suspend()  # so that what it serves can be counted
-            serving = victim.num_fds() - idle
+            serving = held(victim)["socket"] - idle["socket"]
             victim.kill()
 
             def replaced() -> bool:
-                return any(pid not in workers for pid in pids(service))
-
-            def at_work() -> bool:
+                """Whether there is a new one that has all it needs to accept."""
                 new = [each for each in service.workers() if each.pid not in workers]
-                return any(each.num_fds() > idle for each in new)
+                return any(held(each)[_EPOLL] == idle[_EPOLL] for each in new)
 
-            begun = time.monotonic()
-            wait_for("another worker", replaced)
-            there = time.monotonic() - begun
-            if work.mode == "connect":
-                wait_for("its first connection", at_work)
-                there = time.monotonic() - begun
+            there = wait_for("another worker", replaced)
             said = report(clients)
         failures = sum(said["errors"].values())
         if failures > serving or (work.mode == "lines" and failures != serving):
