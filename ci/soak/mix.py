@@ -23,7 +23,7 @@ from ci.soak.service import Page, Service, Weight, running
 _ROUND: Final = 5.0
 _LOOK: Final = 2.0
 #: How long clients have to leave, and the service to let go of all of them (seconds).
-_LEAVING: Final = 60
+_LEAVING: Final = 90
 _SETTLING: Final = 30
 
 #: What the load generator does in turn.
