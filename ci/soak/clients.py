@@ -48,6 +48,7 @@ class Visit:
         self.sock = sock
         self.policy = policy
         self.leaving = leaving
+        self.begun = monotonic()
         self.sent = self.lines = self.answered = self.oversize = 0
         self._loop = asyncio.get_running_loop()
 
@@ -181,9 +182,8 @@ async def never_ending(visit: Visit) -> None:
 
 async def silent(visit: Visit) -> None:
     """Say nothing."""
-    begun = monotonic()
     await visit.expect_end()
-    in_time(begun)
+    in_time(visit.begun)
 
 
 def in_time(begun: float) -> None:
