@@ -192,3 +192,17 @@ def deploy(session: nox.Session) -> None:
     session.install(".", *group("deploy"))
     session.run("python", "-m", "ci.deploy.manifests")
     session.run("python", "-m", "ci.deploy")
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Load the service for twenty minutes with clients good and bad; `-- --help` names the options."""
+    session.install(".", *group("bench"))
+    session.run("python", "-m", "ci.soak", *session.posargs)
+
+
+@nox.session
+def workers(session: nox.Session) -> None:
+    """Reload the service, kill its workers and add some, all under load."""
+    session.install(".", *group("bench"))
+    session.run("python", "-m", "ci.soak.workers", *session.posargs)

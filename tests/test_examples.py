@@ -125,6 +125,22 @@ def test_datagrams() -> None:
         assert running.end() == (0, "")
 
 
+def test_several_processes() -> None:
+    command = [sys.executable, str(EXAMPLES / "several_processes.py"), "2", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            lines = {process.stdout.readline() for _ in range(2)}
+            assert len(lines) == 1
+            endpoint = Endpoint.parse(lines.pop().removeprefix("listening on ").rstrip("\n"))
+            for _ in range(8):
+                assert talk(Example(process, endpoint).connect(), b"one\ntwo") == b"ONE\nTWO"
+            process.terminate()
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
+
+
 #: Conversations with one box, in this order.
 BOX_CONVERSATIONS = [
     ([b"GET\n"], b"0\n"),

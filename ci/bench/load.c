@@ -92,6 +92,7 @@ static struct connection *connections;
 static size_t asked_for, open_now, ready, waiting;
 static int poller, ticker = -1;
 static uint64_t faults[FAULTS], failures;
+static uint64_t whole, whole_bytes; /* connections that came to a good end, and what they were answered */
 
 static size_t batch;                /* bytes of one batch, the period of what is sent */
 static size_t pattern_length;       /* long enough that a batch, and a read, never wraps */
@@ -279,6 +280,8 @@ static void ended(struct connection *c) {
         failed(c, ENDED_EARLY);
         return;
     }
+    whole++;
+    whole_bytes += c->got;
     release(c);
     if (options.work == CONNECT) {
         if (measuring) record(now() - c->began);
@@ -605,6 +608,7 @@ static void report(void) {
                (double)slowest / 1e3);
     else
         printf("\"p50_us\": null, \"p99_us\": null, \"max_us\": null, ");
+    printf("\"whole\": %" PRIu64 ", \"whole_bytes\": %" PRIu64 ", ", whole, whole_bytes);
     printf("\"load_cpu\": %.3f, \"errors\": {", seconds > 0 ? cpu_used / seconds : 0);
     for (size_t i = 0; i < FAULTS; i++)
         printf("%s\"%s\": %" PRIu64, i ? ", " : "", fault_names[i], faults[i]);

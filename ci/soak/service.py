@@ -1,0 +1,129 @@
+"""The service as its users start it: looked at from outside, scraped, and ended."""
+
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+STOP_SECONDS = 30
+
+
+class Page:
+    """What `/metrics` said."""
+
+    def __init__(self, text: str) -> None:
+        self._samples: list[Sample] = [
+            sample for family in text_string_to_metric_families(text) for sample in family.samples
+        ]
+
+    def total(self, name: str, **labels: str) -> int:
+        """Return the sum of a metric over all that have these labels; 0 if there are none."""
+        return int(
+            sum(
+                sample.value
+                for sample in self._samples
+                if sample.name == f"caas_trio_{name}" and labels.items() <= sample.labels.items()
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What the processes of a service hold at a moment, in sum.
+
+    Attributes:
+        memory: bytes of RSS. (Shared pages in proportion would go up and down with other processes.)
+        descriptors: open ones.
+        threads: as the kernel counts them.
+        cpu: seconds used so far by those that are alive.
+    """
+
+    memory: int
+    descriptors: int
+    threads: int
+    cpu: float
+
+
+class Service:
+    """A running `python -m caas_trio` with `--metrics`.
+
+    Attributes:
+        endpoints: where it listens, port 0 resolved, as text.
+        process: the process that was started; with workers it is their supervisor.
+    """
+
+    def __init__(
+        self, process: "subprocess.Popen[str]", endpoints: Sequence[str], metrics: str, complaints: Path
+    ) -> None:
+        self.process = process
+        self.endpoints = endpoints
+        self._metrics = metrics
+        self._complaints = complaints
+
+    def workers(self) -> list[psutil.Process]:
+        """Return its child processes."""
+        return psutil.Process(self.process.pid).children()
+
+    def weigh(self) -> Weight:
+        """Look at all processes of the service."""
+        memory = descriptors = threads = 0
+        cpu = 0.0
+        for each in [psutil.Process(self.process.pid), *self.workers()]:
+            with suppress(psutil.NoSuchProcess):  # a worker may end while it is looked at
+                memory += each.memory_info().rss
+                descriptors += each.num_fds()
+                threads += each.num_threads()
+                cpu += sum(each.cpu_times()[:2])
+        return Weight(memory, descriptors, threads, cpu)
+
+    def scrape(self) -> Page:
+        """Return what `/metrics` says now."""
+        with urllib.request.urlopen(self._metrics, timeout=STOP_SECONDS) as response:  # noqa: S310 - ours
+            return Page(response.read().decode())
+
+    def said(self) -> str:
+        """Return what has gone to standard error so far."""
+        return self._complaints.read_text()
+
+    def stop(self) -> int:
+        """Ask for a stop, and return the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+
+@contextmanager
+def running(
+    arguments: Sequence[str], endpoints: Sequence[str], program: Sequence[str] = ("-m", "caas_trio")
+) -> Iterator[Service]:
+    """Start the service so, on `tcp` and `unix` endpoints; it is gone when the block ends."""
+    with tempfile.TemporaryDirectory(prefix="caas-soak-") as directory:
+        places = {"tcp": "tcp://127.0.0.1:0", "unix": f"unix:{directory}/socket"}
+        complaints = Path(directory) / "complaints"
+        command = [sys.executable, *program, *arguments, "--metrics", "127.0.0.1:0"]
+        with (
+            complaints.open("w") as told,
+            subprocess.Popen(
+                [*command, *(places[each] for each in endpoints)],
+                stdout=subprocess.PIPE,
+                stderr=told,
+                text=True,
+            ) as process,
+        ):
+            try:
+                said = [cast("IO[str]", process.stdout).readline().strip() for _ in [*endpoints, "metrics"]]
+                if not said[-1].startswith("metrics on "):
+                    raise RuntimeError(f"it did not start: {said}, {complaints.read_text()}")
+                bound = [line.removeprefix("listening on ") for line in said[:-1]]
+                yield Service(process, bound, said[-1].removeprefix("metrics on "), complaints)
+            finally:
+                process.kill()
