@@ -16,7 +16,9 @@ def names(jobs: list[Job], number: int) -> list[str]:
 def test_each_round_runs_every_peer_once_and_each_in_its_own_order() -> None:
     jobs = list(plan([WORK], PEERS, 3, 1))
     rounds = [names(jobs, number) for number in range(3)]
-    assert [sorted(order) for order in rounds] == [sorted(peer.name for peer in PEERS if WORK.takes(peer))] * 3
+    assert [sorted(order) for order in rounds] == [
+        sorted(peer.name for peer in PEERS if WORK.takes(peer))
+    ] * 3
     assert len({tuple(order) for order in rounds}) == 3
 
 
