@@ -15,7 +15,7 @@ nox.options.sessions = [
     *("lint", "types", "tests", "coverage"),
     *("conformance", "conformance_proof", "conformance_page", "haproxy"),
     *("fuzz_replay", "fuzz_smoke"),
-    "systemd",
+    *("systemd", "promtool"),
 ]
 # A supported Python that is not installed is skipped, and named in nox's closing table.
 nox.options.error_on_missing_interpreters = False
@@ -206,3 +206,12 @@ def workers(session: nox.Session) -> None:
     """Reload the service, kill its workers and add some, all under load."""
     session.install(".", *group("bench"))
     session.run("python", "-m", "ci.soak.workers", *session.posargs)
+
+
+@nox.session
+def promtool(session: nox.Session) -> None:
+    """Have Prometheus's own tool read the pages of figures; CI has to have it."""
+    if shutil.which("promtool") is None and not os.environ.get("CI"):
+        session.skip("promtool is not installed; Debian has it in the package prometheus")
+    session.install(".")
+    session.run("python", "-m", "ci.promtool")

@@ -22,6 +22,7 @@ from caas_trio import (
     __version__,
 )
 from caas_trio.metrics import Metrics
+from caas_trio.sharedmetrics import SharedFigures
 from caas_trio.telemetry import Outcome, Totals
 
 TCP = Endpoint.parse("tcp://127.0.0.1:1")
@@ -189,10 +190,12 @@ def test_datagrams_are_counted_by_what_became_of_them(metrics: Metrics) -> None:
 
 def test_the_documents_and_the_dashboard_know_each_metric_and_no_other(metrics: Metrics) -> None:
     docs = Path(__file__).parent.parent / "docs"
-    families = text_string_to_metric_families(metrics.page().decode())
+    with SharedFigures() as supervisor:
+        pages = (metrics.page(), supervisor.page())
     known = {
         f"{family.name}_total" if family.type == "counter" else family.name
-        for family in families
+        for page in pages
+        for family in text_string_to_metric_families(page.decode())
         if not family.name.endswith("_created")
     }
     told = set(re.findall(r"`(caas_trio_\w+)`", (docs / "observing.md").read_text()))

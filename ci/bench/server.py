@@ -42,10 +42,10 @@ class Server:
         return [self._process, *self._process.children(recursive=True)]
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time used so far, by children as well; the kernel counts it in steps of 10 ms."""
-        times = [process.cpu_times() for process in self._family()]
+        """Return the CPU time used so far, by children as well; of those that ended, in steps of 10 ms."""
         own = self._process.cpu_times()
-        return sum(t.user + t.system for t in times) + own.children_user + own.children_system
+        lasting = sum(time.clock_gettime(_cpu_clock(process.pid)) for process in self._family())
+        return lasting + own.children_user + own.children_system
 
     def memory(self) -> int:
         """Return the bytes of memory held, shared pages in proportion (PSS), without kernel buffers."""
@@ -68,6 +68,11 @@ class Server:
                 raise AbsentError(f"does not answer: {error}") from None
         if answer != b"HELLO\n":
             raise AbsentError(f"answers {answer!r} to b'hello\\n'")
+
+
+def _cpu_clock(pid: int) -> int:
+    """Return the clock of a process's CPU time, as clock_getcpuclockid(3) does on Linux."""
+    return ~pid << 3 | 2
 
 
 def where(endpoint: str) -> tuple[socket.AddressFamily, str | tuple[str, int]]:
