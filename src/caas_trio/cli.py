@@ -237,7 +237,7 @@ _SERVICES: Final[dict[str, tuple[Callable[[], Service], DatagramService]]] = {
 @click.option(
     "--takeover",
     is_flag=True,
-    help="Take the path of a Unix socket over from the service that has it, and tell that one to end. "
+    help="Take the path of a unix: endpoint over from the service that has it, and tell that one to end. "
     "No client is refused meanwhile.",
 )
 @click.option(

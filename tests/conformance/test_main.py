@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 from click.testing import CliRunner, Result
 
+from caas_trio import __version__
 from caas_trio.conformance import CASES, __main__
 from caas_trio.conformance.command import main
 from caas_trio.endpoint import Endpoint
@@ -36,6 +37,11 @@ def test_a_right_server_conforms_and_the_files_are_written(right: StartRight, tm
     assert json.loads(files["json"].read_text())
     assert ET.fromstring(files["junit"].read_text()).tag == "testsuites"  # noqa: S314 - our own
     assert files["html"].read_text().startswith("<!DOCTYPE html>")
+
+
+def test_help_and_version_are_told_as_the_service_tells_them() -> None:
+    assert run("-h").output == run("--help").output
+    assert run("--version").output == f"caas-conformance, version {__version__}\n"
 
 
 def test_a_wrong_server_does_not_conform(right: StartRight) -> None:

@@ -12,6 +12,7 @@ import rich.console
 import rich.progress
 import trio
 
+from caas_trio import __version__
 from caas_trio.endpoint import Endpoint, Scheme
 from caas_trio.errors import EndpointError, TlsError
 
@@ -86,7 +87,9 @@ An echo server on a Unix socket, with a page to look at:
 """
 
 
-@click.command(epilog=_EPILOG, context_settings={"max_content_width": 100})
+@click.command(
+    epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.argument("endpoint", type=_EndpointType(), required=False)
 @click.option(
     "--service", type=_values(Service), default="upper", show_default=True, help="What it does with a line."
@@ -130,6 +133,7 @@ An echo server on a Unix socket, with a page to look at:
 @click.option("--junit", "junit_file", type=_FILE, help="Write the report as JUnit XML.")
 @click.option("--html", "html_file", type=_FILE, help="Write the report as one HTML page.")
 @click.option("--verbose", is_flag=True, help="Also tell why cases were not judged.")
+@click.version_option(__version__, prog_name="caas-conformance")
 @click.pass_context
 def main(context: click.Context, /, **values: Any) -> None:
     """Judge the line server at ENDPOINT.
