@@ -57,6 +57,7 @@ class Watched:
     Attributes:
         policy: what it does with lines that are too long.
         service: its processes.
+        workers: how many processes of it serve.
         first: how it was before any load, but for one look.
         last: how it was once all clients had gone.
         ledger: what its clients have done.
@@ -65,6 +66,7 @@ class Watched:
 
     policy: Oversize
     service: Service
+    workers: int
     first: Weight
     ledger: Ledger = field(default_factory=Ledger)
     looks: list[Look] = field(default_factory=list)
@@ -179,7 +181,7 @@ async def settle(watched: Watched) -> None:
     watched.last = weight
     for difference in ledger.differences(page):
         ledger.fault(difference)
-    if watched.growth() > MOST_GROWTH:
+    if watched.growth() > MOST_GROWTH * watched.workers:
         ledger.fault(f"memory grew by {watched.growth() / 1024:.0f} KiB over the second half")
     if (status := watched.service.stop()) != 0:
         ledger.fault(f"it ended with {status}")
@@ -202,7 +204,7 @@ def soak(
             service = opened.enter_context(running(arguments, endpoints))
             service.scrape()
             sleep(1)  # until the scrape's own connection is over
-            services.append(Watched(policy, service, service.weigh()))
+            services.append(Watched(policy, service, workers, service.weigh()))
         asyncio.run(strain(services, program, seconds))
         for each in services:
             asyncio.run(settle(each))
