@@ -21,4 +21,4 @@ with instrumenting(
 from fuzz.loop import Loop
 
 if __name__ == "__main__":
-    fuzz_conversations(Loop(open_player))
+    fuzz_conversations(Loop(open_player), mostly=20)

@@ -52,6 +52,9 @@ vars(accepting)["_BURST"] = 2
 vars(admission)["_GENTLE_REFUSALS"] = 1
 #: For each server that starts, this would cost more than all the rest.
 vars(hub)["_WARMING"] = 0
+#: Looking at timeouts so often is enough, and looking at the same time in all servers (seconds).
+_SWEEP: Final = 1.0
+vars(hub)["_SWEEPS"] = 6
 
 LIMITS: Final = Limits(
     max_line=HIGH_LIMIT,
@@ -280,6 +283,7 @@ class Servers:
         running = self._running.get(kind)
         if running is None or running.over.is_set():
             running = self._running[kind] = Running(kind)
+            await trio.sleep(-trio.current_time() % _SWEEP)
             await self._nursery.start(running.run)
             await wait_all_tasks_blocked()  # until it has all the tasks it keeps
         return running

@@ -71,7 +71,7 @@ _AGAIN: Final = 3  # accepts fail: the first, the one with the spare's place, th
 _SHORT: Final = 2 * LIMITS.prompt_delay
 _LONG: Final = 8.5
 #: After so many seconds who looks at timeouts now and then has seen a new state, after a prompt too.
-_NOTICED: Final = 1.25
+_NOTICED: Final = 1.375
 #: Lines that do not fit small buffers, and are not oversize where the limit is high.
 _LONG_LINES: Final = (b"x" * 1999 + b"\n") * 3
 _FIRST: Final = tuple(First)
@@ -152,12 +152,12 @@ async def play(servers: Servers, data: bytes) -> None:
     stage = _Stage(server, plan, kernel, moments, hosts, proxied=proxied)
     with misbehaving(kernel), trio.fail_after(_PATIENCE):
         try:
-            await stage.turn_to(0)
+            await stage.admit(0)
             for chunk, sign in steps(data, plan.limit, _KNOWN):
                 stage.current.send(chunk)
                 if sign != CUT:
                     await stage.act(sign)
-            await stage.finish()
+            await stage.finish(at_once=kinds < 128)
         finally:
             for client in stage.clients.values():
                 client.leave()
@@ -165,7 +165,7 @@ async def play(servers: Servers, data: bytes) -> None:
             raise server.failure
         if stage.ending:
             await server.over.wait()
-        else:
+        elif trio.lowlevel.current_statistics().tasks_living != before:
             await wait_all_tasks_blocked()
             assert trio.lowlevel.current_statistics().tasks_living == before, "a task is left behind"
     assert all(sock.fileno() < 0 for sock in kernel.accepted), "a socket is left open"
@@ -224,12 +224,16 @@ class _Stage:
         """Make a client the one that is meant; it connects if it has not."""
         if number not in self.clients and not self.ending:
             await self.settle()
-            client = self.connect(number)
-            if client.refused:
-                client.show()
-                await wait_all_tasks_blocked()  # before there is room again
+            await self.admit(number)
         if number in self.clients:
             self.current = self.clients[number]
+
+    async def admit(self, number: int) -> None:
+        """Let a client connect, which is then the one that is meant."""
+        self.current = self.connect(number)
+        if self.current.refused:
+            self.current.show()
+            await wait_all_tasks_blocked()  # before there is room again
 
     def connect(self, number: int) -> Client:
         """Connect one more client, for which there may be no room.
@@ -315,8 +319,9 @@ class _Stage:
             if self.proxied and sum(client.show() for client in self.clients.values()):
                 await wait_all_tasks_blocked()
             self.let_in()
-            read = sum(client.read() for client in self.clients.values() if self._reads(client))
-            moved = read > 0 and self.kernel.fills_up  # the server may have waited for room
+            read = [client for client in self.clients.values() if self._reads(client) and client.read()]
+            # The server may have waited for room, unless all has come that may.
+            moved = self.kernel.fills_up and any(client.wants_more for client in read)
 
     def let_in(self) -> None:
         """Take note of who waits no longer; nobody does while there is room."""
@@ -488,9 +493,10 @@ class _Stage:
         await self.settle()
         assert self.server.over.is_set(), "the cancellation was swallowed"
 
-    async def finish(self) -> None:
+    async def finish(self, *, at_once: bool) -> None:
         """Let every client that is still there end its output and read to the end."""
-        await self.settle()
+        if not at_once:
+            await self.settle()
         for client in self.clients.values():
             client.reading = True
             if not self.cut_off and client.owed is None:
