@@ -12,7 +12,6 @@ with instrumenting(
     "caas_trio.drain",
     "caas_trio.hub",
     "caas_trio.hubchannel",
-    "caas_trio.opening",
     "caas_trio.requesthandler",
     "caas_trio.server",
     "caas_trio.stream",

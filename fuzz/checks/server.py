@@ -8,8 +8,8 @@ says it is owed, whatever the others do; nothing is left behind; a session's fai
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
@@ -22,6 +22,7 @@ from fuzz.dialog import CUT, END, SILENCE, header, steps
 
 from .client import BOMB, Client
 from .conversation import Plan
+from .groups import unwrapped
 from .kernel import Kernel, misbehaving
 from .running import FEW, HIGH_LIMIT, LIMITS, WAYS, Kind, Running, Servers, Serves, open_servers
 
@@ -31,7 +32,6 @@ MODULES: Final = (
     "caas_trio.drain",
     "caas_trio.hub",
     "caas_trio.hubchannel",
-    "caas_trio.opening",
     "caas_trio.requesthandler",
     "caas_trio.server",
     "caas_trio.stream",
@@ -103,7 +103,7 @@ def check(data: bytes) -> None:
 
 
 async def _play_alone(data: bytes) -> None:
-    with _unwrapped():
+    with unwrapped():
         async with open_player() as player:
             await player(data)
 
@@ -178,18 +178,6 @@ def _kind(choice: int) -> tuple[Kind, bool]:
     if handlers:
         return Kind(driver, Serves.REQUESTS if other else Serves.HANDLERS), False
     return Kind(driver, Serves.SESSIONS), bool(other)
-
-
-@contextmanager
-def _unwrapped() -> Iterator[None]:
-    """Raise what is in a group of one instead of the group, so that a failure names itself."""
-    try:
-        yield
-    except ExceptionGroup as group:
-        error: Exception = group
-        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        raise error from None
 
 
 class _Stage:
