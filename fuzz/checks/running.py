@@ -81,10 +81,12 @@ class Kind(NamedTuple):
     Attributes:
         driver: "hub" or "stream".
         serves: what it serves. One of request handlers lets newcomers wait, one of handlers refuses them.
+        tells: whether it tells of each connection in any case.
     """
 
     driver: str
     serves: Serves
+    tells: bool = False
 
 
 class Reports(Telemetry):
@@ -136,12 +138,12 @@ class ReportsInSum(Reports):
 
 
 _REPORTS: Final = {
-    ("hub", Serves.SESSIONS): ReportsInSum,
-    ("hub", Serves.HANDLERS): Reports,
-    ("hub", Serves.REQUESTS): ReportsOnEach,
-    ("stream", Serves.SESSIONS): Reports,
-    ("stream", Serves.HANDLERS): ReportsInSum,
-    ("stream", Serves.REQUESTS): ReportsOnEach,
+    Kind("hub", Serves.SESSIONS): ReportsInSum,
+    Kind("hub", Serves.HANDLERS): Reports,
+    Kind("hub", Serves.REQUESTS): ReportsOnEach,
+    Kind("stream", Serves.SESSIONS): Reports,
+    Kind("stream", Serves.HANDLERS): ReportsInSum,
+    Kind("stream", Serves.REQUESTS): ReportsOnEach,
 }
 
 
@@ -161,11 +163,11 @@ class Running:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.address = f"caas-fuzz-{os.getpid()}-{kind.driver}-{kind.serves.value}"
+        self.address = f"caas-fuzz-{os.getpid()}-{kind.driver}-{kind.serves.value}-{kind.tells}"
         self.plan: Plan | None = None
         self.way = 0
         self.spare_gone = False
-        self.reports = _REPORTS[kind]()
+        self.reports = ReportsOnEach() if kind.tells else _REPORTS[kind]()
         self.stop = trio.Event()
         self.scope = trio.CancelScope()
         self.over = trio.Event()

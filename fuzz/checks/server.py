@@ -125,7 +125,7 @@ async def play(servers: Servers, data: bytes) -> None:
     modes, limit, settings, kinds = header(data)
     plan = Plan.of(bytes([modes, limit % 23 + 1]), _FIRST[settings % 3])
     most_sent = (0, 1, 7, 0)[kinds & 3]
-    kind, by_address = _kind(settings >> 5)
+    kind, by_address = _kind(settings >> 5, tells=modes > 127)
     if kind.serves is not Serves.SESSIONS:
         plan.first = First.CLIENT if plan.first is First.EITHER else plan.first
         plan.oversize = Oversize.DISCARD if plan.oversize is Oversize.STREAM else plan.oversize
@@ -172,12 +172,12 @@ async def play(servers: Servers, data: bytes) -> None:
     assert server.reports.open == 0, "the end of a connection was not reported, or more than once"
 
 
-def _kind(choice: int) -> tuple[Kind, bool]:
+def _kind(choice: int, *, tells: bool) -> tuple[Kind, bool]:
     """Return the kind of server that a header asks for, and whether its clients have IP addresses."""
     other, driver, handlers = choice & 1, ("hub", "stream")[choice >> 1 & 1], choice >> 2
     if handlers:
         return Kind(driver, Serves.REQUESTS if other else Serves.HANDLERS), False
-    return Kind(driver, Serves.SESSIONS), bool(other)
+    return Kind(driver, Serves.SESSIONS, tells), bool(other)
 
 
 class _Stage:
