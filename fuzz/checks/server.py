@@ -233,9 +233,9 @@ class _Stage:
         client = Client(self.plan, f"\0{address}")
         place = len(self.clients)
         self.clients[number] = client
-        if self.server.kind.serves is Serves.REQUESTS:
+        if self.server.kind.serves is Serves.REQUESTS and not self.ending:
             client.waiting = True
-        elif self.server.kind.serves is Serves.HANDLERS:
+        elif self.server.kind.serves is not Serves.SESSIONS:
             client.refused = len(self._admitted()) > FEW
         elif self.hosts:
             host = self._host(place)
@@ -249,9 +249,15 @@ class _Stage:
         client.lingered = (
             client.stranger or client.slow
         )  # closed at once, whatever is unread: a reset is no fault
-        if client.refused and any(other.refused for other in self._others(client)):
-            client.forsaken = self.kernel.most_sent > 0  # told in one send, come what may
+        if client.refused:
+            self._turn_away(client)
         return client
+
+    def _turn_away(self, client: Client) -> None:
+        """Take note that there is no room for a client."""
+        client.refused, client.waiting = True, False
+        if any(other.refused for other in self._others(client)):
+            client.forsaken = self.kernel.most_sent > 0  # told in one send, come what may
 
     def _others(self, client: Client) -> list[Client]:
         return [other for other in self.clients.values() if other is not client]
@@ -317,9 +323,9 @@ class _Stage:
             if client.waiting and place < len(self.kernel.accepted):
                 client.waiting = False
                 client.forsaken |= self.passing  # nobody knows when its time began
-        if self.server.kind.serves is Serves.REQUESTS:
+        if self.server.kind.serves is Serves.REQUESTS and not self.ending:
             assert self._open_sockets() <= FEW, "more are let in than may be"
-            room = self._open_sockets() < FEW and not self.ending
+            room = self._open_sockets() < FEW
             assert not (room and any(client.waiting for client in self.clients.values())), "nobody is let in"
 
     def _reads(self, client: Client) -> bool:
@@ -430,6 +436,8 @@ class _Stage:
 
     async def drain(self) -> None:
         """Tell the server to stop; all that was sent before is answered."""
+        if any(client.waiting for client in self.clients.values()):
+            await self.settle()  # there may be room by now
         self.begin_drain()
         await self.settle()
 
@@ -447,7 +455,6 @@ class _Stage:
             return
         client.send(b"q\n")
         client.owed, _ = client.expected()
-        client.forsaken |= client.waiting
         await self.settle()
 
     async def drain_late(self) -> None:
@@ -466,7 +473,8 @@ class _Stage:
     def begin_drain(self) -> None:
         """Tell the server to stop, unless it has been told."""
         for client in self.clients.values() if not self.cut_off else ():
-            client.forsaken |= client.waiting  # it may or may not have been taken from the queue
+            if client.waiting:
+                self._turn_away(client)
             client.forsaken |= client.slow  # it gets a little more time
             if client.owed is None:
                 client.owed, _ = client.expected()
