@@ -36,15 +36,25 @@ def instrumenting(*modules: str) -> AbstractContextManager[object]:
     return atheris.instrument_imports(include=["caas_trio"], exclude=sorted(others))  # type: ignore[no-any-return]
 
 
-def fuzz_conversations(check: Callable[[bytes], None], max_len: int = 48) -> None:
+def fuzz_conversations(check: Callable[[bytes], None], max_len: int = 48, mostly: int = 48) -> None:
     """Fuzz a check of conversations as the command line says (libFuzzer's options); does not return.
 
     Args:
         check: what every input goes through.
         max_len: the longest input. What there is to find shows within a few lines, and short inputs
             are what the rate comes from.
+        mostly: what three mutations in four are no longer than.
     """
-    atheris.Setup(_arguments(max_len), check, custom_mutator=_mutator)
+
+    def mutated(data: bytes, most: int, seed: int) -> bytes:
+        """Let libFuzzer change the bytes, or change the conversation, in turn."""
+        if seed & 6:
+            most = min(most, mostly)
+        if seed & 1:
+            return bytes(atheris.Mutate(data, most))
+        return mutate(data, most, seed >> 3)
+
+    atheris.Setup(_arguments(max_len), check, custom_mutator=mutated)
     atheris.Fuzz()
 
 
@@ -58,10 +68,3 @@ def _arguments(max_len: int) -> list[str]:
     name = Path(sys.argv[0]).stem
     again = f"{sys.executable} -m fuzz.{name}"  # libFuzzer starts itself again, by a shell, to merge
     return [again, f"-max_len={max_len}", *_DEFAULTS, *sys.argv[1:]]
-
-
-def _mutator(data: bytes, most: int, seed: int) -> bytes:
-    """Let libFuzzer change the bytes, or change the conversation, in turn."""
-    if seed & 1:
-        return bytes(atheris.Mutate(data, most))
-    return mutate(data, most, seed >> 1)

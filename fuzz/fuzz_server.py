@@ -12,7 +12,6 @@ with instrumenting(
     "caas_trio.drain",
     "caas_trio.hub",
     "caas_trio.hubchannel",
-    "caas_trio.opening",
     "caas_trio.requesthandler",
     "caas_trio.server",
     "caas_trio.stream",
@@ -21,4 +20,4 @@ with instrumenting(
 from fuzz.loop import Loop
 
 if __name__ == "__main__":
-    fuzz_conversations(Loop(open_player))
+    fuzz_conversations(Loop(open_player), mostly=20)

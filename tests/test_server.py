@@ -644,6 +644,25 @@ async def test_at_capacity_newcomers_may_have_to_wait() -> None:
     assert not server.telemetry.refused
 
 
+@pytest.mark.parametrize("spoken", [b"", b"early\n"])
+async def test_who_still_waits_for_room_at_a_stop_is_told_that_there_is_none(spoken: bytes) -> None:
+    limits = Limits(max_connections=1, at_capacity=AtCapacity.WAIT)
+    async with serving(limits=limits) as server, await server.connect() as first:
+        await first.send_all(b"a\n")
+        await receive(first, b"A\n")
+        waiting = [await server.connect() for _ in range(40)]
+        for client in waiting:
+            if spoken:
+                await client.send_all(spoken)
+        await trio.testing.wait_all_tasks_blocked()
+        server.stop.set()
+        for client in waiting:
+            assert await receive_all(client) == b"error: too many connections\n"
+            await client.aclose()
+        assert await receive_all(first) == b""
+    assert server.telemetry.refused == ["too many connections"] * 40
+
+
 async def test_a_client_that_does_not_read_is_dropped() -> None:
     limits = Limits(write_timeout=0.1, linger_timeout=30)
     async with serving(limits=limits) as server, await server.connect() as client:

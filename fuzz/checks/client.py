@@ -157,6 +157,12 @@ class Client:
         return self.gone or self.eof
 
     @property
+    def wants_more(self) -> bool:
+        """Whether more may come: it has not received just what it is owed, or is to be told the end."""
+        due, over = self.expected()
+        return not self.eof and (over or self.owed is not None or len(self.received) != len(due))
+
+    @property
     def over(self) -> bool:
         """Whether the server has said its last to it, or it has left."""
         return self.gone or self.owed is not None or self.expected()[1]

@@ -52,6 +52,9 @@ vars(accepting)["_BURST"] = 2
 vars(admission)["_GENTLE_REFUSALS"] = 1
 #: For each server that starts, this would cost more than all the rest.
 vars(hub)["_WARMING"] = 0
+#: Looking at timeouts so often is enough, and looking at the same time in all servers (seconds).
+_SWEEP: Final = 1.0
+vars(hub)["_SWEEPS"] = 6
 
 LIMITS: Final = Limits(
     max_line=HIGH_LIMIT,
@@ -78,10 +81,12 @@ class Kind(NamedTuple):
     Attributes:
         driver: "hub" or "stream".
         serves: what it serves. One of request handlers lets newcomers wait, one of handlers refuses them.
+        tells: whether it tells of each connection in any case.
     """
 
     driver: str
     serves: Serves
+    tells: bool = False
 
 
 class Reports(Telemetry):
@@ -133,12 +138,12 @@ class ReportsInSum(Reports):
 
 
 _REPORTS: Final = {
-    ("hub", Serves.SESSIONS): ReportsInSum,
-    ("hub", Serves.HANDLERS): Reports,
-    ("hub", Serves.REQUESTS): ReportsOnEach,
-    ("stream", Serves.SESSIONS): Reports,
-    ("stream", Serves.HANDLERS): ReportsInSum,
-    ("stream", Serves.REQUESTS): ReportsOnEach,
+    Kind("hub", Serves.SESSIONS): ReportsInSum,
+    Kind("hub", Serves.HANDLERS): Reports,
+    Kind("hub", Serves.REQUESTS): ReportsOnEach,
+    Kind("stream", Serves.SESSIONS): Reports,
+    Kind("stream", Serves.HANDLERS): ReportsInSum,
+    Kind("stream", Serves.REQUESTS): ReportsOnEach,
 }
 
 
@@ -158,11 +163,11 @@ class Running:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.address = f"caas-fuzz-{os.getpid()}-{kind.driver}-{kind.serves.value}"
+        self.address = f"caas-fuzz-{os.getpid()}-{kind.driver}-{kind.serves.value}-{kind.tells}"
         self.plan: Plan | None = None
         self.way = 0
         self.spare_gone = False
-        self.reports = _REPORTS[kind]()
+        self.reports = ReportsOnEach() if kind.tells else _REPORTS[kind]()
         self.stop = trio.Event()
         self.scope = trio.CancelScope()
         self.over = trio.Event()
@@ -280,6 +285,7 @@ class Servers:
         running = self._running.get(kind)
         if running is None or running.over.is_set():
             running = self._running[kind] = Running(kind)
+            await trio.sleep(-trio.current_time() % _SWEEP)
             await self._nursery.start(running.run)
             await wait_all_tasks_blocked()  # until it has all the tasks it keeps
         return running

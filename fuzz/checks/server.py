@@ -8,8 +8,8 @@ says it is owed, whatever the others do; nothing is left behind; a session's fai
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
@@ -22,6 +22,7 @@ from fuzz.dialog import CUT, END, SILENCE, header, steps
 
 from .client import BOMB, Client
 from .conversation import Plan
+from .groups import unwrapped
 from .kernel import Kernel, misbehaving
 from .running import FEW, HIGH_LIMIT, LIMITS, WAYS, Kind, Running, Servers, Serves, open_servers
 
@@ -31,7 +32,6 @@ MODULES: Final = (
     "caas_trio.drain",
     "caas_trio.hub",
     "caas_trio.hubchannel",
-    "caas_trio.opening",
     "caas_trio.requesthandler",
     "caas_trio.server",
     "caas_trio.stream",
@@ -71,7 +71,7 @@ _AGAIN: Final = 3  # accepts fail: the first, the one with the spare's place, th
 _SHORT: Final = 2 * LIMITS.prompt_delay
 _LONG: Final = 8.5
 #: After so many seconds who looks at timeouts now and then has seen a new state, after a prompt too.
-_NOTICED: Final = 1.25
+_NOTICED: Final = 1.375
 #: Lines that do not fit small buffers, and are not oversize where the limit is high.
 _LONG_LINES: Final = (b"x" * 1999 + b"\n") * 3
 _FIRST: Final = tuple(First)
@@ -103,7 +103,7 @@ def check(data: bytes) -> None:
 
 
 async def _play_alone(data: bytes) -> None:
-    with _unwrapped():
+    with unwrapped():
         async with open_player() as player:
             await player(data)
 
@@ -125,7 +125,7 @@ async def play(servers: Servers, data: bytes) -> None:
     modes, limit, settings, kinds = header(data)
     plan = Plan.of(bytes([modes, limit % 23 + 1]), _FIRST[settings % 3])
     most_sent = (0, 1, 7, 0)[kinds & 3]
-    kind, by_address = _kind(settings >> 5)
+    kind, by_address = _kind(settings >> 5, tells=modes > 127)
     if kind.serves is not Serves.SESSIONS:
         plan.first = First.CLIENT if plan.first is First.EITHER else plan.first
         plan.oversize = Oversize.DISCARD if plan.oversize is Oversize.STREAM else plan.oversize
@@ -152,12 +152,12 @@ async def play(servers: Servers, data: bytes) -> None:
     stage = _Stage(server, plan, kernel, moments, hosts, proxied=proxied)
     with misbehaving(kernel), trio.fail_after(_PATIENCE):
         try:
-            await stage.turn_to(0)
+            await stage.admit(0)
             for chunk, sign in steps(data, plan.limit, _KNOWN):
                 stage.current.send(chunk)
                 if sign != CUT:
                     await stage.act(sign)
-            await stage.finish()
+            await stage.finish(at_once=kinds < 128)
         finally:
             for client in stage.clients.values():
                 client.leave()
@@ -165,31 +165,19 @@ async def play(servers: Servers, data: bytes) -> None:
             raise server.failure
         if stage.ending:
             await server.over.wait()
-        else:
+        elif trio.lowlevel.current_statistics().tasks_living != before:
             await wait_all_tasks_blocked()
             assert trio.lowlevel.current_statistics().tasks_living == before, "a task is left behind"
     assert all(sock.fileno() < 0 for sock in kernel.accepted), "a socket is left open"
     assert server.reports.open == 0, "the end of a connection was not reported, or more than once"
 
 
-def _kind(choice: int) -> tuple[Kind, bool]:
+def _kind(choice: int, *, tells: bool) -> tuple[Kind, bool]:
     """Return the kind of server that a header asks for, and whether its clients have IP addresses."""
     other, driver, handlers = choice & 1, ("hub", "stream")[choice >> 1 & 1], choice >> 2
     if handlers:
         return Kind(driver, Serves.REQUESTS if other else Serves.HANDLERS), False
-    return Kind(driver, Serves.SESSIONS), bool(other)
-
-
-@contextmanager
-def _unwrapped() -> Iterator[None]:
-    """Raise what is in a group of one instead of the group, so that a failure names itself."""
-    try:
-        yield
-    except ExceptionGroup as group:
-        error: Exception = group
-        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        raise error from None
+    return Kind(driver, Serves.SESSIONS, tells), bool(other)
 
 
 class _Stage:
@@ -224,12 +212,16 @@ class _Stage:
         """Make a client the one that is meant; it connects if it has not."""
         if number not in self.clients and not self.ending:
             await self.settle()
-            client = self.connect(number)
-            if client.refused:
-                client.show()
-                await wait_all_tasks_blocked()  # before there is room again
+            await self.admit(number)
         if number in self.clients:
             self.current = self.clients[number]
+
+    async def admit(self, number: int) -> None:
+        """Let a client connect, which is then the one that is meant."""
+        self.current = self.connect(number)
+        if self.current.refused:
+            self.current.show()
+            await wait_all_tasks_blocked()  # before there is room again
 
     def connect(self, number: int) -> Client:
         """Connect one more client, for which there may be no room.
@@ -241,9 +233,9 @@ class _Stage:
         client = Client(self.plan, f"\0{address}")
         place = len(self.clients)
         self.clients[number] = client
-        if self.server.kind.serves is Serves.REQUESTS:
+        if self.server.kind.serves is Serves.REQUESTS and not self.ending:
             client.waiting = True
-        elif self.server.kind.serves is Serves.HANDLERS:
+        elif self.server.kind.serves is not Serves.SESSIONS:
             client.refused = len(self._admitted()) > FEW
         elif self.hosts:
             host = self._host(place)
@@ -257,9 +249,15 @@ class _Stage:
         client.lingered = (
             client.stranger or client.slow
         )  # closed at once, whatever is unread: a reset is no fault
-        if client.refused and any(other.refused for other in self._others(client)):
-            client.forsaken = self.kernel.most_sent > 0  # told in one send, come what may
+        if client.refused:
+            self._turn_away(client)
         return client
+
+    def _turn_away(self, client: Client) -> None:
+        """Take note that there is no room for a client."""
+        client.refused, client.waiting = True, False
+        if any(other.refused for other in self._others(client)):
+            client.forsaken = self.kernel.most_sent > 0  # told in one send, come what may
 
     def _others(self, client: Client) -> list[Client]:
         return [other for other in self.clients.values() if other is not client]
@@ -315,8 +313,9 @@ class _Stage:
             if self.proxied and sum(client.show() for client in self.clients.values()):
                 await wait_all_tasks_blocked()
             self.let_in()
-            read = sum(client.read() for client in self.clients.values() if self._reads(client))
-            moved = read > 0 and self.kernel.fills_up  # the server may have waited for room
+            read = [client for client in self.clients.values() if self._reads(client) and client.read()]
+            # The server may have waited for room, unless all has come that may.
+            moved = self.kernel.fills_up and any(client.wants_more for client in read)
 
     def let_in(self) -> None:
         """Take note of who waits no longer; nobody does while there is room."""
@@ -324,9 +323,9 @@ class _Stage:
             if client.waiting and place < len(self.kernel.accepted):
                 client.waiting = False
                 client.forsaken |= self.passing  # nobody knows when its time began
-        if self.server.kind.serves is Serves.REQUESTS:
+        if self.server.kind.serves is Serves.REQUESTS and not self.ending:
             assert self._open_sockets() <= FEW, "more are let in than may be"
-            room = self._open_sockets() < FEW and not self.ending
+            room = self._open_sockets() < FEW
             assert not (room and any(client.waiting for client in self.clients.values())), "nobody is let in"
 
     def _reads(self, client: Client) -> bool:
@@ -437,6 +436,8 @@ class _Stage:
 
     async def drain(self) -> None:
         """Tell the server to stop; all that was sent before is answered."""
+        if any(client.waiting for client in self.clients.values()):
+            await self.settle()  # there may be room by now
         self.begin_drain()
         await self.settle()
 
@@ -454,7 +455,6 @@ class _Stage:
             return
         client.send(b"q\n")
         client.owed, _ = client.expected()
-        client.forsaken |= client.waiting
         await self.settle()
 
     async def drain_late(self) -> None:
@@ -473,7 +473,8 @@ class _Stage:
     def begin_drain(self) -> None:
         """Tell the server to stop, unless it has been told."""
         for client in self.clients.values() if not self.cut_off else ():
-            client.forsaken |= client.waiting  # it may or may not have been taken from the queue
+            if client.waiting:
+                self._turn_away(client)
             client.forsaken |= client.slow  # it gets a little more time
             if client.owed is None:
                 client.owed, _ = client.expected()
@@ -488,9 +489,10 @@ class _Stage:
         await self.settle()
         assert self.server.over.is_set(), "the cancellation was swallowed"
 
-    async def finish(self) -> None:
+    async def finish(self, *, at_once: bool) -> None:
         """Let every client that is still there end its output and read to the end."""
-        await self.settle()
+        if not at_once:
+            await self.settle()
         for client in self.clients.values():
             client.reading = True
             if not self.cut_off and client.owed is None:

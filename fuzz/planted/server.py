@@ -44,6 +44,12 @@ BUGS: Final = (
         "pass",
     ),
     Bug(
+        "who waits for room at the stop is cut off",
+        "server",
+        "self._admission.end_waiting()",
+        "pass",
+    ),
+    Bug(
         "the drain has no end",
         "server",
         "connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_timeout",

@@ -64,6 +64,10 @@ class Admission:
         while self.shut:
             await self._waiting.park()
 
+    def end_waiting(self) -> None:
+        """Let nobody wait any more: from here on who finds no room is refused."""
+        self._newcomers_wait = False
+
     def host_of(self, address: str | None) -> Host:
         """Return what an IP address counts as, for `admit`; None if hosts are not counted."""
         if self._most_per_host is None or address is None:

@@ -19,7 +19,7 @@ class AtCapacity(enum.Enum):
     REFUSE = "refuse"
     """It is told so in a line, and ended."""
     WAIT = "wait"
-    """It waits in the kernel's accept queue until there is room; if the server stops first, in vain."""
+    """It waits in the kernel's accept queue until there is room; if the server stops first, it is refused."""
 
 
 @dataclass(frozen=True, kw_only=True)

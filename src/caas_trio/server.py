@@ -229,6 +229,7 @@ class _Server:
                 accepting.cancel_scope.cancel()
             for listener in listeners:
                 listener.withdraw()  # before the last look at the queue: nobody comes after it
+            self._admission.end_waiting()
             for sock, endpoint in listening:
                 acceptor.accept_waiting(sock, endpoint, BACKLOG)
             for listener in listeners:

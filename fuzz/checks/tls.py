@@ -1,0 +1,591 @@
+"""What comes before a conversation: `Opening` and `TlsStream` over a real socket.
+
+The client hands on as it likes what it has to show, a PROXY header or a TLS handshake, and what it says.
+
+The client's side is OpenSSL's own, in memory; what it says is cut at any byte, tampered with, ended with
+close_notify or without, or is no TLS at all. Each conversation gets the replies of the plain dialog up to
+where it was spoiled, and an end that the client can tell from a cut.
+
+An input decides what is done. The bytes on the wire differ each time, as keys are drawn; their number does
+not, but for a few bytes of a client's certificate: a signature may be shorter.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cache, partial
+from typing import Final
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from caas_trio import tlsstream
+from caas_trio.channel import Channel
+from caas_trio.drain import Drain
+from caas_trio.endpoint import Endpoint
+from caas_trio.errors import ConnectionLost, PeerError
+from caas_trio.limits import Limits
+from caas_trio.opening import Opening, Refused
+from caas_trio.peer import InternetPeer
+from caas_trio.session import First
+from caas_trio.stream import StreamChannel
+from caas_trio.tlsstream import TlsStream
+from caas_trio.trust import Trust
+from fuzz.dialog import CUT, END, SILENCE, header, steps
+from tests.certificates import HOST, authority, client_context, server_context
+
+from .conversation import Plan
+from .groups import unwrapped
+
+MODULES: Final = ("caas_trio.opening", "caas_trio.tlsstream")
+
+#: Steps besides those of a dialog. Hand on the first few bytes of what is to be sent, or all but the last
+#: few; say what comes before in plain; spoil the last byte; end the input with close_notify alone, or
+#: without; leave; read no more, and again; let all timeouts pass; the server begins to drain.
+_FIRST, _LAST, _PLAIN, _SPOIL, _NOTIFY, _CUT_OFF, _LEAVE, _DEAF, _HEAR, _LONG, _DRAIN = b"pPgfch!srtd"
+#: Say a line that fills a record.
+_MUCH: Final = ord("b")
+#: What steps about TLS are without it.
+_WHERE_ALL_IS_PLAIN: Final = {_PLAIN: CUT, _SPOIL: CUT, _NOTIFY: END, _CUT_OFF: END}
+_RECORD: Final = 16384
+#: Session tickets, of some 250 bytes or 1000, stand for answers that nobody lets out: Python asks for none.
+vars(tlsstream)["_MOST_UNSAID"] = 4000
+_SOME_TICKETS, _MANY_TICKETS = 2, 20
+_VERSIONS: Final = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)
+_SECURE: Final = Endpoint.parse("tls://127.0.0.1:50007")
+_PLAIN_ONE: Final = Endpoint.parse("tcp://127.0.0.1:50007")
+#: What a proxy may tell: the client, itself, nothing; or somebody who may not connect, or what is no header.
+_HEADERS: Final = (
+    b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+    b"PROXY UNKNOWN\r\n",
+    b"PROXY TCP4 198.51.100.1 192.0.2.2 1 2\r\n",
+    b"GET / HTTP/1.1\r\n",
+)
+_WELCOME: Final = 3  # so many of them are
+_ALLOWED: Final = (ipaddress.ip_network("192.0.2.0/24"),)
+_PEER: Final = InternetPeer("192.0.2.1", 50000)
+_FIRSTS: Final = tuple(First)
+_LIMITS: Final = Limits(
+    opening_timeout=4,
+    prompt_delay=0.3,
+    idle_timeout=20,
+    line_timeout=6,
+    write_timeout=6,
+    linger_timeout=1,
+)
+_ALL_LIMITS: Final = 40.0
+_SHORT: Final = 2 * _LIMITS.prompt_delay
+_MOMENT: Final = 0.05  # within which a conversation that drains looks for input and gives up
+
+
+@cache
+def _server_side(*, asking: bool, tickets: int) -> ssl.SSLContext:
+    """Return a server's context, which may ask for a certificate."""
+    if not asking:
+        return server_context(tickets=tickets)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.num_tickets = tickets
+    authority().issue_cert(HOST).configure_cert(context)
+    authority().configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+@cache
+def _client_side(version: ssl.TLSVersion, *, shown: bool, trusting: bool) -> ssl.SSLContext:
+    """Return a client's context, which may show a certificate and may trust the server's."""
+    if trusting:
+        return client_context(version, shown=authority().issue_cert("client") if shown else None)
+    context = ssl.create_default_context()
+    context.minimum_version = context.maximum_version = version
+    return context
+
+
+def check(data: bytes) -> None:
+    """Play one script in a run of its own."""
+    trio.run(play, data, clock=MockClock(autojump_threshold=0))
+
+
+@asynccontextmanager
+async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
+    """Give the block what plays scripts."""
+    yield play
+
+
+async def play(data: bytes) -> None:
+    """Play one script; the clock has to be a mock clock that jumps."""
+    modes, limit, settings, count = header(data)
+    plan = Plan.of(bytes([modes, limit % 23 + 1]), _FIRSTS[settings % 3])
+    if limit & 128:
+        plan.limit = _RECORD
+    sips = count % 7 + 1 if limit & 64 and not modes & 128 else 0
+    if sips and plan.first is First.EITHER:
+        plan.first = First.CLIENT
+    secure, proxied = not modes & 128, bool(modes & 64)
+    asking, shown, trusting = bool(settings & 8), bool(settings & 16), not settings & 32
+    context = _client_side(_VERSIONS[settings >> 2 & 1], shown=shown, trusting=trusting) if secure else None
+    shows = _HEADERS[count % len(_HEADERS)] if proxied else b""
+    let_in = not proxied or count % len(_HEADERS) < _WELCOME
+    endpoint = _SECURE if secure else _PLAIN_ONE
+    ours, theirs = socket.socketpair()
+    if settings & 128:
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    agreed = not secure or (trusting and (shown or not asking))
+    tickets = (0, _SOME_TICKETS, 0, _MANY_TICKETS)[(settings >> 6 & 1) | (count >> 6 & 2)]
+    stage = _Stage(plan, _Client(ours, context, shows), let_in=let_in, agreed=agreed, sips=sips)
+    if tickets == _MANY_TICKETS:
+        stage.let_go()  # the server may give up before it hears anything
+    tls = _server_side(asking=asking, tickets=tickets)
+    trust = Trust(tls=tls, proxy_on=frozenset({endpoint} if proxied else ()), allow_from=_ALLOWED)
+    os.environ["CAAS_TRIO_DRIVER"] = "stream" if secure or settings & 4 else "hub"
+    try:
+        with unwrapped():
+            async with trio.open_nursery() as nursery:
+                opening = Opening(_LIMITS, trust, stage.drain, counting=bool(settings & 8))
+                if opening.hub is not None:
+                    nursery.start_soon(opening.hub.run)
+                nursery.start_soon(stage.serve, theirs, opening, endpoint)
+                for chunk, sign in steps(data, plan.limit, _KNOWN):
+                    await stage.act(chunk, sign, count)
+                await stage.finish()
+                nursery.cancel_scope.cancel()
+                opening.close()
+    finally:
+        ours.close()
+    assert theirs.fileno() < 0, "a socket is left open"
+
+
+class _NoTls:
+    """What stands in for an `ssl.SSLObject` where there is no TLS: all is passed on as it is."""
+
+    def __init__(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
+        self._incoming = incoming
+        self.write = outgoing.write
+
+    def do_handshake(self) -> None:
+        pass
+
+    def read(self, most: int) -> bytes:
+        data = self._incoming.read(most)
+        if not data and not self._incoming.eof:
+            raise ssl.SSLWantReadError
+        return data
+
+    def unwrap(self) -> None:
+        pass
+
+
+class _Client:
+    """The other side of a connection.
+
+    Attributes:
+        wire: what is encrypted and not handed on.
+        received: what it has been told, decrypted.
+        ready: whether its part of the handshake is done.
+        notified: whether it was told the end of the server's output.
+        failure: what OpenSSL objects to, such as the server's alert.
+        eof: whether the transport has ended.
+        gone: whether it has left.
+        spoiled: whether what it has handed on is no TLS from some place on, or was cut off.
+        reading: whether it reads.
+    """
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext | None, shows: bytes) -> None:
+        sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        self._sock = sock
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = (
+            _NoTls(self._incoming, self._outgoing)
+            if context is None
+            else context.wrap_bio(self._incoming, self._outgoing, server_hostname=HOST)
+        )
+        self.in_plain = context is None
+        self._unsaid = b""
+        self._made = self._shown = len(shows)
+        self._handed_on = 0
+        self._said: list[tuple[int, bytes]] = []  # what is said, and how many bytes have then been handed on
+        self._ended: int | None = None  # how many have been with close_notify
+        self._ready_at: int | None = None
+        self.wire, self.received = shows, b""
+        self.notified = self.eof = self.gone = self.spoiled = self.lost = False
+        self.reading = True
+        self.failure: ssl.SSLError | None = None
+        self.go_on()
+
+    @property
+    def ready(self) -> bool:
+        return self._ready_at is not None
+
+    @property
+    def heard(self) -> tuple[bytes, bool, bool]:
+        """What was said and handed on, whether that is all, and whether the handshake is done."""
+        done = self._ready_at is not None and self._ready_at <= self._handed_on
+        ended = self._ended is not None and self._ended <= self._handed_on
+        if self.in_plain:
+            said = b"".join(text for _, text in self._said)[: max(0, self._handed_on - self._shown)]
+        else:
+            said = b"".join(text for at, text in self._said if at <= self._handed_on)
+        return said, ended, done
+
+    def say(self, text: bytes) -> None:
+        """Say something, at the latest once the handshake is done; nothing behind the end."""
+        if self._ended is None:
+            self._unsaid += text
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Let OpenSSL do what it can."""
+        try:
+            if not self.ready:
+                self._tls.do_handshake()
+                self._collect()
+                self._ready_at = self._made
+            while self._unsaid:
+                text, self._unsaid = self._unsaid[:_RECORD], self._unsaid[_RECORD:]
+                self._tls.write(text)
+                self._collect()
+                self._said.append((self._made, text))
+            while not self.notified:
+                told = self._tls.read(_RECORD)
+                self.received += told
+                self.notified = not told
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.notified = True
+        except ssl.SSLError as error:
+            self.failure = self.failure or error
+        self._collect()
+
+    def _collect(self) -> None:
+        made = self._outgoing.read()
+        self.wire += made
+        self._made += len(made)
+
+    def hand_on(self, most: int) -> None:
+        """Send at most so many of the bytes that are due; what the kernel does not take stays."""
+        sent = self._send(self.wire[:most])
+        self.wire = self.wire[sent:]
+        if not self.spoiled:
+            self._handed_on += sent
+
+    def spoil(self, raw: bytes) -> None:
+        """Send bytes that are not what they ought to be."""
+        if self._send(raw):
+            self.spoiled = True
+
+    def notify(self) -> None:
+        """Say the last: close_notify. In plain it is the transport's end that says so."""
+        if self.ready and self._ended is None and self.failure is None and not self.in_plain:
+            with suppress(ssl.SSLError):  # it looks for the server's
+                self._tls.unwrap()
+            self._collect()
+            self._ended = self._made
+
+    def end(self) -> None:
+        """End the transport's output; without all of what was said before, that cuts it off."""
+        if self.in_plain and self._ended is None:
+            self._ended = self._handed_on
+        self.spoiled |= self._ended is None or self._ended > self._handed_on
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+
+    def leave(self) -> None:
+        """Close the socket, whatever is unread."""
+        self._sock.close()
+        self.gone = self.spoiled = True
+
+    def read(self) -> bool:
+        """Read what is there; return whether that was anything."""
+        moved = False
+        while self.reading and not self.eof and not self.gone:
+            try:
+                data = self._sock.recv(65536)
+            except BlockingIOError:
+                break
+            except ConnectionResetError:
+                data = b""
+            self._incoming.write(data)
+            if not data:
+                self.eof = True
+                self._incoming.write_eof()
+            moved = True
+            self.go_on()
+        return moved
+
+    def _send(self, data: bytes) -> int:
+        if self.gone or not data:
+            return 0
+        try:
+            return os.write(self._sock.fileno(), data)
+        except BlockingIOError:
+            return 0
+        except (BrokenPipeError, ConnectionResetError):
+            self.lost = True
+            return 0
+
+
+def _stream(channel: Channel) -> TlsStream:
+    assert isinstance(channel, StreamChannel)
+    assert isinstance(channel._stream, TlsStream)
+    return channel._stream
+
+
+@contextmanager
+def _lost() -> Iterator[None]:
+    try:
+        yield
+    except trio.BrokenResourceError as error:
+        raise ConnectionLost from error
+
+
+async def _refuse_more(stream: TlsStream) -> None:
+    """Nothing is sent behind the end, and nothing is read without a place for it."""
+    for misuse, error in (
+        (partial(stream.send_all, b"more"), trio.ClosedResourceError),
+        (partial(stream.receive_some, 0), ValueError),
+    ):
+        try:
+            await misuse()
+        except error:
+            continue
+        raise AssertionError(f"{error} was expected")
+
+
+class _Stage:
+    """A server's side, the client, and what is due.
+
+    Attributes:
+        outcome: what became of the server's side; None as long as it runs.
+        owed: what the client is owed, whatever happened since; None as long as nothing has.
+    """
+
+    def __init__(self, plan: Plan, client: _Client, *, let_in: bool, agreed: bool, sips: int) -> None:
+        self.plan = plan
+        self.client = client
+        self.let_in = let_in  # whether it may connect
+        self.welcome = let_in and agreed
+        self.sips = sips  # how many bytes the server reads at a time; 0 for a driver, which reads all
+        self.drain = Drain()
+        self.outcome: str | None = None
+        self.prompted = False
+        self.owed: bytes | None = None
+
+    async def serve(self, sock: socket.socket, opening: Opening, endpoint: Endpoint) -> None:
+        """Do what a server does with a connection."""
+        try:
+            if opening.asks(endpoint):
+                channel, peer = await opening.prove(sock, _PEER, endpoint)
+                assert self.let_in, "a stranger is let in"
+                assert isinstance(peer, InternetPeer)
+                assert peer.host == _PEER.host
+            else:
+                channel = opening.plain(sock)
+            try:
+                if self.sips:
+                    await self.converse(_stream(channel))
+                else:
+                    await channel.converse(self.plan.session())
+                self.outcome = "completed"
+            except PeerError as error:
+                self.outcome = type(error).__name__
+            with suppress(PeerError):
+                await channel.part()
+            if self.sips:
+                await _refuse_more(_stream(channel))
+            await channel.aclose()
+        except ConnectionLost:
+            self.outcome = "left"
+        except Refused:
+            self.outcome = "refused"
+
+    async def converse(self, stream: TlsStream) -> None:
+        """Do what a driver does, in sips."""
+        session = self.plan.session()
+        await stream.wait_send_all_might_not_block()
+        with _lost(), trio.move_on_after(_ALL_LIMITS / 2):
+            await stream.send_all(session.open())
+            while not session.closing:
+                data = await stream.receive_some(self.sips)
+                assert len(data) <= self.sips
+                await stream.send_all(session.receive(data) if data else session.end_of_input())
+
+    async def act(self, chunk: bytes, sign: int, count: int) -> None:
+        """Say a chunk and do a step."""
+        if self.client.in_plain:
+            sign = _WHERE_ALL_IS_PLAIN.get(sign, sign)
+        if sign == _PLAIN:
+            self.let_go()
+            self.client.spoil(chunk)
+        else:
+            self.client.say(chunk)
+            await _STEPS[sign](self, count)
+        await self.settle()
+
+    async def hand_on(self, _: int = 0) -> None:
+        """Hand on all there is, and what that leads to: a handshake takes a few turns."""
+        before = None
+        while before != self.client.wire:
+            before = self.client.wire
+            self.client.hand_on(len(before))
+            await self.settle()
+
+    async def hand_on_first(self, count: int) -> None:
+        self.client.hand_on(count)
+
+    async def keep_last(self, count: int) -> None:
+        self.client.hand_on(max(0, len(self.client.wire) - count))
+
+    async def spoil_last(self, _: int) -> None:
+        """Spoil the last byte, which OpenSSL never overlooks. What came before is still served."""
+        client = self.client
+        certain = self.welcome and client.reading and self.owed is None
+        self.let_go()
+        client.hand_on(max(0, len(client.wire) - 1))
+        if len(client.wire) == 1:
+            client.spoil(bytes([client.wire[0] ^ 1]))
+        await self.settle()
+        said, ended, ready = client.heard
+        if certain and ready and self.plan.heard is not None:
+            served = self.plan.replies(said, ended=ended)[1]
+            assert b"".join(self.plan.heard) == b"".join(served), "a line is lost"
+
+    async def say_much(self, _: int) -> None:
+        self.client.say(b"m" * (_RECORD - 1) + b"\n")
+        await self.hand_on()
+
+    async def notify(self, _: int = 0) -> None:
+        """End the output with close_notify."""
+        await self.hand_on()
+        self.client.notify()
+        await self.hand_on()
+
+    async def end(self, _: int) -> None:
+        """End the output in an orderly way."""
+        await self.notify()
+        self.let_go()
+        self.client.end()
+
+    async def cut_off(self, _: int) -> None:
+        """End the output without close_notify."""
+        await self.hand_on()
+        self.let_go()
+        self.client.end()
+
+    async def leave(self, _: int) -> None:
+        self.let_go()
+        self.client.leave()
+
+    async def read_no_more(self, _: int) -> None:
+        self.client.reading = False
+
+    async def read_again(self, _: int) -> None:
+        self.client.reading = True
+
+    async def begin_drain(self, _: int) -> None:
+        await self.settle()
+        self.let_go()
+        self.drain.begin()
+
+    async def keep_silent(self, _: int) -> None:
+        """Let a little more than the opening delay pass; who has said nothing is prompted."""
+        await self.settle()
+        said, ended, ready = self.client.heard
+        if ready and not said and not ended and self.plan.first is First.EITHER:
+            self.prompted = True
+        await trio.sleep(_SHORT)
+
+    async def wait_long(self, _: int) -> None:
+        """Let all timeouts pass."""
+        await self.keep_silent(0)
+        self.let_go()
+        await trio.sleep(_ALL_LIMITS)
+        await self.settle()
+        assert self.outcome is not None, "all limits are over, and it goes on"
+
+    def let_go(self) -> None:
+        """From here on not all has to be said: note what is due by now."""
+        if self.owed is None:
+            self.owed = self.due()[0] if self.client.reading else b""
+
+    def due(self) -> tuple[bytes, bool]:
+        """Return what the client is told of what it has said so far, and whether that is all."""
+        said, ended, ready = self.client.heard
+        if not (self.welcome and ready):
+            return b"", False
+        replies, _, over = self.plan.replies(said, ended=ended)
+        prompted = self.prompted or self.plan.first is First.SERVER
+        return b"".join((self.plan.prompt if prompted else b"", *replies)), over
+
+    async def settle(self) -> None:
+        """Wait until nothing moves any more, then compare."""
+        moved = True
+        while moved:
+            if self.drain.begun and self.outcome is None:
+                await trio.sleep(_MOMENT)
+            await wait_all_tasks_blocked()
+            moved = self.client.read()
+        self.compare()
+
+    def compare(self) -> None:
+        """Compare what the client has been told with what is due."""
+        client = self.client
+        due, over = self.due()
+        assert due.startswith(client.received), f"told {client.received!r}, due {due!r}"
+        if self.owed is not None:
+            assert client.gone or not client.reading or client.received.startswith(self.owed)
+            return
+        assert client.failure is None or not self.welcome, f"OpenSSL objects: {client.failure}"
+        assert not client.reading or client.received == due, f"told {client.received!r}, due {due!r}"
+        if client.reading and client.ready and self.welcome:
+            assert client.notified is over, "the end of the output is early or missing"
+
+    async def finish(self) -> None:
+        """Let the client say its last, and look at what became of the conversation."""
+        client = self.client
+        client.reading = not client.gone
+        await self.notify()
+        lenient = self.owed is not None
+        self.let_go()
+        if not client.gone:
+            client.end()
+        await self.settle()
+        if self.outcome is None:
+            await trio.sleep(_ALL_LIMITS)
+            await self.settle()
+        assert self.outcome is not None, "the conversation has no end"
+        assert client.gone or client.eof
+        if lenient:
+            return
+        if self.welcome:
+            assert self.outcome == "completed", self.outcome
+            assert client.notified, "an end that may have been a cut"
+            assert client.received == self.due()[0]
+        else:
+            assert self.outcome == "refused", self.outcome
+            assert client.failure is not None or not self.let_in, "nobody says why not"
+
+
+_STEPS: Final[dict[int, Callable[[_Stage, int], Awaitable[None]]]] = {
+    CUT: _Stage.hand_on,
+    _FIRST: _Stage.hand_on_first,
+    _LAST: _Stage.keep_last,
+    _SPOIL: _Stage.spoil_last,
+    _MUCH: _Stage.say_much,
+    _NOTIFY: _Stage.notify,
+    END: _Stage.end,
+    _CUT_OFF: _Stage.cut_off,
+    _LEAVE: _Stage.leave,
+    _DEAF: _Stage.read_no_more,
+    _HEAR: _Stage.read_again,
+    SILENCE: _Stage.keep_silent,
+    _LONG: _Stage.wait_long,
+    _DRAIN: _Stage.begin_drain,
+}
+_KNOWN: Final = frozenset({*_STEPS, _PLAIN})

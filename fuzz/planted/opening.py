@@ -1,0 +1,58 @@
+"""Bugs in what comes before a conversation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .bug import Bug
+
+BUGS: Final = (
+    Bug(
+        "a handshake may take for ever",
+        "tls",
+        "with trio.move_on_after(self._limits.opening_timeout) as patience:",
+        "with trio.CancelScope() as patience:",
+    ),
+    Bug(
+        "a socket is left open when a handshake fails",
+        "tls",
+        "on_failure.callback(accepted.close)",
+        "pass",
+    ),
+    Bug(
+        "a handshake is not told of the stop",
+        "tls",
+        "patience.deadline = min(patience.deadline, trio.current_time() + _AT_A_STOP)",
+        "pass",
+    ),
+    Bug(
+        "the alert is lost in a reset",
+        "tls",
+        "if isinstance(error, HandshakeFailed):",
+        "if not isinstance(error, PeerError):",
+    ),
+    Bug(
+        "who is not let in by the proxy's word is let in",
+        "tls",
+        "if objection is not None:\n            raise Refused(objection, peer)",
+        "",
+    ),
+    Bug(
+        "who left during the handshake is refused",
+        "tls",
+        "if not isinstance(error.__cause__, ssl.SSLError):\n                raise ConnectionLost from error",
+        "",
+    ),
+    Bug(
+        "a byte behind the PROXY header is lost",
+        "tls",
+        "taken += len(accepted.recv(parser.feed(waiting)))",
+        "taken += len(accepted.recv(parser.feed(waiting) + (parser.header is not None)))",
+    ),
+    Bug(
+        "an error of the stream escapes a handshake",
+        "tls",
+        "except trio.BrokenResourceError as error:\n            if not",
+        "except trio.ClosedResourceError as error:\n            if not",
+    ),
+)

@@ -1,0 +1,113 @@
+"""Bugs in TLS as a stream."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .bug import Bug
+
+BUGS: Final = (
+    Bug(
+        "an input that was cut off counts as ended",
+        "tls",
+        'raise trio.BrokenResourceError("the input ended without close_notify")',
+        'self._incoming.write_eof()\n            self._unread, self._decrypt = b"", lambda _: b""',
+    ),
+    Bug(
+        "the output ends without close_notify",
+        "tls",
+        "self.tls.unwrap()\n            await self._flush()",
+        "pass\n            await self._flush()",
+    ),
+    Bug(
+        "the transport is left open behind close_notify",
+        "tls",
+        "await self._flush()\n        await self.transport.send_eof()",
+        "await self._flush()",
+    ),
+    Bug(
+        "what was decrypted before a record that is none is lost",
+        "tls",
+        "if not parts:\n                raise",
+        "raise",
+    ),
+    Bug(
+        "what was not read yet is lost at the end of the output",
+        "tls",
+        'self._unread = self._decrypt(2 * _READ_SIZE) or b""',
+        "self._decrypt(2 * _READ_SIZE)",
+    ),
+    Bug(
+        "the last word finds input that nobody asked for",
+        "tls",
+        'self._unread = self._decrypt(2 * _READ_SIZE) or b""',
+        "pass",
+    ),
+    Bug(
+        "a read gives more than it was asked for",
+        "tls",
+        "data, self._unread = self._unread[:most], self._unread[most:]",
+        'data, self._unread = self._unread, b""',
+    ),
+    Bug(
+        "one record is the most that a read gives, and the rest waits for more",
+        "tls",
+        "while (data := self._held(most)) is None:\n                await self._fill()",
+        "while waited or (data := self._held(most)) is None:\n                await self._fill()\n"
+        "                if (data := self._held(most)) is not None:\n                    break",
+    ),
+    Bug(
+        "a record that is none ends the input",
+        "tls",
+        "except ssl.SSLError:\n            if not parts:\n                raise",
+        "except ssl.SSLError:\n            pass",
+    ),
+    Bug(
+        "who speaks TLS badly is not told",
+        "tls",
+        "if first == _HANDSHAKE:",
+        "if first != _HANDSHAKE:",
+    ),
+    Bug(
+        "who does not speak TLS gets an alert",
+        "tls",
+        "if first == _HANDSHAKE:",
+        "if first:",
+    ),
+    Bug(
+        "a handshake that ends stays unsaid",
+        "tls",
+        'if not self.tls.server_side or self.tls.version() != "TLSv1.3":\n            await self._flush()',
+        "pass",
+    ),
+    Bug(
+        "session tickets are sent to a client that may have left",
+        "tls",
+        'if not self.tls.server_side or self.tls.version() != "TLSv1.3":\n            await self._flush()',
+        "await self._flush()",
+    ),
+    Bug(
+        "only the first record of what is sent is sent",
+        "tls",
+        "rest = rest[self.tls.write(rest[:_RECORD]) :]",
+        "rest = rest[self.tls.write(rest[:_RECORD]) :][:0]",
+    ),
+    Bug(
+        "answers pile up that nobody lets out",
+        "tls",
+        "if self._outgoing.pending > _MOST_UNSAID:",
+        "if False:",
+    ),
+    Bug(
+        "more can be sent behind the end",
+        "tls",
+        'if self._output_ended:\n            raise trio.ClosedResourceError("the output has been ended")',
+        "",
+    ),
+    Bug(
+        "an error of OpenSSL escapes",
+        "tls",
+        "except ssl.SSLError as error:\n        raise trio.BrokenResourceError from error",
+        "except ssl.SSLEOFError as error:\n        raise trio.BrokenResourceError from error",
+    ),
+)
