@@ -14,7 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any
 
 import click
@@ -38,8 +38,10 @@ from caas_trio.__main__ import main
 from caas_trio.capitals import Utf8Capitals, utf8_capitals
 from caas_trio.logs import LogFormat, open_log
 from caas_trio.notify import Notifier
-from caas_trio.program import Announcement, Program, heed, reload
+from caas_trio.program import Announcement, Program, reload
 from caas_trio.reports import Reports
+from caas_trio.signals import heed
+from caas_trio.supervisor import Supervisor
 
 from .certificates import write_files
 
@@ -173,7 +175,15 @@ def test_an_interrupt_before_anything_is_served_is_told(
 def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Program]]:
     """Catch what the command line would run."""
     programs: list[Program] = []
-    monkeypatch.setattr(trio, "run", lambda run: programs.append(run.__self__))
+
+    def run(served: MethodType) -> None:
+        program = served.__self__
+        if isinstance(program, Supervisor):
+            program = program._first
+        assert isinstance(program, Program)
+        programs.append(program)
+
+    monkeypatch.setattr(trio, "run", run)
     yield programs
     assert len(programs) == 1
 
@@ -237,6 +247,7 @@ OPTIONS = {
     "log_format": "json",
     "log_level": "info",
     "metrics": "[::1]:9464",
+    "workers": "3",
 }
 
 
@@ -263,6 +274,7 @@ def test_every_option_is_also_a_variable(
     [program] = asked_for
     assert (program.log_ends, program.takeover) == (True, True)
     assert program.metrics == Endpoint.parse("tcp://[::1]:9464")
+    assert (program.workers, program.supervised) == (3, True)
     program.log.info("an event")
     assert json.loads(capsys.readouterr().err)["event"] == "an event"
     assert [str(endpoint) for endpoint in program.endpoints] == ["unix:@a", "tcp://[::1]:0"]
@@ -332,20 +344,24 @@ async def test_a_hangup_reloads_what_can_be_reloaded(
     trust = Trust(tls=Certificates(*files))
     stop, everything = trio.Event(), trio.CancelScope()
 
-    async def hangup() -> AsyncIterator[int]:
-        yield signal.SIGHUP
+    async def hangup(trust: Trust) -> None:
+        async def signals() -> AsyncIterator[int]:
+            yield signal.SIGHUP
+
+        again = partial(reload, trust, reports, Notifier())
+        await heed(signals(), again=again, stop=stop.set, cut=everything.cancel)
 
     def heard() -> dict[str, str]:
         return dict(json.loads(capsys.readouterr().err))
 
-    await heed(hangup(), stop, everything, partial(reload, trust, reports, Notifier()), Notifier())
+    await hangup(trust)
     assert (heard()["level"], stop.is_set()) == ("info", False)
     files[0].write_text("garbage")
-    await heed(hangup(), stop, everything, partial(reload, trust, reports, Notifier()), Notifier())
+    await hangup(trust)
     failed = heard()
     assert failed["event"] == "the certificates could not be reloaded; the old ones stay"
     assert failed["reason"] == f"cannot use {files[0]}: it holds no certificate in PEM"
-    await heed(hangup(), stop, everything, partial(reload, Trust(), reports, Notifier()), Notifier())
+    await hangup(Trust())
     assert heard()["event"] == "nothing to reload: there is no tls endpoint"
     assert not everything.cancel_called
 
@@ -363,7 +379,7 @@ def test_what_is_open_to_all_is_told_once(capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_table_of_options_is_complete() -> None:
     named = {parameter.name for parameter in cli.command.params if isinstance(parameter, click.Option)}
-    assert named == {*OPTIONS, *TLS_OPTIONS, "explain", "version"}
+    assert named == {*OPTIONS, *TLS_OPTIONS, "config", "explain", "version"}
 
 
 def test_help_has_an_example_of_each_order(capsys: pytest.CaptureFixture[str]) -> None:

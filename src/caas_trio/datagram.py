@@ -13,10 +13,11 @@ import trio
 
 from .datagramrules import MOST_BYTES, Datagram, Drop, Rules
 from .datagramsocket import DatagramSocket
+from .drain import either
 from .endpoint import Endpoint
 from .errors import EndpointError
 from .limits import Limits
-from .listeners import listen_all
+from .listeners import Listener, listen_all
 from .requesthandler import DatagramRequestHandler
 from .telemetry import Telemetry
 from .trust import Trust
@@ -56,12 +57,13 @@ _OBSTACLES: Final = {
 
 async def serve_datagrams(
     service: DatagramService | type[DatagramRequestHandler],
-    *endpoints: Endpoint | str,
+    *endpoints: Endpoint | Listener | str,
     limits: Limits = Limits(),  # noqa: B008 - immutable
     trust: Trust = Trust(),  # noqa: B008 - immutable
     reply_to_servers: bool = False,
     telemetry: Telemetry | None = None,
     stop: trio.Event | None = None,
+    retire: trio.Event | None = None,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answer each datagram, on all endpoints, with what `service` makes of it, until told to stop.
@@ -86,7 +88,8 @@ async def serve_datagrams(
     Args:
         service: takes the bytes of a datagram and returns those of the reply, None for none; or a
             `DatagramRequestHandler` class.
-        *endpoints: at least one, as `Endpoint` or as text; udp, unixgram, fd and systemd.
+        *endpoints: at least one, as `Endpoint` or as text; udp, unixgram, fd and systemd. Or a
+            `Listener`, whose sockets are closed as if the server had opened them.
         limits: `max_datagrams` and `drain_timeout`; the others are for connections.
         trust: whose datagrams are taken; see `Trust`.
         reply_to_servers: send replies also to ports below 1024 and to those with the endpoint's own
@@ -94,6 +97,7 @@ async def serve_datagrams(
             of this service are never answered.
         telemetry: told what happens; nobody is, by default.
         stop: an event that begins the drain.
+        retire: another one: there are no connections here that could end by themselves.
         task_status: for `nursery.start`.
 
     Raises:
@@ -126,7 +130,7 @@ async def serve_datagrams(
                 for listener in listeners:
                     server.telemetry.listening(listener.endpoint)
                 task_status.started([listener.endpoint for listener in listeners])
-                await (trio.Event() if stop is None else stop).wait()
+                await either(stop, retire)
                 receiving.cancel_scope.cancel()
             handling.cancel_scope.deadline = trio.current_time() + limits.drain_timeout
             for door in doors:

@@ -17,6 +17,20 @@ from .errors import TooSlow
 QUIET: Final = 0.01
 
 
+async def either(*events: trio.Event | None) -> None:
+    """Return once one of some events is set; never, if there are none."""
+    async with trio.open_nursery() as nursery:
+
+        async def wait(event: trio.Event) -> None:
+            await event.wait()
+            nursery.cancel_scope.cancel()
+
+        for event in events:
+            if event is not None:
+                nursery.start_soon(wait, event)
+        await trio.sleep_forever()
+
+
 class Drain:
     """Tells every connection of a server that it is to finish, and wakes those that wait.
 

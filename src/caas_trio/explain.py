@@ -24,7 +24,7 @@ _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _THOUSAND: Final = 1024
 
 
-def explanation(context: click.Context, limits: Limits, text: str, oversize: Oversize) -> str:
+def explanation(context: click.Context, limits: Limits, text: str, oversize: Oversize, workers: int) -> str:
     """Return what each setting is and where it comes from, and what they may cost together.
 
     Args:
@@ -32,11 +32,12 @@ def explanation(context: click.Context, limits: Limits, text: str, oversize: Ove
         limits: what it came to.
         text: a key of `GROWTH`.
         oversize: what becomes of lines that are too long.
+        workers: how many processes serve, each within the limits.
     """
     rows = [("setting", "value", "from"), *_settings(context)]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     table = [f"{name:{widths[0]}}  {value:{widths[1]}}  {source}" for name, value, source in rows]
-    return "\n".join([*table, "", *_costs(limits, text, oversize)])
+    return "\n".join([*table, "", *_costs(limits, text, oversize, workers)])
 
 
 def session_ceiling(max_line: int, growth: int, oversize: Oversize) -> int:
@@ -64,6 +65,8 @@ def _source(context: click.Context, name: str, option: str) -> str:
             return option
         case ParameterSource.ENVIRONMENT:
             return f"{context.auto_envvar_prefix}_{name.upper()}"
+        case ParameterSource.DEFAULT_MAP:
+            return str(context.params["config"])
     return "default"
 
 
@@ -83,22 +86,30 @@ def _value(parameter: click.Parameter, value: object) -> str:
     return str(value)
 
 
-def _costs(limits: Limits, text: str, oversize: Oversize) -> Iterator[str]:
+def _costs(limits: Limits, text: str, oversize: Oversize, workers: int) -> Iterator[str]:
     most = most_connections(limits.max_connections)
     soft, hard = (_limit(each) for each in resource.getrlimit(resource.RLIMIT_NOFILE))
     wanted = limits.max_connections + RESERVED_DESCRIPTORS
-    lowered = f", lowered from {limits.max_connections}: descriptors are short"
-    yield f"connections  {most} at most{lowered if most < limits.max_connections else ''}"
+    lowered = "" if most == limits.max_connections else f", lowered from {limits.max_connections}"
+    short = ": descriptors are short" if lowered else ""
+    several = workers > 1
+    in_each = " in each worker" if several else ""
+    yield f"connections  {most} at most{in_each}{lowered}{short}"
+    if several:
+        yield (
+            f"workers      {workers}, so {workers * most} connections; after a SIGHUP, the old ones drain beside the new"
+        )
     yield (
-        f"descriptors  {wanted}: one for each connection, {RESERVED_DESCRIPTORS} for the rest; "
+        f"descriptors  {wanted}{in_each}: one for each connection, {RESERVED_DESCRIPTORS} for the rest; "
         f"the limit is {soft}, and can be raised to {hard} (ulimit -n)"
     )
     each = session_ceiling(limits.max_line, GROWTH[text], oversize)
     read = HUB_READ_SIZE if hub_wanted() else STREAM_READ_SIZE
     working = 4 * (limits.max_line + read)
+    total = _size(workers * (most * each + working))
     yield (
-        f"memory       {_size(most * each + working)} at most, if every client does its worst: {_size(each)} "
-        f"for each connection, {_size(working)} to work with; Python and the kernel's buffers are extra"
+        f"memory       {total} at most, if every client does its worst: {_size(each)} for each connection, "
+        f"{_size(working)} to work with{in_each}; Python and the kernel's buffers are extra"
     )
 
 

@@ -53,6 +53,9 @@ _SERVED: Final = {
 class Listener:
     """An endpoint that accepts connections, or takes datagrams.
 
+    `serve` and its like take one in place of an endpoint: what somebody else has opened, and shares
+    between processes, say.
+
     Attributes:
         asked: the endpoint that was asked for.
         endpoint: where it is, with the real port.
@@ -116,7 +119,7 @@ async def listen(
 
 
 async def listen_all(
-    endpoints: Iterable[Endpoint],
+    endpoints: Iterable[Endpoint | Listener],
     kind: socket.SocketKind = socket.SOCK_STREAM,
     *,
     unix_mode: int = Trust.unix_mode,
@@ -124,13 +127,15 @@ async def listen_all(
 ) -> list[Listener]:
     """Return a listener for each endpoint, or none at all if one of them fails; as `listen`.
 
-    A systemd endpoint has a listener for each socket that was passed. A path that is to be taken
-    over is waited beside, and `Listener.take_over` goes on.
+    A systemd endpoint has a listener for each socket that was passed; a listener is one already. A
+    path that is to be taken over is waited beside, and `Listener.take_over` goes on.
     """
     listeners: list[Listener] = []
     with contextlib.ExitStack() as opened:
         for endpoint in endpoints:
-            if endpoint.scheme in INHERITED:
+            if isinstance(endpoint, Listener):
+                found = [endpoint]
+            elif endpoint.scheme in INHERITED:
                 found = [Listener(endpoint, each.endpoint, [each.sock]) for each in inherit(endpoint, kind)]
             else:
                 found = [await listen(endpoint, kind, unix_mode=unix_mode, takeover=takeover)]

@@ -12,6 +12,7 @@ import trio
 
 from .endpoint import DATAGRAMS, Endpoint
 from .inherited import INHERITED, passed
+from .listeners import Listener
 
 #: `serve`, `serve_sessions` or `serve_datagrams`, with all but the endpoints and the start.
 Serve: TypeAlias = Callable[..., Awaitable[None]]
@@ -20,7 +21,7 @@ Serve: TypeAlias = Callable[..., Awaitable[None]]
 async def serve_mixed(
     streams: Serve,
     datagrams: Serve,
-    endpoints: Sequence[Endpoint],
+    endpoints: Sequence[Endpoint | Listener],
     *,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -29,7 +30,7 @@ async def serve_mixed(
     With `nursery.start` it returns the bound endpoints once all are: those for connections, then
     those for datagrams, each in the order given.
     """
-    counts = [[_count(each, kind) for each in endpoints] for kind in (SOCK_DGRAM, SOCK_STREAM)]
+    counts = [[how_many(each, kind) for each in endpoints] for kind in (SOCK_DGRAM, SOCK_STREAM)]
     async with trio.open_nursery() as nursery:
         bound: list[list[Endpoint]] = [[] for _ in endpoints]
         # Datagrams first: a server may be taken over, and that is told to stop once all else is open.
@@ -42,8 +43,10 @@ async def serve_mixed(
         task_status.started([each for got in bound for each in got])
 
 
-def _count(endpoint: Endpoint, kind: SocketKind) -> int:
+def how_many(endpoint: Endpoint | Listener, kind: SocketKind) -> int:
     """Return how many endpoints of a kind it will turn out to be."""
+    if isinstance(endpoint, Listener):
+        return int(endpoint.sockets[0].type is kind)
     if endpoint.scheme in INHERITED:
         return len(passed(endpoint, kind))
     return int((endpoint.scheme in DATAGRAMS) is (kind is SOCK_DGRAM))

@@ -1,15 +1,14 @@
-"""The service as a process: what was asked for, signals, the log, monitoring, and where it listens."""
+"""The service as one process: what was asked for, signals, the log, monitoring, and where it listens."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import click
 import trio
@@ -20,6 +19,7 @@ from .datagram import DatagramService, serve_datagrams
 from .endpoint import Endpoint
 from .errors import TlsError
 from .limits import Limits
+from .listeners import Listener
 from .metrics import Metrics
 from .mixed import serve_mixed
 from .monitoring import serve_monitoring
@@ -27,12 +27,10 @@ from .notify import Notifier
 from .pulse import Pulse
 from .reports import ConnectionEnds, Reports
 from .server import NewSession, serve_sessions
+from .signals import HEEDED, heed
 from .telemetry import Telemetry, together
 from .tls import Certificates
 from .trust import Trust
-
-#: Two that ask for a stop, a second of which cuts everything off, and one that asks for a reload.
-HEEDED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +47,8 @@ class Program:
         log: where to.
         log_ends: whether the end of each connection is logged too.
         metrics: where to answer to monitoring; None for nowhere.
+        workers: how many processes serve.
+        config: what a file of settings says; None without one.
     """
 
     new_session: NewSession
@@ -60,6 +60,13 @@ class Program:
     log: FilteringBoundLogger
     log_ends: bool
     metrics: Endpoint | None
+    workers: int = 1
+    config: Mapping[str, Any] | None = None
+
+    @property
+    def supervised(self) -> bool:
+        """Whether workers serve: where there are several, or a file to read again."""
+        return self.workers != 1 or self.config is not None
 
     async def run(self) -> None:
         """Serve until a signal asks for a stop and all is drained."""
@@ -68,12 +75,16 @@ class Program:
         reports = Reports(self.log)
         output = Announcement(self.trust, reports, manager)
         telemetries: list[Telemetry] = [reports]
-        if self.log_ends:
-            telemetries.append(ConnectionEnds(self.log))
         with closing(reports), trio.open_signal_receiver(*HEEDED) as signals:
             async with trio.open_nursery() as nursery:
+
+                def begin_to_stop() -> None:
+                    manager.stopping()
+                    stop.set()
+
                 again = partial(reload, self.trust, reports, manager)
-                nursery.start_soon(heed, signals, stop, nursery.cancel_scope, again, manager)
+                cut = nursery.cancel_scope.cancel
+                nursery.start_soon(partial(heed, signals, again=again, stop=begin_to_stop, cut=cut))
                 if self.metrics is not None:
                     disable_created_metrics()  # type: ignore[no-untyped-call] # no use, and half of the page
                     metrics = Metrics(self.limits)
@@ -82,20 +93,35 @@ class Program:
                     output.monitored_at = await nursery.start(
                         partial(monitoring, ready=lambda: output.done and not stop.is_set())
                     )
-                common: dict[str, Any] = {
-                    "limits": self.limits,
-                    "trust": self.trust,
-                    "telemetry": together(*telemetries),
-                    "stop": stop,
-                }
                 pulse = Pulse(manager.alive, manager.pulse)
-                await serve_mixed(
-                    partial(serve_sessions, self.new_session, takeover=self.takeover, pulse=pulse, **common),
-                    partial(serve_datagrams, self.datagram_service, **common),
-                    self.endpoints,
-                    task_status=output,
-                )
+                await self.serve(self.endpoints, telemetries, stop=stop, pulse=pulse, task_status=output)
                 nursery.cancel_scope.cancel()
+
+    async def serve(
+        self,
+        places: Sequence[Endpoint | Listener],
+        telemetries: Sequence[Telemetry],
+        *,
+        stop: trio.Event,
+        retire: trio.Event | None = None,
+        pulse: Pulse,
+        task_status: trio.TaskStatus[list[Endpoint]],
+    ) -> None:
+        """Serve connections and datagrams until told to stop, or to retire; see `caas_trio.serve`."""
+        ends = [ConnectionEnds(self.log)] if self.log_ends else []
+        common: dict[str, Any] = {
+            "limits": self.limits,
+            "trust": self.trust,
+            "telemetry": together(*telemetries, *ends),
+            "stop": stop,
+            "retire": retire,
+        }
+        await serve_mixed(
+            partial(serve_sessions, self.new_session, takeover=self.takeover, pulse=pulse, **common),
+            partial(serve_datagrams, self.datagram_service, **common),
+            places,
+            task_status=task_status,
+        )
 
 
 def reload(trust: Trust, reports: Reports, manager: Notifier) -> None:
@@ -108,25 +134,6 @@ def reload(trust: Trust, reports: Reports, manager: Notifier) -> None:
         except TlsError as error:
             return reports.reload_failed(error)
         return reports.reloaded()
-
-
-async def heed(
-    signals: AsyncIterator[int],
-    stop: trio.Event,
-    everything: trio.CancelScope,
-    again: Callable[[], None],
-    manager: Notifier,
-) -> None:
-    """Do what each signal asks for."""
-    async for number in signals:
-        if number == signal.SIGHUP:
-            again()
-            continue
-        if stop.is_set():
-            everything.cancel()
-        else:
-            manager.stopping()
-        stop.set()
 
 
 class Announcement:

@@ -26,6 +26,11 @@ class Pulse:
         self._loops: set[object] = set()
         self._missing: set[object] = set()
 
+    def forget(self, loop: object) -> None:
+        """Note that a loop is over."""
+        self._loops.discard(loop)
+        self._missing.discard(loop)
+
     def round(self, loop: object) -> None:
         """Note that a loop comes round."""
         self._loops.add(loop)

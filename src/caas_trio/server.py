@@ -13,7 +13,7 @@ from .accepting import Acceptor
 from .admission import REFUSAL, TOO_MANY_FROM_HOST, Admission, Host, SpareDescriptor
 from .channel import Channel
 from .connection import Connection
-from .drain import Drain
+from .drain import Drain, either
 from .endpoint import Endpoint, Scheme
 from .errors import ConnectionLost, EndpointError, PeerError, TooSlow, UsageError
 from .limits import Limits
@@ -33,11 +33,12 @@ NewSession: TypeAlias = Callable[[], Session]
 
 async def serve(
     handler: Handler | type[StreamRequestHandler],
-    *endpoints: Endpoint | str,
+    *endpoints: Endpoint | Listener | str,
     limits: Limits = Limits(),  # noqa: B008 - immutable
     trust: Trust = Trust(),  # noqa: B008 - immutable
     telemetry: Telemetry | None = None,
     stop: trio.Event | None = None,
+    retire: trio.Event | None = None,
     takeover: bool = False,
     pulse: Pulse | None = None,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
@@ -60,11 +61,14 @@ async def serve(
 
     Args:
         handler: an async function that takes a `Connection`, or a `StreamRequestHandler` class.
-        *endpoints: at least one, as `Endpoint` or as text; tcp, tls, unix, fd and systemd.
+        *endpoints: at least one, as `Endpoint` or as text; tcp, tls, unix, fd and systemd. Or a
+            `Listener`, whose sockets are closed as if the server had opened them.
         limits: see `Limits`.
         trust: who may connect; see `Trust`.
         telemetry: told what happens; nobody is, by default.
         stop: an event that begins the drain.
+        retire: an event that makes it accept no more, and return once all connections have ended by
+            themselves; `stop` may still begin the drain.
         takeover: where another server has the path of a Unix socket, tell it to stop (SIGTERM) once
             all other endpoints are open, and take its place; no client finds the path without a
             server. If it has not begun to stop after 30 seconds, that is a `ListenError`.
@@ -79,23 +83,24 @@ async def serve(
         ExceptionGroup: of OSError: a listening socket failed.
     """
     handle = _handle_requests(handler) if isinstance(handler, type) else handler
-    server = _Server(limits, trust, telemetry, pulse)
+    server = _Server(limits, trust, telemetry, pulse, stop=stop, retire=retire)
 
     def conversation(channel: Channel, at: Endpoint, peer: Peer) -> Awaitable[object]:
         connection = Connection(channel, at, peer, limits, server.drain)
         talk = handle(connection)
         return server.totals.follow(connection, talk) if server.counting else talk
 
-    await server.run(conversation, endpoints, stop, takeover, task_status)
+    await server.run(conversation, endpoints, takeover, task_status)
 
 
 async def serve_sessions(
     new_session: NewSession,
-    *endpoints: Endpoint | str,
+    *endpoints: Endpoint | Listener | str,
     limits: Limits = Limits(),  # noqa: B008 - immutable
     trust: Trust = Trust(),  # noqa: B008 - immutable
     telemetry: Telemetry | None = None,
     stop: trio.Event | None = None,
+    retire: trio.Event | None = None,
     takeover: bool = False,
     pulse: Pulse | None = None,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
@@ -107,11 +112,14 @@ async def serve_sessions(
 
     Args:
         new_session: called for each connection.
-        *endpoints: at least one, as `Endpoint` or as text; tcp, tls, unix, fd and systemd.
+        *endpoints: at least one, as `Endpoint` or as text; tcp, tls, unix, fd and systemd. Or a
+            `Listener`, whose sockets are closed as if the server had opened them.
         limits: see `Limits`.
         trust: who may connect; see `Trust`.
         telemetry: told what happens; nobody is, by default.
         stop: an event that begins the drain.
+        retire: an event that makes it accept no more, and return once all connections have ended by
+            themselves; `stop` may still begin the drain.
         takeover: where another server has the path of a Unix socket, tell it to stop (SIGTERM) once
             all other endpoints are open, and take its place; no client finds the path without a
             server. If it has not begun to stop after 30 seconds, that is a `ListenError`.
@@ -130,8 +138,8 @@ async def serve_sessions(
         talk = channel.converse(session)
         return server.totals.follow(session, talk) if server.counting else talk
 
-    server = _Server(limits, trust, telemetry, pulse, peers_wanted=False)
-    await server.run(conversation, endpoints, stop, takeover, task_status)
+    server = _Server(limits, trust, telemetry, pulse, stop=stop, retire=retire, peers_wanted=False)
+    await server.run(conversation, endpoints, takeover, task_status)
 
 
 _Conversation: TypeAlias = Callable[[Channel, Endpoint, Any], Awaitable[object]]
@@ -147,9 +155,13 @@ class _Server:
         telemetry: Telemetry | None,
         pulse: Pulse | None,
         *,
+        stop: trio.Event | None,
+        retire: trio.Event | None,
         peers_wanted: bool = True,
     ) -> None:
         self.drain = Drain()
+        self._stop = trio.Event() if stop is None else stop
+        self._retire = retire
         self._limits = limits
         self._trust = trust
         self._telemetry = telemetry or Telemetry()
@@ -163,8 +175,7 @@ class _Server:
     async def run(
         self,
         conversation: _Conversation,
-        endpoints: Sequence[Endpoint | str],
-        stop: trio.Event | None,
+        endpoints: Sequence[Endpoint | Listener | str],
         takeover: bool,  # noqa: FBT001 - handed through
         task_status: trio.TaskStatus[list[Endpoint]],
     ) -> None:
@@ -174,7 +185,8 @@ class _Server:
             if not endpoints:
                 raise EndpointError("", "at least one is needed")
             parsed = [Endpoint.parse(each) if isinstance(each, str) else each for each in endpoints]
-            for endpoint in parsed:
+            for each in parsed:
+                endpoint = each.endpoint if isinstance(each, Listener) else each
                 if endpoint.scheme is Scheme.TLS and self._trust.tls is None:
                     raise UsageError(f"{endpoint} needs a certificate, in Trust(tls=...)")
             listeners = await listen_all(parsed, unix_mode=self._trust.unix_mode, takeover=takeover)
@@ -196,14 +208,14 @@ class _Server:
             async with trio.open_nursery() as driving:
                 if self._opening.hub is not None:
                     driving.start_soon(self._opening.hub.run)
-                await self._serve(listeners, spare, stop, task_status)
+                await self._serve(listeners, spare, driving, task_status)
                 driving.cancel_scope.cancel()
 
     async def _serve(
         self,
         listeners: Sequence[Listener],
         spare: SpareDescriptor,
-        stop: trio.Event | None,
+        driving: trio.Nursery,
         task_status: trio.TaskStatus[list[Endpoint]],
     ) -> None:
         async with trio.open_nursery() as connections:
@@ -225,7 +237,7 @@ class _Server:
                 for sock, endpoint in listening:
                     accepting.start_soon(acceptor.accept, sock, endpoint)
                 task_status.started([listener.endpoint for listener in listeners])
-                await (trio.Event() if stop is None else stop).wait()
+                await either(self._stop, self._retire)
                 accepting.cancel_scope.cancel()
             for listener in listeners:
                 listener.withdraw()  # before the last look at the queue: nobody comes after it
@@ -234,10 +246,20 @@ class _Server:
                 acceptor.accept_waiting(sock, endpoint, BACKLOG)
             for listener in listeners:
                 listener.close()
-            connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_timeout
-            self.drain.begin()
+            if self._stop.is_set():
+                self._begin_drain()
+            else:
+                driving.start_soon(self._drain_later)
         if connections.cancel_scope.cancelled_caught:
             self._telemetry.drain_timed_out()
+
+    def _begin_drain(self) -> None:
+        self._connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_timeout
+        self.drain.begin()
+
+    async def _drain_later(self) -> None:
+        await self._stop.wait()
+        self._begin_drain()
 
     async def _let_go(self, accepted: socket.socket) -> None:
         try:

@@ -1,0 +1,90 @@
+"""Settings from a file: TOML, whose keys are the long options of the command line.
+
+    endpoints = ["tcp://127.0.0.1:50007", "unix:/run/caas.sock"]
+    first = "server"
+    max-line = 100
+
+A value is what would be written behind the option, or the number that it is; a switch is true or
+false; what may be repeated is a list. The command line and the environment win over it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import click
+
+#: What is asked of the program itself, and is no setting.
+_NO_SETTINGS: Final = frozenset({"config", "explain", "version", "help"})
+
+_Text: TypeAlias = str | list[str] | bool
+
+
+def read_config(file: Path, context: click.Context) -> dict[str, _Text]:
+    """Return the settings in a file by the names of their parameters, as they would be written.
+
+    Args:
+        file: where they are.
+        context: of the command that they are for.
+
+    Raises:
+        click.ClickException: the file cannot be read.
+        click.UsageError: it is no TOML, or says what the command line could not say.
+    """
+    try:
+        found = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise click.ClickException(f"cannot use {file}: {(error.strerror or str(error)).lower()}") from error
+    except ValueError as error:  # both that it is no TOML, and that it is no UTF-8
+        raise click.UsageError(f"{file} is no TOML: {error}") from error
+    known = {_key(each): each for each in context.command.params if each.name not in _NO_SETTINGS}
+    settings: dict[str, _Text] = {}
+    for key, value in found.items():
+        if key not in known:
+            raise click.UsageError(f"{file} sets {key!r}, and there is no such option")
+        parameter = known[key]
+        text = _written(parameter, value)
+        if text is None:
+            raise click.UsageError(f"{file} sets {key!r} to {value!r}, and that is to be {_kind(parameter)}")
+        try:
+            parameter.type_cast_value(context, text)
+        except click.BadParameter as error:
+            raise click.UsageError(f"{file} sets {key!r}: {error.message}") from error
+        settings[str(parameter.name)] = text
+    return settings
+
+
+def _key(parameter: click.Parameter) -> str:
+    """Return what a parameter is called in the file."""
+    return max(parameter.opts, key=len).lstrip("-")
+
+
+def _repeated(parameter: click.Parameter) -> bool:
+    return parameter.multiple or parameter.nargs == -1
+
+
+def _kind(parameter: click.Parameter) -> str:
+    """Return what a parameter's value is in the file."""
+    if _repeated(parameter):
+        return "a list of texts"
+    if isinstance(parameter, click.Option) and parameter.is_flag:
+        return "true or false"
+    return "a text or a number"
+
+
+def _written(parameter: click.Parameter, value: Any) -> _Text | None:
+    """Return a value as it is written on the command line; None if it cannot be."""
+    if _repeated(parameter):
+        texts = [_scalar(each) for each in value] if isinstance(value, list) else [None]
+        written = [text for text in texts if text is not None]
+        return written if len(written) == len(texts) else None
+    if isinstance(parameter, click.Option) and parameter.is_flag:
+        return value if isinstance(value, bool) else None
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> str | None:
+    """Return a text or a number as text; None if it is neither."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None

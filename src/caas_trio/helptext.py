@@ -1,0 +1,43 @@
+"""What `--help` ends with."""
+
+from typing import Final
+
+EPILOG: Final = """\
+\b
+Examples, and a client to try each with:
+  caas-trio                                      the client speaks first
+      printf 'hello\\nworld' | nc -N 127.0.0.1 50007
+  caas-trio --first server unix:/tmp/caas.sock   the server prompts at once
+      nc -NU /tmp/caas.sock
+  caas-trio --first either tcp://[::1]:7000      who waits is prompted
+      nc -N ::1 7000
+  caas-trio udp://127.0.0.1:7000                 one datagram, one reply
+      printf hello | nc -u -w 1 127.0.0.1 7000
+
+\b
+An ENDPOINT is one of
+  tcp://HOST:PORT   port 0 takes a free one; IPv6 is written tcp://[::1]:7000
+  unix:/PATH        a Unix socket, removed when the service ends; as long as it runs,
+                    PATH.lock beside it keeps a second one off
+  unix:@NAME        an abstract Unix socket (Linux)
+  tls://HOST:PORT   TLS, which needs --tls-cert
+  udp://HOST:PORT   datagrams
+  unixgram:/PATH    datagrams on a Unix socket; unixgram:@NAME likewise
+  systemd:NAME      the sockets of that name that systemd has opened; systemd: takes all
+  fd://N            a bound socket that was inherited as descriptor N
+Several may be given. Without one, the service listens on tcp://127.0.0.1:50007.
+
+The reply to a datagram is the whole of it in capitals. There is no line in it, no prompt
+and no connection: options for these do not apply to it.
+
+Once an endpoint accepts connections, a line such as
+"listening on tcp://127.0.0.1:50007" goes to standard output.
+
+SIGTERM or Ctrl-C ends the service: it answers every line it has received, ends each
+connection and exits with 0. A second signal ends it at once. Exit status 1 is a failure
+(an address in use, no permission) and 2 a wrong command line; either is told in one line on
+standard error. SIGHUP makes the service read its certificates again; connections go on.
+
+Every option can be set by an environment variable too: --max-line by CAAS_TRIO_MAX_LINE,
+and so on.
+"""

@@ -1,0 +1,35 @@
+"""What the signals ask for: `heed`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+#: Two that ask for a stop, a second of which cuts everything off, and one that asks for a reload.
+HEEDED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+async def heed(
+    signals: AsyncIterator[int],
+    *,
+    again: Callable[[], object],
+    stop: Callable[[], object],
+    cut: Callable[[], object],
+) -> None:
+    """Do what each signal asks for: read the settings again, stop, and cut everything off."""
+    stopping = False
+    async for number in signals:
+        if number == signal.SIGHUP:
+            again()
+        elif stopping:
+            cut()
+        else:
+            stopping = True
+            stop()
+
+
+def leave_alone() -> None:
+    """Have the end of this process left alone: one signal too many must not spoil it."""
+    for number in HEEDED:
+        signal.signal(number, signal.SIG_IGN)
