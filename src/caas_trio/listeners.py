@@ -61,12 +61,14 @@ class Listener:
         endpoint: where it is, with the real port.
         sockets: the listening or bound sockets, non-blocking; a host name may have several addresses.
         unix: the one of a unix or unixgram endpoint.
+        shared: whether other processes accept from the same sockets.
     """
 
     asked: Endpoint
     endpoint: Endpoint
     sockets: list[socket.socket]
     unix: UnixSocket | None = None
+    shared: bool = False
 
     async def take_over(self) -> None:
         """Return once the path is ours, if another server still had it; see `UnixSocket.take_over`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any, TypeAlias
 
 import trio
@@ -234,8 +235,9 @@ class _Server:
                 self._telemetry.counting(self.totals)
                 for listener in listeners:
                     self._telemetry.listening(listener.endpoint)
-                for sock, endpoint in listening:
-                    accepting.start_soon(acceptor.accept, sock, endpoint)
+                    accept = partial(acceptor.accept, endpoint=listener.endpoint, shared=listener.shared)
+                    for sock in listener.sockets:
+                        accepting.start_soon(accept, sock)
                 task_status.started([listener.endpoint for listener in listeners])
                 await either(self._stop, self._retire)
                 accepting.cancel_scope.cancel()

@@ -71,7 +71,7 @@ async def work(control: Control) -> None:
                 nursery.start_soon(keep_writing, metrics.update)
             with duty.scope:
                 await program.serve(
-                    [take(each) for each in order.sockets],
+                    [take(each, shared=program.workers > 1) for each in order.sockets],
                     telemetries,
                     stop=duty.stop,
                     retire=duty.retire,
@@ -121,13 +121,13 @@ class Duty:
                 deadline = math.inf
 
 
-def take(shared: SharedSocket) -> Listener:
-    """Return the listener that is described; its sockets are this process's own from now on."""
-    sockets = [socket.socket(fileno=descriptor) for descriptor in shared.descriptors]
+def take(passed: SharedSocket, *, shared: bool) -> Listener:
+    """Return the listener that is described; its descriptors are this process's own from now on."""
+    sockets = [socket.socket(fileno=descriptor) for descriptor in passed.descriptors]
     for sock in sockets:
         sock.set_inheritable(False)
         sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
-    return Listener(Endpoint.parse(shared.asked), Endpoint.parse(shared.endpoint), sockets)
+    return Listener(Endpoint.parse(passed.asked), Endpoint.parse(passed.endpoint), sockets, shared=shared)
 
 
 def _nothing() -> None:
