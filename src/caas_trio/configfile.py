@@ -16,6 +16,8 @@ from typing import Any, Final, TypeAlias
 
 import click
 
+from .options import MODE
+
 #: What is asked of the program itself, and is no setting.
 _NO_SETTINGS: Final = frozenset({"config", "explain", "version", "help"})
 
@@ -71,7 +73,7 @@ def _kind(parameter: click.Parameter) -> str:
         return "a list of texts"
     if isinstance(parameter, click.Option) and parameter.is_flag:
         return "true or false"
-    return "a text or a number"
+    return "a text" if parameter.type is MODE else "a text or a number"
 
 
 def _written(parameter: click.Parameter, value: Any) -> _Text | None:
@@ -82,6 +84,8 @@ def _written(parameter: click.Parameter, value: Any) -> _Text | None:
         return written if len(written) == len(texts) else None
     if isinstance(parameter, click.Option) and parameter.is_flag:
         return value if isinstance(value, bool) else None
+    if parameter.type is MODE and not isinstance(value, str):
+        return None  # 660 and 0o660 are different numbers, and both may be meant
     return _scalar(value)
 
 

@@ -104,4 +104,4 @@ class Control:
 
     def close(self) -> None:
         """Hang up."""
-        self._sock.close()
+        self._stream.socket.close()

@@ -23,6 +23,7 @@ class Notifier:
 
     def __init__(self, address: str = "", pulse: float = math.inf) -> None:
         self.pulse = pulse
+        self._ends = False
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
 
     @classmethod
@@ -38,8 +39,9 @@ class Notifier:
         return cls(address, int(microseconds) / _MICROSECONDS / 2 or math.inf if watched else math.inf)
 
     def ready(self) -> None:
-        """Tell that the service serves."""
-        self._tell("READY=1")
+        """Tell that the service serves, unless it is about to end."""
+        if not self._ends:
+            self._tell("READY=1")
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
@@ -51,6 +53,7 @@ class Notifier:
 
     def stopping(self) -> None:
         """Tell that the service is about to end; from now on nobody waits for `alive`."""
+        self._ends = True
         self._tell("STOPPING=1")
 
     def alive(self) -> None:

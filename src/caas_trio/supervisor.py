@@ -25,7 +25,7 @@ from .notify import Notifier
 from .program import Announcement, Program
 from .pulse import Pulse
 from .reports import Reports
-from .restarts import Restarts
+from .restarts import MOST_FAILURES, Restarts
 from .sharedmetrics import SharedFigures
 from .sharedsockets import SharedSockets
 from .signals import HEEDED, heed
@@ -237,8 +237,13 @@ class Supervisor:
         self._current, self._log = new, new.program.log
         old.sockets.close(but=new.sockets)
         old.end("retire")
+        for worker in old.workers:
+            self._pulse.forget(worker)
         for worker in new.workers:
             self._pulse.round(worker)
+        exposed = [str(each) for each in new.sockets.endpoints if new.program.trust.exposes(each)]
+        if exposed:
+            Reports(self._log).exposed(exposed)
         for setting, kept in _kept(self._first, new.program):
             self._log.warning("a setting is changed by a restart only", setting=setting, still=kept)
         self._log.info("reloaded", workers=new.program.workers)
@@ -271,8 +276,11 @@ class Supervisor:
                 self._log.error("worker died", **death.told())
             elif generation is not self._current:
                 generation.fail(death.reason)
-            elif delay is None or (death.refused and not generation.settled.is_set()):
+            elif death.refused and not generation.settled.is_set():
                 self._give_up(death.reason)
+            elif delay is None:
+                row = f"{MOST_FAILURES} in a row"
+                self._give_up(f"workers die before they have served for long, {row}: {death.reason}")
             else:
                 self._log.error("worker died", **death.told(), again_in=delay)
                 with trio.move_on_after(delay):

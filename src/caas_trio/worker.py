@@ -36,7 +36,8 @@ def main() -> NoReturn:
 
 def run(sock: socket.socket) -> int:
     """Do what is ordered over a socket, and close it; return the exit status."""
-    with closing(Control(sock)) as control:
+    with sock:
+        control = Control(sock)
         try:
             trio.run(work, control)
         except* MISTAKES as mistakes:

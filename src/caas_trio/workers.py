@@ -80,20 +80,25 @@ class Worker:
     Attributes:
         slot: its number.
         pid: that of its process.
-        told: whether it has been told to end.
     """
 
     def __init__(self, order: Order, started: Started, heard: Callable[[Worker], object]) -> None:
         self.slot = order.slot
         self.pid = started.process.pid
-        self.told = False
         self._order = order
         self._process, self._control = started
         self._heard = heard
         self._patience = trio.CancelScope(deadline=trio.current_time() + PATIENCE)
+        self._ordered = False
+        self._word: str | None = None
         self._failure: str | None = None
         self._ready_at: float | None = None
         self._ended_at = 0.0
+
+    @property
+    def told(self) -> bool:
+        """Whether it has been told to end."""
+        return self._word is not None
 
     @property
     def ready(self) -> bool:
@@ -102,15 +107,19 @@ class Worker:
 
     def tell(self, word: str, patience: float) -> None:
         """Tell it to end; it is killed unless it has done so within so many seconds."""
-        self.told = True
         self._patience.deadline = trio.current_time() + patience
-        self._control.say(word)
+        self._word = word
+        if self._ordered:
+            self._control.say(word)
 
     async def run(self) -> None:
         """Give it its order, and return when it is gone. Cancelled, kill it."""
         try:
             with self._patience:
                 await self._control.send(self._order.line())
+                self._ordered = True
+                if self._word is not None:
+                    self._control.say(self._word)
                 while (line := await self._control.next_line()) is not None:
                     self._hear(line)
                 await self._process.wait()

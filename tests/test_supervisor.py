@@ -1,0 +1,601 @@
+"""The supervisor in this process, with workers that this test plays and a clock of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from caas_trio import Endpoint, ListenError, supervisor
+from caas_trio.command import parse
+from caas_trio.control import Control, Order
+from caas_trio.program import Program
+from caas_trio.supervisor import Supervisor, WorkersFailed
+from caas_trio.workers import Started
+
+
+class Played:
+    """A worker process that this test plays.
+
+    `manner` says how: it is "good"; it "fails" before it is ready, saying so, or "crashes" there; it is
+    ready and "brief"; it is "mute" and never ready; it is "stubborn" and only ends when it is cut; it is
+    "deaf", which is both; or it is "sick", and exits with a status of its own.
+    """
+
+    def __init__(self, pid: int, order: Order, sock: socket.socket, manner: str) -> None:
+        self.pid = pid
+        self.order = order
+        self.manner = manner
+        self.words: list[str] = []
+        self.returncode: int | None = None
+        self.control = Control(sock)
+        self._ended = trio.Event()
+
+    async def wait(self) -> int:
+        await self._ended.wait()
+        assert self.returncode is not None
+        return self.returncode
+
+    def kill(self) -> None:
+        self.end(-signal.SIGKILL)
+
+    def end(self, status: int = 0) -> None:
+        if self.returncode is None:
+            self.returncode = status
+            self.control.close()
+            self._ended.set()
+
+    async def live(self) -> None:
+        line = await self.control.next_line()
+        assert line is not None
+        assert Order.from_line(line) == self.order
+        if self.manner == "fails":
+            self.control.say("failed cannot use it")
+            return self.end(1)
+        if self.manner == "crashes":
+            return self.end(3)
+        if self.manner not in ("mute", "deaf"):
+            self.control.say("ready")
+        if self.manner == "brief":
+            await trio.sleep(0.5)
+            return self.end(-signal.SIGSEGV)
+        with suppress(trio.ClosedResourceError):
+            while (word := await self.control.next_line()) is not None:
+                self.words.append(word)
+                if self.manner not in ("stubborn", "deaf") or word == "cut":
+                    return self.end(7 if self.manner == "sick" else 0)
+
+
+class Stage:
+    """A supervisor with its cast.
+
+    Attributes:
+        played: all workers that have been started.
+        manners: how those that are started next behave; "good" once there are no more.
+    """
+
+    def __init__(self, nursery: trio.Nursery, capsys: pytest.CaptureFixture[str]) -> None:
+        self.played: list[Played] = []
+        self.manners: list[str] = []
+        self.arguments = [
+            "--workers",
+            "2",
+            "--log-format",
+            "json",
+            "--log-level",
+            "info",
+            "tcp://127.0.0.1:0",
+        ]
+        self.hold: trio.Event | None = None
+        self.failure: BaseException | None = None
+        self.over = trio.Event()
+        self.out = ""
+        self._logged = ""
+        self._nursery = nursery
+        self._capsys = capsys
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        program = parse(self.arguments)
+        assert isinstance(program, Program)
+        self.supervisor = Supervisor([], program, parse=lambda _: parse(self.arguments), start=self.start)
+        task_status.started()
+        try:
+            await self.supervisor.run()
+        except* (WorkersFailed, ListenError) as failures:
+            self.failure = failures
+            while isinstance(self.failure, BaseExceptionGroup):
+                [self.failure] = self.failure.exceptions
+        self.over.set()
+
+    async def start(self, order: Order) -> Started:
+        ours, theirs = socket.socketpair()
+        manner = self.manners.pop(0) if self.manners else "good"
+        if manner == "impossible":
+            ours.close()
+            theirs.close()
+            raise OSError(11, "no room for it")
+        played = Played(100 + len(self.played), order, theirs, manner)
+        self.played.append(played)
+        if self.hold is not None:
+            await self.hold.wait()
+        self._nursery.start_soon(played.live)
+        return Started(played, Control(ours))
+
+    @property
+    def alive(self) -> list[Played]:
+        return [played for played in self.played if played.returncode is None]
+
+    def logged(self) -> list[tuple[str, str]]:
+        """Return the events since the last time, and the reason, if there is one."""
+        captured = self._capsys.readouterr()
+        self.out += captured.out
+        events = map(json.loads, captured.err.splitlines())
+        return [(event["event"], event.get("reason", "")) for event in events]
+
+    async def signal(self, number: int) -> None:
+        signal.raise_signal(number)
+        await trio.sleep(0.01)
+
+    async def stop(self) -> None:
+        await self.signal(signal.SIGTERM)
+        await self.over.wait()
+
+
+@pytest.fixture
+async def stage(capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Stage]:
+    with trio.fail_after(1000):
+        async with trio.open_nursery() as nursery:
+            stage = Stage(nursery, capsys)
+            yield stage
+            nursery.cancel_scope.cancel()
+
+
+async def begin(stage: Stage, nursery: trio.Nursery) -> None:
+    await nursery.start(stage.run)
+    await trio.sleep(0.01)
+
+
+DIED = "worker died"
+FAILED = "the settings could not be reloaded; the old workers stay"
+
+
+async def test_it_says_where_it_listens_once_all_are_ready_and_stops_them(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.manners = ["mute"]
+    await begin(stage, nursery)
+    first, second = stage.played
+    assert stage.logged() == []
+    assert stage.out == ""
+    first.control.say("ready")
+    await trio.sleep(0.01)
+    assert stage.logged() == []
+    [shared] = first.order.sockets
+    assert stage.out == f"listening on {shared.endpoint}\n"
+    assert first.order.sockets == second.order.sockets
+    assert (first.order.slot, second.order.slot) == (0, 1)
+    assert Endpoint.parse(shared.endpoint).port
+    await stage.stop()
+    assert (first.words, second.words, stage.failure) == (["stop"], ["stop"], None)
+    assert stage.logged() == []
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", Endpoint.parse(shared.endpoint).port))
+
+
+async def test_who_dies_is_replaced_at_once_in_the_same_slot(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    await begin(stage, nursery)
+    await trio.sleep(10)
+    stage.played[1].end(-9)
+    before = trio.current_time()
+    await trio.testing.wait_all_tasks_blocked()
+    assert trio.current_time() == before
+    assert len(stage.played) == 3
+    assert (stage.played[1].order, len(stage.alive)) == (stage.played[2].order, 2)
+    assert stage.logged() == [(DIED, "signal 9")]
+    await stage.stop()
+
+
+async def test_who_ends_unasked_is_replaced(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    await begin(stage, nursery)
+    stage.played[0].end(0)
+    await trio.sleep(1)
+    assert len(stage.alive) == 2
+    assert stage.logged() == [(DIED, "exit status 0")]
+    await stage.stop()
+
+
+@pytest.mark.parametrize(
+    ("manner", "reason", "seconds"),
+    [
+        ("crashes", "exit status 3", 1.5),
+        ("brief", "signal 11", 1.5 + 5 * 0.5),
+        ("mute", "it was not ready within 30 seconds", 1.5 + 5 * 30),
+        ("impossible", "[Errno 11] no room for it", 1.5),
+    ],
+)
+async def test_who_dies_too_soon_again_and_again_ends_the_service(
+    manner: str, reason: str, seconds: float, stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.manners = ["good", *5 * [manner]]
+    begun = trio.current_time()
+    await nursery.start(stage.run)
+    await stage.over.wait()
+    assert trio.current_time() - begun == pytest.approx(seconds)
+    assert isinstance(stage.failure, WorkersFailed)
+    assert str(stage.failure) == f"workers die before they have served for long, 5 in a row: {reason}"
+    assert stage.played[0].words == ["stop"]
+    assert stage.logged() == 4 * [(DIED, reason)]
+
+
+async def test_who_cannot_serve_at_the_start_says_why(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.manners = ["good", "fails"]
+    await begin(stage, nursery)
+    assert isinstance(stage.failure, WorkersFailed)
+    assert str(stage.failure) == "cannot use it"
+    assert stage.logged() == []
+    assert stage.out == ""
+
+
+async def test_who_cannot_serve_later_is_tried_again(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    await begin(stage, nursery)
+    stage.manners = ["fails"]
+    stage.played[0].end(-9)
+    await trio.sleep(1)
+    assert len(stage.alive) == 2
+    assert stage.logged() == [(DIED, "signal 9"), (DIED, "cannot use it")]
+    await stage.stop()
+
+
+async def test_an_address_in_use_is_a_failure(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        stage.arguments[-1] = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        await begin(stage, nursery)
+    assert isinstance(stage.failure, ListenError)
+    assert stage.played == []
+
+
+async def test_a_reload_starts_new_workers_on_the_same_sockets_and_retires_the_old_ones(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    config = tmp_path / "caas.toml"
+    config.write_text("max-line = 10")
+    stage.arguments += ["--config", str(config)]
+    await begin(stage, nursery)
+    old = list(stage.played)
+    config.write_text("max-line = 20\nworkers = 3")
+    stage.arguments[:2] = []
+    stage.manners = ["good", "mute"]
+    await stage.signal(signal.SIGHUP)
+    new = stage.played[2:]
+    assert (len(new), [each.words for each in old]) == (3, [[], []])
+    new[1].control.say("ready")
+    await trio.sleep(0.01)
+    assert [each.words for each in old] == [["retire"], ["retire"]]
+    assert stage.alive == new
+    assert [each.order.slot for each in new] == [2, 3, 4]
+    assert {each.order.config["max_line"] for each in new} == {"20"}
+    assert {each.order.config["max_line"] for each in old} == {"10"}
+    assert new[0].order.sockets == old[0].order.sockets
+    assert stage.logged() == [("reloaded", "")]
+    config.write_text("nonsense")  # and yet who is replaced gets what was read
+    new[0].end(-9)
+    await trio.sleep(1)
+    assert stage.played[-1].order.config["max_line"] == "20"
+    assert stage.played[-1].order.slot == 0
+    await stage.stop()
+
+
+@pytest.mark.parametrize(
+    ("change", "manners", "reason"),
+    [
+        (["--max-line", "0"], [], "Invalid value for '--max-line': '0' is not a number of bytes, 1 or more"),
+        ([], ["good", "fails"], "cannot use it"),
+        ([], ["good", "crashes"], "exit status 3"),
+        ([], ["good", "mute"], "it was not ready within 30 seconds"),
+        ([], ["impossible"], "[Errno 11] no room for it"),
+        (["fd://9999"], [], "cannot listen on fd://9999: descriptor 9999 is not open"),
+    ],
+)
+async def test_a_reload_that_fails_leaves_the_old_workers_and_says_why(
+    change: list[str],
+    manners: list[str],
+    reason: str,
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    tmp_path: Path,
+) -> None:
+    await begin(stage, nursery)
+    old = list(stage.played)
+    added = tmp_path / "added"
+    stage.arguments += [f"unix:{added}", *change]
+    stage.manners = list(manners)
+    await stage.signal(signal.SIGHUP)
+    await trio.sleep(40)
+    assert stage.logged() == [(FAILED, reason)]
+    assert stage.alive == old
+    assert [each.words for each in old] == [[], []]
+    assert not added.exists()
+    old[0].end(-9)  # they are still looked after
+    await trio.sleep(1)
+    assert len(stage.alive) == 2
+    await stage.stop()
+
+
+async def test_endpoints_come_and_go(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    going, coming = tmp_path / "going", tmp_path / "coming"
+    stage.arguments += [f"unix:{going}", "tcp://127.0.0.1:0"]
+    await begin(stage, nursery)
+    before = {each.endpoint for each in stage.played[0].order.sockets}
+    stage.arguments[-2:] = [f"unixgram:{coming}", "tcp://0.0.0.0:0"]
+    stage.manners = ["mute"]
+    await stage.signal(signal.SIGHUP)
+    assert going.exists()
+    stage.played[2].control.say("ready")
+    await trio.sleep(0.01)
+    assert (going.exists(), coming.exists()) == (False, True)
+    after = {each.endpoint for each in stage.played[-1].order.sockets}
+    assert len(before & after) == 1
+    assert f"unixgram:{coming}" in after
+    assert stage.logged() == [
+        ("open to every network, without TLS or --allow-from", ""),
+        ("reloaded", ""),
+    ]
+    await stage.stop()
+    assert not coming.exists()
+
+
+async def test_a_path_that_cannot_be_taken_over_fails_the_reload(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await begin(stage, nursery)
+
+    async def take_over(_: object) -> None:
+        raise ListenError("unix:/a", "the server that listens on it does not stop")
+
+    monkeypatch.setattr(supervisor.SharedSockets, "take_over", take_over)
+    await stage.signal(signal.SIGHUP)
+    assert stage.logged() == [
+        (FAILED, "cannot listen on unix:/a: the server that listens on it does not stop")
+    ]
+    assert stage.alive == stage.played[:2]
+    await stage.stop()
+
+
+async def test_what_cannot_be_reloaded_is_told(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.arguments += ["--metrics", "127.0.0.1:0"]
+    await begin(stage, nursery)
+    stage.logged()
+    for metrics, others, settings in (
+        ("127.0.0.1:1", ["--unix-mode", "0600"], 2),
+        ("127.0.0.1:1", [], 1),
+        ("127.0.0.1:0", [], 0),
+    ):
+        stage.arguments[8:] = [metrics, *others]
+        await stage.signal(signal.SIGHUP)
+        told = [event for event, _ in stage.logged()]
+        assert told == [*settings * ["a setting is changed by a restart only"], "reloaded"]
+    await stage.stop()
+
+
+async def test_reloads_that_are_asked_for_during_one_are_one_more(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    await begin(stage, nursery)
+    stage.manners = ["mute"]
+    for _ in range(4):
+        await stage.signal(signal.SIGHUP)
+    assert len(stage.played) == 4
+    stage.played[2].control.say("ready")
+    await trio.sleep(1)
+    assert len(stage.played) == 6
+    assert stage.logged() == 2 * [("reloaded", "")]
+    await stage.stop()
+
+
+@pytest.mark.parametrize("second", [False, True])
+async def test_a_stop_during_a_reload(
+    second: bool, stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:  # noqa: FBT001
+    await begin(stage, nursery)
+    stage.manners = ["deaf", "mute"]
+    await stage.signal(signal.SIGHUP)
+    await stage.signal(signal.SIGTERM)
+    assert not any(each.words == [] for each in stage.played)
+    if second:
+        await stage.signal(signal.SIGTERM)
+    await stage.over.wait()
+    assert stage.failure is None
+    assert stage.logged() == ([] if second else [(DIED, "it did not end")])
+
+
+async def test_a_stop_before_all_are_ready(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.manners = ["mute"]
+    await begin(stage, nursery)
+    await stage.stop()
+    assert [each.words for each in stage.played] == [["stop"], ["stop"]]
+    assert (stage.failure, stage.logged(), stage.out) == (None, [], "")
+
+
+async def test_who_is_being_started_at_a_stop_is_told_after_its_order(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.hold = trio.Event()
+    await begin(stage, nursery)
+    await stage.signal(signal.SIGTERM)
+    stage.hold.set()
+    await stage.over.wait()
+    assert [each.words for each in stage.played] == [["stop"], ["stop"]]
+    assert (stage.failure, stage.logged()) == (None, [])
+
+
+async def test_a_stop_while_one_is_waited_for_starts_no_more(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.manners = ["good", *4 * ["crashes"]]
+    await nursery.start(stage.run)
+    await trio.sleep(1)  # the next one is due in half a second
+    assert len(stage.played) == 5
+    await stage.stop()
+    assert len(stage.played) == 5
+
+
+async def test_who_does_not_stop_is_killed_in_the_end(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.manners = ["stubborn", "sick"]
+    await begin(stage, nursery)
+    begun = trio.current_time()
+    await stage.stop()
+    assert trio.current_time() - begun == pytest.approx(10 + 5, abs=0.1)
+    assert stage.logged() == [(DIED, "exit status 7"), (DIED, "it did not end")]
+    assert stage.failure is None
+
+
+async def test_a_second_signal_cuts(stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    stage.manners = ["stubborn", "stubborn"]
+    await begin(stage, nursery)
+    await stage.signal(signal.SIGINT)
+    assert not stage.over.is_set()
+    await stage.signal(signal.SIGTERM)
+    assert stage.over.is_set()
+    assert [each.words for each in stage.played] == [["stop", "cut"], ["stop", "cut"]]
+
+
+async def test_a_retired_worker_is_killed_when_it_has_had_its_time_twice(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.manners = ["stubborn", "good"]
+    await begin(stage, nursery)
+    await stage.signal(signal.SIGHUP)
+    assert len(stage.alive) == 3
+    stage.logged()
+    await trio.sleep(2 * 10 + 5)
+    assert stage.logged() == [(DIED, "it did not end")]
+    assert stage.alive == stage.played[2:]
+    await stage.stop()
+
+
+@asynccontextmanager
+async def a_manager(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, watchdog: float
+) -> AsyncIterator[Callable[[], list[str]]]:
+    """Play a service manager; what is yielded returns what it has been told since the last time."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(folder / "notify"))
+        manager.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", str(int(watchdog * 1_000_000)))
+        monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+
+        def told() -> list[str]:
+            lines = []
+            with suppress(BlockingIOError):
+                while True:
+                    lines.append(manager.recv(100).decode().partition("\n")[0])
+            return lines
+
+        yield told
+
+
+async def test_the_watchdog_is_fed_while_every_worker_goes_on(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_manager(tmp_path, monkeypatch, 8) as told:
+        await begin(stage, nursery)
+        assert "NOTIFY_SOCKET" not in os.environ
+        assert sorted(told()) == ["READY=1", "WATCHDOG=1"]
+        one, other = stage.played
+        assert one.order.pulse == 1
+        await trio.sleep(3)
+        one.control.say("alive")
+        await trio.sleep(0.01)
+        assert told() == []
+        other.control.say("alive")
+        await trio.sleep(0.01)
+        assert told() == ["WATCHDOG=1"]
+        await stage.signal(signal.SIGHUP)
+        assert told() == ["RELOADING=1", "READY=1"]
+        await trio.sleep(3)
+        for each in stage.played[2:]:  # the old ones are not asked any more
+            each.control.say("alive")
+        await trio.sleep(0.01)
+        assert told() == ["WATCHDOG=1"]
+        stage.manners = ["mute", "mute"]
+        await stage.signal(signal.SIGHUP)
+        await stage.stop()
+        assert told() == ["RELOADING=1", "STOPPING=1"]
+
+
+async def test_it_is_monitored(stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    async def ready() -> bytes:
+        stream = await trio.open_tcp_stream("127.0.0.1", at.port)
+        async with stream:
+            await stream.send_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+            return bytes(await stream.receive_some()).split()[1]
+
+    stage.arguments += ["--metrics", "127.0.0.1:0"]
+    await begin(stage, nursery)
+    stage.logged()
+    told = stage.out.splitlines()[-1]
+    at = Endpoint.parse(told.removesuffix("/metrics").replace("metrics on http:", "tcp:"))
+    folder = stage.played[0].order.figures
+    assert folder is not None
+    assert Path(folder).is_dir()
+    assert await ready() == b"200"
+    stage.manners = ["mute", "mute"]
+    for each in stage.played:
+        each.end(-9)
+    await trio.sleep(1)
+    assert await ready() == b"503"
+    for each in stage.played[2:]:
+        each.manner = "stubborn"
+        each.control.say("ready")
+    await trio.sleep(0.1)
+    assert await ready() == b"200"
+    await stage.signal(signal.SIGTERM)
+    assert await ready() == b"503"
+    await stage.over.wait()
+    assert not Path(folder).exists()
+
+
+async def test_a_cancelled_supervisor_kills_its_workers(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as everything:
+        await begin(stage, everything)
+        everything.cancel_scope.cancel()
+    assert [each.returncode for each in stage.played] == [-9, -9]
+    stage.over.set()
