@@ -14,10 +14,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from caas_trio import Endpoint, ListenError, supervisor
+from caas_trio import Endpoint, ListenError
 from caas_trio.command import parse
 from caas_trio.control import Control, Order
 from caas_trio.program import Program
+from caas_trio.sharedsockets import SharedSockets
 from caas_trio.supervisor import Supervisor, WorkersFailed
 from caas_trio.workers import Started
 
@@ -59,19 +60,25 @@ class Played:
         assert Order.from_line(line) == self.order
         if self.manner == "fails":
             self.control.say("failed cannot use it")
-            return self.end(1)
-        if self.manner == "crashes":
-            return self.end(3)
+            self.end(1)
+        elif self.manner == "crashes":
+            self.end(3)
+        else:
+            await self.serve()
+
+    async def serve(self) -> None:
         if self.manner not in ("mute", "deaf"):
             self.control.say("ready")
         if self.manner == "brief":
             await trio.sleep(0.5)
-            return self.end(-signal.SIGSEGV)
+            self.end(-signal.SIGSEGV)
+            return
         with suppress(trio.ClosedResourceError):
             while (word := await self.control.next_line()) is not None:
                 self.words.append(word)
                 if self.manner not in ("stubborn", "deaf") or word == "cut":
-                    return self.end(7 if self.manner == "sick" else 0)
+                    self.end(7 if self.manner == "sick" else 0)
+                    return
 
 
 class Stage:
@@ -225,7 +232,7 @@ async def test_who_ends_unasked_is_replaced(
         ("impossible", "[Errno 11] no room for it", 1.5),
     ],
 )
-async def test_who_dies_too_soon_again_and_again_ends_the_service(
+async def test_who_dies_too_soon_again_and_again_ends_the_service(  # noqa: PLR0917 - fixtures
     manner: str, reason: str, seconds: float, stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     stage.manners = ["good", *5 * [manner]]
@@ -314,7 +321,7 @@ async def test_a_reload_starts_new_workers_on_the_same_sockets_and_retires_the_o
         (["fd://9999"], [], "cannot listen on fd://9999: descriptor 9999 is not open"),
     ],
 )
-async def test_a_reload_that_fails_leaves_the_old_workers_and_says_why(
+async def test_a_reload_that_fails_leaves_the_old_workers_and_says_why(  # noqa: PLR0917 - fixtures
     change: list[str],
     manners: list[str],
     reason: str,
@@ -377,7 +384,7 @@ async def test_a_path_that_cannot_be_taken_over_fails_the_reload(
     async def take_over(_: object) -> None:
         raise ListenError("unix:/a", "the server that listens on it does not stop")
 
-    monkeypatch.setattr(supervisor.SharedSockets, "take_over", take_over)
+    monkeypatch.setattr(SharedSockets, "take_over", take_over)
     await stage.signal(signal.SIGHUP)
     assert stage.logged() == [
         (FAILED, "cannot listen on unix:/a: the server that listens on it does not stop")
@@ -419,17 +426,17 @@ async def test_reloads_that_are_asked_for_during_one_are_one_more(
     await stage.stop()
 
 
-@pytest.mark.parametrize("second", [False, True])
+@pytest.mark.parametrize("second", [None, signal.SIGTERM])
 async def test_a_stop_during_a_reload(
-    second: bool, stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:  # noqa: FBT001
+    second: signal.Signals | None, stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     await begin(stage, nursery)
     stage.manners = ["deaf", "mute"]
     await stage.signal(signal.SIGHUP)
     await stage.signal(signal.SIGTERM)
     assert not any(each.words == [] for each in stage.played)
     if second:
-        await stage.signal(signal.SIGTERM)
+        await stage.signal(second)
     await stage.over.wait()
     assert stage.failure is None
     assert stage.logged() == ([] if second else [(DIED, "it did not end")])
@@ -511,7 +518,7 @@ async def a_manager(
     """Play a service manager; what is yielded returns what it has been told since the last time."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(folder / "notify"))
-        manager.setblocking(False)
+        manager.setblocking(False)  # noqa: FBT003 - the socket module's signature
         monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", str(int(watchdog * 1_000_000)))
         monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
@@ -573,7 +580,7 @@ async def test_it_is_monitored(stage: Stage, nursery: trio.Nursery, autojump_clo
     at = Endpoint.parse(told.removesuffix("/metrics").replace("metrics on http:", "tcp:"))
     folder = stage.played[0].order.figures
     assert folder is not None
-    assert Path(folder).is_dir()
+    assert await trio.Path(folder).is_dir()
     assert await ready() == b"200"
     stage.manners = ["mute", "mute"]
     for each in stage.played:
@@ -588,7 +595,7 @@ async def test_it_is_monitored(stage: Stage, nursery: trio.Nursery, autojump_clo
     await stage.signal(signal.SIGTERM)
     assert await ready() == b"503"
     await stage.over.wait()
-    assert not Path(folder).exists()
+    assert not await trio.Path(folder).exists()
 
 
 async def test_a_cancelled_supervisor_kills_its_workers(

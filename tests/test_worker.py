@@ -17,6 +17,8 @@ import trio
 
 from caas_trio import worker
 from caas_trio.control import Control, Order, SharedSocket
+from caas_trio.metrics import Metrics
+from caas_trio.signals import HEEDED
 from caas_trio.workers import Worker, start_process
 
 
@@ -219,9 +221,9 @@ async def test_it_shares_its_figures(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     joined: list[tuple[Path, int]] = []
-    counted: list[worker.Metrics] = []
+    counted: list[Metrics] = []
 
-    class Spied(worker.Metrics):
+    class Spied(Metrics):
         def update(self) -> None:
             counted.append(self)
             super().update()
@@ -251,7 +253,7 @@ def test_the_program_takes_the_descriptor_it_is_given(monkeypatch: pytest.Monkey
     ours, theirs = socket.socketpair()
     monkeypatch.setattr(sys, "argv", ["worker", str(theirs.detach())])
     ours.close()
-    heeded = {number: signal.getsignal(number) for number in worker.HEEDED}
+    heeded = {number: signal.getsignal(number) for number in HEEDED}
     with pytest.raises(SystemExit, match="0"):
         worker.main()
     for number, handler in heeded.items():
@@ -269,6 +271,7 @@ async def test_a_process_is_started_and_serves(listening: socket.socket) -> None
         client = await connect(listening)
         assert await ask(client) == b"A\n"
         await client.aclose()
+        await trio.testing.wait_all_tasks_blocked()
         assert (heard, at_work.ready) == ([at_work], True)
         at_work.tell("stop", 30)
         assert not at_work.ready

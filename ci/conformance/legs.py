@@ -65,6 +65,16 @@ def our_datagrams(endpoint: str) -> Leg:
     return Leg(endpoint.partition(":")[0], command, Profile(datagrams=True))
 
 
+def ours_by_workers(folder: Path, scheme: str) -> Leg:
+    """Return a leg of our own server with two workers on the same socket."""
+    if scheme == "udp":
+        leg = our_datagrams("udp://127.0.0.1:0")
+    else:
+        leg = ours(scheme, folder, Profile(oversize=Oversize.STREAM))
+    command = (f"{word}.workers" if word.startswith("unix:") else word for word in leg.command)
+    return replace(leg, name=f"{leg.name} --workers=2", command=(*command, "--workers=2"))
+
+
 def ours_activated(folder: Path, profile: Profile) -> Leg:
     """Return a leg of our own server on a socket that it was started with."""
     leg = ours("tcp", folder, profile)
@@ -101,6 +111,7 @@ def our_legs(folder: Path) -> list[Leg]:
         ours_activated(folder, default),
         ours("tcp", folder, once),
         ours("tcp", folder, once_and_greeting),
+        *(ours_by_workers(folder, scheme) for scheme in ("tcp", "unix", "udp")),
         our_datagrams("udp://127.0.0.1:0"),
         our_datagrams(f"unixgram:{folder / 'unixgram'}"),
     ]

@@ -35,6 +35,7 @@ from .trust import Trust
 if TYPE_CHECKING:
     from .connection import Connection
     from .datagram import serve_datagrams
+    from .listeners import Listener
     from .pulse import Pulse
     from .requesthandler import DatagramRequestHandler, StreamRequestHandler
     from .server import serve, serve_sessions
@@ -61,6 +62,7 @@ __all__ = [
     "LineSession",
     "LineTooLong",
     "ListenError",
+    "Listener",
     "LocalPeer",
     "Oversize",
     "PeerError",
@@ -89,6 +91,7 @@ __all__ = [
 _NEEDS_TRIO: Final = {
     "Connection": ".connection",
     "DatagramRequestHandler": ".requesthandler",
+    "Listener": ".listeners",
     "Pulse": ".pulse",
     "StreamRequestHandler": ".requesthandler",
     "serve": ".server",

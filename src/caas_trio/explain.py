@@ -97,7 +97,7 @@ def _costs(limits: Limits, text: str, oversize: Oversize, workers: int) -> Itera
     yield f"connections  {most} at most{in_each}{lowered}{short}"
     if several:
         yield (
-            f"workers      {workers}, so {workers * most} connections; after a SIGHUP, the old ones drain beside the new"
+            f"workers      {workers}, so {workers * most} connections; after a SIGHUP, old ones drain beside"
         )
     yield (
         f"descriptors  {wanted}{in_each}: one for each connection, {RESERVED_DESCRIPTORS} for the rest; "

@@ -38,6 +38,17 @@ connection and exits with 0. A second signal ends it at once. Exit status 1 is a
 (an address in use, no permission) and 2 a wrong command line; either is told in one line on
 standard error. SIGHUP makes the service read its certificates again; connections go on.
 
+With --workers or --config, a supervisor starts the processes that serve, and replaces those
+that die. SIGHUP makes it read the file and the certificates again and start new workers with
+them; once these are ready, the old ones accept no more, let their connections end for as
+long as --drain-timeout says, and drain. If anything is wrong with the new settings, the old
+workers stay. A file has the names of the options for keys, and lists for what may be repeated:
+
+\b
+  endpoints = ["tcp://127.0.0.1:50007", "unix:/run/caas.sock"]
+  max-line = 1000
+  workers = 2
+
 Every option can be set by an environment variable too: --max-line by CAAS_TRIO_MAX_LINE,
-and so on.
+and so on. The command line wins over the environment, and that over the file.
 """

@@ -1,0 +1,175 @@
+"""The real thing with workers: processes that are killed, told to read their settings again, and stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import trustme
+
+from .certificates import write_files
+from .test_process import Service, receive_all, reply_to, service, talk
+
+WORKERS = ("--workers", "2", "--log-format", "json", "--log-level", "info")
+
+
+def workers_of(running: Service) -> list[int]:
+    """Return the processes that the service has started, whichever thread of it that was."""
+    threads = Path(f"/proc/{running.process.pid}/task").glob("*/children")
+    return [int(pid) for children in threads for pid in children.read_text().split()]
+
+
+def next_event(running: Service, wanted: str) -> dict[str, object]:
+    """Return the next event of this kind that is logged."""
+    assert running.process.stderr is not None
+    while True:
+        event = json.loads(running.process.stderr.readline())
+        if event["event"] == wanted:
+            return dict(event)
+
+
+@contextmanager
+def stubborn(running: Service) -> Iterator[socket.socket]:
+    """Yield a client that keeps a drain from its end."""
+    with running.connect() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.sendall(b"never read\n" * 2_000_000)
+        yield client
+
+
+def wait_until_nobody_listens(running: Service) -> None:
+    with suppress(ConnectionError):
+        while True:
+            talk(running.connect(), b"")
+
+
+def test_all_kinds_of_endpoints_are_shared_and_said_once(tmp_path: Path) -> None:
+    paths = [tmp_path / "stream", tmp_path / "datagram"]
+    endpoints = ("tcp://127.0.0.1:0", f"unix:{paths[0]}", "udp://127.0.0.1:0", f"unixgram:{paths[1]}")
+    with service(*WORKERS, endpoints=endpoints) as running:
+        assert [each.scheme.value for each in running.endpoints] == ["tcp", "unix", "udp", "unixgram"]
+        for _ in range(8):
+            assert talk(running.connect(0), b"a\nb") == b"A\nB"
+            assert talk(running.connect(1), b"a\nb") == b"A\nB"
+            assert reply_to(running.endpoints[2], b"a") == b"A"
+            assert reply_to(running.endpoints[3], b"a") == b"A"
+        status, told = running.stop()
+        assert status == 0
+        assert {json.loads(line)["worker"] for line in told.splitlines()} <= {0, 1}
+        assert running.process.stdout is not None
+    assert not any(path.exists() for path in paths)
+
+
+def test_a_killed_worker_takes_its_own_connections_and_no_others() -> None:
+    with service(*WORKERS) as running:
+        clients = [running.connect() for _ in range(20)]
+        for client in clients:
+            client.sendall(b"a\n")
+            assert client.recv(10) == b"A\n"
+        killed = workers_of(running)[0]
+        os.kill(killed, signal.SIGKILL)
+        event = next_event(running, "worker died")
+        assert (event["pid"], event["reason"]) == (killed, "signal 9")
+        broken = 0
+        for client in clients:
+            with client, suppress(ConnectionError):
+                client.sendall(b"b\n")
+                if client.recv(10) == b"B\n":
+                    continue
+            broken += 1
+        assert broken < 20
+        assert talk(running.connect(), b"c\n") == b"C\n"
+        while len(workers_of(running)) < 2:
+            pass
+        assert killed not in workers_of(running)
+        assert running.stop()[0] == 0
+
+
+def test_workers_go_when_the_supervisor_is_killed() -> None:
+    with service(*WORKERS) as running, running.connect() as client:
+        client.sendall(b"a\n")
+        assert client.recv(10) == b"A\n"
+        assert running.process.stderr is not None
+        running.process.kill()
+        assert receive_all(client) == b""
+        running.process.stderr.read()  # until the last one has closed it
+        with pytest.raises(ConnectionRefusedError):
+            running.connect()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_cuts_everything_off(number: int) -> None:
+    with service(*WORKERS, "--drain-timeout", "1000") as running, stubborn(running):
+        running.process.send_signal(number)
+        wait_until_nobody_listens(running)
+        assert running.stop(number)[0] == 0
+
+
+def test_who_interrupts_at_a_terminal_interrupts_nobody_but_the_supervisor() -> None:
+    with service(*WORKERS) as running:
+        groups = {os.getpgid(pid) for pid in workers_of(running)}
+        assert groups == set(workers_of(running))
+        assert os.getpgid(running.process.pid) not in groups
+        assert running.stop(signal.SIGINT)[0] == 0
+
+
+def test_the_settings_are_read_again_and_the_old_ones_stay_if_they_are_wrong(tmp_path: Path) -> None:
+    config = tmp_path / "caas.toml"
+    config.write_text('first = "server"\nprompt = "one:"')
+    with service(*WORKERS, "--config", str(config)) as running:
+        old = running.connect()
+        assert old.recv(100) == b"one:\n"
+        before = workers_of(running)
+        config.write_text('first = "nobody"')
+        running.process.send_signal(signal.SIGHUP)
+        failed = next_event(running, "the settings could not be reloaded; the old workers stay")
+        assert str(failed["reason"]).startswith(f"{config} sets 'first': 'nobody' is not one of")
+        assert workers_of(running) == before
+        config.write_text('first = "server"\nprompt = "two:"')
+        running.process.send_signal(signal.SIGHUP)
+        next_event(running, "reloaded")
+        assert talk(running.connect(), b"a\n") == b"two:\nA\n"
+        assert talk(old, b"a\n") == b"A\n"
+        while len(workers_of(running)) > 2:
+            pass  # the old ones have nothing more to do
+        assert not set(before) & set(workers_of(running))
+        assert running.stop()[0] == 0
+
+
+def test_workers_serve_tls_and_read_certificates_again(tmp_path: Path) -> None:
+    certificate, key, _ = write_files(tmp_path)
+    files = ("--tls-cert", str(certificate), "--tls-key", str(key))
+    with service(*WORKERS, *files, endpoints=("tls://127.0.0.1:0",)) as running:
+        trustme.CA().issue_cert("another").cert_chain_pems[0].write_to_path(certificate)
+        running.process.send_signal(signal.SIGHUP)
+        failed = next_event(running, "the settings could not be reloaded; the old workers stay")
+        assert failed["reason"] == f"cannot use {key}: it does not fit the certificate in {certificate}"
+        assert running.stop()[0] == 0
+
+
+def test_what_keeps_it_from_starting_is_told_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        at = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        command = [sys.executable, "-m", "caas_trio", *WORKERS, at]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = f"caas-trio: cannot listen on {at}: the address is in use\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", told)
+
+
+def test_proxied_connections_are_served_by_workers(tmp_path: Path) -> None:
+    path = tmp_path / "caas.sock"
+    with service(*WORKERS, "--proxy-on", f"unix:{path}", endpoints=(f"unix:{path}",)) as running:
+        header = b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 80\r\n"
+        assert talk(running.connect(), header + b"a\n") == b"A\n"
+        assert next_event(running, "connection ended")["peer"] == "192.0.2.1:1234"
+        assert running.stop()[0] == 0
