@@ -6,7 +6,7 @@ import math
 import socket
 
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caas_trio.control import Control, Order, SharedSocket
@@ -28,6 +28,7 @@ ORDERS = st.builds(
 )
 
 
+@settings(max_examples=50)
 @given(ORDERS)
 def test_an_order_is_one_line_and_comes_back_as_it_was(order: Order) -> None:
     line = order.line()

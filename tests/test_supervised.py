@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 import trustme
 
+from caas_trio import Endpoint
+
 from .certificates import write_files
-from .test_process import Service, receive_all, reply_to, service, talk
+from .test_process import Service, look_at, receive_all, reply_to, service, talk
 
 WORKERS = ("--workers", "2", "--log-format", "json", "--log-level", "info")
 
@@ -164,6 +166,19 @@ def test_what_keeps_it_from_starting_is_told_in_one_line() -> None:
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
     told = f"caas-trio: cannot listen on {at}: the address is in use\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", told)
+
+
+def test_monitoring_is_the_supervisors() -> None:
+    with service(*WORKERS, "--metrics", "127.0.0.1:0") as running:
+        assert running.process.stdout is not None
+        told = running.process.stdout.readline()
+        monitored = Endpoint.parse(told.strip().removesuffix("/metrics").replace("metrics on http:", "tcp:"))
+        address = (monitored.host, monitored.port)
+        assert look_at(address, "readyz")[0] == b"200"
+        assert talk(running.connect(), b"a\n") == b"A\n"
+        while b"caas_trio_lines_total 1.0\n" not in look_at(address, "metrics")[1]:
+            pass  # a worker writes its figures down once in a second
+        assert running.stop()[0] == 0
 
 
 def test_proxied_connections_are_served_by_workers(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ class Played:
             await self.serve()
 
     async def serve(self) -> None:
+        self.control.say("alive")  # which does not count before it is ready
         if self.manner not in ("mute", "deaf"):
             self.control.say("ready")
         if self.manner == "brief":
@@ -549,8 +550,14 @@ async def test_the_watchdog_is_fed_while_every_worker_goes_on(
         await trio.sleep(3)
         one.control.say("alive")
         await trio.sleep(0.01)
-        assert told() == []
         other.control.say("alive")
+        await trio.sleep(0.01)
+        assert told() == ["WATCHDOG=1"]
+        await trio.sleep(3)
+        other.control.say("alive")
+        await trio.sleep(0.01)
+        assert told() == []
+        one.control.say("alive")
         await trio.sleep(0.01)
         assert told() == ["WATCHDOG=1"]
         await stage.signal(signal.SIGHUP)
@@ -566,34 +573,34 @@ async def test_the_watchdog_is_fed_while_every_worker_goes_on(
         assert told() == ["RELOADING=1", "STOPPING=1"]
 
 
-async def test_it_is_monitored(stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    async def ready() -> bytes:
-        stream = await trio.open_tcp_stream("127.0.0.1", at.port)
-        async with stream:
-            await stream.send_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
-            return bytes(await stream.receive_some()).split()[1]
-
+async def test_it_is_ready_while_somebody_serves(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     stage.arguments += ["--metrics", "127.0.0.1:0"]
+    stage.manners = ["mute", "mute"]
     await begin(stage, nursery)
-    stage.logged()
-    told = stage.out.splitlines()[-1]
-    at = Endpoint.parse(told.removesuffix("/metrics").replace("metrics on http:", "tcp:"))
     folder = stage.played[0].order.figures
     assert folder is not None
     assert await trio.Path(folder).is_dir()
-    assert await ready() == b"200"
-    stage.manners = ["mute", "mute"]
+    assert not stage.supervisor._is_ready()
     for each in stage.played:
-        each.end(-9)
-    await trio.sleep(1)
-    assert await ready() == b"503"
-    for each in stage.played[2:]:
-        each.manner = "stubborn"
         each.control.say("ready")
     await trio.sleep(0.1)
-    assert await ready() == b"200"
+    assert stage.supervisor._is_ready()
+    stage.logged()
+    assert stage.out.splitlines()[1].startswith("metrics on http://127.0.0.1:")
+    stage.manners = ["mute", "deaf"]
+    for each in stage.played:
+        each.end(-9)
+    await trio.sleep(0.5)
+    assert not stage.supervisor._is_ready()
+    for each in stage.played[2:]:
+        each.control.say("ready")
+    await trio.sleep(0.1)
+    assert stage.supervisor._is_ready()
     await stage.signal(signal.SIGTERM)
-    assert await ready() == b"503"
+    assert not stage.over.is_set()
+    assert not stage.supervisor._is_ready()
     await stage.over.wait()
     assert not await trio.Path(folder).exists()
 

@@ -62,7 +62,8 @@ async def run() -> AsyncIterator[Run]:
 async def begin(run: Run, order: Order, nursery: trio.Nursery) -> None:
     nursery.start_soon(run.work)
     await run.control.send(order.line())
-    assert await run.control.next_line() == "ready"
+    while (word := await run.control.next_line()) != "ready":
+        assert word == "alive"
 
 
 async def connect(listening: socket.socket) -> trio.SocketStream:
@@ -105,6 +106,24 @@ async def test_who_is_connected_at_a_retirement_may_go_on(
     await late.aclose()
     assert not run.over.is_set()
     await waiting.aclose()
+    await run.over.wait()
+
+
+async def test_who_waits_at_a_retirement_is_left_to_others(
+    run: Run, listening: socket.socket, nursery: trio.Nursery
+) -> None:
+    full = ("--max-connections", "1", "--at-capacity", "wait")
+    await begin(run, ordered(listening, *full), nursery)
+    served, waiting = await connect(listening), await connect(listening)
+    assert await ask(served) == b"A\n"
+    run.control.say("retire")
+    await trio.sleep(0.1)
+    listening.settimeout(30)
+    accepted, _ = listening.accept()
+    assert accepted.getpeername() == waiting.socket.getsockname()
+    accepted.close()
+    for client in (waiting, served):
+        await client.aclose()
     await run.over.wait()
 
 

@@ -59,6 +59,11 @@ class Admission:
         """Whether no connection is to be accepted for now."""
         return self._newcomers_wait and self.open >= self.most
 
+    @property
+    def room(self) -> int:
+        """How many more connections may be open."""
+        return max(0, self.most - self.open)
+
     async def wait_while_shut(self) -> None:
         """Return when a connection may be accepted."""
         while self.shut:

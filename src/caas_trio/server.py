@@ -243,9 +243,12 @@ class _Server:
                 accepting.cancel_scope.cancel()
             for listener in listeners:
                 listener.withdraw()  # before the last look at the queue: nobody comes after it
-            self._admission.end_waiting()
+            if self._stop.is_set():
+                self._admission.end_waiting()
             for sock, endpoint in listening:
-                acceptor.accept_waiting(sock, endpoint, BACKLOG)
+                # Who retires refuses nobody for want of room: others may have the socket, and room.
+                most = BACKLOG if self._stop.is_set() else self._admission.room
+                acceptor.accept_waiting(sock, endpoint, most)
             for listener in listeners:
                 listener.close()
             if self._stop.is_set():

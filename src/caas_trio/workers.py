@@ -75,7 +75,7 @@ class Worker:
     Args:
         order: what it is to do.
         started: the process.
-        heard: called with the worker when it is ready, and whenever it gives a sign of life.
+        heard: called with the worker whenever it has said something: that it is ready, or goes on.
 
     Attributes:
         slot: its number.
@@ -149,8 +149,7 @@ class Worker:
         word, _, rest = line.partition(" ")
         if word == "failed":
             self._failure = rest
-            return
-        if self._ready_at is None:
+        elif word == "ready":
             self._ready_at = trio.current_time()
             if not self.told:
                 self._patience.deadline = math.inf
