@@ -114,10 +114,12 @@ def test_a_wrong_variable_is_told_as_a_wrong_option_is(
     assert told(capsys) == (2, "Invalid value for '--max-line': '-5' is not a number of bytes, 1 or more")
 
 
-def test_an_address_in_use_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_address_in_use_is_told_in_one_line(workers: str, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         text = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-        assert told(capsys, text) == (1, f"cannot listen on {text}: the address is in use")
+        failed = (1, f"cannot listen on {text}: the address is in use")
+        assert told(capsys, text, "--workers", workers) == failed
 
 
 def test_a_plain_file_at_the_path_is_told_and_left_intact(

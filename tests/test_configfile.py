@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,14 @@ def test_a_file_is_reason_enough_for_a_supervisor(tmp_path: Path) -> None:
     empty.touch()
     assert program("--config", str(empty)).supervised
     assert not program().supervised
+
+
+def test_no_number_of_workers_is_one_for_each_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 3, 5}, raising=False)
+    assert program("--workers", "0").workers == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert program("--workers", "0").workers == 1
 
 
 def test_the_file_is_named_as_the_source(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -169,6 +170,11 @@ async def stage(capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Stage]:
 async def begin(stage: Stage, nursery: trio.Nursery) -> None:
     await nursery.start(stage.run)
     await trio.sleep(0.01)
+
+
+def exists(path: str | Path) -> bool:
+    """Look at once: while a thread did, the clock would jump."""
+    return Path(path).exists()
 
 
 DIED = "worker died"
@@ -453,6 +459,42 @@ async def test_a_stop_before_all_are_ready(
     assert (stage.failure, stage.logged(), stage.out) == (None, [], "")
 
 
+async def test_a_stop_in_the_very_moment_that_all_are_ready(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.manners = ["mute"]
+    await begin(stage, nursery)
+    stage.supervisor._current.settled.set()
+    stage.supervisor._stop()
+    await stage.over.wait()
+    assert (stage.failure, stage.logged(), stage.out) == (None, [], "")
+
+
+async def test_a_stop_while_endpoints_are_opened(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    await begin(stage, nursery)
+    changed_to = SharedSockets.changed_to
+
+    async def slowly(*arguments: Any, **others: Any) -> SharedSockets:
+        await stage.signal(signal.SIGTERM)
+        return await changed_to(*arguments, **others)
+
+    monkeypatch.setattr(SharedSockets, "changed_to", slowly)
+    stage.manners = ["stubborn"]
+    stage.played[0].manner = "stubborn"
+    stage.arguments.append(f"unix:{tmp_path}/added")
+    await stage.signal(signal.SIGHUP)
+    await stage.over.wait()
+    assert len(stage.played) == 2
+    assert not exists(tmp_path / "added")
+    assert stage.logged() == [(DIED, "it did not end")]
+
+
 async def test_who_is_being_started_at_a_stop_is_told_after_its_order(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -581,7 +623,7 @@ async def test_it_is_ready_while_somebody_serves(
     await begin(stage, nursery)
     folder = stage.played[0].order.figures
     assert folder is not None
-    assert await trio.Path(folder).is_dir()
+    assert exists(folder)
     assert not stage.supervisor._is_ready()
     for each in stage.played:
         each.control.say("ready")
@@ -602,7 +644,7 @@ async def test_it_is_ready_while_somebody_serves(
     assert not stage.over.is_set()
     assert not stage.supervisor._is_ready()
     await stage.over.wait()
-    assert not await trio.Path(folder).exists()
+    assert not exists(folder)
 
 
 async def test_a_cancelled_supervisor_kills_its_workers(

@@ -6,6 +6,7 @@ import json
 import math
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -21,10 +22,11 @@ from caas_trio.metrics import Metrics
 from caas_trio.signals import HEEDED
 from caas_trio.workers import Worker, start_process
 
+from .certificates import write_files
 
-def ordered(listening: socket.socket, *arguments: str, **others: object) -> Order:
+
+def ordered(listening: socket.socket, *arguments: str, scheme: str = "tcp", **others: object) -> Order:
     """Return an order to serve this socket, by a descriptor of the worker's own."""
-    scheme = "udp" if listening.type == socket.SOCK_DGRAM else "tcp"
     at = f"{scheme}://127.0.0.1:{listening.getsockname()[1]}"
     fields = {"config": {}, "slot": 7, "pulse": math.inf, "figures": None, **others}
     shared = SharedSocket(asked=at, endpoint=at, descriptors=[listening.dup().detach()])
@@ -146,13 +148,33 @@ async def test_a_retirement_is_a_stop_in_the_end(
     await run.over.wait()
 
 
+async def test_what_comes_before_the_conversation_is_the_workers(
+    run: Run, listening: socket.socket, nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    certificate, key, _ = write_files(tmp_path)
+    files = ("--tls-cert", str(certificate), "--tls-key", str(key))
+    proxied = ("--proxy-on", f"tls://127.0.0.1:{listening.getsockname()[1]}")
+    await begin(run, ordered(listening, *files, *proxied, scheme="tls"), nursery)
+    client = await connect(listening)
+    await client.send_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 80\r\n")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    secure = trio.SSLStream(client, context, https_compatible=True)
+    await secure.send_all(b"a\n")
+    assert await secure.receive_some() == b"A\n"
+    await secure.aclose()
+    run.control.say("stop")
+    await run.over.wait()
+
+
 async def test_datagrams_are_served_by_workers_too(run: Run, nursery: trio.Nursery) -> None:
     with (
         socket.socket(type=socket.SOCK_DGRAM) as taking,
         trio.socket.socket(type=socket.SOCK_DGRAM) as client,
     ):
         taking.bind(("127.0.0.1", 0))
-        await begin(run, ordered(taking), nursery)
+        await begin(run, ordered(taking, scheme="udp"), nursery)
         await client.sendto(b"a", taking.getsockname())
         assert await client.recv(10) == b"A"
         run.control.say("retire")

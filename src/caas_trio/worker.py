@@ -115,7 +115,7 @@ class Duty:
                         self.scope.cancel()
                     case "stop":
                         self.stop.set()
-                    case None:
+                    case _:  # it is gone
                         return self.stop.set()
             if waiting.cancelled_caught:
                 self.stop.set()
