@@ -38,31 +38,43 @@ def replaced(text: str, substitutes: Mapping[str, str]) -> str:
     return text
 
 
+#: What haproxy logs of a conversation (`option tcplog`): the client's port, and the server.
+CONVERSATION = re.compile(r" 127\.0\.0\.1:(\d+) \[\S+\] \w+ \w+/(\w+) ")
+
+
 class Haproxy:
-    """A haproxy that runs, by its runtime API."""
+    """A haproxy that runs, by its runtime API and by its log.
+
+    Attributes:
+        server_of: by a client's port, the server that its last conversation was with.
+    """
 
     def __init__(self, admin: Path) -> None:
+        self.server_of: dict[int, str] = {}
         self._admin = admin
 
     @classmethod
     @asynccontextmanager
     async def before(cls, net: str, folder: Path) -> AsyncIterator[Haproxy]:
         """Run it before the servers of a network for as long as the block lasts; it has found them up."""
-        admin, file = folder / "admin.sock", folder / "haproxy.cfg"
+        admin, log, file = folder / "admin.sock", folder / "log", folder / "haproxy.cfg"
         substitutes = {r"10\.0\.0\.": f"{net}.", "/run/haproxy/admin.sock": str(admin)}
-        # Nobody reads the log, and the machine may not allow so many descriptors.
-        substitutes |= {"/dev/log": str(folder / "log"), "maxconn 20000": "maxconn 500"}
+        # Every conversation is to be in the log; and the machine may not allow so many descriptors.
+        substitutes |= {"/dev/log": str(log), "option dontlognull": "", "maxconn 20000": "maxconn 500"}
         text = replaced((DOCS / "haproxy.cfg").read_text(), substitutes)
         head, keyword, lines = text.partition("listen ")
         lines = replaced(lines, {":7$": f"{net}.10:{CLIENT_FIRST}"})
         own = {"lines": "greeted", f":{CLIENT_FIRST}$": f":{SERVER_FIRST}"}
         greeted = replaced(lines, own | {r"(server .*)": rf"\1 port {METRICS[SERVER_FIRST]}"})
         file.write_text(f"{head}{keyword}{lines}\n{keyword}{greeted}")
-        async with running(["haproxy", "-db", "-dW", "-f", str(file)]) as process:
-            await _until_it_is_there(process, admin.exists)
-            haproxy = cls(admin)
-            await haproxy.until(lambda seen: all(each["status"] == "UP" for each in seen.values()))
-            yield haproxy
+        haproxy = cls(admin)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(haproxy._read_log, log)
+            async with running(["haproxy", "-db", "-dW", "-f", str(file)]) as process:
+                await _until_it_is_there(process, admin.exists)
+                await haproxy.until(lambda seen: all(each["status"] == "UP" for each in seen.values()))
+                yield haproxy
+            nursery.cancel_scope.cancel()
 
     async def tell(self, command: str) -> str:
         """Return what it says to a command."""
@@ -85,6 +97,15 @@ class Haproxy:
         with trio.fail_after(PATIENCE):
             while not what(await self.statistics()):  # noqa: ASYNC110 - it has to be asked
                 await trio.sleep(0.05)
+
+    async def _read_log(self, path: Path, *, task_status: trio.TaskStatus[None]) -> None:
+        with trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            await sock.bind(str(path))
+            task_status.started()
+            while True:
+                told = CONVERSATION.search((await sock.recv(65536)).decode())
+                if told:
+                    self.server_of[int(told[1])] = told[2]
 
 
 _NO_SERVERS = ("FRONTEND", "BACKEND", None)
