@@ -26,7 +26,7 @@ from typing import NamedTuple
 import trio
 
 from .background import Server
-from .balancers import SECTIONS, Haproxy, Nginx
+from .balancers import SECTIONS, UNKNOWN, Haproxy, Nginx
 from .fleet import CLIENT_FIRST, NAMES, Fleet
 from .load import UNANSWERED, Front, Tally, loading
 
@@ -79,9 +79,9 @@ async def behind_haproxy(fleet: Fleet, folder: Path, names: Collection[str]) -> 
 
         restarted = await under_load(f"haproxy: rolling restart of {len(names)}", fleet.fronts, restart_each)
         killed = await under_load("haproxy: kill -9 of one", fleet.fronts, kill_one)
-        struck = [*killed.tally.crossed, *(port for port, _ in killed.tally.broken)]
-        servers = Counter(haproxy.server_of.get(port, "unknown") for port in struck)
-    wrong = [f"conversations of {name} broke as well" for name in servers if name not in (KILLED, "unknown")]
+        struck = [*killed.tally.crossed, *killed.tally.broken]
+        servers = Counter(haproxy.server_of(each.port, each.when) for each in struck)
+    wrong = [f"conversations of {name} broke as well" for name in servers if name not in (KILLED, UNKNOWN)]
     return [restarted, killed._replace(wrong=wrong, servers=servers)]
 
 
@@ -123,7 +123,7 @@ async def on_a_unix_socket(net: str, folder: Path) -> list[Outcome]:
         for each in servers:
             await each.kill()
     # Nobody is refused; who was let in just before the stop, and has not asked yet, finds the end.
-    worse = [why for _, why in outcome.tally.broken if why != UNANSWERED]
+    worse = [each.why for each in outcome.tally.broken if each.why != UNANSWERED]
     return [outcome._replace(wrong=worse)]
 
 
@@ -158,7 +158,7 @@ def main() -> int:
             f"{event:<42}{tally.short:>7}{tally.lines:>7}{tally.ended:>7}{len(tally.crossed):>9}"
             f"{len(tally.broken):>8}{tally.slowest:>8.2f}s"
         )
-        for why, count in Counter(why for _, why in tally.broken).items():
+        for why, count in Counter(each.why for each in tally.broken).items():
             print(f"  {count}: {why}")
         for server, count in servers.items():
             print(f"  crossed or broken of server {server}: {count}")

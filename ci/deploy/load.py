@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from typing import NamedTuple
 
 import trio
 
@@ -32,6 +33,20 @@ class Front:
     greets: bool
 
 
+class Broken(NamedTuple):
+    """A conversation that did not go as it should.
+
+    Attributes:
+        port: the client's.
+        when: it was over, by trio's clock.
+        why: what was wrong.
+    """
+
+    port: int
+    when: float
+    why: str
+
+
 @dataclass
 class Tally:
     """What became of the conversations that began in some time.
@@ -40,9 +55,8 @@ class Tally:
         short: short conversations that went as they should.
         lines: lines of long ones that were answered.
         ended: how often a long one was ended while its client was not waiting for an answer.
-        crossed: those that were ended just as a line was on its way, by their client's port; the client
-            asked again.
-        broken: the port of each client whose conversation did not go as it should, and why.
+        crossed: those that were ended just as a line was on its way; the client asked again.
+        broken: all others that did not go as they should.
         slowest: of the short ones, in seconds.
         over: whether no more are to begin.
     """
@@ -50,8 +64,8 @@ class Tally:
     short: int = 0
     lines: int = 0
     ended: int = 0
-    crossed: list[int] = field(default_factory=list)
-    broken: list[tuple[int, str]] = field(default_factory=list)
+    crossed: list[Broken] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
     slowest: float = 0.0
     over: bool = False
 
@@ -132,7 +146,7 @@ async def _converse_for_short(front: Front, tally: Tally, ends_input: bool) -> N
                 async with client.connected():
                     await client.ask(b"line %d\n" % number, last=ends_input)
         except _FAULTS as error:
-            tally.broken.append((client.port, _why(error)))
+            tally.broken.append(Broken(client.port, trio.current_time(), _why(error)))
         else:
             tally.short += 1
             tally.slowest = max(tally.slowest, trio.current_time() - begun)
@@ -155,10 +169,8 @@ async def _converse_for_long(front: Front, tally: Tally) -> None:
                         tally.ended += 1
                         break
         except _FAULTS as error:
-            if str(error) == UNANSWERED:
-                tally.crossed.append(client.port)
-            else:
-                tally.broken.append((client.port, _why(error)))
+            kind = tally.crossed if str(error) == UNANSWERED else tally.broken
+            kind.append(Broken(client.port, trio.current_time(), _why(error)))
             await trio.sleep(PACE)
 
 
