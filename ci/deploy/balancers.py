@@ -6,6 +6,7 @@ import csv
 import re
 import signal
 import socket
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,10 +39,18 @@ def replaced(text: str, substitutes: Mapping[str, str]) -> str:
     return text
 
 
+#: What haproxy logs of a conversation (`option tcplog`): the client's port, and the server.
+CONVERSATION = re.compile(r" 127\.0\.0\.1:(\d+) \[\S+\] \w+ \w+/(\w+) ")
+
+
+UNKNOWN = "unknown"
+
+
 class Haproxy:
-    """A haproxy that runs, by its runtime API."""
+    """A haproxy that runs, by its runtime API and by its log."""
 
     def __init__(self, admin: Path) -> None:
+        self._logged: defaultdict[int, list[tuple[float, str]]] = defaultdict(list)
         self._admin = admin
 
     @classmethod
@@ -49,20 +58,29 @@ class Haproxy:
     async def before(cls, net: str, folder: Path) -> AsyncIterator[Haproxy]:
         """Run it before the servers of a network for as long as the block lasts; it has found them up."""
         admin, file = folder / "admin.sock", folder / "haproxy.cfg"
+        log = trio.socket.socket(type=socket.SOCK_DGRAM)
+        await log.bind((f"{net}.10", 0))
         substitutes = {r"10\.0\.0\.": f"{net}.", "/run/haproxy/admin.sock": str(admin)}
-        # Nobody reads the log, and the machine may not allow so many descriptors.
-        substitutes |= {"/dev/log": str(folder / "log"), "maxconn 20000": "maxconn 500"}
+        # Every conversation is to be in the log; and the machine may not allow so many descriptors.
+        substitutes |= {
+            "/dev/log": "{}:{}".format(*log.getsockname()),
+            "option dontlognull": "",
+            "maxconn 20000": "maxconn 500",
+        }
         text = replaced((DOCS / "haproxy.cfg").read_text(), substitutes)
         head, keyword, lines = text.partition("listen ")
         lines = replaced(lines, {":7$": f"{net}.10:{CLIENT_FIRST}"})
         own = {"lines": "greeted", f":{CLIENT_FIRST}$": f":{SERVER_FIRST}"}
         greeted = replaced(lines, own | {r"(server .*)": rf"\1 port {METRICS[SERVER_FIRST]}"})
         file.write_text(f"{head}{keyword}{lines}\n{keyword}{greeted}")
-        async with running(["haproxy", "-db", "-dW", "-f", str(file)]) as process:
-            await _until_it_is_there(process, admin.exists)
-            haproxy = cls(admin)
-            await haproxy.until(lambda seen: all(each["status"] == "UP" for each in seen.values()))
-            yield haproxy
+        haproxy = cls(admin)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(haproxy._read_log, log)
+            async with running(["haproxy", "-db", "-dW", "-f", str(file)]) as process:
+                await _until_it_is_there(process, admin.exists)
+                await haproxy.until(lambda seen: all(each["status"] == "UP" for each in seen.values()))
+                yield haproxy
+            nursery.cancel_scope.cancel()
 
     async def tell(self, command: str) -> str:
         """Return what it says to a command."""
@@ -80,11 +98,23 @@ class Haproxy:
         rows = csv.DictReader((await self.tell("show stat")).removeprefix("# ").splitlines())
         return {(row["pxname"], row["svname"]): row for row in rows if row["svname"] not in _NO_SERVERS}
 
+    def server_of(self, port: int, when: float) -> str:
+        """Return the server that a client's conversation was with, which was over at some time."""
+        near = [(abs(logged - when), server) for logged, server in self._logged[port]]
+        return min(near)[1] if near else UNKNOWN
+
     async def until(self, what: Callable[[Statistics], bool]) -> None:
         """Return once what it knows is so."""
         with trio.fail_after(PATIENCE):
             while not what(await self.statistics()):  # noqa: ASYNC110 - it has to be asked
                 await trio.sleep(0.05)
+
+    async def _read_log(self, log: trio.socket.SocketType) -> None:
+        with log:
+            while True:
+                told = CONVERSATION.search((await log.recv(65536)).decode())
+                if told:
+                    self._logged[int(told[1])].append((trio.current_time(), told[2]))
 
 
 _NO_SERVERS = ("FRONTEND", "BACKEND", None)

@@ -11,7 +11,7 @@ from itertools import chain
 import trio
 
 from .background import Server
-from .load import Front
+from .load import GREETING, Front
 
 NAMES = {"a": 11, "b": 12, "c": 13}
 #: The port of those where the client speaks first, as in docs/deploy, and of those where the server does.
@@ -36,7 +36,7 @@ class Fleet:
     async def started(cls) -> AsyncIterator[Fleet]:
         """Run one for as long as the block lasts."""
         net = f"127.{1 + os.getpid() // 254 % 254}.{1 + os.getpid() % 254}"
-        servers = {name: _servers(name, f"{net}.{number}") for name, number in NAMES.items()}
+        servers = {name: _servers(f"{net}.{number}") for name, number in NAMES.items()}
         async with AsyncExitStack() as started:
             async with trio.open_nursery() as nursery:
                 for each in chain.from_iterable(both.values() for both in servers.values()):
@@ -72,8 +72,8 @@ class Fleet:
             await server.kill()
 
 
-def _servers(name: str, host: str) -> dict[int, Server]:
-    more = {CLIENT_FIRST: [], SERVER_FIRST: ["--first=server", f"--prompt=this is {name}"]}
+def _servers(host: str) -> dict[int, Server]:
+    more = {CLIENT_FIRST: [], SERVER_FIRST: ["--first=server", f"--prompt={GREETING}"]}
     return {
         port: Server(
             f"tcp://{host}:{port}", "--proxy-protocol", f"--metrics={host}:{METRICS[port]}", *arguments

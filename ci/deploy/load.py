@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import random
-import re
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from typing import NamedTuple
 
 import trio
 
 from .background import PATIENCE
 
-#: What a server that speaks first says: who it is.
-GREETING = re.compile(rb"this is (\w+)\n")
+#: What a server that speaks first says.
+GREETING = "who is there?"
 #: Seconds that a client of short conversations pauses between them, and one of a long one between lines.
 PAUSE, PACE = 0.02, 0.05
 UNANSWERED = "ended without an answer"
@@ -34,6 +33,20 @@ class Front:
     greets: bool
 
 
+class Broken(NamedTuple):
+    """A conversation that did not go as it should.
+
+    Attributes:
+        port: the client's.
+        when: it was over, by trio's clock.
+        why: what was wrong.
+    """
+
+    port: int
+    when: float
+    why: str
+
+
 @dataclass
 class Tally:
     """What became of the conversations that began in some time.
@@ -42,8 +55,8 @@ class Tally:
         short: short conversations that went as they should.
         lines: lines of long ones that were answered.
         ended: how often a long one was ended while its client was not waiting for an answer.
-        crossed: how often it was ended just as a line was on its way; the client asked again.
-        broken: conversations that did not go as they should, by server (if it was heard) and reason.
+        crossed: those that were ended just as a line was on its way; the client asked again.
+        broken: all others that did not go as they should.
         slowest: of the short ones, in seconds.
         over: whether no more are to begin.
     """
@@ -51,8 +64,8 @@ class Tally:
     short: int = 0
     lines: int = 0
     ended: int = 0
-    crossed: int = 0
-    broken: Counter[tuple[str, str]] = field(default_factory=Counter)
+    crossed: list[Broken] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
     slowest: float = 0.0
     over: bool = False
 
@@ -62,45 +75,51 @@ class BrokenConversationError(Exception):
 
 
 class Client:
-    """A connection to a front, and the server behind it as far as that is known."""
+    """A client of a front.
+
+    Attributes:
+        port: its own, once it is connected.
+    """
 
     def __init__(self, front: Front) -> None:
-        self.front = front
-        self.server = ""
+        self.port = 0
+        self._front = front
         self._heard = b""
 
-    async def connect(self) -> None:
-        """Connect, and be greeted where that is the custom."""
-        self.stream = await trio.open_tcp_stream(*self.front.address)
-        if self.front.greets:
-            greeting = GREETING.fullmatch(await self.line())
-            if greeting is None:
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Be connected for as long as the block lasts, and greeted where that is the custom."""
+        async with await trio.open_tcp_stream(*self._front.address) as self._stream:
+            self.port = self._stream.socket.getsockname()[1]
+            if self._front.greets and await self._line() != f"{GREETING}\n".encode():
                 raise BrokenConversationError("not greeted")
-            self.server = greeting[1].decode()
+            yield
 
     async def ask(self, line: bytes, *, last: bool = False) -> None:
         """Send a line, the last one with the end of the input behind it; see that the answer is right."""
-        await self.stream.send_all(line)
+        await self._stream.send_all(line)
         if last:
-            await self.stream.send_eof()
-        answer = await self.line()
+            await self._stream.send_eof()
+        answer = await self._line()
         if last:
-            answer += await self.line()
+            answer += await self._line()
         if answer != line.upper():
             raise BrokenConversationError(f"heard {answer!r}" if answer else UNANSWERED)
-
-    async def line(self) -> bytes:
-        """Return the next line; what there is of it at the end of the stream."""
-        while b"\n" not in self._heard and (data := await self.stream.receive_some()):
-            self._heard += data
-        line, end, self._heard = self._heard.partition(b"\n")
-        return line + end
 
     async def is_ended(self) -> bool:
         """Wait for the next line's turn; return whether the server has ended the conversation meanwhile."""
         with trio.move_on_after(PACE * random.uniform(0.5, 1.5)):  # noqa: S311 - out of step is enough
-            return not await self.line()
+            if heard := await self._line():
+                raise BrokenConversationError(f"heard {heard!r}, unasked")
+            return True
         return False
+
+    async def _line(self) -> bytes:
+        """Return the next line, or what there is of it at the end of the stream."""
+        while b"\n" not in self._heard and (data := await self._stream.receive_some()):
+            self._heard += data
+        line, end, self._heard = self._heard.partition(b"\n")
+        return line + end
 
 
 @asynccontextmanager
@@ -124,11 +143,10 @@ async def _converse_for_short(front: Front, tally: Tally, ends_input: bool) -> N
         client, begun = Client(front), trio.current_time()
         try:
             with trio.fail_after(PATIENCE):
-                await client.connect()
-                async with client.stream:
+                async with client.connected():
                     await client.ask(b"line %d\n" % number, last=ends_input)
         except _FAULTS as error:
-            tally.broken[client.server, _why(error)] += 1
+            tally.broken.append(Broken(client.port, trio.current_time(), _why(error)))
         else:
             tally.short += 1
             tally.slowest = max(tally.slowest, trio.current_time() - begun)
@@ -136,23 +154,23 @@ async def _converse_for_short(front: Front, tally: Tally, ends_input: bool) -> N
 
 
 async def _converse_for_long(front: Front, tally: Tally) -> None:
-    """Ask line after line, on a new connection whenever one has been ended."""
-    while not tally.over:
+    """Ask line after line, on a new connection whenever one has been ended; what is unanswered, again."""
+    number, owed = 0, False
+    while owed or not tally.over:
         client = Client(front)
         try:
-            await client.connect()
-            async with client.stream:
-                while not tally.over:
-                    await client.ask(b"line %d\n" % tally.lines)
+            async with client.connected():
+                while owed or not tally.over:
+                    owed = True
+                    await client.ask(b"line %d\n" % number)
+                    number, owed = number + 1, False
                     tally.lines += 1
                     if await client.is_ended():
                         tally.ended += 1
                         break
         except _FAULTS as error:
-            if str(error) == UNANSWERED:
-                tally.crossed += 1
-            else:
-                tally.broken[client.server, _why(error)] += 1
+            kind = tally.crossed if str(error) == UNANSWERED else tally.broken
+            kind.append(Broken(client.port, trio.current_time(), _why(error)))
             await trio.sleep(PACE)
 
 
