@@ -202,6 +202,13 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def soak_proof(session: nox.Session) -> None:
+    """Prove that the soak bites: it has to find a service that leaks, miscounts or makes mistakes."""
+    session.install(".", *group("bench"))
+    session.run("python", "-m", "ci.soak.proof")
+
+
+@nox.session
 def workers(session: nox.Session) -> None:
     """Reload the service, kill its workers and add some, all under load."""
     session.install(".", *group("bench"))

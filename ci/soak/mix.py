@@ -17,7 +17,7 @@ from ci.soak.chance import dice
 from ci.soak.clients import KINDS, MAX_LINE, TIMEOUT, keep_coming
 from ci.soak.figures import MOST_GROWTH, growth, second_half
 from ci.soak.ledger import Ledger, adds_up
-from ci.soak.service import Page, Service, Weight, running
+from ci.soak.service import SERVICE, Page, Service, Weight, running
 
 #: How long a round of the load generator takes, and how often the service is looked at (seconds).
 _ROUND: Final = 5.0
@@ -115,7 +115,7 @@ class Watched:
         }
 
 
-async def generate(program: Path, watched: Watched, over: asyncio.Event) -> None:
+async def generate(generator: Path, watched: Watched, over: asyncio.Event) -> None:
     """Have the load generator do one work after the other, until it is over."""
     ledger = watched.ledger
     works = list(_WORKS)
@@ -126,7 +126,7 @@ async def generate(program: Path, watched: Watched, over: asyncio.Event) -> None
                 break
             endpoint = dice.choice(watched.service.endpoints)
             told = load.arguments(work, endpoint, warmup=0, seconds=_ROUND)
-            process = await asyncio.create_subprocess_exec(program, *told, stdout=asyncio.subprocess.PIPE)
+            process = await asyncio.create_subprocess_exec(generator, *told, stdout=asyncio.subprocess.PIPE)
             said, _ = await process.communicate()
             report: dict[str, Any] = json.loads(said.splitlines()[-1])
             moved = report["whole_bytes"]
@@ -148,13 +148,13 @@ async def watch(services: Sequence[Watched], begun: float, over: asyncio.Event) 
         await asyncio.sleep(_LOOK)
 
 
-async def strain(services: Sequence[Watched], program: Path, seconds: float) -> None:
+async def strain(services: Sequence[Watched], generator: Path, seconds: float) -> None:
     """Load all services for so long; return when all clients have gone."""
     over = asyncio.Event()
     async with asyncio.timeout(seconds + _LEAVING), asyncio.TaskGroup() as tasks:
         tasks.create_task(watch(services, monotonic(), over))
         for each in services:
-            tasks.create_task(generate(program, each, over))
+            tasks.create_task(generate(generator, each, over))
             for kind in KINDS:
                 for _ in range(kind.count):
                     tasks.create_task(
@@ -190,7 +190,13 @@ async def settle(watched: Watched) -> None:
 
 
 def soak(
-    policies: Sequence[Oversize], endpoints: Sequence[str], workers: int, seconds: float, program: Path
+    policies: Sequence[Oversize],
+    endpoints: Sequence[str],
+    workers: int,
+    seconds: float,
+    generator: Path,
+    *,
+    program: Sequence[str] = SERVICE,
 ) -> list[Watched]:
     """Load a service for each policy, side by side, for so many seconds; return what came of it."""
     with ExitStack() as opened:
@@ -201,11 +207,11 @@ def soak(
                 arguments += [f"--{name}-timeout", str(TIMEOUT)]
             if workers > 1:
                 arguments += ["--workers", str(workers)]
-            service = opened.enter_context(running(arguments, endpoints))
+            service = opened.enter_context(running(arguments, endpoints, program))
             service.scrape()
             sleep(1)  # until the scrape's own connection is over
             services.append(Watched(policy, service, workers, service.weigh()))
-        asyncio.run(strain(services, program, seconds))
+        asyncio.run(strain(services, generator, seconds))
         for each in services:
             asyncio.run(settle(each))
         return services

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 STOP_SECONDS = 30
+SERVICE = ("-m", "caas_trio")
 
 
 class Page:
@@ -103,7 +104,7 @@ class Service:
 
 @contextmanager
 def running(
-    arguments: Sequence[str], endpoints: Sequence[str], program: Sequence[str] = ("-m", "caas_trio")
+    arguments: Sequence[str], endpoints: Sequence[str], program: Sequence[str] = SERVICE
 ) -> Iterator[Service]:
     """Start the service so, on `tcp` and `unix` endpoints; it is gone when the block ends."""
     with tempfile.TemporaryDirectory(prefix="caas-soak-") as directory:

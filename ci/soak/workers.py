@@ -105,11 +105,10 @@ def reload(endpoint: str, seconds: float, signals: int) -> Result:
         with loaded(CONNECT, service.endpoints[0], seconds) as clients:
             took = []
             for turn in range(1, signals + 1):
-                due = begun = time.monotonic()
+                due = time.monotonic() + seconds / (signals + 1)
                 old = pids(service)
                 service.process.send_signal(signal.SIGHUP)
                 took.append(wait_for(f"reload {turn}", lambda: not old & pids(service)))  # noqa: B023 - at once
-                due = begun + seconds / (signals + 1)
                 time.sleep(max(0, due - time.monotonic()))
             said = report(clients)
         faults += [f"{count} of {said['whole']} {kind}" for kind, count in said["errors"].items() if count]
