@@ -49,7 +49,7 @@ MODULES: Final = ("caas_trio.opening", "caas_trio.tlsstream")
 #: few; say what comes before in plain; spoil the last byte; end the input with close_notify alone, or
 #: without; leave; read no more, and again; let all timeouts pass; the server begins to drain.
 _FIRST, _LAST, _PLAIN, _SPOIL, _NOTIFY, _CUT_OFF, _LEAVE, _DEAF, _HEAR, _LONG, _DRAIN = b"pPgfch!srtd"
-#: Say a line that fills a record.
+#: Say lines that fill records, three of them: more than one read gives.
 _MUCH: Final = ord("b")
 #: What steps about TLS are without it.
 _WHERE_ALL_IS_PLAIN: Final = {_PLAIN: CUT, _SPOIL: CUT, _NOTIFY: END, _CUT_OFF: END}
@@ -79,6 +79,9 @@ _LIMITS: Final = Limits(
     write_timeout=6,
     linger_timeout=1,
 )
+_NO_HANDSHAKE: Final = "no TLS handshake"
+_HANDSHAKE: Final = b"\x16"  # the type of its records
+_HURRY: Final = 1.5  # what an opening may take once the server is to stop
 _ALL_LIMITS: Final = 40.0
 _SHORT: Final = 2 * _LIMITS.prompt_delay
 _MOMENT: Final = 0.05  # within which a conversation that drains looks for input and gives up
@@ -139,8 +142,10 @@ async def play(data: bytes) -> None:
     agreed = not secure or (trusting and (shown or not asking))
     tickets = (0, _SOME_TICKETS, 0, _MANY_TICKETS)[(settings >> 6 & 1) | (count >> 6 & 2)]
     stage = _Stage(plan, TlsClient(ours, context, shows), let_in=let_in, agreed=agreed, sips=sips)
+    stage.secure = secure
     if tickets == _MANY_TICKETS:
         stage.let_go()  # the server may give up before it hears anything
+        stage.overfull = secure and not settings & 4
     tls = _server_side(asking=asking, tickets=tickets)
     trust = Trust(tls=tls, proxy_on=frozenset({endpoint} if proxied else ()), allow_from=_ALLOWED)
     os.environ["CAAS_TRIO_DRIVER"] = "stream" if secure or settings & 4 else "hub"
@@ -175,19 +180,6 @@ def _lost() -> Iterator[None]:
         raise ConnectionLost from error
 
 
-async def _refuse_more(stream: TlsStream) -> None:
-    """Nothing is sent behind the end, and nothing is read without a place for it."""
-    for misuse, error in (
-        (partial(stream.send_all, b"more"), trio.ClosedResourceError),
-        (partial(stream.receive_some, 0), ValueError),
-    ):
-        try:
-            await misuse()
-        except error:
-            continue
-        raise AssertionError(f"{error} was expected")
-
-
 class _Stage:
     """A server's side, the client, and what is due.
 
@@ -203,6 +195,10 @@ class _Stage:
         self.welcome = let_in and agreed
         self.sips = sips  # how many bytes the server reads at a time; 0 for a driver, which reads all
         self.drain = Drain()
+        self.secure = True
+        self.overfull = False  # whether the server has more to say to the handshake than it keeps
+        self.read = b""
+        self.reason = ""
         self.outcome: str | None = None
         self.prompted = False
         self.owed: bytes | None = None
@@ -226,14 +222,14 @@ class _Stage:
             except PeerError as error:
                 self.outcome = type(error).__name__
             with suppress(PeerError):
-                await channel.part()
+                await (channel.end_output if self.sips else channel.part)()
             if self.sips:
-                await _refuse_more(_stream(channel))
+                await self.read_on(_stream(channel))
             await channel.aclose()
         except ConnectionLost:
             self.outcome = "left"
-        except Refused:
-            self.outcome = "refused"
+        except Refused as refused:
+            self.outcome, self.reason = "refused", refused.reason
 
     async def converse(self, stream: TlsStream) -> None:
         """Do what a driver does, in sips."""
@@ -244,7 +240,24 @@ class _Stage:
             while not session.closing:
                 data = await stream.receive_some(self.sips)
                 assert len(data) <= self.sips
+                self.read += data
                 await stream.send_all(session.receive(data) if data else session.end_of_input())
+
+    async def read_on(self, stream: TlsStream) -> None:
+        """Read to the end, once the output has ended; then misuse the stream."""
+        with suppress(trio.BrokenResourceError), trio.move_on_after(_ALL_LIMITS / 2):
+            while data := await stream.receive_some(self.sips):
+                assert len(data) <= self.sips
+                self.read += data
+        for misuse, error in (
+            (partial(stream.send_all, b"more"), trio.ClosedResourceError),
+            (partial(stream.receive_some, 0), ValueError),
+        ):
+            try:
+                await misuse()
+            except error:
+                continue
+            raise AssertionError(f"{error} was expected")
 
     async def act(self, chunk: bytes, sign: int, count: int) -> None:
         """Say a chunk and do a step."""
@@ -281,13 +294,18 @@ class _Stage:
         if len(client.wire) == 1:
             client.spoil(bytes([client.wire[0] ^ 1]))
         await self.settle()
-        said, ended, ready = client.heard
-        if certain and ready and self.plan.heard is not None:
+        if certain:
+            self.compare_served()
+
+    def compare_served(self) -> None:
+        """Compare what the service was given with what was handed on, if there is a record of it."""
+        said, ended, ready = self.client.heard
+        if ready and self.plan.heard is not None:
             served = self.plan.replies(said, ended=ended)[1]
-            assert b"".join(self.plan.heard) == b"".join(served), "a line is lost"
+            assert b"".join(self.plan.heard) == b"".join(served), "a line is lost, or half a line is served"
 
     async def say_much(self, _: int) -> None:
-        self.client.say(b"m" * (RECORD - 1) + b"\n")
+        self.client.say((b"m" * (RECORD - 1) + b"\n") * 3)
         await self.hand_on()
 
     async def notify(self, _: int = 0) -> None:
@@ -309,8 +327,14 @@ class _Stage:
         self.client.end()
 
     async def leave(self, _: int) -> None:
+        """Say what is due and leave, in one moment; a line is served even so."""
+        certain = self.welcome and self.secure and not self.sips and self.owed is None
         self.let_go()
+        self.client.hand_on(len(self.client.wire))
         self.client.leave()
+        await self.settle()
+        if certain and self.plan.first is First.CLIENT:
+            self.compare_served()
 
     async def read_no_more(self, _: int) -> None:
         self.client.reading = False
@@ -322,6 +346,10 @@ class _Stage:
         await self.settle()
         self.let_go()
         self.drain.begin()
+        if not self.client.heard[2]:
+            await trio.sleep(_HURRY)
+            await self.settle()
+            assert self.outcome is not None, "an opening does not know of the stop"
 
     async def keep_silent(self, _: int) -> None:
         """Let a little more than the opening delay pass; who has said nothing is prompted."""
@@ -367,6 +395,8 @@ class _Stage:
         """Compare what the client has been told with what is due."""
         client = self.client
         due, over = self.due()
+        if self.overfull and client.heard[2] and self.welcome and not due:
+            assert self.outcome is not None, "answers pile up that nobody lets out"
         assert due.startswith(client.received), f"told {client.received!r}, due {due!r}"
         if self.owed is not None:
             assert client.gone or not client.reading or client.received.startswith(self.owed)
@@ -374,7 +404,7 @@ class _Stage:
         assert client.failure is None or not self.welcome, f"OpenSSL objects: {client.failure}"
         assert not client.reading or client.received == due, f"told {client.received!r}, due {due!r}"
         if client.reading and client.ready and self.welcome:
-            assert client.notified is over, "the end of the output is early or missing"
+            assert client.notified is client.eof is over, "the end of the output is early or missing"
 
     async def finish(self) -> None:
         """Let the client say its last, and look at what became of the conversation."""
@@ -391,12 +421,16 @@ class _Stage:
             await self.settle()
         assert self.outcome is not None, "the conversation has no end"
         assert client.gone or client.eof
+        if self.reason.startswith(_NO_HANDSHAKE) and not client.gone:
+            assert client.answered is (client.first == _HANDSHAKE), "an alert for who speaks no TLS, or none"
         if lenient:
             return
+        assert not client.reset or not self.let_in, "a reset instead of an end"
         if self.welcome:
             assert self.outcome == "completed", self.outcome
             assert client.notified, "an end that may have been a cut"
             assert client.received == self.due()[0]
+            assert not self.sips or self.read == client.heard[0], "input is lost"
         else:
             assert self.outcome == "refused", self.outcome
             assert client.failure is not None or not self.let_in, "nobody says why not"

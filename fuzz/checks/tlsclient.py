@@ -43,6 +43,9 @@ class TlsClient:
         notified: whether it was told the end of the server's output.
         failure: what OpenSSL objects to, such as the server's alert.
         eof: whether the transport has ended.
+        reset: whether that was no orderly end.
+        first: the first byte that was sent behind a PROXY header.
+        answered: whether anything came back.
         gone: whether it has left.
         spoiled: whether what it has handed on is no TLS from some place on, or was cut off.
         reading: whether it reads.
@@ -65,7 +68,10 @@ class TlsClient:
         self._ended: int | None = None  # how many have been with close_notify
         self._ready_at: int | None = None
         self.wire, self.received = shows, b""
-        self.notified = self.eof = self.gone = self.spoiled = self.lost = False
+        self._written = 0
+        self.first = b""
+        self.answered = False
+        self.notified = self.eof = self.gone = self.spoiled = self.lost = self.reset = False
         self.reading = True
         self.failure: ssl.SSLError | None = None
         self.go_on()
@@ -162,12 +168,14 @@ class TlsClient:
             except BlockingIOError:
                 break
             except ConnectionResetError:
+                self.reset = True
                 data = b""
             self._incoming.write(data)
             if not data:
                 self.eof = True
                 self._incoming.write_eof()
             moved = True
+            self.answered |= bool(data)
             self.go_on()
         return moved
 
@@ -175,9 +183,12 @@ class TlsClient:
         if self.gone or not data:
             return 0
         try:
-            return os.write(self._sock.fileno(), data)
+            taken = os.write(self._sock.fileno(), data)
         except BlockingIOError:
             return 0
         except (BrokenPipeError, ConnectionResetError):
             self.lost = True
             return 0
+        self.first = self.first or data[:taken][max(0, self._shown - self._written) :][:1]
+        self._written += taken
+        return taken
