@@ -127,7 +127,7 @@ async def play(data: bytes) -> None:
     plan = Plan.of(bytes([modes, limit % 23 + 1]), _FIRSTS[settings % 3])
     if limit & 128:
         plan.limit = RECORD
-    sips = count % 7 + 1 if limit & 64 and not modes & 128 else 0
+    sips = count % 7 + 1 if limit & 192 == 64 and not modes & 128 else 0
     if sips and plan.first is First.EITHER:
         plan.first = First.CLIENT
     secure, proxied = not modes & 128, bool(modes & 64)
@@ -305,7 +305,8 @@ class _Stage:
             assert b"".join(self.plan.heard) == b"".join(served), "a line is lost, or half a line is served"
 
     async def say_much(self, _: int) -> None:
-        self.client.say((b"m" * (RECORD - 1) + b"\n") * 3)
+        if not self.sips:  # which would take their time
+            self.client.say((b"m" * (RECORD - 1) + b"\n") * 3)
         await self.hand_on()
 
     async def notify(self, _: int = 0) -> None:
