@@ -36,7 +36,7 @@ def instrumenting(*modules: str) -> AbstractContextManager[object]:
     return atheris.instrument_imports(include=["caas_trio"], exclude=sorted(others))  # type: ignore[no-any-return]
 
 
-def fuzz_conversations(check: Callable[[bytes], None], max_len: int = 48, mostly: int = 48) -> None:
+def fuzz_conversations(check: Callable[[bytes], None], max_len: int = 48, mostly: int = 20) -> None:
     """Fuzz a check of conversations as the command line says (libFuzzer's options); does not return.
 
     Args:

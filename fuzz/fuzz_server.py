@@ -20,4 +20,4 @@ with instrumenting(
 from fuzz.loop import Loop
 
 if __name__ == "__main__":
-    fuzz_conversations(Loop(open_player), mostly=20)
+    fuzz_conversations(Loop(open_player))

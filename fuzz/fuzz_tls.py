@@ -12,4 +12,4 @@ with instrumenting("caas_trio.opening", "caas_trio.tlsstream"):
 from fuzz.loop import Loop
 
 if __name__ == "__main__":
-    fuzz_conversations(Loop(open_player), mostly=20)
+    fuzz_conversations(Loop(open_player))

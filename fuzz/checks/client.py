@@ -9,11 +9,10 @@ from typing import Final
 
 from caas_trio.session import First
 
+from .bombs import BOMB
 from .conversation import Plan
 
 _READ_SIZE: Final = 65536
-#: What a service that fails is taken to answer; no reply in capitals contains it.
-BOMB: Final = b"\0bomb\0"
 _REFUSAL: Final = b"error: too many connections\n"
 
 

@@ -41,6 +41,7 @@ from tests.certificates import HOST, authority, client_context, server_context
 
 from .conversation import Plan
 from .groups import unwrapped
+from .tlsclient import RECORD, TlsClient
 
 MODULES: Final = ("caas_trio.opening", "caas_trio.tlsstream")
 
@@ -48,11 +49,10 @@ MODULES: Final = ("caas_trio.opening", "caas_trio.tlsstream")
 #: few; say what comes before in plain; spoil the last byte; end the input with close_notify alone, or
 #: without; leave; read no more, and again; let all timeouts pass; the server begins to drain.
 _FIRST, _LAST, _PLAIN, _SPOIL, _NOTIFY, _CUT_OFF, _LEAVE, _DEAF, _HEAR, _LONG, _DRAIN = b"pPgfch!srtd"
-#: Say a line that fills a record.
+#: Say lines that fill records, three of them: more than one read gives.
 _MUCH: Final = ord("b")
 #: What steps about TLS are without it.
 _WHERE_ALL_IS_PLAIN: Final = {_PLAIN: CUT, _SPOIL: CUT, _NOTIFY: END, _CUT_OFF: END}
-_RECORD: Final = 16384
 #: Session tickets, of some 250 bytes or 1000, stand for answers that nobody lets out: Python asks for none.
 vars(tlsstream)["_MOST_UNSAID"] = 4000
 _SOME_TICKETS, _MANY_TICKETS = 2, 20
@@ -79,6 +79,9 @@ _LIMITS: Final = Limits(
     write_timeout=6,
     linger_timeout=1,
 )
+_NO_HANDSHAKE: Final = "no TLS handshake"
+_HANDSHAKE: Final = b"\x16"  # the type of its records
+_HURRY: Final = 1.5  # what an opening may take once the server is to stop
 _ALL_LIMITS: Final = 40.0
 _SHORT: Final = 2 * _LIMITS.prompt_delay
 _MOMENT: Final = 0.05  # within which a conversation that drains looks for input and gives up
@@ -123,8 +126,8 @@ async def play(data: bytes) -> None:
     modes, limit, settings, count = header(data)
     plan = Plan.of(bytes([modes, limit % 23 + 1]), _FIRSTS[settings % 3])
     if limit & 128:
-        plan.limit = _RECORD
-    sips = count % 7 + 1 if limit & 64 and not modes & 128 else 0
+        plan.limit = RECORD
+    sips = count % 7 + 1 if limit & 192 == 64 and not modes & 128 else 0
     if sips and plan.first is First.EITHER:
         plan.first = First.CLIENT
     secure, proxied = not modes & 128, bool(modes & 64)
@@ -138,9 +141,11 @@ async def play(data: bytes) -> None:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
     agreed = not secure or (trusting and (shown or not asking))
     tickets = (0, _SOME_TICKETS, 0, _MANY_TICKETS)[(settings >> 6 & 1) | (count >> 6 & 2)]
-    stage = _Stage(plan, _Client(ours, context, shows), let_in=let_in, agreed=agreed, sips=sips)
+    stage = _Stage(plan, TlsClient(ours, context, shows), let_in=let_in, agreed=agreed, sips=sips)
+    stage.secure = secure
     if tickets == _MANY_TICKETS:
         stage.let_go()  # the server may give up before it hears anything
+        stage.overfull = secure and not settings & 4
     tls = _server_side(asking=asking, tickets=tickets)
     trust = Trust(tls=tls, proxy_on=frozenset({endpoint} if proxied else ()), allow_from=_ALLOWED)
     os.environ["CAAS_TRIO_DRIVER"] = "stream" if secure or settings & 4 else "hub"
@@ -161,176 +166,6 @@ async def play(data: bytes) -> None:
     assert theirs.fileno() < 0, "a socket is left open"
 
 
-class _NoTls:
-    """What stands in for an `ssl.SSLObject` where there is no TLS: all is passed on as it is."""
-
-    def __init__(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
-        self._incoming = incoming
-        self.write = outgoing.write
-
-    def do_handshake(self) -> None:
-        pass
-
-    def read(self, most: int) -> bytes:
-        data = self._incoming.read(most)
-        if not data and not self._incoming.eof:
-            raise ssl.SSLWantReadError
-        return data
-
-    def unwrap(self) -> None:
-        pass
-
-
-class _Client:
-    """The other side of a connection.
-
-    Attributes:
-        wire: what is encrypted and not handed on.
-        received: what it has been told, decrypted.
-        ready: whether its part of the handshake is done.
-        notified: whether it was told the end of the server's output.
-        failure: what OpenSSL objects to, such as the server's alert.
-        eof: whether the transport has ended.
-        gone: whether it has left.
-        spoiled: whether what it has handed on is no TLS from some place on, or was cut off.
-        reading: whether it reads.
-    """
-
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext | None, shows: bytes) -> None:
-        sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
-        self._sock = sock
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = (
-            _NoTls(self._incoming, self._outgoing)
-            if context is None
-            else context.wrap_bio(self._incoming, self._outgoing, server_hostname=HOST)
-        )
-        self.in_plain = context is None
-        self._unsaid = b""
-        self._made = self._shown = len(shows)
-        self._handed_on = 0
-        self._said: list[tuple[int, bytes]] = []  # what is said, and how many bytes have then been handed on
-        self._ended: int | None = None  # how many have been with close_notify
-        self._ready_at: int | None = None
-        self.wire, self.received = shows, b""
-        self.notified = self.eof = self.gone = self.spoiled = self.lost = False
-        self.reading = True
-        self.failure: ssl.SSLError | None = None
-        self.go_on()
-
-    @property
-    def ready(self) -> bool:
-        return self._ready_at is not None
-
-    @property
-    def heard(self) -> tuple[bytes, bool, bool]:
-        """What was said and handed on, whether that is all, and whether the handshake is done."""
-        done = self._ready_at is not None and self._ready_at <= self._handed_on
-        ended = self._ended is not None and self._ended <= self._handed_on
-        if self.in_plain:
-            said = b"".join(text for _, text in self._said)[: max(0, self._handed_on - self._shown)]
-        else:
-            said = b"".join(text for at, text in self._said if at <= self._handed_on)
-        return said, ended, done
-
-    def say(self, text: bytes) -> None:
-        """Say something, at the latest once the handshake is done; nothing behind the end."""
-        if self._ended is None:
-            self._unsaid += text
-            self.go_on()
-
-    def go_on(self) -> None:
-        """Let OpenSSL do what it can."""
-        try:
-            if not self.ready:
-                self._tls.do_handshake()
-                self._collect()
-                self._ready_at = self._made
-            while self._unsaid:
-                text, self._unsaid = self._unsaid[:_RECORD], self._unsaid[_RECORD:]
-                self._tls.write(text)
-                self._collect()
-                self._said.append((self._made, text))
-            while not self.notified:
-                told = self._tls.read(_RECORD)
-                self.received += told
-                self.notified = not told
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLZeroReturnError:
-            self.notified = True
-        except ssl.SSLError as error:
-            self.failure = self.failure or error
-        self._collect()
-
-    def _collect(self) -> None:
-        made = self._outgoing.read()
-        self.wire += made
-        self._made += len(made)
-
-    def hand_on(self, most: int) -> None:
-        """Send at most so many of the bytes that are due; what the kernel does not take stays."""
-        sent = self._send(self.wire[:most])
-        self.wire = self.wire[sent:]
-        if not self.spoiled:
-            self._handed_on += sent
-
-    def spoil(self, raw: bytes) -> None:
-        """Send bytes that are not what they ought to be."""
-        if self._send(raw):
-            self.spoiled = True
-
-    def notify(self) -> None:
-        """Say the last: close_notify. In plain it is the transport's end that says so."""
-        if self.ready and self._ended is None and self.failure is None and not self.in_plain:
-            with suppress(ssl.SSLError):  # it looks for the server's
-                self._tls.unwrap()
-            self._collect()
-            self._ended = self._made
-
-    def end(self) -> None:
-        """End the transport's output; without all of what was said before, that cuts it off."""
-        if self.in_plain and self._ended is None:
-            self._ended = self._handed_on
-        self.spoiled |= self._ended is None or self._ended > self._handed_on
-        with suppress(OSError):
-            self._sock.shutdown(socket.SHUT_WR)
-
-    def leave(self) -> None:
-        """Close the socket, whatever is unread."""
-        self._sock.close()
-        self.gone = self.spoiled = True
-
-    def read(self) -> bool:
-        """Read what is there; return whether that was anything."""
-        moved = False
-        while self.reading and not self.eof and not self.gone:
-            try:
-                data = self._sock.recv(65536)
-            except BlockingIOError:
-                break
-            except ConnectionResetError:
-                data = b""
-            self._incoming.write(data)
-            if not data:
-                self.eof = True
-                self._incoming.write_eof()
-            moved = True
-            self.go_on()
-        return moved
-
-    def _send(self, data: bytes) -> int:
-        if self.gone or not data:
-            return 0
-        try:
-            return os.write(self._sock.fileno(), data)
-        except BlockingIOError:
-            return 0
-        except (BrokenPipeError, ConnectionResetError):
-            self.lost = True
-            return 0
-
-
 def _stream(channel: Channel) -> TlsStream:
     assert isinstance(channel, StreamChannel)
     assert isinstance(channel._stream, TlsStream)
@@ -345,19 +180,6 @@ def _lost() -> Iterator[None]:
         raise ConnectionLost from error
 
 
-async def _refuse_more(stream: TlsStream) -> None:
-    """Nothing is sent behind the end, and nothing is read without a place for it."""
-    for misuse, error in (
-        (partial(stream.send_all, b"more"), trio.ClosedResourceError),
-        (partial(stream.receive_some, 0), ValueError),
-    ):
-        try:
-            await misuse()
-        except error:
-            continue
-        raise AssertionError(f"{error} was expected")
-
-
 class _Stage:
     """A server's side, the client, and what is due.
 
@@ -366,13 +188,17 @@ class _Stage:
         owed: what the client is owed, whatever happened since; None as long as nothing has.
     """
 
-    def __init__(self, plan: Plan, client: _Client, *, let_in: bool, agreed: bool, sips: int) -> None:
+    def __init__(self, plan: Plan, client: TlsClient, *, let_in: bool, agreed: bool, sips: int) -> None:
         self.plan = plan
         self.client = client
         self.let_in = let_in  # whether it may connect
         self.welcome = let_in and agreed
         self.sips = sips  # how many bytes the server reads at a time; 0 for a driver, which reads all
         self.drain = Drain()
+        self.secure = True
+        self.overfull = False  # whether the server has more to say to the handshake than it keeps
+        self.read = b""
+        self.reason = ""
         self.outcome: str | None = None
         self.prompted = False
         self.owed: bytes | None = None
@@ -396,14 +222,14 @@ class _Stage:
             except PeerError as error:
                 self.outcome = type(error).__name__
             with suppress(PeerError):
-                await channel.part()
+                await (channel.end_output if self.sips else channel.part)()
             if self.sips:
-                await _refuse_more(_stream(channel))
+                await self.read_on(_stream(channel))
             await channel.aclose()
         except ConnectionLost:
             self.outcome = "left"
-        except Refused:
-            self.outcome = "refused"
+        except Refused as refused:
+            self.outcome, self.reason = "refused", refused.reason
 
     async def converse(self, stream: TlsStream) -> None:
         """Do what a driver does, in sips."""
@@ -414,7 +240,24 @@ class _Stage:
             while not session.closing:
                 data = await stream.receive_some(self.sips)
                 assert len(data) <= self.sips
+                self.read += data
                 await stream.send_all(session.receive(data) if data else session.end_of_input())
+
+    async def read_on(self, stream: TlsStream) -> None:
+        """Read to the end, once the output has ended; then misuse the stream."""
+        with suppress(trio.BrokenResourceError), trio.move_on_after(_ALL_LIMITS / 2):
+            while data := await stream.receive_some(self.sips):
+                assert len(data) <= self.sips
+                self.read += data
+        for misuse, error in (
+            (partial(stream.send_all, b"more"), trio.ClosedResourceError),
+            (partial(stream.receive_some, 0), ValueError),
+        ):
+            try:
+                await misuse()
+            except error:
+                continue
+            raise AssertionError(f"{error} was expected")
 
     async def act(self, chunk: bytes, sign: int, count: int) -> None:
         """Say a chunk and do a step."""
@@ -451,13 +294,19 @@ class _Stage:
         if len(client.wire) == 1:
             client.spoil(bytes([client.wire[0] ^ 1]))
         await self.settle()
-        said, ended, ready = client.heard
-        if certain and ready and self.plan.heard is not None:
+        if certain:
+            self.compare_served()
+
+    def compare_served(self) -> None:
+        """Compare what the service was given with what was handed on, if there is a record of it."""
+        said, ended, ready = self.client.heard
+        if ready and self.plan.heard is not None:
             served = self.plan.replies(said, ended=ended)[1]
-            assert b"".join(self.plan.heard) == b"".join(served), "a line is lost"
+            assert b"".join(self.plan.heard) == b"".join(served), "a line is lost, or half a line is served"
 
     async def say_much(self, _: int) -> None:
-        self.client.say(b"m" * (_RECORD - 1) + b"\n")
+        if not self.sips:  # which would take their time
+            self.client.say((b"m" * (RECORD - 1) + b"\n") * 3)
         await self.hand_on()
 
     async def notify(self, _: int = 0) -> None:
@@ -479,8 +328,14 @@ class _Stage:
         self.client.end()
 
     async def leave(self, _: int) -> None:
+        """Say what is due and leave, in one moment; a line is served even so."""
+        certain = self.welcome and self.secure and not self.sips and self.owed is None
         self.let_go()
+        self.client.hand_on(len(self.client.wire))
         self.client.leave()
+        await self.settle()
+        if certain and self.plan.first is First.CLIENT:
+            self.compare_served()
 
     async def read_no_more(self, _: int) -> None:
         self.client.reading = False
@@ -492,6 +347,10 @@ class _Stage:
         await self.settle()
         self.let_go()
         self.drain.begin()
+        if not self.client.heard[2]:
+            await trio.sleep(_HURRY)
+            await self.settle()
+            assert self.outcome is not None, "an opening does not know of the stop"
 
     async def keep_silent(self, _: int) -> None:
         """Let a little more than the opening delay pass; who has said nothing is prompted."""
@@ -537,6 +396,8 @@ class _Stage:
         """Compare what the client has been told with what is due."""
         client = self.client
         due, over = self.due()
+        if self.overfull and client.heard[2] and self.welcome and not due:
+            assert self.outcome is not None, "answers pile up that nobody lets out"
         assert due.startswith(client.received), f"told {client.received!r}, due {due!r}"
         if self.owed is not None:
             assert client.gone or not client.reading or client.received.startswith(self.owed)
@@ -544,7 +405,7 @@ class _Stage:
         assert client.failure is None or not self.welcome, f"OpenSSL objects: {client.failure}"
         assert not client.reading or client.received == due, f"told {client.received!r}, due {due!r}"
         if client.reading and client.ready and self.welcome:
-            assert client.notified is over, "the end of the output is early or missing"
+            assert client.notified is client.eof is over, "the end of the output is early or missing"
 
     async def finish(self) -> None:
         """Let the client say its last, and look at what became of the conversation."""
@@ -561,12 +422,16 @@ class _Stage:
             await self.settle()
         assert self.outcome is not None, "the conversation has no end"
         assert client.gone or client.eof
+        if self.reason.startswith(_NO_HANDSHAKE) and not client.gone:
+            assert client.answered is (client.first == _HANDSHAKE), "an alert for who speaks no TLS, or none"
         if lenient:
             return
+        assert not client.reset or not self.let_in, "a reset instead of an end"
         if self.welcome:
             assert self.outcome == "completed", self.outcome
             assert client.notified, "an end that may have been a cut"
             assert client.received == self.due()[0]
+            assert not self.sips or self.read == client.heard[0], "input is lost"
         else:
             assert self.outcome == "refused", self.outcome
             assert client.failure is not None or not self.let_in, "nobody says why not"

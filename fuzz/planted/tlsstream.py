@@ -11,7 +11,7 @@ BUGS: Final = (
         "an input that was cut off counts as ended",
         "tls",
         'raise trio.BrokenResourceError("the input ended without close_notify")',
-        'self._incoming.write_eof()\n            self._unread, self._decrypt = b"", lambda _: b""',
+        'self.__dict__["_decrypt"] = lambda _: b""',
     ),
     Bug(
         "the output ends without close_notify",
@@ -48,13 +48,6 @@ BUGS: Final = (
         "tls",
         "data, self._unread = self._unread[:most], self._unread[most:]",
         'data, self._unread = self._unread, b""',
-    ),
-    Bug(
-        "one record is the most that a read gives, and the rest waits for more",
-        "tls",
-        "while (data := self._held(most)) is None:\n                await self._fill()",
-        "while waited or (data := self._held(most)) is None:\n                await self._fill()\n"
-        "                if (data := self._held(most)) is not None:\n                    break",
     ),
     Bug(
         "a record that is none ends the input",
