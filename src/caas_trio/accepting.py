@@ -21,7 +21,7 @@ _BURST: Final = 64
 
 #: The same where other processes accept from the same socket: who wakes up first must not take all.
 #: 1000 connections that come together go to two processes as unevenly as 880 to 120 with bursts of 64,
-#: and as 680 to 320 with these; still smaller ones change little.
+#: and as 688 to 312 with these; still smaller ones change little.
 _SHARED_BURST: Final = 4
 
 #: Out of descriptors or memory: accepting pauses, as long as trio's own does.
