@@ -257,6 +257,33 @@ async def test_bytes_are_counted_while_a_connection_lasts() -> None:
         assert not counts.ended
 
 
+class Ends(Telemetry):
+    """Hears what each connection has moved, and has no use for sums."""
+
+    def __init__(self) -> None:
+        self.moved: list[tuple[int, int]] = []
+
+    def connection_closed(
+        self,
+        outcome: Outcome,  # noqa: ARG002
+        traffic: Traffic | None,
+        endpoint: Endpoint,  # noqa: ARG002
+        peer: Peer,  # noqa: ARG002
+        seconds: float,  # noqa: ARG002
+    ) -> None:
+        assert traffic is not None
+        self.moved.append((traffic.received, traffic.sent))
+
+
+async def test_what_each_connection_has_moved_is_counted_without_sums() -> None:
+    ends = Ends()
+    async with counted(ends) as endpoint:
+        address = (endpoint.host, endpoint.port)
+        with await trio.to_thread.run_sync(socket.create_connection, address) as client:
+            assert await trio.to_thread.run_sync(everything, client, b"one\ntwo") == b"say:\nONE\nTWO"
+    assert ends.moved == [(7, 12)]
+
+
 async def test_what_a_slow_client_is_sent_is_counted_in_full() -> None:
     counts = Counted()
     lines = b"0123456789\n" * 400_000
