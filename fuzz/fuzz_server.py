@@ -12,6 +12,7 @@ with instrumenting(
     "caas_trio.drain",
     "caas_trio.hub",
     "caas_trio.hubchannel",
+    "caas_trio.newcomers",
     "caas_trio.requesthandler",
     "caas_trio.server",
     "caas_trio.stream",

@@ -24,7 +24,7 @@ from caas_trio import Bytewise, ConnectionLost, First, Limits, LineSession, Over
 from caas_trio.channel import Channel
 from caas_trio.drain import QUIET, Drain
 from caas_trio.hub import Hub
-from caas_trio.hubchannel import HubChannel
+from caas_trio.hubchannel import EPOLLIN, EPOLLOUT, HubChannel
 from caas_trio.stream import StreamChannel
 
 from .certificates import over_tls
@@ -668,3 +668,21 @@ async def test_the_drain_waits_for_a_client_that_reads_its_replies_late(
         assert isinstance(conversation.raised, ZeroDivisionError)
     else:
         assert heard == b"A\n" * sent
+
+
+async def test_what_the_kernel_has_no_room_for_goes_on_waiting() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        hub = Hub(LIMITS, Drain())
+        channel = HubChannel(theirs, hub)
+        with suppress(BlockingIOError):
+            while True:
+                theirs.send(bytes(65536))
+        channel.unsent = b"more"
+        hub.watch(channel, EPOLLIN)
+        ours.send(b"a")
+        hub._serve()
+        assert (channel.unsent, channel.watched) == (b"more", EPOLLOUT)
+        hub.watch(channel, 0)
+        hub.close()

@@ -24,6 +24,7 @@ from caas_trio import (
     LineTooLong,
     Oversize,
     StateError,
+    accepting,
     serve,
 )
 
@@ -153,12 +154,11 @@ def test_a_client_that_does_not_read_ends_nobody_but_itself(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CAAS_TRIO_DRIVER", driver)
-        patch.setattr(socket.socket, "accept", accept_with_small_buffers)
+        patch.setattr(accepting, "accept", accept_with_small_buffers)
         trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
-def accept_with_small_buffers(listening: socket.socket) -> tuple[socket.socket, object]:
-    fd, address = listening._accept()  # type: ignore[attr-defined]
-    sock = socket.socket(fileno=fd)
+def accept_with_small_buffers(listening: socket.socket, *_: int) -> tuple[socket.socket, object]:
+    sock, address = listening.accept()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
     return sock, address

@@ -353,10 +353,11 @@ class Scripted(socket.socket):
 
     script: list[int]
 
-    def accept(self) -> tuple[socket.socket, object]:
+    def _accept(self) -> tuple[int, object]:
         if self.script:
             raise OSError(self.script.pop(0), "scripted")
-        return super().accept()
+        fd, address = super()._accept()  # type: ignore[misc]
+        return fd, address
 
 
 @asynccontextmanager

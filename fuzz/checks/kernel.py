@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from caas_trio import accepting
+
 _accept: Final = socket.socket.accept
+_take: Final = accepting.accept
 _send: Final = socket.socket.send
 _open: Final = os.open
 #: The smallest the kernel allows: a reply of a few KiB does not fit.
@@ -82,6 +85,7 @@ def misbehaving(kernel: Kernel) -> Iterator[None]:
         return kernel.send(sock, data, flags)
 
     socket.socket.accept = accept  # type: ignore[assignment,method-assign]
+    vars(accepting)["accept"] = lambda listening, *_: kernel.accept(listening)
     socket.socket.send = send  # type: ignore[assignment,method-assign]
     os.open = kernel.open  # type: ignore[assignment]
     try:
@@ -89,4 +93,5 @@ def misbehaving(kernel: Kernel) -> Iterator[None]:
     finally:
         os.open = _open
         socket.socket.accept = _accept  # type: ignore[method-assign]
+        vars(accepting)["accept"] = _take
         socket.socket.send = _send  # type: ignore[method-assign]

@@ -31,6 +31,7 @@ from caas_trio import (
     accepting,
     admission,
     hub,
+    hubchannel,
     serve,
     serve_sessions,
 )
@@ -50,6 +51,8 @@ TRUST: Final = Trust(allow_from=(ipaddress.ip_network("192.0.2.0/24"), ipaddress
 #: Bounds of the server made so small that a few clients exceed them.
 vars(accepting)["_BURST"] = 2
 vars(admission)["_GENTLE_REFUSALS"] = 1
+vars(hub)["READ_SIZE"] = vars(hubchannel)["READ_SIZE"] = 6000
+vars(hub)["_SHORT"] = 1000
 #: For each server that starts, this would cost more than all the rest.
 vars(hub)["_WARMING"] = 0
 #: Looking at timeouts so often is enough, and looking at the same time in all servers (seconds).

@@ -28,8 +28,8 @@ BUGS: Final = (
     Bug(
         "all connections share a session",
         "server",
-        "session = new_session()",
-        'session = conversation.__dict__.setdefault("one", new_session())',
+        "self._newcomers.add(self._new_session, channel",
+        'self._newcomers.add(lambda: self.__dict__.setdefault("one", self._new_session()), channel',
     ),
     Bug(
         "sockets are left open",

@@ -11,6 +11,7 @@ import trio
 
 from .admission import Admission, Host, SpareDescriptor, refuse, words_for
 from .endpoint import Endpoint
+from .newcomers import Newcomers
 from .peer import peer_of
 from .pulse import Pulse
 from .telemetry import Telemetry
@@ -50,6 +51,15 @@ Begin: TypeAlias = Callable[[socket.socket, object, Endpoint, Host], None]
 LetGo: TypeAlias = Callable[[socket.socket], None]
 
 
+def accept(listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, object]:
+    """Return what `listening.accept()` does, in two thirds of the time.
+
+    That one finds out about family, type and timeouts again for each connection.
+    """
+    fd, address = listening._accept()  # type: ignore[attr-defined] # noqa: SLF001 - as gevent does
+    return socket.socket(family, kind, 0, fd), address
+
+
 class Acceptor:
     """Takes connections, and begins each; what is not let in is refused."""
 
@@ -62,14 +72,17 @@ class Acceptor:
         trust: Trust,
         telemetry: Telemetry,
         spare: SpareDescriptor,
+        newcomers: Newcomers,
         pulse: Pulse,
     ) -> None:
         self._begin = begin
         self._let_go = let_go
         self._admission = admission
         self._trust = trust
+        self._screening = admission.counts_hosts or trust.asks
         self._telemetry = telemetry
         self._spare = spare
+        self._newcomers = newcomers
         self._pulse = pulse
 
     async def accept(self, sock: socket.socket, endpoint: Endpoint, *, shared: bool = False) -> None:
@@ -85,14 +98,22 @@ class Acceptor:
 
     def accept_waiting(self, sock: socket.socket, endpoint: Endpoint, most: int) -> bool:
         """Accept at most `most` connections from the queue; return whether the machine had room."""
+        try:
+            return self._accept_waiting(sock, endpoint, most)
+        finally:
+            self._newcomers.settle()
+
+    def _accept_waiting(self, sock: socket.socket, endpoint: Endpoint, most: int) -> bool:
         words = words_for(endpoint)
+        family, kind = sock.family, sock.type
         for _ in range(most):
             if self._admission.shut:
                 break
             try:
-                accepted, address = sock.accept()
+                accepted, address = accept(sock, family, kind)
             except BlockingIOError:
-                break
+                if not self._newcomers.hear():
+                    break
             except OSError as error:
                 if error.errno in _ITS_OWN_FAULT:
                     continue
@@ -101,22 +122,26 @@ class Acceptor:
                 self._telemetry.accept_failed(error, endpoint)
                 if error.errno not in SpareDescriptor.RAN_OUT or not self._spare.turn_away(sock, words):
                     return False
-                continue
-            self._let_in(accepted, address, endpoint)
+            else:
+                self._let_in(accepted, address, endpoint)
+        else:
+            self._newcomers.hear_out()
         return True
 
     def _let_in(self, accepted: socket.socket, address: object, endpoint: Endpoint) -> None:
         """Begin a connection, or refuse it."""
-        proxied = self._trust.expects_header(endpoint)
-        if proxied or self._trust.asks_for(address):
-            peer = peer_of(accepted, address)
-            objection = self._trust.objection_to_proxy(peer) if proxied else self._trust.objection(peer)
-            if objection is not None:
-                self._telemetry.connection_refused(objection, endpoint, peer)
-                accepted.close()  # a stranger is told nothing
-                return
-        # Behind a proxy the host is not known yet; it is counted once the header is there.
-        host = self._admission.host_of(address[0] if isinstance(address, tuple) and not proxied else None)
+        host = None
+        if self._screening:
+            proxied = self._trust.expects_header(endpoint)
+            if proxied or self._trust.asks_for(address):
+                peer = peer_of(accepted, address)
+                objection = self._trust.objection_to_proxy(peer) if proxied else self._trust.objection(peer)
+                if objection is not None:
+                    self._telemetry.connection_refused(objection, endpoint, peer)
+                    accepted.close()  # a stranger is told nothing
+                    return
+            # Behind a proxy the host is not known yet; it is counted once the header is there.
+            host = self._admission.host_of(address[0] if isinstance(address, tuple) and not proxied else None)
         reason = self._admission.admit(host)
         if reason is None:
             self._begin(accepted, address, endpoint, host)

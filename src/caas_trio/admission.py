@@ -64,6 +64,11 @@ class Admission:
         """How many more connections may be open."""
         return max(0, self.most - self.open)
 
+    @property
+    def counts_hosts(self) -> bool:
+        """Whether the connections of each host are counted."""
+        return self._most_per_host is not None
+
     async def wait_while_shut(self) -> None:
         """Return when a connection may be accepted."""
         while self.shut:

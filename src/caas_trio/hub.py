@@ -2,9 +2,9 @@
 
 One task owns an epoll descriptor and waits for *it* with trio. When it wakes, it polls it without
 blocking and, for each ready socket, receives once, asks the session and sends the reply: two system
-calls and no task switch. Each connection is still a task in the server's nursery. It parks while
-the hub runs its session and is woken for what is exceptional: a session that is closing, an error,
-a timeout.
+calls and no task switch. Each connection that outlasts its first moment (see `newcomers`) is still a
+task in the server's nursery. It parks while the hub runs its session and is woken for what is
+exceptional: a session that is closing, an error, a timeout.
 
 A socket stays registered while its task is awake, until it is closed or ready with nobody to run it
 for: so a session that lasts for one line, as an async handler's reads do, costs no `epoll_ctl`.
@@ -169,7 +169,7 @@ class Hub:
                     sent = 0  # no room, or an error that the next attempt will meet again
                 if counting:
                     channel.count_sent(sent)
-                elif totals is not None:
+                else:
                     sent_on += sent
                 if sent != len(reply):
                     channel.unsent = memoryview(reply)[sent:]
@@ -225,7 +225,11 @@ class Hub:
             if left is None:
                 left = channel.waiting()
             while not session.closing:
-                data = channel.receive_now(left) if left else channel.receive_now(1, socket.MSG_PEEK)
+                data = (
+                    channel.receive_now(min(left, READ_SIZE))
+                    if left
+                    else channel.receive_now(1, socket.MSG_PEEK)
+                )
                 if data is None or (data and not left):
                     break
                 left -= len(data)

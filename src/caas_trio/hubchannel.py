@@ -7,6 +7,7 @@ import math
 import socket
 import sys
 import termios
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -76,9 +77,43 @@ class HubChannel(Channel):
 
     def converse(self, session: Session) -> Awaitable[None]:
         """Run a conversation; see `Channel.converse`."""
+        self.open(session)
+        return self.go_on(session)
+
+    def open(self, session: Session) -> None:
+        """Open a conversation.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+            Exception: whatever the session raises.
+        """
         greeting = session.open()
         if greeting:
             self.unsent = self.send_now(greeting)  # the hub sends the rest
+
+    def hear(self, session: Session) -> bool:
+        """Answer what is there already; return whether anything was, or the end of the input.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+            Exception: whatever the session raises.
+        """
+        if self.unsent or session.closing:
+            return False
+        totals = self._hub.totals
+        found = 0.0 if totals is None else time.monotonic()
+        data = self.receive_now(READ_SIZE)
+        if data is None:
+            return False
+        self.answer(session, data)
+        if totals is not None:
+            totals.served(1, time.monotonic() - found)
+        return True
+
+    def go_on(self, session: Session) -> Awaitable[None]:
+        """Run a conversation that has been opened; as `converse` in all else."""
+        if not self._hub.drain.begun and self.hear(session) and self.parted:
+            return _over()  # the end of the input has come by now: the task is done with its first step
         return self._listen_for_silence(session) if session.awaits_silence else self.resume(session)
 
     def resume(self, session: Session) -> Awaitable[None]:
@@ -115,7 +150,7 @@ class HubChannel(Channel):
             ConnectionLost: the client reset the connection.
         """
         try:
-            data = self.sock.recv(min(most, READ_SIZE), flags)
+            data = self.sock.recv(most, flags)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -185,14 +220,16 @@ class HubChannel(Channel):
 
     async def part(self) -> None:
         """End the output and let the client go; see `Channel.part`."""
-        if self.parted:
-            return
         await self.end_output()
         with trio.move_on_after(self._hub.limits.linger_timeout):
             while await self.receive_some():
                 pass
 
     async def aclose(self) -> None:
+        """Close the socket."""
+        self.close()
+
+    def close(self) -> None:
         """Close the socket."""
         if self.unsent:
             with suppress(ConnectionLost):
@@ -249,7 +286,8 @@ class HubChannel(Channel):
         else:
             self.heard_all = True
             reply = session.end_of_input()
-        self.unsent = self.send_now(reply)
+        if reply:
+            self.unsent = self.send_now(reply)
 
     def __call__(self, _: object) -> trio.lowlevel.Abort:
         """Give up waiting, for trio; a bound method in its place would cost each parked task 64 bytes."""
@@ -272,6 +310,10 @@ class HubChannel(Channel):
             await ready(self.sock)
         except trio.ClosedResourceError as error:
             raise ConnectionLost from error
+
+
+async def _over() -> None:
+    """Return at once."""
 
 
 class CountingHubChannel(HubChannel):

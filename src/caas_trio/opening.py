@@ -33,6 +33,9 @@ from .trust import Trust
 #: How long (seconds) an opening may still take once the server is stopping: a few round trips.
 _AT_A_STOP: Final = 1.0
 
+#: Found faster than on the class, before Python 3.12.
+_TLS: Final = Scheme.TLS
+
 
 class Proven(NamedTuple):
     """A connection that has shown what it had to."""
@@ -88,7 +91,7 @@ class Opening:
 
     def asks(self, endpoint: Endpoint) -> bool:
         """Return whether what connects to this endpoint has to show something first: `prove` then."""
-        return endpoint.scheme is Scheme.TLS or self._trust.expects_header(endpoint)
+        return endpoint.scheme is _TLS or self._trust.expects_header(endpoint)
 
     async def prove(self, accepted: socket.socket, peer: Peer, endpoint: Endpoint) -> Proven:
         """Return the channel and the peer of a socket, once it has shown what it has to.

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import trio
 
@@ -17,8 +17,10 @@ from .connection import Connection
 from .drain import Drain, either
 from .endpoint import Endpoint, Scheme
 from .errors import ConnectionLost, EndpointError, PeerError, TooSlow, UsageError
+from .hubchannel import HubChannel
 from .limits import Limits
 from .listeners import Listener, listen_all
+from .newcomers import Newcomers, Run
 from .opening import Opening, Refused
 from .peer import InternetPeer, Peer, peer_behind, peer_of
 from .pulse import Pulse
@@ -135,13 +137,14 @@ async def serve_sessions(
     """
 
     def conversation(channel: Channel, _: Endpoint, __: object) -> Awaitable[None]:
-        session = new_session()
-        talk = channel.converse(session)
-        return server.totals.follow(session, talk) if server.counting else talk
+        return server.run_session(channel.converse, new_session())
 
-    server = _Server(limits, trust, telemetry, pulse, stop=stop, retire=retire, peers_wanted=False)
+    server = _Server(limits, trust, telemetry, pulse, stop=stop, retire=retire, new_session=new_session)
     await server.run(conversation, endpoints, takeover, task_status)
 
+
+#: Found faster than on the class, before Python 3.12.
+_COMPLETED: Final = Outcome.COMPLETED
 
 _Conversation: TypeAlias = Callable[[Channel, Endpoint, Any], Awaitable[object]]
 
@@ -158,7 +161,7 @@ class _Server:
         *,
         stop: trio.Event | None,
         retire: trio.Event | None,
-        peers_wanted: bool = True,
+        new_session: NewSession | None = None,
     ) -> None:
         self.drain = Drain()
         self._stop = trio.Event() if stop is None else stop
@@ -169,9 +172,10 @@ class _Server:
         self._each_is_told = listens_to_each(self._telemetry)
         self.counting = listens_to_totals(self._telemetry)
         self.totals = Totals()
-        self._peers_wanted = peers_wanted
         self._pulse = pulse or Pulse(lambda: None)
         self._admission = Admission(limits)
+        self._new_session = new_session
+        self._newcomers = Newcomers(self.run_session, self._start, self._finish)
 
     async def run(
         self,
@@ -223,6 +227,7 @@ class _Server:
             self._connections = connections
             acceptor = Acceptor(
                 begin=self._begin,
+                newcomers=self._newcomers,
                 let_go=lambda accepted: connections.start_soon(self._let_go, accepted, name="refusal"),
                 admission=self._admission,
                 trust=self._trust,
@@ -273,15 +278,44 @@ class _Server:
             self._admission.refusing -= 1
 
     def _begin(self, accepted: socket.socket, address: object, endpoint: Endpoint, host: Host) -> None:
-        """Start the task of a connection that has been let in."""
+        """Begin a connection that has been let in."""
         self._telemetry.connection_accepted(endpoint)
         if self._each_is_told or self._opening.asks(endpoint):
             self._connections.start_soon(self._connect, accepted, address, endpoint, host, name="connection")
-        else:
-            # Where nobody wants to know who the peer is, there is the socket to ask it later.
-            peer = peer_of(accepted, address) if self._peers_wanted else accepted
-            channel = self._opening.plain(accepted)
-            self._connections.start_soon(self._converse, channel, endpoint, peer, host, name="connection")
+            return
+        channel = self._opening.plain(accepted)
+        if self._new_session is not None and isinstance(channel, HubChannel):
+            self._newcomers.add(self._new_session, channel, endpoint, host)
+            return
+        # Where nobody wants to know who the peer is, there is the socket to ask it later.
+        peer = accepted if self._new_session else peer_of(accepted, address)
+        run = partial(self._conversation, channel, endpoint, peer)
+        self._connections.start_soon(self._converse, run, channel, endpoint, peer, host, name="connection")
+
+    def _start(self, run: Run, channel: HubChannel, endpoint: Endpoint, host: Host) -> None:
+        """Start the task of a newcomer."""
+        self._connections.start_soon(
+            self._converse, run, channel, endpoint, channel.sock, host, name="connection"
+        )
+
+    def _finish(self, session: Session, channel: HubChannel, endpoint: Endpoint, host: Host) -> None:
+        """End the connection of a newcomer whose conversation is over."""
+        self.totals.ended(session)
+        try:
+            self._telemetry.conversation_ended(None, endpoint)
+        finally:
+            channel.close()
+            self._admission.release(host)
+            self._telemetry.connection_ended(_COMPLETED, endpoint)
+
+    def run_session(self, run: Callable[[Session], Awaitable[None]], session: Session) -> Awaitable[None]:
+        """Run a session; where it is wanted, count what it finds too long."""
+        try:
+            talk = run(session)
+        except Exception:
+            self.totals.ended(session)
+            raise
+        return self.totals.follow(session, talk) if self.counting else talk
 
     async def _connect(
         self, accepted: socket.socket, address: object, endpoint: Endpoint, host: Host
@@ -314,7 +348,8 @@ class _Server:
             else:
                 channel = self._opening.plain(accepted)
             self._telemetry.conversation_begun(channel, endpoint, peer)
-            outcome = await self._converse(channel, endpoint, peer, host)
+            run = partial(self._conversation, channel, endpoint, peer)
+            outcome = await self._converse(run, channel, endpoint, peer, host)
         finally:
             if channel is None:
                 self._admission.release(host)
@@ -323,13 +358,15 @@ class _Server:
             self._telemetry.connection_closed(outcome, channel, endpoint, peer, seconds)
 
     async def _converse(
-        self, channel: Channel, endpoint: Endpoint, peer: Peer | socket.socket, host: Host
+        self, run: Run, channel: Channel, endpoint: Endpoint, peer: Peer | socket.socket, host: Host
     ) -> Outcome:
         """Hold the conversation, part from the client, close the connection and count it out."""
         outcome = Outcome.CUT_OFF
         try:
             try:
-                await self._conversation(channel, endpoint, peer)
+                conversation = run()
+                del run  # or a parked task would keep it
+                await conversation
             except BaseException as error:  # noqa: BLE001 - sorted, and raised again if it is not ours
                 came_to, orderly = self._sort_out(error, endpoint, peer)
             else:

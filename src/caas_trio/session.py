@@ -85,6 +85,8 @@ class Session(abc.ABC):
 class First(enum.Enum):
     """Who speaks first."""
 
+    __hash__ = object.__hash__  # written in C, unlike Enum's
+
     CLIENT = "client"
     """The server is silent until a line, or the end of input, is there."""
     SERVER = "server"
@@ -131,7 +133,7 @@ _BYTEWISE: Final = (bytes.upper, bytes.lower, bytes.swapcase)
 
 
 class _State(enum.StrEnum):
-    __hash__ = str.__hash__  # written in C, unlike Enum's
+    __hash__ = str.__hash__  # as above
 
     NEW = "new"
     OPENED = "opened"  # the client has not spoken, nor has its silence been noted
@@ -140,6 +142,7 @@ class _State(enum.StrEnum):
 
 
 # Found faster than on the class, before Python 3.12.
+_NEW: Final = _State.NEW
 _CONVERSING: Final = _State.CONVERSING
 _CLOSING: Final = _State.CLOSING
 
@@ -152,6 +155,10 @@ class _Input(enum.StrEnum):
     SILENCE = "silence"
     END = "end_of_input"
 
+
+# As above.
+_OPEN: Final = _Input.OPEN
+_END: Final = _Input.END
 
 #: What follows on what; a pair that is not here raises `StateError`. Beside these moves, an answer
 #: that is the last one (`once`, a rejected line) leads to CLOSING.
@@ -234,7 +241,7 @@ class LineSession(Session):
         # None before the first line, and between whole lines of a bytewise service: most of the time.
         self._buffer: LineBuffer | None = None
         self._buffers = 0  # how many there have been
-        self._state = _State.NEW
+        self._state = _NEW
         self.closing = False
         self.oversize_lines = 0
         # Whole lines of so many bytes in sum need no more than the service; 0 but between lines.
@@ -253,7 +260,7 @@ class LineSession(Session):
 
     def open(self) -> bytes:
         """Return the prompt if the server speaks first."""
-        prompt = self._move(_Input.OPEN)
+        prompt = self._move(_OPEN)
         self._between_lines()
         return prompt
 
@@ -280,7 +287,7 @@ class LineSession(Session):
 
     def end_of_input(self) -> bytes:
         """Return the reply to the last line if the input ended without a terminator."""
-        self._move(_Input.END)
+        self._move(_END)
         reply = b""
         if self._buffer is not None:
             self._buffer.end_of_input()

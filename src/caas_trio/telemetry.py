@@ -102,7 +102,11 @@ class Totals:
             await talk
         finally:
             del self._conversations[id(conversation)]
-            self._oversize_before += conversation.oversize_lines
+            self.ended(conversation)
+
+    def ended(self, conversation: Conversation) -> None:
+        """Note the end of a conversation that was too short to be followed."""
+        self._oversize_before += conversation.oversize_lines
 
     def read(self, data: bytes) -> None:
         """Note what was read."""

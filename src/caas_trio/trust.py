@@ -107,6 +107,11 @@ class Trust:
                 return "the user is not allowed"
         return None
 
+    @property
+    def asks(self) -> bool:
+        """Whether anything is asked about a peer, on any endpoint."""
+        return bool(self.allow_from or self.allow_uids or self.proxy_protocol or self.proxy_on)
+
     def asks_for(self, address: object) -> bool:
         """Return whether a peer of this kind of address (what `accept` returns) may be objected to."""
         return bool(self.allow_from if isinstance(address, tuple) else self.allow_uids)

@@ -1,0 +1,245 @@
+"""Clients that have spoken, or are through, by the time they are accepted."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from caas_trio import Endpoint, Limits, LineSession, Oversize, Session, Telemetry, serve_sessions
+from caas_trio import accepting as loops
+from caas_trio.peer import Peer
+from caas_trio.telemetry import Outcome, Totals
+
+CAPITALS = partial(LineSession, bytes.upper)
+
+
+@pytest.fixture(autouse=True, params=["hub", "stream"])
+def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run every test over both drivers."""
+    monkeypatch.setenv("CAAS_TRIO_DRIVER", request.param)
+    return str(request.param)
+
+
+class Tasks(trio.abc.Instrument):
+    """Counts the tasks that are connections."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        self.begun += task.name == "connection"
+
+
+class Recorder(Telemetry):
+    """Keeps what it is told."""
+
+    totals: Totals
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def connection_accepted(self, endpoint: Endpoint) -> None:  # noqa: ARG002
+        self.told.append("accepted")
+
+    def conversation_ended(self, error: Exception | None, endpoint: Endpoint) -> None:  # noqa: ARG002
+        self.told.append(error)
+
+    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
+        self.told.append(error)
+
+    def connection_ended(self, outcome: Outcome, endpoint: Endpoint) -> None:  # noqa: ARG002
+        self.told.append(outcome)
+
+
+class Summing(Recorder):
+    """Wants to know the sums, too."""
+
+    def counting(self, totals: Totals) -> None:
+        self.totals = totals
+
+
+class Stage:
+    """A server, and clients that act while it has no chance to."""
+
+    def __init__(self, path: Path, clients: ExitStack, tasks: Tasks, everything: trio.CancelScope) -> None:
+        self.everything = everything
+        self._path = path
+        self._clients = clients
+        self._tasks = tasks
+
+    @property
+    def tasks(self) -> int:
+        """How many connections have had a task."""
+        return self._tasks.begun
+
+    def client(self, spoken: bytes, *, ends: bool = True) -> socket.socket:
+        """Return a client that has connected, spoken, and ended its output if it is to."""
+        client = self._clients.enter_context(socket.socket(socket.AF_UNIX))
+        client.connect(str(self._path))
+        client.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        client.send(spoken)
+        if ends:
+            client.shutdown(socket.SHUT_WR)
+        return client
+
+
+@asynccontextmanager
+async def served(
+    path: Path,
+    new_session: Callable[[], Session] = CAPITALS,
+    telemetry: Telemetry | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+) -> AsyncIterator[Stage]:
+    tasks = Tasks()
+    trio.lowlevel.add_instrument(tasks)
+    start = partial(serve_sessions, new_session, f"unix:{path}", telemetry=telemetry, limits=limits)
+    try:
+        with ExitStack() as clients:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(start)
+                await trio.testing.wait_all_tasks_blocked()
+                yield Stage(path, clients, tasks, nursery.cancel_scope)
+                nursery.cancel_scope.cancel()
+    finally:
+        trio.lowlevel.remove_instrument(tasks)
+
+
+def descriptors() -> set[str]:
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+
+
+def heard(client: socket.socket) -> bytes:
+    """Return what has come, which has to be all there is."""
+    chunks = []
+    while chunk := client.recv(65536):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def test_who_is_through_when_accepted_needs_no_task(tmp_path: Path, driver: str) -> None:
+    recorder = Recorder()
+    async with served(tmp_path / "caas.sock", telemetry=recorder) as stage:
+        clients = [stage.client(b"one\ntw"), stage.client(b"")]
+        await trio.testing.wait_all_tasks_blocked()
+        assert [heard(client) for client in clients] == [b"ONE\nTW", b""]
+        assert stage.tasks == (0 if driver == "hub" else len(clients))
+        assert recorder.told.count("accepted") == len(clients)
+        assert recorder.told.count(None) == recorder.told.count(Outcome.COMPLETED) == len(clients)
+
+
+async def test_a_burst_is_through_before_others_have_their_turn(
+    tmp_path: Path, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loops, "_BURST", 3)
+    async with served(tmp_path / "caas.sock") as stage:
+        clients = [stage.client(b"a\n") for _ in range(5)]
+        await trio.testing.wait_all_tasks_blocked()
+        assert [heard(client) for client in clients] == [b"A\n"] * len(clients)
+        assert stage.tasks == (0 if driver == "hub" else len(clients))
+
+
+async def test_who_stays_gets_a_task_and_is_served_on(tmp_path: Path) -> None:
+    async with served(tmp_path / "caas.sock") as stage:
+        clients = [stage.client(spoken, ends=False) for spoken in (b"", b"a\nb", b"a\nb")]
+        await trio.testing.wait_all_tasks_blocked()
+        assert stage.tasks == len(clients)
+        for client, due in zip(clients, (b"", b"A\n", b"A\n"), strict=True):
+            assert not due or client.recv(100) == due
+            client.send(b"c\n")
+        await trio.testing.wait_all_tasks_blocked()
+        assert [client.recv(100) for client in clients] == [b"C\n", b"BC\n", b"BC\n"]
+
+
+async def test_who_says_more_once_answered_gets_a_task(tmp_path: Path) -> None:
+    def service(line: bytes) -> bytes:
+        if line == b"a\n":
+            talker.send(b"b\n")
+        return line.upper()
+
+    async with served(tmp_path / "caas.sock", partial(LineSession, service)) as stage:
+        talker = stage.client(b"a\n", ends=False)
+        await trio.testing.wait_all_tasks_blocked()
+        assert stage.tasks == 1
+        assert talker.recv(100) == b"A\nB\n"
+
+
+async def test_who_is_answered_for_good_is_let_go_gently(tmp_path: Path) -> None:
+    async with served(tmp_path / "caas.sock", partial(CAPITALS, once=True)) as stage:
+        client = stage.client(b"a\nb\n", ends=False)
+        await trio.testing.wait_all_tasks_blocked()
+        assert heard(client) == b"A\n"
+        assert client.send(b"more") == len(b"more")  # nobody has reset the connection
+
+
+async def test_one_at_a_time_is_room_for_many_that_are_through(tmp_path: Path) -> None:
+    async with served(tmp_path / "caas.sock", limits=Limits(max_connections=1)) as stage:
+        for _ in range(3):
+            client = stage.client(b"a\n")
+            await trio.testing.wait_all_tasks_blocked()
+            assert heard(client) == b"A\n"
+
+
+async def test_a_bug_ends_its_connection_and_no_other(tmp_path: Path) -> None:
+    def service(line: bytes) -> bytes:
+        if line == b"bug\n":
+            raise ZeroDivisionError
+        return line.upper()
+
+    recorder = Recorder()
+    async with served(tmp_path / "caas.sock", partial(LineSession, service), recorder) as stage:
+        clients = [stage.client(spoken) for spoken in (b"a\n", b"bug\n", b"b\n")]
+        await trio.testing.wait_all_tasks_blocked()
+        assert [heard(client) for client in clients] == [b"A\n", b"", b"B\n"]
+        assert recorder.told.count(Outcome.COMPLETED) == 2
+        assert recorder.told.count(Outcome.FAILED) == 1
+        assert sum(isinstance(told, ZeroDivisionError) for told in recorder.told) == 1
+
+
+async def test_the_sums_are_right(tmp_path: Path) -> None:
+    recorder = Summing()
+    session = partial(LineSession, bytes.upper, max_line=3, oversize=Oversize.DISCARD)
+    async with served(tmp_path / "caas.sock", session, recorder) as stage:
+        replies = [stage.client(spoken) for spoken in (b"a\n", b"abcd\nb")]
+        staying = stage.client(b"abcd\n", ends=False)
+        await trio.testing.wait_all_tasks_blocked()
+        sent = sum(len(heard(client)) for client in replies) + len(staying.recv(100))
+        totals = recorder.totals
+        assert (totals.received, totals.sent, totals.lines) == (13, sent, 3)
+        assert totals.oversize == 2
+        assert sum(totals.waits) == 5  # three reads, two ends
+        staying.shutdown(socket.SHUT_WR)
+        await trio.testing.wait_all_tasks_blocked()
+        assert totals.oversize == 2
+
+
+async def test_an_observer_that_fails_leaves_no_socket_open(tmp_path: Path) -> None:
+    class Failing(Telemetry):
+        def conversation_ended(self, error: Exception | None, endpoint: Endpoint) -> None:  # noqa: ARG002
+            raise ZeroDivisionError
+
+    before = descriptors()
+    with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012 - it is raised where the block waits
+        async with served(tmp_path / "caas.sock", telemetry=Failing()) as stage:
+            for spoken in (b"a\n", b"b\n", b""):
+                stage.client(spoken, ends=bool(spoken))
+            await trio.sleep_forever()
+    assert caught.group_contains(ZeroDivisionError)
+    assert descriptors() <= before
+
+
+async def test_cancelled_all_newcomers_are_closed(tmp_path: Path) -> None:
+    async with served(tmp_path / "caas.sock") as stage:
+        stage.everything.cancel()
+        clients = [stage.client(b"a\n", ends=False) for _ in range(3)]
+        with trio.CancelScope(shield=True):
+            await trio.testing.wait_all_tasks_blocked()
+        for client in clients:
+            with pytest.raises((ConnectionResetError, BlockingIOError)):
+                client.recv(100)
