@@ -19,7 +19,8 @@ async def serve_until_signal(serve: Callable[..., Awaitable[None]], endpoints: S
         bound = await nursery.start(partial(serve, *endpoints, stop=stop))
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             for endpoint in bound:
-                print(f"listening on {endpoint}", flush=True)
+                # In one piece, since several processes may share the output, buffered or not.
+                print(f"listening on {endpoint}\n", end="", flush=True)
             await anext(signals)
         # The signals mean again what they always did: a second one ends the process at once.
         stop.set()
