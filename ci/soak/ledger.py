@@ -34,6 +34,8 @@ class Ledger:
         oversize: lines that were too long.
         faults: what was not as it has to be; the first ones.
         faulty: how many faults there were.
+        stalled: when the clients themselves were held up last, by the monotonic clock.
+        excused: how many of them have missed a timeout for that.
     """
 
     visits: Counter[str] = field(default_factory=Counter)
@@ -44,6 +46,8 @@ class Ledger:
     oversize: int = 0
     faults: list[str] = field(default_factory=list)
     faulty: int = 0
+    stalled: float = 0.0
+    excused: int = 0
 
     def fault(self, what: str) -> None:
         """Note what was not as it has to be."""

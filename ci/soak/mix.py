@@ -14,7 +14,7 @@ from caas_trio.telemetry import Outcome
 from ci.bench import load
 from ci.bench.works import Measure, Work
 from ci.soak.chance import dice
-from ci.soak.clients import KINDS, MAX_LINE, TIMEOUT, keep_coming
+from ci.soak.clients import KINDS, MAX_LINE, TIMEOUT, keep_coming, notice_stalls
 from ci.soak.figures import MOST_GROWTH, growth, second_half
 from ci.soak.ledger import Ledger, adds_up
 from ci.soak.service import SERVICE, Page, Service, Weight, running
@@ -111,6 +111,7 @@ class Watched:
             "descriptors at most": max(look.weight.descriptors for look in self.looks),
             "descriptors at last": last.descriptors,
             "threads at last": last.threads,
+            "clients that were held up themselves": self.ledger.excused,
             "faults": self.ledger.faulty,
         }
 
@@ -153,6 +154,7 @@ async def strain(services: Sequence[Watched], generator: Path, seconds: float) -
     over = asyncio.Event()
     async with asyncio.timeout(seconds + _LEAVING), asyncio.TaskGroup() as tasks:
         tasks.create_task(watch(services, monotonic(), over))
+        tasks.create_task(notice_stalls([each.ledger for each in services], over))
         for each in services:
             tasks.create_task(generate(generator, each, over))
             for kind in KINDS:
@@ -189,6 +191,16 @@ async def settle(watched: Watched) -> None:
         ledger.fault(f"it said {said[:500]!r}")
 
 
+def at_rest(service: Service) -> Weight:
+    """Return what a service weighs once it has all it needs, and nobody has come yet."""
+    service.scrape()
+    while True:
+        before = service.weigh()
+        sleep(2)
+        if (now := service.weigh()).descriptors == before.descriptors:
+            return now
+
+
 def soak(
     policies: Sequence[Oversize],
     endpoints: Sequence[str],
@@ -208,9 +220,7 @@ def soak(
             if workers > 1:
                 arguments += ["--workers", str(workers)]
             service = opened.enter_context(running(arguments, endpoints, program))
-            service.scrape()
-            sleep(1)  # until the scrape's own connection is over
-            services.append(Watched(policy, service, workers, service.weigh()))
+            services.append(Watched(policy, service, workers, at_rest(service)))
         asyncio.run(strain(services, generator, seconds))
         for each in services:
             asyncio.run(settle(each))
