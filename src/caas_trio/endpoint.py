@@ -93,7 +93,7 @@ class Endpoint:
 
     def __hash__(self) -> int:
         """Return what takes little time: who counts by endpoint asks for it with each connection."""
-        return hash((self.host, self.port, self.path))
+        return hash(self.host or self.path)
 
     def __str__(self) -> str:
         """Return the text that `parse` reads back as this endpoint."""
