@@ -322,8 +322,7 @@ class _Stage:
         self.client.end()
 
     async def cut_off(self, _: int) -> None:
-        """End the output without close_notify."""
-        await self.hand_on()
+        """End the output without close_notify, and without what is still to be handed on."""
         self.let_go()
         self.client.end()
 
