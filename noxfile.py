@@ -15,7 +15,7 @@ nox.options.sessions = [
     *("lint", "types", "tests", "coverage"),
     *("conformance", "conformance_proof", "conformance_page", "haproxy"),
     *("fuzz_replay", "fuzz_smoke"),
-    *("systemd", "promtool"),
+    "systemd",
 ]
 # A supported Python that is not installed is skipped, and named in nox's closing table.
 nox.options.error_on_missing_interpreters = False
