@@ -232,11 +232,13 @@ class Stage:
             elif client.amid_line and not client.waiting and not client.over:
                 client.owed, _ = client.expected()
         stuck &= self.server.stop.is_set() and not self.cut_off
+        late = [client for client in self.clients.values() if client.waiting]  # it may linger yet
         self.passing = True
         await self.pass_time(_LONG, gradually=bool(self.moments & 1))
         self.passing = False
         assert self.reports.timed_out or not stuck, "the drain has no end"
-        alive = [client for client in self.clients.values() if not client.over and client not in blocked]
+        here = [client for client in self.clients.values() if client in late or not client.over]
+        alive = [client for client in here if client not in blocked]
         assert self._open_sockets() <= len(alive), "a connection outlives its conversation"
 
     def _blocks(self, client: Client) -> bool:
