@@ -135,10 +135,9 @@ def test_several_processes() -> None:
             endpoint = Endpoint.parse(lines.pop().removeprefix("listening on ").rstrip("\n"))
             for _ in range(8):
                 assert talk(Example(process, endpoint).connect(), b"one\ntwo") == b"ONE\nTWO"
-            process.terminate()
-            assert process.wait(timeout=30) == 0
         finally:
-            process.kill()
+            process.terminate()  # and not killed, which would leave the others running
+        assert process.wait(timeout=30) == 0
 
 
 #: Conversations with one box, in this order.
