@@ -12,9 +12,9 @@ import subprocess
 import sys
 
 from caas_trio import Endpoint, InternetPeer, Limits, TooSlow
-from caas_trio.metrics import Metrics
-from caas_trio.sharedmetrics import SharedFigures, join
-from caas_trio.telemetry import Outcome, Totals
+from caas_trio.core.telemetry import Outcome, Totals
+from caas_trio.observing.metrics import Metrics
+from caas_trio.observing.sharedmetrics import SharedFigures, join
 
 #: Labels that have to be escaped.
 AT = Endpoint.parse('unix:/a "b"\\c')

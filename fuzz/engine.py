@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import Final
 
 import atheris
@@ -30,9 +29,11 @@ def instrumenting(*modules: str) -> AbstractContextManager[object]:
     spec = find_spec("caas_trio")
     assert spec is not None
     assert spec.submodule_search_locations is not None
-    known = {f"caas_trio.{found.name}" for found in iter_modules(spec.submodule_search_locations)}
+    package = Path(next(iter(spec.submodule_search_locations)))
+    files = (path.relative_to(package.parent).with_suffix("") for path in package.rglob("*.py"))
+    known = {".".join(file.parts).removesuffix(".__init__") for file in files}
     assert known.issuperset(modules)
-    others = {"caas_trio", *known}.difference(modules)
+    others = known.difference(modules)
     return atheris.instrument_imports(include=["caas_trio"], exclude=sorted(others))  # type: ignore[no-any-return]
 
 

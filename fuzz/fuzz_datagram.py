@@ -6,7 +6,9 @@ the script made its socket fail. Anything else is a crash.
 
 from fuzz.engine import fuzz_conversations, instrumenting
 
-with instrumenting("caas_trio.datagram", "caas_trio.datagramrules", "caas_trio.datagramsocket"):
+with instrumenting(
+    "caas_trio.server.datagram", "caas_trio.core.datagramrules", "caas_trio.drivers.datagramsocket"
+):
     from fuzz.checks.datagram import open_player
 from fuzz.loop import Loop
 

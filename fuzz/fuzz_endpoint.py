@@ -6,7 +6,7 @@ crash.
 
 from fuzz.engine import fuzz_bytes, instrumenting
 
-with instrumenting("caas_trio.endpoint"):
+with instrumenting("caas_trio.core.endpoint"):
     from fuzz.checks.endpoint import check
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ crash.
 
 from fuzz.engine import fuzz_bytes, instrumenting
 
-with instrumenting("caas_trio.proxy_header", "caas_trio.proxy_encoding"):
+with instrumenting("caas_trio.core.proxy_header", "caas_trio.core.proxy_encoding"):
     from fuzz.checks.proxy_header import check
 
 if __name__ == "__main__":

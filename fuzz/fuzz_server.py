@@ -7,15 +7,15 @@ Accepted: what a planted service raises, reported once per connection that it en
 from fuzz.engine import fuzz_conversations, instrumenting
 
 with instrumenting(
-    "caas_trio.accepting",
-    "caas_trio.admission",
-    "caas_trio.drain",
-    "caas_trio.hub",
-    "caas_trio.hubchannel",
-    "caas_trio.newcomers",
-    "caas_trio.requesthandler",
-    "caas_trio.server",
-    "caas_trio.stream",
+    "caas_trio.server.accepting",
+    "caas_trio.server.admission",
+    "caas_trio.drivers.drain",
+    "caas_trio.drivers.hub",
+    "caas_trio.drivers.hubchannel",
+    "caas_trio.server.newcomers",
+    "caas_trio.drivers.requesthandler",
+    "caas_trio.server.server",
+    "caas_trio.drivers.stream",
 ):
     from fuzz.checks.server import open_player
 from fuzz.loop import Loop

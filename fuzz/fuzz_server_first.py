@@ -6,7 +6,7 @@ below 1. Anything else is a crash.
 
 from fuzz.engine import fuzz_conversations, instrumenting
 
-with instrumenting("caas_trio.session"):
+with instrumenting("caas_trio.core.session"):
     from fuzz.checks.server_first import check
 
 if __name__ == "__main__":

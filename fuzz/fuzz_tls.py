@@ -7,7 +7,7 @@ other. Anything else is a crash.
 
 from fuzz.engine import fuzz_conversations, instrumenting
 
-with instrumenting("caas_trio.opening", "caas_trio.tlsstream"):
+with instrumenting("caas_trio.server.opening", "caas_trio.drivers.tlsstream"):
     from fuzz.checks.tls import open_player
 from fuzz.loop import Loop
 

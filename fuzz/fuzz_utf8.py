@@ -5,7 +5,7 @@ Accepted: nothing. Every exception is a crash.
 
 from fuzz.engine import fuzz_conversations, instrumenting
 
-with instrumenting("caas_trio.capitals"):
+with instrumenting("caas_trio.core.capitals"):
     from fuzz.checks.utf8 import check
 
 if __name__ == "__main__":

@@ -20,11 +20,10 @@ from rich.console import Console
 from rich.table import Table
 
 from .job import Crash, Progress, Verdict, watch
-from .planted import BUGS
+from .planted import BUGS, PACKAGE
 from .planted.bug import Bug
-from .targets import HERE, Target, targets
+from .targets import Target, targets
 
-PACKAGE: Final = HERE.parent / "src" / "caas_trio"
 _CONTROL_SECONDS: Final = 2
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from .planted import BUGS
+from .planted import BUGS, PACKAGE
 from .planted.bug import Bug
-from .proof import PACKAGE
 from .targets import targets
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 import trustme
 
-from caas_trio.tlsstream import TlsStream
+from caas_trio.drivers.tlsstream import TlsStream
 
 HOST = "localhost"
 

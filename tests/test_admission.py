@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from caas_trio import AtCapacity, Limits
-from caas_trio.admission import REFUSAL, Admission, SpareDescriptor, most_connections, refuse
+from caas_trio.server.admission import REFUSAL, Admission, SpareDescriptor, most_connections, refuse
 
 
 def descriptors() -> set[str]:

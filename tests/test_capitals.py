@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from caas_trio import LineSession, Oversize
-from caas_trio.capitals import Utf8Capitals, utf8_capitals
+from caas_trio.core.capitals import Utf8Capitals, utf8_capitals
 
 from .test_session import conversation
 

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from caas_trio import Bytewise, ConnectionLost, First, Limits, LineSession, Oversize, Session, TooSlow
-from caas_trio.channel import Channel
-from caas_trio.drain import QUIET, Drain
-from caas_trio.hub import Hub
-from caas_trio.hubchannel import EPOLLIN, EPOLLOUT, HubChannel
-from caas_trio.stream import StreamChannel
+from caas_trio.drivers.channel import Channel
+from caas_trio.drivers.drain import QUIET, Drain
+from caas_trio.drivers.hub import Hub
+from caas_trio.drivers.hubchannel import EPOLLIN, EPOLLOUT, HubChannel
+from caas_trio.drivers.stream import StreamChannel
 
 from .certificates import over_tls
 from .models import capitals

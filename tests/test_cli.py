@@ -32,16 +32,16 @@ from caas_trio import (
     Session,
     Trust,
     __version__,
-    cli,
 )
 from caas_trio.__main__ import main
-from caas_trio.capitals import Utf8Capitals, utf8_capitals
-from caas_trio.logs import LogFormat, open_log
-from caas_trio.notify import Notifier
-from caas_trio.program import Announcement, Program, reload
-from caas_trio.reports import Reports
-from caas_trio.signals import heed
-from caas_trio.supervisor import Supervisor
+from caas_trio.core.capitals import Utf8Capitals, utf8_capitals
+from caas_trio.observing.logs import LogFormat, open_log
+from caas_trio.observing.reports import Reports
+from caas_trio.program import cli
+from caas_trio.program.notify import Notifier
+from caas_trio.program.program import Announcement, Program, reload
+from caas_trio.program.signals import heed
+from caas_trio.program.supervisor import Supervisor
 
 from .certificates import write_files
 
@@ -415,7 +415,7 @@ class _Interrupted(ModuleType):
 
 
 def test_an_interrupt_while_it_is_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "caas_trio.cli", _Interrupted("caas_trio.cli"))
+    monkeypatch.setitem(sys.modules, "caas_trio.program.cli", _Interrupted("caas_trio.program.cli"))
     with pytest.raises(SystemExit, match="caas-trio: interrupted"):
         main()
 

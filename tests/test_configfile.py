@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from caas_trio import Endpoint, cli
-from caas_trio.command import parse
-from caas_trio.program import Program
+from caas_trio import Endpoint
+from caas_trio.program import cli
+from caas_trio.program.command import parse
+from caas_trio.program.program import Program
 
 from .test_cli import told
 

@@ -29,12 +29,12 @@ from caas_trio import (
     StateError,
     TooSlow,
 )
-from caas_trio.channel import Channel
-from caas_trio.connection import _WantedLine
-from caas_trio.drain import Drain
-from caas_trio.hub import Hub
-from caas_trio.hubchannel import HubChannel
-from caas_trio.stream import StreamChannel
+from caas_trio.drivers.channel import Channel
+from caas_trio.drivers.connection import _WantedLine
+from caas_trio.drivers.drain import Drain
+from caas_trio.drivers.hub import Hub
+from caas_trio.drivers.hubchannel import HubChannel
+from caas_trio.drivers.stream import StreamChannel
 
 from .models import capitals
 

@@ -9,7 +9,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caas_trio.control import Control, Order, SharedSocket
+from caas_trio.program.control import Control, Order, SharedSocket
 
 ANY_TEXT = st.text(st.characters(exclude_categories=())).filter(lambda text: "\0" not in text)
 

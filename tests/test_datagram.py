@@ -36,12 +36,12 @@ from caas_trio import (
     StreamRequestHandler,
     Telemetry,
     Trust,
-    datagramsocket,
     serve_datagrams,
 )
-from caas_trio.datagram import DatagramService
-from caas_trio.datagramrules import MOST_BYTES, Drop
-from caas_trio.peer import Peer
+from caas_trio.core.datagramrules import MOST_BYTES, Drop
+from caas_trio.core.peer import Peer
+from caas_trio.drivers import datagramsocket
+from caas_trio.server.datagram import DatagramService
 
 #: ip(7), which Python names since 3.14.
 IP_RECVERR = 11

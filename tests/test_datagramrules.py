@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caas_trio import InternetPeer, LocalPeer
-from caas_trio.datagramrules import Datagram, Drop, Rules
+from caas_trio.core.datagramrules import Datagram, Drop, Rules
 
 OWN = ("127.0.0.1", 50007)
 CLIENT = ("192.0.2.1", 40000)

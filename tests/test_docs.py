@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from caas_trio import Limits
-from caas_trio import hubchannel as hub_driver
-from caas_trio import stream as stream_driver
+from caas_trio.drivers import hubchannel as hub_driver
+from caas_trio.drivers import stream as stream_driver
 
 ROOT = Path(__file__).parent.parent
 DENIAL = (ROOT / "docs" / "denial-of-service.md").read_text()

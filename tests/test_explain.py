@@ -8,10 +8,11 @@ import resource
 import pytest
 import trio
 
-from caas_trio import LineSession, Oversize, cli
-from caas_trio.admission import RESERVED_DESCRIPTORS
-from caas_trio.explain import session_ceiling
-from caas_trio.hubchannel import READ_SIZE
+from caas_trio import LineSession, Oversize
+from caas_trio.drivers.hubchannel import READ_SIZE
+from caas_trio.program import cli
+from caas_trio.program.explain import session_ceiling
+from caas_trio.server.admission import RESERVED_DESCRIPTORS
 
 KIB = 1024
 

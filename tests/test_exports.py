@@ -28,6 +28,6 @@ def test_the_types_are_shipped() -> None:
 
 @pytest.mark.parametrize("module", ["framing", "session", "endpoint", "errors", "limits", "proxy_header"])
 def test_the_core_does_not_import_trio(module: str) -> None:
-    code = f"import sys, caas_trio.{module}; print('trio' in sys.modules)"
+    code = f"import sys, caas_trio.core.{module}; print('trio' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "False\n"

@@ -24,9 +24,9 @@ from caas_trio import (
     LineTooLong,
     Oversize,
     StateError,
-    accepting,
     serve,
 )
+from caas_trio.server import accepting
 
 from .models import NaiveLineBuffer
 from .strategies import LIMITS, chunked

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from caas_trio import Endpoint, LineSession, ListenError, Trust, inherited, serve_sessions
-from caas_trio.inherited import inherit
-from caas_trio.listeners import Listener, listen_all
-from caas_trio.mixed import serve_mixed
+from caas_trio import Endpoint, LineSession, ListenError, Trust, serve_sessions
+from caas_trio.server import inherited
+from caas_trio.server.inherited import inherit
+from caas_trio.server.listeners import Listener, listen_all
+from caas_trio.server.mixed import serve_mixed
 
 FIRST = 300
 

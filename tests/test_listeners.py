@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from caas_trio import Endpoint, EndpointError, ListenError
-from caas_trio.listeners import listen, listen_all
+from caas_trio.server.listeners import listen, listen_all
 
 
 async def reason(text: str) -> str:

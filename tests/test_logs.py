@@ -9,7 +9,7 @@ import sys
 import click
 import pytest
 
-from caas_trio.logs import LEVELS, MOST_TOLD, LogFormat, harmless, open_log
+from caas_trio.observing.logs import LEVELS, MOST_TOLD, LogFormat, harmless, open_log
 
 NASTY = "\x1b[2J\nforged: \u202e\x00\udcff\u00e9"
 TAMED = r"\x1b[2J\nforged: \u202e\x00\udcff" + "\u00e9"

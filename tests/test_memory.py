@@ -19,8 +19,8 @@ import trio
 import trio.testing
 
 from caas_trio import Connection, Limits, LineSession, LineTooLong, Oversize, serve, serve_sessions
-from caas_trio import hubchannel as hub_driver
-from caas_trio import stream as stream_driver
+from caas_trio.drivers import hubchannel as hub_driver
+from caas_trio.drivers import stream as stream_driver
 
 MAX_LINE = 100_000
 LIMITS = Limits(max_line=MAX_LINE, linger_timeout=1000)

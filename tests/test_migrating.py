@@ -18,8 +18,8 @@ import trio
 
 import caas_trio
 from caas_trio import Endpoint, Scheme
-from caas_trio.datagramrules import MOST_BYTES
-from caas_trio.unixsocket import BACKLOG
+from caas_trio.core.datagramrules import MOST_BYTES
+from caas_trio.server.unixsocket import BACKLOG
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "migrating-from-socketserver.md").read_text()
 

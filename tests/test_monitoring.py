@@ -13,10 +13,10 @@ import trio.testing
 from trio.testing import MockClock
 
 from caas_trio import Connection, Endpoint, InternetPeer, Limits, ListenError, Telemetry
-from caas_trio.drain import Drain
-from caas_trio.monitoring import PACE, Answer, Responder, serve_monitoring
-from caas_trio.peer import Peer
-from caas_trio.stream import StreamChannel
+from caas_trio.core.peer import Peer
+from caas_trio.drivers.drain import Drain
+from caas_trio.drivers.stream import StreamChannel
+from caas_trio.observing.monitoring import PACE, Answer, Responder, serve_monitoring
 
 ANYWHERE = Endpoint.parse("tcp://127.0.0.1:0")
 

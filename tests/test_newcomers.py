@@ -13,9 +13,9 @@ import trio
 import trio.testing
 
 from caas_trio import Endpoint, Limits, LineSession, Oversize, Session, Telemetry, serve_sessions
-from caas_trio import accepting as loops
-from caas_trio.peer import Peer
-from caas_trio.telemetry import Outcome, Totals
+from caas_trio.core.peer import Peer
+from caas_trio.core.telemetry import Outcome, Totals
+from caas_trio.server import accepting as loops
 
 CAPITALS = partial(LineSession, bytes.upper)
 

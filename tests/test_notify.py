@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from caas_trio.notify import Notifier
+from caas_trio.program.notify import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from caas_trio import InternetPeer, LocalPeer
-from caas_trio.peer import Peer, peer_behind, peer_of
+from caas_trio.core.peer import Peer, peer_behind, peer_of
 
 
 @pytest.mark.parametrize(

@@ -27,13 +27,13 @@ from caas_trio import (
     Telemetry,
     Trust,
     encode_proxy_header,
-    opening,
     serve,
     serve_sessions,
 )
-from caas_trio.admission import REFUSAL
-from caas_trio.peer import Peer
-from caas_trio.telemetry import Outcome, Traffic
+from caas_trio.core.peer import Peer
+from caas_trio.core.telemetry import Outcome, Traffic
+from caas_trio.server import opening
+from caas_trio.server.admission import REFUSAL
 
 PROMPT = b"say something:\n"
 ELSEWHERE = (ipaddress.ip_network("192.0.2.0/24"),)

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from caas_trio import ProxyHeader, ProxyHeaderError, ProxyHeaderParser, Tlv, encode_proxy_header
-from caas_trio.proxy_header import MAX_HEADER, Address, crc32c
+from caas_trio.core.proxy_header import MAX_HEADER, Address, crc32c
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 INET = bytes([192, 0, 2, 7, 192, 0, 2, 1, 0xDC, 0x04, 0, 25])

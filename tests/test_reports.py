@@ -11,8 +11,8 @@ import trio
 from trio.testing import MockClock
 
 from caas_trio import Endpoint, InternetPeer
-from caas_trio.reports import INTERVAL, ConnectionEnds, Reports
-from caas_trio.telemetry import Outcome, Traffic
+from caas_trio.core.telemetry import Outcome, Traffic
+from caas_trio.observing.reports import INTERVAL, ConnectionEnds, Reports
 
 ENDPOINT = Endpoint.parse("tcp://127.0.0.1:1")
 UDP = Endpoint.parse("udp://127.0.0.1:1")

@@ -15,7 +15,7 @@ from caas_trio import (
     LocalPeer,
     StreamRequestHandler,
 )
-from caas_trio.datagramrules import Datagram
+from caas_trio.core.datagramrules import Datagram
 
 from .test_connection import Pair
 from .test_server import driver, serving_handler

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caas_trio.restarts import FIRST_DELAY, MOST_FAILURES, SETTLED, Restarts
+from caas_trio.program.restarts import FIRST_DELAY, MOST_FAILURES, SETTLED, Restarts
 
 DEATHS = st.lists(st.none() | st.floats(0, 10 * SETTLED))
 

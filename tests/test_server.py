@@ -35,8 +35,8 @@ from caas_trio import (
     serve,
     serve_sessions,
 )
-from caas_trio.peer import Peer
-from caas_trio.server import Handler
+from caas_trio.core.peer import Peer
+from caas_trio.server.server import Handler
 
 PROMPT = b"say something:\n"
 CAPITALS = partial(LineSession, bytes.upper)

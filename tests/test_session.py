@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caas_trio import Bytewise, First, LineSession, Oversize, Session, StateError
-from caas_trio.session import DEFAULT_PROMPT
+from caas_trio.core.session import DEFAULT_PROMPT
 
 from .models import capitals
 from .strategies import LIMITS, chunked

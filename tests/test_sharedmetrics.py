@@ -16,9 +16,9 @@ from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
 from caas_trio import Endpoint, Limits, TooSlow, __version__
-from caas_trio.metrics import Metrics
-from caas_trio.sharedmetrics import PERIOD, SharedFigures, join, keep_writing
-from caas_trio.telemetry import Outcome, Totals
+from caas_trio.core.telemetry import Outcome, Totals
+from caas_trio.observing.metrics import Metrics
+from caas_trio.observing.sharedmetrics import PERIOD, SharedFigures, join, keep_writing
 
 TCP = Endpoint.parse("tcp://127.0.0.1:1")
 UNIX = Endpoint.parse("unix:/a")
@@ -30,9 +30,9 @@ KILLED = """
 import sys
 from pathlib import Path
 from caas_trio import Endpoint, Limits
-from caas_trio.metrics import Metrics
-from caas_trio.sharedmetrics import join
-from caas_trio.telemetry import Outcome
+from caas_trio.observing.metrics import Metrics
+from caas_trio.observing.sharedmetrics import join
+from caas_trio.core.telemetry import Outcome
 
 join(Path(sys.argv[1]), int(sys.argv[2]))
 metrics = Metrics(Limits(max_connections=5))
@@ -51,8 +51,8 @@ GENERATIONS = """
 import os, sys
 from pathlib import Path
 from caas_trio import Endpoint, InternetPeer, Limits
-from caas_trio.metrics import Metrics
-from caas_trio.sharedmetrics import join
+from caas_trio.observing.metrics import Metrics
+from caas_trio.observing.sharedmetrics import join
 
 tcp = Endpoint.parse("tcp://127.0.0.1:1")
 for _ in sys.stdin:

@@ -16,12 +16,12 @@ import trio
 from trio.testing import MockClock
 
 from caas_trio import Endpoint, ListenError
-from caas_trio.command import parse
-from caas_trio.control import Control, Order
-from caas_trio.program import Program
-from caas_trio.sharedsockets import SharedSockets
-from caas_trio.supervisor import Supervisor, WorkersFailed
-from caas_trio.workers import Started
+from caas_trio.program.command import parse
+from caas_trio.program.control import Control, Order
+from caas_trio.program.program import Program
+from caas_trio.program.sharedsockets import SharedSockets
+from caas_trio.program.supervisor import Supervisor, WorkersFailed
+from caas_trio.program.workers import Started
 
 
 class Played:

@@ -25,9 +25,9 @@ from caas_trio import (
     serve,
     serve_sessions,
 )
-from caas_trio.opening import Opening, Refused
-from caas_trio.peer import Peer
-from caas_trio.telemetry import EVENTS, OTHER, BoundedNames, Outcome, Totals, Traffic, together
+from caas_trio.core.peer import Peer
+from caas_trio.core.telemetry import EVENTS, OTHER, BoundedNames, Outcome, Totals, Traffic, together
+from caas_trio.server.opening import Opening, Refused
 
 
 @pytest.fixture(autouse=True, params=["hub", "stream"])

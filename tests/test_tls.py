@@ -37,12 +37,12 @@ from caas_trio import (
     serve,
     serve_sessions,
 )
-from caas_trio.admission import refuse, words_for
-from caas_trio.drain import Drain
-from caas_trio.opening import Opening, Refused
-from caas_trio.peer import InternetPeer, Peer
-from caas_trio.telemetry import Outcome
-from caas_trio.tlsstream import TlsStream
+from caas_trio.core.peer import InternetPeer, Peer
+from caas_trio.core.telemetry import Outcome
+from caas_trio.drivers.drain import Drain
+from caas_trio.drivers.tlsstream import TlsStream
+from caas_trio.server.admission import refuse, words_for
+from caas_trio.server.opening import Opening, Refused
 
 from .certificates import HOST, authority, client_context, server_certificate, server_context, write_files
 

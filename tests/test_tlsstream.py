@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from caas_trio import Limits, TooSlow
-from caas_trio.drain import Drain
-from caas_trio.stream import StreamChannel
-from caas_trio.tlsstream import TlsStream
+from caas_trio.drivers.drain import Drain
+from caas_trio.drivers.stream import StreamChannel
+from caas_trio.drivers.tlsstream import TlsStream
 
 from .certificates import HOST, client_context, server_context
 

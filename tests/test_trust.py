@@ -23,7 +23,7 @@ from caas_trio import (
     Trust,
     serve_sessions,
 )
-from caas_trio.peer import Peer
+from caas_trio.core.peer import Peer
 
 INSIDE = (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32"))
 

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import trio
 
-from caas_trio import Endpoint, ListenError, LocalPeer, unixsocket
-from caas_trio.unixsocket import PathLock, UnixSocket, bind_unix
+from caas_trio import Endpoint, ListenError, LocalPeer
+from caas_trio.server import unixsocket
+from caas_trio.server.unixsocket import PathLock, UnixSocket, bind_unix
 
 MODE = 0o660
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from caas_trio import worker
-from caas_trio.control import Control, Order, SharedSocket
-from caas_trio.metrics import Metrics
-from caas_trio.signals import HEEDED
-from caas_trio.workers import Worker, start_process
+from caas_trio.observing.metrics import Metrics
+from caas_trio.program import worker
+from caas_trio.program.control import Control, Order, SharedSocket
+from caas_trio.program.signals import HEEDED
+from caas_trio.program.workers import Worker, start_process
 
 from .certificates import write_files
 

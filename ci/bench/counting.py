@@ -17,9 +17,9 @@ import structlog
 import trio
 
 from caas_trio import Endpoint, Limits, LineSession, Oversize, Telemetry, serve_sessions
-from caas_trio.metrics import Metrics
-from caas_trio.reports import Reports
-from caas_trio.telemetry import together
+from caas_trio.core.telemetry import together
+from caas_trio.observing.metrics import Metrics
+from caas_trio.observing.reports import Reports
 from ci.bench.server import where
 
 LINE = b"a" * 31 + b"\n"

@@ -25,7 +25,7 @@ import trio
 from caas_trio.conformance import Report, Verdict, judge
 from caas_trio.conformance.clauses import CLAUSES
 from caas_trio.conformance.reports import html
-from caas_trio.endpoint import Endpoint
+from caas_trio.core.endpoint import Endpoint
 
 from .expectations import Expected, load
 from .legs import PEERS, Leg, our_legs

@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, sync_play
 from caas_trio.conformance import Profile, Report, Verdict, judge, select
 from caas_trio.conformance.clauses import CLAUSES
 from caas_trio.conformance.reports import html
-from caas_trio.endpoint import Endpoint
+from caas_trio.core.endpoint import Endpoint
 
 from .expectations import load
 from .reference import Conversation, Server, Settings

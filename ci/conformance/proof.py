@@ -17,7 +17,7 @@ from pathlib import Path
 import trio
 
 from caas_trio.conformance import First, Oversize, Profile, Proxy, Service, judge
-from caas_trio.endpoint import Endpoint
+from caas_trio.core.endpoint import Endpoint
 
 from .reference import Settings
 from .serving import serving

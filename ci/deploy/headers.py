@@ -24,7 +24,7 @@ import trustme
 
 from caas_trio import Connection, Endpoint, InternetPeer, Limits, LocalPeer, Telemetry, Trust, serve
 from caas_trio.conformance import First, Oversize, Profile, judge, select
-from caas_trio.telemetry import Outcome
+from caas_trio.core.telemetry import Outcome
 from ci.conformance.serving import serving
 from ci.deploy.background import PATIENCE, running
 

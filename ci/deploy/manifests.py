@@ -22,9 +22,9 @@ import kubernetes_validate
 import trio
 import yaml
 
-from caas_trio.cli import command
-from caas_trio.explain import session_ceiling
-from caas_trio.session import Oversize
+from caas_trio.core.session import Oversize
+from caas_trio.program.cli import command
+from caas_trio.program.explain import session_ceiling
 
 from .background import PATIENCE, Server
 from .balancers import DOCS

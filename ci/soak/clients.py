@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Final
 
 from caas_trio import Oversize
-from caas_trio.telemetry import Outcome
+from caas_trio.core.telemetry import Outcome
 from ci.bench.server import where
 from ci.soak.chance import dice
 from ci.soak.ledger import Ledger

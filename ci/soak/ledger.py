@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from caas_trio.telemetry import Outcome
+from caas_trio.core.telemetry import Outcome
 from ci.soak.service import Page
 
 _ENOUGH_FAULTS = 100

@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from typing import Any, Final
 
 from caas_trio import Oversize
-from caas_trio.telemetry import Outcome
+from caas_trio.core.telemetry import Outcome
 from ci.bench import load
 from ci.bench.works import Measure, Work
 from ci.soak.chance import dice

@@ -9,9 +9,9 @@ from itertools import count
 
 from caas_trio import Endpoint, LineSession
 from caas_trio.__main__ import main
-from caas_trio.framing import Chunk
-from caas_trio.metrics import Metrics
-from caas_trio.telemetry import Outcome
+from caas_trio.core.framing import Chunk
+from caas_trio.core.telemetry import Outcome
+from caas_trio.observing.metrics import Metrics
 
 RARELY = 1000
 

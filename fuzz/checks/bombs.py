@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from caas_trio.session import Oversize
+from caas_trio.core.session import Oversize
 
 from .conversation import Plan
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from caas_trio.framing import Chunk
+from caas_trio.core.framing import Chunk
 
 Answer = TypeVar("Answer")
 

@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from typing import Final
 
-from caas_trio.session import First
+from caas_trio.core.session import First
 
 from .bombs import BOMB
 from .conversation import Plan

@@ -17,20 +17,20 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from caas_trio.connection import Connection
-from caas_trio.drain import Drain
-from caas_trio.endpoint import Endpoint
-from caas_trio.errors import InputEnded, LineTooLong, StateError, TooSlow
-from caas_trio.limits import Limits
-from caas_trio.peer import LocalPeer
-from caas_trio.requesthandler import Reader
-from caas_trio.stream import StreamChannel
+from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.errors import InputEnded, LineTooLong, StateError, TooSlow
+from caas_trio.core.limits import Limits
+from caas_trio.core.peer import LocalPeer
+from caas_trio.drivers.connection import Connection
+from caas_trio.drivers.drain import Drain
+from caas_trio.drivers.requesthandler import Reader
+from caas_trio.drivers.stream import StreamChannel
 from fuzz.dialog import CUT, END, header, steps
 from tests.models import NaiveLineBuffer as Model
 
 from .chunks import cut
 
-MODULES: Final = ("caas_trio.connection",)
+MODULES: Final = ("caas_trio.drivers.connection",)
 
 _MOST_LIMIT: Final = 23
 _DELIMITERS: Final = (b"\n", b"\r\n", b"pp", b"aba")

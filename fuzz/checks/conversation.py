@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from caas_trio.errors import LimitError, StateError
-from caas_trio.session import Bytewise, First, LineSession, Oversize
+from caas_trio.core.errors import LimitError, StateError
+from caas_trio.core.session import Bytewise, First, LineSession, Oversize
 from fuzz.dialog import CUT, END, SILENCE, header, steps
 
 from .chunks import cut, hand_over

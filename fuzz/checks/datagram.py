@@ -24,14 +24,14 @@ from caas_trio import (
     Limits,
     Telemetry,
     Trust,
-    datagram,
     serve_datagrams,
 )
-from caas_trio.datagramrules import Drop
-from caas_trio.peer import Peer
+from caas_trio.core.datagramrules import Drop
+from caas_trio.core.peer import Peer
+from caas_trio.server import datagram
 from fuzz.dialog import CUT, header, steps
 
-MODULES: Final = ("caas_trio.datagram",)
+MODULES: Final = ("caas_trio.server.datagram",)
 
 #: Steps besides the cut, which sends: look at what has come of it; who sends from here on (the last one has
 #: no address); time passes; the one who sends leaves; the server is told to stop.

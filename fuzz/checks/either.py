@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from caas_trio.session import First
+from caas_trio.core.session import First
 from fuzz.dialog import header
 
 from .conversation import converse
 
-MODULES: Final = ("caas_trio.session",)
+MODULES: Final = ("caas_trio.core.session",)
 
 
 def check(data: bytes) -> None:

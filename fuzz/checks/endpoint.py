@@ -12,10 +12,10 @@ from __future__ import annotations
 import socket
 from typing import Final
 
-from caas_trio.endpoint import Endpoint, Scheme
-from caas_trio.errors import EndpointError
+from caas_trio.core.endpoint import Endpoint, Scheme
+from caas_trio.core.errors import EndpointError
 
-MODULES: Final = ("caas_trio.endpoint",)
+MODULES: Final = ("caas_trio.core.endpoint",)
 
 _DIGITS: Final = frozenset("0123456789")
 _HEX: Final = frozenset("0123456789abcdefABCDEF")

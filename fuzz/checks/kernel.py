@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from caas_trio import accepting
+from caas_trio.server import accepting
 
 _accept: Final = socket.socket.accept
 _take: Final = accepting.accept

@@ -10,15 +10,15 @@ import sys
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from caas_trio.errors import LimitError, LineTooLong, StateError
-from caas_trio.framing import LineBuffer
+from caas_trio.core.errors import LimitError, LineTooLong, StateError
+from caas_trio.core.framing import LineBuffer
 from fuzz.dialog import CUT, END, header, steps
 from tests.models import NaiveLineBuffer as Model
 
 from .chunks import cut, hand_over
 from .counted import CountedBytes
 
-MODULES: Final = ("caas_trio.framing",)
+MODULES: Final = ("caas_trio.core.framing",)
 
 _WAYS: Final = ("next_line", "take_lines", "take_pieces", "take_rest")
 #: Steps besides those of a dialog: take once in one of the ways; make the limit smaller or larger.

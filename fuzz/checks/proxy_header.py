@@ -11,13 +11,13 @@ import binascii
 import socket
 from typing import Final, NamedTuple
 
-from caas_trio.errors import ProxyHeaderError
-from caas_trio.proxy_encoding import encode_proxy_header
-from caas_trio.proxy_header import MAX_HEADER, Address, ProxyHeader, ProxyHeaderParser, Tlv
+from caas_trio.core.errors import ProxyHeaderError
+from caas_trio.core.proxy_encoding import encode_proxy_header
+from caas_trio.core.proxy_header import MAX_HEADER, Address, ProxyHeader, ProxyHeaderParser, Tlv
 
 from .chunks import cut, hand_over
 
-MODULES: Final = ("caas_trio.proxy_header", "caas_trio.proxy_encoding")
+MODULES: Final = ("caas_trio.core.proxy_header", "caas_trio.core.proxy_encoding")
 
 _VALUES: Final = 0xFF
 _MENDED: Final = 0x80

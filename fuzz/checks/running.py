@@ -28,16 +28,14 @@ from caas_trio import (
     Telemetry,
     Trust,
     UsageError,
-    accepting,
-    admission,
-    hub,
-    hubchannel,
     serve,
     serve_sessions,
 )
-from caas_trio.peer import Peer
-from caas_trio.requesthandler import Reader
-from caas_trio.telemetry import Outcome, Totals, Traffic
+from caas_trio.core.peer import Peer
+from caas_trio.core.telemetry import Outcome, Totals, Traffic
+from caas_trio.drivers import hub, hubchannel
+from caas_trio.drivers.requesthandler import Reader
+from caas_trio.server import accepting, admission
 
 from .conversation import Plan
 

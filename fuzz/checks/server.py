@@ -16,7 +16,7 @@ import trio
 from trio._core import _run
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from caas_trio.session import First, Oversize
+from caas_trio.core.session import First, Oversize
 from fuzz.dialog import CUT, header, steps
 
 from .bombs import explode, explosive
@@ -28,15 +28,15 @@ from .running import HIGH_LIMIT, WAYS, Kind, Servers, Serves, open_servers
 from .stage import CLIENTS, KNOWN, Stage
 
 MODULES: Final = (
-    "caas_trio.accepting",
-    "caas_trio.admission",
-    "caas_trio.drain",
-    "caas_trio.hub",
-    "caas_trio.hubchannel",
-    "caas_trio.newcomers",
-    "caas_trio.requesthandler",
-    "caas_trio.server",
-    "caas_trio.stream",
+    "caas_trio.server.accepting",
+    "caas_trio.server.admission",
+    "caas_trio.drivers.drain",
+    "caas_trio.drivers.hub",
+    "caas_trio.drivers.hubchannel",
+    "caas_trio.server.newcomers",
+    "caas_trio.drivers.requesthandler",
+    "caas_trio.server.server",
+    "caas_trio.drivers.stream",
 )
 
 _FIRST: Final = tuple(First)

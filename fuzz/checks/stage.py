@@ -9,7 +9,7 @@ from typing import Final
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from caas_trio.session import First
+from caas_trio.core.session import First
 from fuzz.dialog import END, SILENCE
 
 from . import origins

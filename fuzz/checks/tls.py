@@ -24,18 +24,18 @@ from typing import Final
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from caas_trio import tlsstream
-from caas_trio.channel import Channel
-from caas_trio.drain import Drain
-from caas_trio.endpoint import Endpoint
-from caas_trio.errors import ConnectionLost, PeerError
-from caas_trio.limits import Limits
-from caas_trio.opening import Opening, Refused
-from caas_trio.peer import InternetPeer
-from caas_trio.session import First
-from caas_trio.stream import StreamChannel
-from caas_trio.tlsstream import TlsStream
-from caas_trio.trust import Trust
+from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.errors import ConnectionLost, PeerError
+from caas_trio.core.limits import Limits
+from caas_trio.core.peer import InternetPeer
+from caas_trio.core.session import First
+from caas_trio.core.trust import Trust
+from caas_trio.drivers import tlsstream
+from caas_trio.drivers.channel import Channel
+from caas_trio.drivers.drain import Drain
+from caas_trio.drivers.stream import StreamChannel
+from caas_trio.drivers.tlsstream import TlsStream
+from caas_trio.server.opening import Opening, Refused
 from fuzz.dialog import CUT, END, SILENCE, header, steps
 from tests.certificates import HOST, authority, client_context, server_context
 
@@ -43,7 +43,7 @@ from .conversation import Plan
 from .groups import unwrapped
 from .tlsclient import RECORD, TlsClient
 
-MODULES: Final = ("caas_trio.opening", "caas_trio.tlsstream")
+MODULES: Final = ("caas_trio.server.opening", "caas_trio.drivers.tlsstream")
 
 #: Steps besides those of a dialog. Hand on the first few bytes of what is to be sent, or all but the last
 #: few; say what comes before in plain; spoil the last byte; end the input with close_notify alone, or

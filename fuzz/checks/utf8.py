@@ -10,13 +10,13 @@ from __future__ import annotations
 import bisect
 from typing import Final
 
-from caas_trio.capitals import Utf8Capitals, utf8_capitals
-from caas_trio.session import LineSession, Oversize
+from caas_trio.core.capitals import Utf8Capitals, utf8_capitals
+from caas_trio.core.session import LineSession, Oversize
 from fuzz.dialog import header, steps
 
 from .chunks import cut
 
-MODULES: Final = ("caas_trio.capitals",)
+MODULES: Final = ("caas_trio.core.capitals",)
 
 _MOST_LIMIT: Final = 24
 _LONGEST: Final = 4  # bytes of a character

@@ -13,10 +13,13 @@ from typing import Final
 
 from .bug import Bug
 
+PACKAGE: Final = Path(__file__).parents[2] / "src" / "caas_trio"
+
 
 def _in_module(name: str) -> list[Bug]:
     bugs: tuple[Bug, ...] = import_module(f"{__name__}.{name}").BUGS
-    return [bug._replace(module=f"{name}.py") for bug in bugs]
+    (module,) = set(PACKAGE.glob(f"*/{name}.py")) - set(PACKAGE.glob("conformance/*"))
+    return [bug._replace(module=str(module.relative_to(PACKAGE))) for bug in bugs]
 
 
 _TABLES: Final = sorted({path.stem for path in Path(__file__).parent.glob("*.py")} - {"__init__", "bug"})

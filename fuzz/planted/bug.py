@@ -13,7 +13,7 @@ class Bug(NamedTuple):
         harness: the name of the harness.
         old: a text that occurs exactly once in the module.
         new: what takes its place.
-        module: the name of the module's file, which is that of the file with the bug.
+        module: the module's file, in the package; its name is that of the file with the bug.
     """
 
     what: str

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from .endpoint import Endpoint, Scheme
-from .errors import (
+from .core.endpoint import Endpoint, Scheme
+from .core.errors import (
     CaasError,
     ConnectionLost,
     EndpointError,
@@ -22,23 +22,23 @@ from .errors import (
     TooSlow,
     UsageError,
 )
-from .framing import LineBuffer
-from .limits import AtCapacity, Limits
-from .peer import InternetPeer, LocalPeer
-from .proxy_encoding import encode_proxy_header
-from .proxy_header import ProxyHeader, ProxyHeaderParser, Tlv
-from .session import Bytewise, First, LineSession, Oversize, Session
-from .telemetry import Telemetry
-from .tls import Certificates
-from .trust import Trust
+from .core.framing import LineBuffer
+from .core.limits import AtCapacity, Limits
+from .core.peer import InternetPeer, LocalPeer
+from .core.proxy_encoding import encode_proxy_header
+from .core.proxy_header import ProxyHeader, ProxyHeaderParser, Tlv
+from .core.session import Bytewise, First, LineSession, Oversize, Session
+from .core.telemetry import Telemetry
+from .core.tls import Certificates
+from .core.trust import Trust
 
 if TYPE_CHECKING:
-    from .connection import Connection
-    from .datagram import serve_datagrams
-    from .listeners import Listener
-    from .pulse import Pulse
-    from .requesthandler import DatagramRequestHandler, StreamRequestHandler
-    from .server import serve, serve_sessions
+    from .drivers.connection import Connection
+    from .drivers.requesthandler import DatagramRequestHandler, StreamRequestHandler
+    from .server.datagram import serve_datagrams
+    from .server.listeners import Listener
+    from .server.pulse import Pulse
+    from .server.server import serve, serve_sessions
 
 __version__ = "0.1.0"
 
@@ -89,14 +89,14 @@ __all__ = [
 
 #: What needs trio is loaded when it is asked for: the core can be used, and fuzzed, without it.
 _NEEDS_TRIO: Final = {
-    "Connection": ".connection",
-    "DatagramRequestHandler": ".requesthandler",
-    "Listener": ".listeners",
-    "Pulse": ".pulse",
-    "StreamRequestHandler": ".requesthandler",
-    "serve": ".server",
-    "serve_datagrams": ".datagram",
-    "serve_sessions": ".server",
+    "Connection": ".drivers.connection",
+    "DatagramRequestHandler": ".drivers.requesthandler",
+    "Listener": ".server.listeners",
+    "Pulse": ".server.pulse",
+    "StreamRequestHandler": ".drivers.requesthandler",
+    "serve": ".server.server",
+    "serve_datagrams": ".server.datagram",
+    "serve_sessions": ".server.server",
 }
 
 

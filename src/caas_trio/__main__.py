@@ -7,7 +7,7 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Run as a program. Loading it takes a moment, and Ctrl-C may come just then."""
     try:
-        from .cli import main as run  # noqa: PLC0415 - here it can be caught
+        from .program.cli import main as run  # noqa: PLC0415 - here it can be caught
     except KeyboardInterrupt:
         sys.exit("caas-trio: interrupted")
     run()

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import pytest
 import trio
 
-from caas_trio.endpoint import Endpoint
+from caas_trio.core.endpoint import Endpoint
 from ci.conformance.reference import Server, Settings
 
 StartRight: TypeAlias = Callable[..., Endpoint]

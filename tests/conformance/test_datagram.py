@@ -13,7 +13,7 @@ from caas_trio.conformance import Case, Profile, Result, UnreachableError, Verdi
 from caas_trio.conformance.engine import run_case
 from caas_trio.conformance.runner import check_reachable
 from caas_trio.conformance.script import Abandon, Ask, Step
-from caas_trio.endpoint import Endpoint
+from caas_trio.core.endpoint import Endpoint
 
 from .conftest import StartRight
 

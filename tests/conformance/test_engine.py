@@ -34,7 +34,7 @@ from caas_trio.conformance.script import (
     Step,
 )
 from caas_trio.conformance.wirelog import Event
-from caas_trio.endpoint import Endpoint
+from caas_trio.core.endpoint import Endpoint
 
 from .conftest import Handler, StartRight, scripted
 

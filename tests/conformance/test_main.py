@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from caas_trio import __version__
 from caas_trio.conformance import CASES, __main__
 from caas_trio.conformance.command import main
-from caas_trio.endpoint import Endpoint
+from caas_trio.core.endpoint import Endpoint
 
 from .conftest import StartRight
 

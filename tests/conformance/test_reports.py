@@ -26,7 +26,7 @@ from caas_trio.conformance.reports import html as html_report
 from caas_trio.conformance.reports import machine, text
 from caas_trio.conformance.reports.command import again, options
 from caas_trio.conformance.wirelog import Event
-from caas_trio.endpoint import Endpoint
+from caas_trio.core.endpoint import Endpoint
 
 HOSTILE = b"<script>alert(1)</script>\x00\x1b[31m\xff&amp;\"'</code>\r\n"
 ENDPOINT = Endpoint.parse("tcp://127.0.0.1:50007")

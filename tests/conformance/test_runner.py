@@ -27,7 +27,7 @@ from caas_trio.conformance import runner as runner_module
 from caas_trio.conformance.profile import Need
 from caas_trio.conformance.script import Connect, Expect, Send, Step
 from caas_trio.conformance.wire import CONNECTORS
-from caas_trio.endpoint import Endpoint
+from caas_trio.core.endpoint import Endpoint
 
 from .conftest import StartRight, scripted
 

@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from caas_trio import Oversize
-from caas_trio.telemetry import Outcome
+from caas_trio.core.telemetry import Outcome
 from ci.soak import clients
 from ci.soak.clients import KINDS, MAX_LINE, Kind, visit_once
 from ci.soak.ledger import Ledger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from caas_trio.telemetry import Outcome
+from caas_trio.core.telemetry import Outcome
 from ci.soak.figures import MOST_GROWTH, growth, second_half
 from ci.soak.ledger import Bounds, Ledger, adds_up
 from ci.soak.service import Page

@@ -13,8 +13,8 @@ import rich.progress
 import trio
 
 from caas_trio import __version__
-from caas_trio.endpoint import Endpoint, Scheme
-from caas_trio.errors import EndpointError, TlsError
+from caas_trio.core.endpoint import Endpoint, Scheme
+from caas_trio.core.errors import EndpointError, TlsError
 
 from . import datagram
 from .case import Result

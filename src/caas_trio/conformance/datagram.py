@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import trio
 
-from caas_trio.endpoint import Endpoint, Scheme
+from caas_trio.core.endpoint import Endpoint, Scheme
 
 from .case import Fault
 from .compare import Broken, Mismatch

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from caas_trio.endpoint import Endpoint
+from caas_trio.core.endpoint import Endpoint
 
 from . import datagram
 from .case import Case, Result, Verdict

@@ -13,9 +13,9 @@ from typing import Final, TypeAlias
 
 import trio
 
-from caas_trio.endpoint import Endpoint, Scheme
-from caas_trio.tls import load_authorities, openssl_words
-from caas_trio.tlsstream import TlsStream
+from caas_trio.core.endpoint import Endpoint, Scheme
+from caas_trio.core.tls import load_authorities, openssl_words
+from caas_trio.drivers.tlsstream import TlsStream
 
 from .cuts import Cut
 from .profile import Profile

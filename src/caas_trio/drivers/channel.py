@@ -1,0 +1,104 @@
+"""What a driver gives the server for each connection: a `Channel`."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Awaitable, Mapping
+
+from caas_trio.core.session import Session
+
+
+class Channel(abc.ABC):
+    """One connection, as the server sees it. Who made it closes it; `aclose` may be called twice.
+
+    Attributes:
+        received: how many bytes have been read.
+        sent: how many the kernel, or the stream, has taken.
+        certificate: what `ssl.SSLSocket.getpeercert` gives; None if the client was not asked for one.
+    """
+
+    __slots__ = ()
+
+    received: int
+    sent: int
+    certificate: Mapping[str, object] | None = None
+
+    @property
+    def parted(self) -> bool:
+        """Whether `part` has nothing left to do."""
+        return False
+
+    @abc.abstractmethod
+    async def receive_some(self) -> bytes:
+        """Return what one read gives, b"" at the end of the input. Cancelled, it has taken nothing.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+        """
+
+    @abc.abstractmethod
+    async def send_all(self, data: bytes | memoryview) -> None:
+        """Send all of `data`. Cancelled or failed, it may have sent a part.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+            TooSlow: the client did not accept it within `write_timeout`.
+        """
+
+    def send_now(self, data: bytes) -> bytes | memoryview:
+        """Send what can be sent without waiting; return the rest, which is to be given to `send_all`.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+        """
+        return data
+
+    def hold(self, data: bytes) -> bool:  # noqa: ARG002 - for those who can
+        """Take `data`, to be sent with what follows it, and soon; return whether it was taken.
+
+        What was taken is sent before anything else this channel is asked for, and in any case when
+        the tasks that are about to run have run.
+        """
+        return False
+
+    @abc.abstractmethod
+    async def end_output(self) -> None:
+        """Tell the client that nothing more will be sent. May be called again.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+            TooSlow: the client did not accept what was held within `write_timeout`.
+        """
+
+    @abc.abstractmethod
+    def converse(self, session: Session) -> Awaitable[None]:
+        """Run a conversation until the session is closing, or the drain has taken what was received.
+
+        While replies are being sent nothing is read, so a client that does not read its replies is
+        not read from either. The connection stays open; `part` is what usually follows.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+            TooSlow: the client let a timeout pass.
+            Exception: whatever the session raises.
+        """
+
+    @abc.abstractmethod
+    def resume(self, session: Session) -> Awaitable[None]:
+        """Run a conversation that has been opened already, and is not closing; as `converse` in all else."""
+
+    @abc.abstractmethod
+    async def part(self) -> None:
+        """End the output and let the client go: read on, throwing away, until it ends its own.
+
+        A close with unread input would make the kernel send a reset, which can destroy replies that
+        the client has not read yet. Returns after `linger_timeout` seconds at the latest.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+            TooSlow: the client did not accept what was held within `write_timeout`.
+        """
+
+    @abc.abstractmethod
+    async def aclose(self) -> None:
+        """Close the connection at once, whatever is unread or unsent."""

@@ -1,0 +1,100 @@
+"""A bound socket for datagrams: `DatagramSocket` receives them with all that the kernel tells of them."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from typing import Final
+
+from caas_trio.core.datagramrules import MOST_BYTES, Datagram
+from caas_trio.core.peer import LocalPeer
+
+#: ip(7); the socket module names it since Python 3.12. None where the system is not Linux.
+_IP_PKTINFO: Final[int | None] = 8 if sys.platform == "linux" else None
+_IPV6_RECVPKTINFO: Final[int | None] = getattr(socket, "IPV6_RECVPKTINFO", None)
+_SO_PASSCRED: Final[int | None] = getattr(socket, "SO_PASSCRED", None)
+
+#: struct in_pktinfo of ip(7): interface, local address, destination of the header.
+_PKTINFO: Final = struct.Struct("@i4s4s")
+#: struct in6_pktinfo of RFC 3542: destination, interface.
+_PKTINFO6: Final = struct.Struct("@16sI")
+#: struct ucred of unix(7).
+_CREDENTIALS: Final = struct.Struct("@3i")
+
+#: Of datagrams that wait to be received; the kernel lowers it to net.core.rmem_max by itself.
+_RECEIVE_BUFFER: Final = 1 << 20
+#: What one of them takes of it at least: Linux counts its own structures, too.
+_LEAST_BYTES: Final = 256
+
+_ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognized, not bound
+_IPV6_MULTICAST: Final = 0xFF
+
+
+class DatagramSocket:
+    """A bound, non-blocking socket, which the caller closes.
+
+    Attributes:
+        sock: the socket.
+        most_waiting: how many datagrams can wait in the kernel, at most.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._control_size = self._ask_for_more()
+        self.most_waiting = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // _LEAST_BYTES
+
+    def receive(self, memory: bytearray) -> Datagram | None:
+        """Receive the next datagram, by way of `memory`; None if none waits.
+
+        Raises:
+            OSError: as recvmsg(2) says.
+        """
+        try:
+            size, control, flags, address = self.sock.recvmsg_into([memory], self._control_size)
+        except BlockingIOError:
+            return None
+        data = bytes(memoryview(memory)[:size])
+        whole = not flags & socket.MSG_TRUNC
+        for level, kind, value in control:
+            if level == socket.IPPROTO_IP:
+                _, local, destination = _PKTINFO.unpack(value)
+                here = (level, kind, _PKTINFO.pack(0, local, bytes(4)))
+                return Datagram(data, address, whole, local != destination, (here,))
+            if level == socket.IPPROTO_IPV6:
+                destination, _ = _PKTINFO6.unpack(value)
+                here = (level, kind, _PKTINFO6.pack(destination, 0))
+                return Datagram(data, address, whole, destination[0] == _IPV6_MULTICAST, (here,))
+            return Datagram(data, address, whole, process=LocalPeer(*_CREDENTIALS.unpack(value)))
+        return Datagram(data, address, whole)
+
+    def send(self, reply: bytes, datagram: Datagram) -> OSError | None:
+        """Send the reply to a datagram from where that one came to; return what was in the way."""
+        try:
+            self.sock.sendmsg([reply], datagram.local, 0, datagram.address)  # type: ignore[arg-type]
+        except OSError as error:
+            return error
+        return None
+
+    def _ask_for_more(self) -> int:
+        """Ask the kernel for what a reply needs; return the size of what it will tell.
+
+        There is room for just that: a local peer that sends descriptors along does not open them here.
+        """
+        if self.sock.family == socket.AF_UNIX:
+            # So that what can be received can be sent back.
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_BYTES)
+            if _SO_PASSCRED is not None:
+                self.sock.setsockopt(socket.SOL_SOCKET, _SO_PASSCRED, 1)
+                return socket.CMSG_SPACE(_CREDENTIALS.size)
+            return 0
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        if self.sock.getsockname()[0] in _ANYWHERE:
+            # Unasked, the reply would come from the address that the route prefers.
+            if self.sock.family == socket.AF_INET and _IP_PKTINFO is not None:
+                self.sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+                return socket.CMSG_SPACE(_PKTINFO.size)
+            if self.sock.family == socket.AF_INET6 and _IPV6_RECVPKTINFO is not None:
+                self.sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
+                return socket.CMSG_SPACE(_PKTINFO6.size)
+        return 0

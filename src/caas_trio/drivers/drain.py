@@ -1,0 +1,96 @@
+"""The stop, as the connections see it: `Drain`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import trio
+
+from caas_trio.core.errors import TooSlow
+
+#: The shortest wait for input, in seconds: with none at all, trio would cancel a read before it has
+#: looked, and what the client has sent already would go unread. What the kernel holds is read at
+#: once, however short this is; the layers above it (TLS, memory streams) may need a moment.
+QUIET: Final = 0.01
+
+
+async def either(*events: trio.Event | None) -> None:
+    """Return once one of some events is set; never, if there are none."""
+    async with trio.open_nursery() as nursery:
+
+        async def wait(event: trio.Event) -> None:
+            await event.wait()
+            nursery.cancel_scope.cancel()
+
+        for event in events:
+            if event is not None:
+                nursery.start_soon(wait, event)
+        await trio.sleep_forever()
+
+
+class Drain:
+    """Tells every connection of a server that it is to finish, and wakes those that wait.
+
+    Attributes:
+        begun: whether the server is stopping.
+    """
+
+    def __init__(self) -> None:
+        self.begun = False
+        self._told: set[Callable[[], None]] = set()
+
+    def begin(self) -> None:
+        """Ask every connection to finish what it has received; ends all waits for input."""
+        self.begun = True
+        for tell in list(self._told):
+            tell()
+
+    @contextmanager
+    def telling(self, tell: Callable[[], None]) -> Iterator[None]:
+        """Call `tell` when the drain begins, if that is within the block; at once if it has begun."""
+        if self.begun:
+            tell()
+        self._told.add(tell)
+        try:
+            yield
+        finally:
+            self._told.discard(tell)
+
+    async def receive(
+        self, receive_some: Callable[[], Awaitable[bytes]], waits: Iterable[tuple[float, str]]
+    ) -> bytes | None:
+        """Receive a chunk, waiting no longer than the shortest of `waits` (seconds, and its name).
+
+        Returns b"" at the end of the input, and None once the drain has taken what was there.
+
+        Raises:
+            TooSlow: the wait is over; it names which.
+        """
+        while True:
+            finishing = self.begun
+            patience, limit = min(waits)
+            with self.waiting(patience) as wait:
+                chunk = await receive_some()
+            if not wait.cancelled_caught:
+                return chunk
+            if finishing:
+                return None
+            if not self.begun:
+                raise TooSlow(limit)
+
+    @contextmanager
+    def waiting(self, patience: float = math.inf) -> Iterator[trio.CancelScope]:
+        """Bound a wait for input: until `patience` seconds are over, or the drain begins.
+
+        Once it has begun, the wait lasts `QUIET` seconds: long enough for what is there already.
+        `cancelled_caught` of the scope tells whether the wait ended without input.
+        """
+        with trio.move_on_after(QUIET if self.begun else max(patience, QUIET)) as scope:
+            self._told.add(scope.cancel)
+            try:
+                yield scope
+            finally:
+                self._told.discard(scope.cancel)

@@ -1,0 +1,338 @@
+"""A connection whose socket the hub serves: `HubChannel`."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import socket
+import sys
+import termios
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import outcome
+import trio
+
+from caas_trio.core.errors import ConnectionLost, TooSlow
+from caas_trio.core.session import Session
+
+from .channel import Channel
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+EPOLLIN: Final = 1  # the same on every Linux; the select module lacks the names elsewhere
+EPOLLOUT: Final = 4
+
+#: What one read can give.
+READ_SIZE: Final = 256 * 1024
+
+#: How many bytes a channel holds for sending them together.
+MOST_HELD: Final = 65536
+
+_JUST_NOW: Final = math.inf
+
+
+class HubChannel(Channel):
+    """A connection whose socket the hub serves; it owns the socket.
+
+    Attributes:
+        sock: the socket, non-blocking.
+        watched: the events that the hub's epoll is to tell of; 0 if it is not registered there.
+        session: what the hub is to run; None while the task is awake.
+        unsent: what is still to be sent: what is held to be sent with what follows (a bytearray),
+            or what the kernel did not take.
+        stamp: when its client was last heard of, or its task began to wait.
+        heard_all: whether the client has sent its last byte, and the session knows.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_hub",
+        "_known_to_trio",
+        "_task",
+        "heard_all",
+        "session",
+        "sock",
+        "stamp",
+        "unsent",
+        "watched",
+    )
+
+    received = 0  # unless it is a `CountingHubChannel`
+    sent = 0
+    _task: trio.lowlevel.Task
+    stamp: float
+
+    def __init__(self, sock: socket.socket, hub: Hub) -> None:
+        self.sock = sock
+        self.watched = 0
+        self.session: Session | None = None
+        self.unsent: bytes | bytearray | memoryview = b""
+        self.heard_all = False
+        self._hub = hub
+        self._begun: tuple[int, float] | None = None  # the line that is unfinished, and since when
+        self._known_to_trio = False  # whether trio's own epoll may have a task waiting for it
+
+    def converse(self, session: Session) -> Awaitable[None]:
+        """Run a conversation; see `Channel.converse`."""
+        self.open(session)
+        return self.go_on(session)
+
+    def open(self, session: Session) -> None:
+        """Open a conversation.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+            Exception: whatever the session raises.
+        """
+        greeting = session.open()
+        if greeting:
+            self.unsent = self.send_now(greeting)  # the hub sends the rest
+
+    def hear(self, session: Session) -> bool:
+        """Answer what is there already; return whether anything was, or the end of the input.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+            Exception: whatever the session raises.
+        """
+        if self.unsent or session.closing:
+            return False
+        totals = self._hub.totals
+        found = 0.0 if totals is None else time.monotonic()
+        data = self.receive_now(READ_SIZE)
+        if data is None:
+            return False
+        self.answer(session, data)
+        if totals is not None:
+            totals.served(1, time.monotonic() - found)
+        return True
+
+    def go_on(self, session: Session) -> Awaitable[None]:
+        """Run a conversation that has been opened; as `converse` in all else."""
+        if not self._hub.drain.begun and self.hear(session) and self.parted:
+            return _over()  # the end of the input has come by now: the task is done with its first step
+        return self._listen_for_silence(session) if session.awaits_silence else self.resume(session)
+
+    def resume(self, session: Session) -> Awaitable[None]:
+        """Leave socket and session to the hub; see `Channel.resume`."""
+        if self.unsent:
+            self.unsent = self.send_now(b"")
+        if session.closing and not self.unsent:
+            return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - awaited by the caller
+        self.session = session
+        self.stamp = _JUST_NOW
+        self._begun = None
+        self._task = trio.lowlevel.current_task()
+        events = EPOLLOUT if self.unsent else self._hub.listening
+        if events != self.watched:
+            self._hub.watch(self, events)
+        # Without a coroutine in between: a parked task would have to keep it.
+        return trio.lowlevel.wait_task_rescheduled(self)  # noqa: ASYNC105 - as above
+
+    @property
+    def parted(self) -> bool:
+        """Whether nothing is unread or unsent, so that the close ends the output without a reset."""
+        return self.heard_all and not self.unsent
+
+    async def receive_some(self) -> bytes:
+        """Return what one read gives; see `Channel.receive_some`."""
+        while (data := self.receive_now()) is None:
+            await self._until(trio.lowlevel.wait_readable)
+        return data
+
+    def receive_now(self, most: int = READ_SIZE, flags: int = 0) -> bytes | None:
+        """Return what is there already, b"" at the end of input; None if nothing is.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+        """
+        try:
+            data = self.sock.recv(most, flags)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise ConnectionLost from error
+        if self._hub.counted and not flags:  # what is peeked at is read again
+            self.count_read(data)
+        return data
+
+    def waiting(self) -> int:
+        """Return how many bytes the kernel has received and nobody has read."""
+        return int.from_bytes(fcntl.ioctl(self.sock, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    async def send_all(self, data: bytes | memoryview) -> None:
+        """Send all of `data`; see `Channel.send_all`."""
+        rest = self.send_now(data)
+        if not rest:
+            return
+        try:
+            with trio.move_on_after(self._hub.limits.write_timeout):
+                while rest:
+                    await self._until(trio.lowlevel.wait_writable)
+                    rest = self.send_now(rest)
+                return
+        finally:
+            self.unsent = rest  # cancelled: who sends next begins with it
+        raise TooSlow("write_timeout")
+
+    def send_now(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Send what the kernel takes, what was held before it; see `Channel.send_now`."""
+        if self.unsent:
+            data = b"".join((self.unsent, data))
+            self.unsent = b""
+        if not data:
+            return b""
+        try:
+            sent = self.sock.send(data)
+        except BlockingIOError:
+            return data
+        except OSError as error:
+            raise ConnectionLost from error
+        if self._hub.counted:
+            self.count_sent(sent)
+        return b"" if sent == len(data) else memoryview(data)[sent:]
+
+    def hold(self, data: bytes) -> bool:
+        """Take `data` to be sent with what follows it; see `Channel.hold`."""
+        held = self.unsent
+        if len(held) + len(data) > MOST_HELD:
+            return False
+        if isinstance(held, bytearray):
+            held += data
+            return True
+        if held:
+            return False
+        self.unsent = bytearray(data)
+        self._hub.watch(self, self.watched | EPOLLOUT)  # so the hub sends it when it has its next turn
+        return True
+
+    async def end_output(self) -> None:
+        """End the output; see `Channel.end_output`."""
+        if self.unsent:
+            await self.send_all(b"")
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise ConnectionLost from error
+
+    async def part(self) -> None:
+        """End the output and let the client go; see `Channel.part`."""
+        await self.end_output()
+        with trio.move_on_after(self._hub.limits.linger_timeout):
+            while await self.receive_some():
+                pass
+
+    async def aclose(self) -> None:
+        """Close the socket."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self.unsent:
+            with suppress(ConnectionLost):
+                self.send_now(b"")
+            self.unsent = b""
+        if self.session is not None:
+            self.wake(ConnectionLost())
+        if self.watched:
+            self._hub.watch(self, 0)
+        if self._known_to_trio:
+            trio.lowlevel.notify_closing(self.sock)
+        self.sock.close()
+
+    def count_read(self, data: bytes) -> None:
+        """Take note of what was read."""
+        if self._hub.totals is not None:
+            self._hub.totals.read(data)
+
+    def count_sent(self, sent: int) -> None:
+        """Take note of so many bytes sent."""
+        if self._hub.totals is not None:
+            self._hub.totals.sent += sent
+
+    def wake(self, error: Exception | None = None) -> None:
+        """Let the parked task go on, or raise an error in it."""
+        self.session = None
+        self._hub.woken = True
+        trio.lowlevel.reschedule(self._task, outcome.Value(None) if error is None else outcome.Error(error))
+
+    def overdue(self, now: float) -> str | None:
+        """Return the name of the timeout that has passed; None if none has, or the task is awake."""
+        session = self.session
+        if session is None:
+            return None
+        limits = self._hub.limits
+        self.stamp = min(self.stamp, now)
+        if self.unsent:
+            return "write_timeout" if now - self.stamp >= limits.write_timeout else None
+        line = session.unfinished
+        if not line:
+            self._begun = None
+        elif self._begun is None or self._begun[0] != line:
+            self._begun = (line, self.stamp)
+        if self._begun is not None and now - self._begun[1] >= limits.line_timeout:
+            return "line_timeout"
+        return "idle_timeout" if now - self.stamp >= limits.idle_timeout else None
+
+    def answer(self, session: Session, data: bytes | None) -> None:
+        """Send what the session says to `data`: b"" is the end of the input, None is silence."""
+        if data:
+            reply = session.receive(data)
+        elif data is None:
+            reply = session.silence()
+        else:
+            self.heard_all = True
+            reply = session.end_of_input()
+        if reply:
+            self.unsent = self.send_now(reply)
+
+    def __call__(self, _: object) -> trio.lowlevel.Abort:
+        """Give up waiting, for trio; a bound method in its place would cost each parked task 64 bytes."""
+        self.session = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    async def _listen_for_silence(self, session: Session) -> None:
+        """Leave it to the hub, but prompt the client if it keeps silent."""
+        with trio.move_on_after(self._hub.limits.prompt_delay):
+            await self.resume(session)
+            return
+        if session.awaits_silence and not self._hub.drain.begun:
+            # It may have spoken just now, and the hub not have heard it yet.
+            self.answer(session, self.receive_now())
+        await self.resume(session)
+
+    async def _until(self, ready: Callable[[socket.socket], Awaitable[None]]) -> None:
+        self._known_to_trio = True
+        try:
+            await ready(self.sock)
+        except trio.ClosedResourceError as error:
+            raise ConnectionLost from error
+
+
+async def _over() -> None:
+    """Return at once."""
+
+
+class CountingHubChannel(HubChannel):
+    """A channel of a hub that counts bytes: its numbers cost memory, and time for each line."""
+
+    __slots__ = ("received", "sent")
+
+    def __init__(self, sock: socket.socket, hub: Hub) -> None:
+        super().__init__(sock, hub)
+        self.received = 0
+        self.sent = 0
+
+    def count_read(self, data: bytes) -> None:
+        """Take note of what was read."""
+        super().count_read(data)
+        self.received += len(data)
+
+    def count_sent(self, sent: int) -> None:
+        """Take note of so many bytes sent."""
+        super().count_sent(sent)
+        self.sent += sent

@@ -1,0 +1,234 @@
+"""For those who come from `socketserver`: request handlers with `rfile` and `wfile`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Final
+
+from caas_trio.core.datagramrules import Datagram
+from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.peer import InternetPeer, Peer
+
+from .connection import Connection
+
+#: A size that means "no size", as in the io module.
+_ALL: Final = -1
+
+
+class Reader:
+    """The input of a connection, in the words of a binary file, but with `await`.
+
+    As `Connection`'s, its reads raise `PeerError`s.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def readline(self, size: int | None = _ALL) -> bytes:
+        """Return the next line, its LF included, or the first `size` bytes of it; b"" at the end.
+
+        Raises:
+            LineTooLong: no size is given, and the line has more than `max_line` bytes. With the
+                stdlib it would fill the memory.
+        """
+        if size is None or size < 0:
+            return await self._connection.receive_line()
+        return await self._connection.receive_line_piece(size)
+
+    async def read(self, size: int | None = _ALL) -> bytes:
+        """Return `size` bytes, fewer only at the end of the input; without a size all there are."""
+        parts: list[bytes] = []
+        wanted = -1 if size is None or size < 0 else size
+        while wanted and (part := await self._connection.receive_some(65536 if wanted < 0 else wanted)):
+            parts.append(part)
+            wanted -= len(part) if wanted > 0 else 0
+        return b"".join(parts)
+
+    async def readlines(self, hint: int | None = _ALL) -> list[bytes]:
+        """Return the lines that are left, or as many as have `hint` bytes in sum."""
+        lines: list[bytes] = []
+        total = 0
+        while line := await self.readline():
+            lines.append(line)
+            total += len(line)
+            if hint is not None and 0 < hint <= total:
+                break
+        return lines
+
+    def __aiter__(self) -> Reader:
+        return self
+
+    async def __anext__(self) -> bytes:
+        line = await self.readline()
+        if not line:
+            raise StopAsyncIteration
+        return line
+
+
+class Writer:
+    """The output of a connection, in the words of a binary file, but with `await`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def write(self, data: bytes) -> int:
+        """Send all of `data` and return its length; raises as `Connection.send` does."""
+        await self._connection.send(data)
+        return len(data)
+
+    async def writelines(self, lines: Iterable[bytes]) -> None:
+        """Send all the lines, which bring their own terminators."""
+        await self._connection.send(b"".join(lines))
+
+    async def flush(self) -> None:
+        """Do nothing: `write` holds nothing back."""
+
+
+class Server:
+    """What a handler may want to know of its server.
+
+    Attributes:
+        endpoint: where the connection came in.
+        server_address: the same as `socketserver` has it: host and port, or a path.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.server_address: tuple[str, int] | str = endpoint.path or (endpoint.host, endpoint.port)
+
+
+class _RequestHandler:
+    """The three steps of a handler."""
+
+    async def setup(self) -> None:
+        """Prepare; does nothing by default."""
+
+    async def handle(self) -> None:
+        """Serve the connection or the datagram; does nothing by default."""
+
+    async def finish(self) -> None:
+        """Clean up; does nothing by default."""
+
+    async def _steps(self) -> None:
+        await self.setup()
+        try:
+            await self.handle()
+        finally:
+            await self.finish()
+
+
+class StreamRequestHandler(_RequestHandler):
+    """A handler in the shape of `socketserver.StreamRequestHandler`, for `serve`.
+
+    Override `handle`, and `setup` or `finish` where needed; all three are async. `finish` is called
+    after `handle` whatever it raised, if `setup` has succeeded.
+
+    Attributes:
+        request: the `Connection`; also as `connection`.
+        client_address: host and port of the client; "" on a Unix socket, as in the stdlib.
+        server: see `Server`.
+        rfile: the input; see `Reader`.
+        wfile: the output; see `Writer`.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.request = self.connection = connection
+        self.client_address = address_of(connection.peer)
+        self.server = Server(connection.endpoint)
+        self.rfile = Reader(connection)
+        self.wfile = Writer(connection)
+
+    async def run(self) -> None:
+        """Call `setup`, `handle` and `finish`, as the stdlib's constructor does."""
+        await self._steps()
+
+
+class PacketReader:
+    """A datagram in the words of a binary file, with `await` as `Reader` has it."""
+
+    def __init__(self, packet: bytes) -> None:
+        self._file = io.BytesIO(packet)
+
+    async def readline(self, size: int | None = _ALL) -> bytes:
+        """Return the next line, its LF included, or the first `size` bytes of it; b"" at the end."""
+        return self._file.readline(size)
+
+    async def read(self, size: int | None = _ALL) -> bytes:
+        """Return what is left, or `size` bytes of it."""
+        return self._file.read(size)
+
+    async def readlines(self, hint: int | None = _ALL) -> list[bytes]:
+        """Return the lines that are left, or as many as have `hint` bytes in sum."""
+        return self._file.readlines(hint)
+
+    def __aiter__(self) -> PacketReader:
+        return self
+
+    async def __anext__(self) -> bytes:
+        line = self._file.readline()
+        if not line:
+            raise StopAsyncIteration
+        return line
+
+
+class PacketWriter:
+    """The reply to a datagram in the words of a binary file; it is sent when the handler is done.
+
+    Attributes:
+        reply: what was written; None if nothing ever was, not even b"".
+    """
+
+    def __init__(self) -> None:
+        self.reply: bytearray | None = None
+
+    async def write(self, data: bytes) -> int:
+        """Add all of `data` to the reply and return its length."""
+        if self.reply is None:
+            self.reply = bytearray()
+        self.reply += data
+        return len(data)
+
+    async def writelines(self, lines: Iterable[bytes]) -> None:
+        """Add all the lines, which bring their own terminators."""
+        await self.write(b"".join(lines))
+
+    async def flush(self) -> None:
+        """Do nothing: there is one datagram to send, and its time is the end."""
+
+
+class DatagramRequestHandler(_RequestHandler):
+    """A handler in the shape of `socketserver.DatagramRequestHandler`, for `serve_datagrams`.
+
+    Override `handle`, and `setup` or `finish` where needed; all three are async. What was written to
+    `wfile` by then is sent as one datagram once `finish` has returned; if nothing was written, none
+    is. What one of them raises costs that reply and nothing else.
+
+    Attributes:
+        packet: the datagram.
+        client_address: host and port of the sender; on a Unix socket its path, or None if it has none.
+        peer: the same for the internet; on a Unix socket the process that sent it, where the kernel
+            tells.
+        server: see `Server`.
+        rfile: the datagram to read from; see `PacketReader`.
+        wfile: the reply to write to; see `PacketWriter`.
+    """
+
+    def __init__(self, datagram: Datagram, endpoint: Endpoint) -> None:
+        self.packet = datagram.data
+        self.peer = datagram.peer
+        self.client_address = address_of(self.peer) or datagram.address
+        self.server = Server(endpoint)
+        self.rfile = PacketReader(self.packet)
+        self.wfile = PacketWriter()
+
+    async def run(self) -> bytes | None:
+        """Call `setup`, `handle` and `finish`; return the reply, None for none."""
+        await self._steps()
+        reply = self.wfile.reply
+        return None if reply is None else bytes(reply)
+
+
+def address_of(peer: Peer) -> tuple[str, int] | str:
+    """Return a peer's address as the stdlib has it: host and port; "" on a Unix socket."""
+    return (peer.host, peer.port) if isinstance(peer, InternetPeer) else ""

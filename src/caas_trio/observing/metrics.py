@@ -1,0 +1,225 @@
+"""Figures for Prometheus: `Metrics`.
+
+Most of what happens is counted in plain numbers, and handed to prometheus_client only when somebody
+asks: a scrape now and then pays for what every line would.
+
+All metrics are of prometheus_client's plain kinds and in a registry of their own, without the
+collectors that it has for the process and for Python: what is on the page is about the service.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter as Tally
+from collections.abc import Iterable
+from typing import Final, Literal, TypeAlias
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from caas_trio import __version__
+from caas_trio.core.endpoint import DATAGRAMS, Endpoint
+from caas_trio.core.errors import TooSlow
+from caas_trio.core.limits import Limits
+from caas_trio.core.peer import Peer
+from caas_trio.core.telemetry import BOUNDS, BoundedNames, Outcome, Telemetry, Totals
+from caas_trio.server.admission import most_connections
+
+#: The timeouts that end a connection.
+_TIMEOUTS: Final = ("opening_timeout", "idle_timeout", "line_timeout", "write_timeout")
+
+
+#: What `Totals` counts, and the counters of the same names.
+_MOVED: Final = ("received", "sent", "lines", "oversize")
+
+#: What becomes of a gauge where several processes serve: of those that live, or of all there were.
+_Mode: TypeAlias = Literal["livemax", "livesum", "sum"]
+
+
+class _Times(Histogram):
+    """A histogram of what was counted elsewhere."""
+
+    def add(self, counts: Iterable[int], seconds: float) -> None:
+        """Add so many observations to each bucket, the last of which is for what is beyond the bounds."""
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            bucket.inc(count)
+        self._sum.inc(seconds)
+
+
+class _Running:
+    """A counter whose sum is known from elsewhere."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._told = 0
+
+    def advance_to(self, total: int) -> None:
+        self._counter.inc(total - self._told)
+        self._told = total
+
+
+class _Connections:
+    """Those of an endpoint.
+
+    Attributes:
+        accepted: how many were let in.
+        ended: how many of them have ended, by how they did.
+    """
+
+    def __init__(self, metrics: _Metrics, endpoint: Endpoint) -> None:
+        self.accepted = 0
+        self.ended = dict.fromkeys(Outcome, 0)
+        self._accepted = _Running(metrics.accepted.labels(endpoint))
+        self._ended = {outcome: _Running(metrics.ended.labels(endpoint, outcome)) for outcome in Outcome}
+        self._open = metrics.open.labels(endpoint)
+
+    def update(self) -> None:
+        self._accepted.advance_to(self.accepted)  # first: where others look on, no more end than were let in
+        for outcome, total in self.ended.items():
+            self._ended[outcome].advance_to(total)
+        self._open.set(self.accepted - sum(self.ended.values()))
+
+
+class _ByEndpoint(dict[Endpoint, _Connections]):
+    """The connections of each endpoint."""
+
+    def __init__(self, metrics: _Metrics) -> None:
+        self._metrics = metrics
+
+    def __missing__(self, endpoint: Endpoint) -> _Connections:
+        self[endpoint] = connections = _Connections(self._metrics, endpoint)
+        return connections
+
+
+class _Metrics:
+    """What is told to prometheus_client."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, told: str, *labels: str) -> Counter:
+            return Counter(f"caas_trio_{name}", told, labels, registry=registry)
+
+        def gauge(name: str, told: str, *labels: str, mode: _Mode) -> Gauge:
+            return Gauge(f"caas_trio_{name}", told, labels, registry=registry, multiprocess_mode=mode)
+
+        at = "endpoint"
+        self.build = gauge("build_info", "Always 1.", "version", "python_version", mode="livemax")
+        self.most = gauge("connections_limit", "How many connections may be open.", mode="livesum")
+        self.open = gauge("connections_open", "Connections that are open now.", at, mode="sum")
+        self.accepted = counter("connections_accepted", "Connections that were let in.", at)
+        self.ended = counter("connections", "Connections that have ended.", at, "outcome")
+        self.refused = counter("connections_refused", "Connections that were not let in.", "reason")
+        self.timeouts = counter("timeouts", "Connections ended by a timeout.", "kind")
+        self.failures = counter("handler_failures", "Conversations that failed by a bug.")
+        self.accept_errors = counter("accept_errors", "Accepts the machine had no room for.")
+        self.drain_timeouts = counter("drain_timeouts", "Stops that did not wait for all connections.")
+        self.datagrams = counter("datagrams", "Datagrams that were served.", at)
+        self.dropped = counter("datagrams_dropped", "Datagrams that were not answered.", "reason")
+        self.failed = counter("datagram_failures", "Datagrams whose service failed by a bug.")
+        self.oversize = counter("oversize", "Lines that were too long.")
+        self.lines = counter("lines", "Lines received: LFs, whatever they are part of.")
+        self.received = counter("bytes_received", "Bytes received.")
+        self.sent = counter("bytes_sent", "Bytes sent.")
+        told = "Time from finding what a client has sent to having served it, the reply included."
+        self.times = _Times("caas_trio_reply_seconds", told, buckets=BOUNDS, registry=registry)
+
+
+class Metrics(Telemetry):
+    """Counts what happens.
+
+    What was let in adds up: `connections_accepted_total` is `connections_open` and all of
+    `connections_total`, at every moment.
+
+    Args:
+        limits: those of the server that is observed.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._registry = CollectorRegistry()
+        self._metrics = metrics = _Metrics(self._registry)
+        self._connections = _ByEndpoint(metrics)
+        self._datagrams: Tally[Endpoint] = Tally()
+        self._datagrams_told: Tally[Endpoint] = Tally()
+        self._totals: list[Totals] = []
+        self._so_far = {name: _Running(getattr(metrics, name)) for name in _MOVED}
+        self._waits_told = Totals().waits
+        self._waited_told = 0.0
+        self._reason = BoundedNames()
+        metrics.build.labels(__version__, platform.python_version()).set(1)
+        metrics.most.set(most_connections(limits.max_connections))
+        for kind in _TIMEOUTS:
+            metrics.timeouts.labels(kind)
+
+    def page(self) -> bytes:
+        """Return all figures as they are now, in Prometheus's text format."""
+        self.update()
+        return generate_latest(self._registry)
+
+    def update(self) -> None:
+        """Hand prometheus_client what was counted since the last time."""
+        metrics = self._metrics
+        for connections in self._connections.values():
+            connections.update()
+        for endpoint, served in self._datagrams.items():
+            metrics.datagrams.labels(endpoint).inc(served - self._datagrams_told[endpoint])
+            self._datagrams_told[endpoint] = served
+        for name, running in self._so_far.items():
+            running.advance_to(sum(getattr(each, name) for each in self._totals))
+        waits = [sum(counts) for counts in zip(*(each.waits for each in self._totals), strict=True)]
+        waited = sum(each.waited for each in self._totals)
+        more = (now - before for now, before in zip(waits, self._waits_told, strict=True))
+        if waits:
+            metrics.times.add(more, waited - self._waited_told)
+            self._waits_told, self._waited_told = waits, waited
+
+    def listening(self, endpoint: Endpoint) -> None:
+        """Have an endpoint on the page before anybody has come to it."""
+        if endpoint.scheme in DATAGRAMS:
+            self._datagrams[endpoint] += 0
+        else:
+            self._connections[endpoint].accepted += 0
+
+    def counting(self, totals: Totals) -> None:
+        """Follow what the connections of a server move."""
+        self._totals.append(totals)
+
+    def connection_accepted(self, endpoint: Endpoint) -> None:
+        """Count a connection that was let in."""
+        self._connections[endpoint].accepted += 1
+
+    def connection_ended(self, outcome: Outcome, endpoint: Endpoint) -> None:
+        """Count the end of a connection."""
+        self._connections[endpoint].ended[outcome] += 1
+
+    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
+        """Count a bug."""
+        self._metrics.failures.inc()
+
+    def conversation_ended(self, error: Exception | None, endpoint: Endpoint) -> None:  # noqa: ARG002
+        """Count a timeout, if it was one."""
+        if isinstance(error, TooSlow):
+            self._metrics.timeouts.labels(error.limit).inc()
+
+    def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
+        """Count a connection that was not let in."""
+        self._metrics.refused.labels(self._reason(reason)).inc()
+        if reason == str(TooSlow("opening_timeout")):
+            self._metrics.timeouts.labels("opening_timeout").inc()
+
+    def datagram_served(self, endpoint: Endpoint) -> None:
+        """Count a datagram."""
+        self._datagrams[endpoint] += 1
+
+    def datagram_dropped(self, reason: str, endpoint: Endpoint, sender: Peer | None) -> None:  # noqa: ARG002
+        """Count a datagram that was not answered."""
+        self._metrics.dropped.labels(self._reason(reason)).inc()
+
+    def datagram_failed(self, error: Exception, endpoint: Endpoint, sender: Peer) -> None:  # noqa: ARG002
+        """Count a bug."""
+        self._metrics.failed.inc()
+
+    def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:  # noqa: ARG002
+        """Count what the machine had no room for."""
+        self._metrics.accept_errors.inc()
+
+    def drain_timed_out(self) -> None:
+        """Count a drain that was not complete."""
+        self._metrics.drain_timeouts.inc()

@@ -1,0 +1,155 @@
+"""What monitoring asks over HTTP: `serve_monitoring`.
+
+    /metrics   the figures
+    /healthz   200 as long as the process serves at all
+    /readyz    200 while connections are accepted, else 503
+
+A service of this package like any other, on a listener of its own: each connection is asked for one
+request, within a time, and ended. However many come, only so many are answered in a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final, NamedTuple, TypeAlias
+
+import h11
+import trio
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.limits import AtCapacity, Limits
+from caas_trio.core.telemetry import Telemetry
+from caas_trio.drivers.connection import Connection
+from caas_trio.server.server import serve
+
+#: About the longest head of a request, in bytes.
+_MOST_HEAD: Final = 8192
+
+#: How long (seconds) a request may take to arrive.
+_PATIENCE: Final = 2.0
+
+#: The least between two answers (seconds): a page costs some milliseconds, in which nothing else is
+#: done, so whoever asks all the time may take a tenth of a processor and no more.
+PACE: Final = 0.05
+
+_LIMITS: Final = Limits(
+    max_connections=16,  # the last of them waits `_PATIENCE` and 16 * `PACE`
+    at_capacity=AtCapacity.WAIT,
+    idle_timeout=_PATIENCE,
+    write_timeout=_PATIENCE,
+    linger_timeout=0.5,
+)
+
+_ALLOWED: Final = (b"GET", b"HEAD")
+
+
+class Answer(NamedTuple):
+    """What a page is."""
+
+    status: HTTPStatus
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+
+
+_Pages: TypeAlias = dict[bytes, Callable[[], Answer]]
+
+
+async def serve_monitoring(
+    endpoint: Endpoint,
+    figures: Callable[[], bytes],
+    ready: Callable[[], bool],
+    telemetry: Telemetry,
+    *,
+    task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Answer until cancelled.
+
+    Args:
+        endpoint: where; a tcp or unix one.
+        figures: returns the page at /metrics.
+        ready: returns whether connections are accepted.
+        telemetry: told what goes wrong here.
+        task_status: for `nursery.start`; see `caas_trio.serve`.
+
+    Raises:
+        ListenError: the machine does not let us listen.
+    """
+
+    def readiness() -> Answer:
+        if ready():
+            return Answer(HTTPStatus.OK, b"ready\n")
+        return Answer(HTTPStatus.SERVICE_UNAVAILABLE, b"not accepting connections\n")
+
+    responder = Responder(
+        {
+            b"/metrics": lambda: Answer(HTTPStatus.OK, figures(), CONTENT_TYPE_LATEST),
+            b"/healthz": lambda: Answer(HTTPStatus.OK, b"alive\n"),
+            b"/readyz": readiness,
+        }
+    )
+    await serve(responder.handle, endpoint, limits=_LIMITS, telemetry=telemetry, task_status=task_status)
+
+
+class Responder:
+    """Answers one request of each connection with one of a few pages."""
+
+    def __init__(self, pages: _Pages) -> None:
+        self._pages = pages
+        self._next_turn = 0.0
+
+    async def handle(self, connection: Connection) -> None:
+        """Answer; who does not get a request across in time is not answered."""
+        http = h11.Connection(h11.SERVER, _MOST_HEAD)
+        event: object = None
+        try:
+            with trio.move_on_after(_PATIENCE):
+                event = await _receive(http, connection)
+        except h11.RemoteProtocolError as error:
+            event = Answer(HTTPStatus(error.error_status_hint), b"this is no request\n")
+        match event:
+            case h11.Request():
+                await self._wait_for_turn()
+                await connection.send(_written(http, self._answer(event), event.method))
+            case Answer():
+                await connection.send(_written(http, event))
+
+    async def _wait_for_turn(self) -> None:
+        turn = max(trio.current_time(), self._next_turn)
+        self._next_turn = turn + PACE
+        await trio.sleep_until(turn)
+
+    def _answer(self, request: h11.Request) -> Answer:
+        path, _, _ = request.target.partition(b"?")
+        page = self._pages.get(path)
+        if page is None:
+            return Answer(HTTPStatus.NOT_FOUND, b"there are /metrics, /healthz and /readyz\n")
+        if request.method not in _ALLOWED:
+            return Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"pages are got\n")
+        return page()
+
+
+async def _receive(http: h11.Connection, connection: Connection) -> object:
+    """Return the request, or what came in its place."""
+    while (event := http.next_event()) is h11.NEED_DATA:
+        http.receive_data(await connection.receive_some(_MOST_HEAD))
+    return event
+
+
+def _written(http: h11.Connection, answer: Answer, method: bytes = b"GET") -> bytes:
+    """Return an answer as it is sent."""
+    headers = [
+        ("Content-Type", answer.content_type),
+        ("Content-Length", str(len(answer.body))),
+        ("Cache-Control", "no-store"),
+        ("Connection", "close"),
+    ]
+    if answer.status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers.append(("Allow", b", ".join(_ALLOWED).decode()))
+    events = [
+        h11.Response(status_code=answer.status, reason=answer.status.phrase.encode(), headers=headers),
+        *([] if method == b"HEAD" else [h11.Data(answer.body)]),
+        h11.EndOfMessage(),
+    ]
+    return b"".join(http.send(event) or b"" for event in events)

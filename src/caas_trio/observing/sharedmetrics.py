@@ -1,0 +1,135 @@
+"""The figures of several worker processes on one page: `SharedFigures`, and a worker's part in it.
+
+This is prometheus_client's multiprocess mode: each worker writes its figures into mapped files, and
+the supervisor adds them up when somebody asks. A worker that is killed takes nothing with it that
+it has written.
+
+That mode names files after process ids, and they pile up with every worker there ever was
+(github.com/prometheus/client_python/issues/568). Here they are named after slots: small numbers that
+are used again. A worker goes on counting where the one before it in its slot left off.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import trio
+from prometheus_client import CollectorRegistry, generate_latest, values
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, Sample
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from caas_trio.core.telemetry import Outcome
+
+#: How often (seconds) a worker writes down what it has counted.
+PERIOD: Final = 1.0
+
+
+class SharedFigures:
+    """What the supervisor shows: a context manager, which owns the folder that the workers write to.
+
+    What was let in adds up, at every moment, as it does in one process: what is open is what was
+    let in and has not ended, and what a worker that is gone had open was cut off.
+
+    Attributes:
+        folder: where the workers write.
+    """
+
+    folder: Path
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        self._gone = 0
+        self._cut_off: dict[int, Tally[str]] = {}  # what workers had open, by slot and endpoint
+
+    def __enter__(self) -> Self:
+        self._owned = tempfile.TemporaryDirectory(prefix="caas-trio-")
+        self.folder = Path(self._owned.name)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._owned.cleanup()
+
+    def page(self) -> bytes:
+        """Return the sums over all workers, in Prometheus's text format."""
+        return generate_latest(self._registry)
+
+    def worker_gone(self, slot: int) -> None:
+        """Account for what the worker in this slot had open; its process has ended, somehow."""
+        self._gone += 1
+        accepted, ended = _let_in(self._sums(f"counter_{slot}.db"))
+        self._cut_off[slot] = accepted - ended  # over all workers the slot has had
+        mark_process_dead(slot, str(self.folder))  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the figures, for prometheus_client."""
+        sums = self._sums("*.db")
+        accepted, ended = _let_in(sums)
+        ended += (cut_off := sum(self._cut_off.values(), Tally[str]()))
+        for family in sums:
+            if family.name == "caas_trio_connections":
+                _correct(family, lambda at, sample: sample.value + cut_off[at] * _is_cut_off(sample))
+            elif family.name == "caas_trio_connections_open":  # a moment older or newer than the others
+                _correct(family, lambda at, _: accepted[at] - ended[at])
+            yield family
+        yield GaugeMetricFamily("caas_trio_workers", "Worker processes that serve, or drain.", self._alive())
+        yield CounterMetricFamily("caas_trio_workers_gone", "Worker processes that have ended.", self._gone)
+
+    def _alive(self) -> int:
+        return sum(1 for _ in self.folder.glob("gauge_livesum_*.db"))
+
+    def _sums(self, files: str) -> list[Metric]:
+        """Return the sums over these files; one that is being made may be empty yet."""
+        begun = [str(file) for file in self.folder.glob(files) if file.stat().st_size]
+        return list(MultiProcessCollector.merge(begun))  # type: ignore[no-untyped-call]
+
+
+def join(folder: Path, slot: int) -> None:
+    """Have this process, a worker, write its figures into the supervisor's folder.
+
+    Call it before any metric is made. No two processes may have one slot at a time.
+
+    What `prometheus_client` does otherwise depends on the environment at the moment it is imported;
+    it has this way for those who have better names than process ids
+    (github.com/prometheus/client_python/issues/509).
+    """
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+
+
+async def keep_writing(update: Callable[[], None]) -> None:
+    """Call `update` once in a while, and when cancelled for the last time."""
+    try:
+        while True:
+            await trio.sleep(PERIOD)
+            update()
+    finally:
+        update()
+
+
+def _let_in(sums: Iterable[Metric]) -> tuple[Tally[str], Tally[str]]:
+    """Return how many connections were let in, and how many of them have ended, by endpoint."""
+    accepted, ended = Tally[str](), Tally[str]()
+    tallies = {"caas_trio_connections_accepted": accepted, "caas_trio_connections": ended}
+    for family in sums:
+        if family.name in tallies:
+            for sample in family.samples:
+                tallies[family.name][sample.labels["endpoint"]] += int(sample.value)
+    return accepted, ended
+
+
+def _correct(family: Metric, value: Callable[[str, Sample], float]) -> None:
+    """Give each sample another value, by its endpoint and itself."""
+    family.samples = [each._replace(value=value(each.labels["endpoint"], each)) for each in family.samples]
+
+
+def _is_cut_off(sample: Sample) -> bool:
+    return sample.labels["outcome"] == Outcome.CUT_OFF

@@ -1,0 +1,338 @@
+"""The options of the command line, and the `Program` that they come to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from caas_trio import __version__
+from caas_trio.core.capitals import Utf8Capitals, ascii_capitals, utf8_capitals
+from caas_trio.core.endpoint import Endpoint, Scheme
+from caas_trio.core.framing import DEFAULT_MAX_LINE
+from caas_trio.core.limits import AtCapacity, Limits
+from caas_trio.core.session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
+from caas_trio.core.trust import Network, Trust
+from caas_trio.observing.logs import LEVELS, LogFormat, open_log
+from caas_trio.server.datagram import DatagramService
+
+from .configfile import read_config
+from .explain import explanation
+from .helptext import EPILOG
+from .options import (
+    BYTES,
+    CONNECTIONS,
+    FILE,
+    MODE,
+    NETWORK,
+    SECONDS,
+    UID,
+    WORKERS,
+    EndpointType,
+    HostPortType,
+    PromptType,
+    certificates_for,
+    check_proxied,
+)
+from .program import Program
+
+PROGRAM: Final = "caas-trio"
+DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:50007"
+
+#: What may turn out to be a Unix socket.
+_MAYBE_UNIX: Final = {Scheme.UNIX, Scheme.UNIXGRAM, Scheme.FD, Scheme.SYSTEMD}
+
+#: By the name of a text: what makes the service of a conversation, and the service for datagrams.
+_SERVICES: Final[dict[str, tuple[Callable[[], Service], DatagramService]]] = {
+    "ascii": (lambda: ascii_capitals, ascii_capitals),
+    "utf-8": (Utf8Capitals, utf8_capitals),
+}
+
+
+def _read_config(context: click.Context, _: click.Parameter, file: Path | None) -> Path | None:
+    """Take what the file says for defaults, unless they are there already."""
+    if file is not None and context.default_map is None:
+        context.default_map = read_config(file, context)
+    return file
+
+
+@click.command(
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96, "show_default": True},
+)
+@click.argument(
+    "endpoints", metavar="[ENDPOINT]...", nargs=-1, type=EndpointType(), default=(DEFAULT_ENDPOINT,)
+)
+@click.option(
+    "--first",
+    type=click.Choice([first.value for first in First]),
+    default=First.CLIENT.value,
+    help="Who speaks first. With 'either', the server prompts a client that keeps silent.",
+)
+@click.option(
+    "--prompt",
+    type=PromptType(),
+    default=DEFAULT_PROMPT.decode().rstrip("\n"),
+    help="What the server says first, in a line of its own.",
+)
+@click.option(
+    "--prompt-delay",
+    type=SECONDS,
+    default=Limits.prompt_delay,
+    help="With --first either: how long a client may keep silent unprompted.",
+)
+@click.option(
+    "--max-line",
+    type=BYTES,
+    default=DEFAULT_MAX_LINE,
+    help="The most bytes a line may have before its end.",
+)
+@click.option(
+    "--oversize",
+    type=click.Choice([oversize.value for oversize in Oversize]),
+    default=Oversize.STREAM.value,
+    help="A longer line: end the connection with an error, skip the line with an error, "
+    "or answer it piece by piece.",
+)
+@click.option(
+    "--text",
+    type=click.Choice(list(_SERVICES)),
+    default="ascii",
+    help="What counts as a letter: a to z, or every letter of Unicode that has a capital.",
+)
+@click.option("--once", is_flag=True, help="Answer one line, then end the connection.")
+@click.option(
+    "--idle-timeout",
+    type=SECONDS,
+    default=Limits.idle_timeout,
+    help="How long a connection may be quiet.",
+)
+@click.option(
+    "--line-timeout",
+    type=SECONDS,
+    default=Limits.line_timeout,
+    help="How long a line may take, once begun; with --oversize stream, each --max-line bytes of it.",
+)
+@click.option(
+    "--write-timeout",
+    type=SECONDS,
+    default=Limits.write_timeout,
+    help="How long a client may leave its replies unread.",
+)
+@click.option(
+    "--drain-timeout",
+    type=SECONDS,
+    default=Limits.drain_timeout,
+    help="How long connections may take to finish once the service is told to end.",
+)
+@click.option(
+    "--max-connections",
+    type=CONNECTIONS,
+    default=Limits.max_connections,
+    help="How many connections may be open at a time; fewer if RLIMIT_NOFILE allows no more.",
+)
+@click.option(
+    "--max-per-host",
+    type=CONNECTIONS,
+    show_default="no limit",
+    help="How many of them one host may have. An IPv6 client counts by its /64.",
+)
+@click.option(
+    "--at-capacity",
+    type=click.Choice([at_capacity.value for at_capacity in AtCapacity]),
+    default=Limits.at_capacity.value,
+    help="One connection more is told so and ended, or has to wait.",
+)
+@click.option(
+    "--allow-from",
+    type=NETWORK,
+    multiple=True,
+    show_default="everywhere",
+    help="A network that clients may come from; may be repeated. Others are closed without a word.",
+)
+@click.option(
+    "--proxy-protocol",
+    is_flag=True,
+    help="Every connection begins with a PROXY header, version 1 or 2, that tells who the client is.",
+)
+@click.option(
+    "--proxy-on",
+    type=EndpointType(),
+    multiple=True,
+    show_default="none",
+    help="An endpoint where connections begin with a PROXY header; may be repeated.",
+)
+@click.option(
+    "--proxy-from",
+    type=NETWORK,
+    multiple=True,
+    show_default="loopback",
+    help="A network that proxies connect from; may be repeated.",
+)
+@click.option(
+    "--opening-timeout",
+    type=SECONDS,
+    default=Limits.opening_timeout,
+    help="How long a PROXY header and a TLS handshake may take together.",
+)
+@click.option("--tls-cert", type=FILE, help="What tls endpoints show: a certificate and its chain, in PEM.")
+@click.option("--tls-key", type=FILE, show_default="in the same file", help="The certificate's key, in PEM.")
+@click.option(
+    "--tls-client-ca",
+    type=FILE,
+    help="Serve only clients whose certificate was issued by one of the CAs in this file.",
+)
+@click.option(
+    "--unix-mode",
+    type=MODE,
+    default=f"{Trust.unix_mode:04o}",
+    help="The permissions of a Unix socket: who may write to it may connect.",
+)
+@click.option(
+    "--allow-uid",
+    type=UID,
+    multiple=True,
+    show_default="everybody",
+    help="A user who may connect to a Unix socket; repeat it for more. Others are turned away unheard.",
+)
+@click.option(
+    "--takeover",
+    is_flag=True,
+    help="Take the path of a unix: endpoint over from the service that has it, and tell that one to end. "
+    "No client is refused meanwhile.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice([log_format.value for log_format in LogFormat]),
+    default=LogFormat.CONSOLE.value,
+    help="Whether the log, on standard error, is for people or for machines.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(list(LEVELS)),
+    default="warning",
+    help="The least that is logged; info has a line for the end of each connection.",
+)
+@click.option(
+    "--metrics",
+    type=HostPortType(),
+    show_default="off",
+    help="Where to answer to monitoring, over HTTP: /metrics (Prometheus), /healthz and /readyz.",
+)
+@click.option(
+    "--workers",
+    type=WORKERS,
+    default=1,
+    help="How many processes serve; 0 is one for each processor. Limits are each worker's own.",
+)
+@click.option(
+    "--config",
+    type=FILE,
+    is_eager=True,
+    callback=_read_config,
+    show_default="none",
+    help="A TOML file of settings, by the names of the options; SIGHUP has it read again.",
+)
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Say what each setting is, where it comes from and what they may cost; serve nothing.",
+)
+@click.version_option(__version__, prog_name=PROGRAM)
+def command(
+    *,
+    endpoints: tuple[Endpoint, ...],
+    first: str,
+    prompt: str,
+    max_line: int,
+    oversize: str,
+    text: str,
+    once: bool,
+    at_capacity: str,
+    allow_from: tuple[Network, ...],
+    proxy_protocol: bool,
+    proxy_on: tuple[Endpoint, ...],
+    proxy_from: tuple[Network, ...],
+    unix_mode: int,
+    allow_uid: tuple[int, ...],
+    takeover: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_client_ca: Path | None,
+    log_format: str,
+    log_level: str,
+    metrics: Endpoint | None,
+    workers: int,
+    config: Path | None,
+    explain: bool,
+    **limits: Any,
+) -> Program | None:
+    """Serve CaaS, capitalization as a service: answer each line with its capitals.
+
+    A line ends with a line feed. Letters are raised, every other byte comes back as it is.
+    """
+    context = click.get_current_context()
+    new_service, datagram_service = _SERVICES[text]
+    speaker, policy = First(first), Oversize(oversize)
+    said = prompt.encode(errors="surrogateescape") + b"\n"
+
+    def new_session() -> LineSession:
+        return LineSession(new_service(), speaker, said, max_line, policy, once=once)
+
+    endpoints = endpoints or (Endpoint.parse(DEFAULT_ENDPOINT),)
+    check_proxied(endpoints, proxy_on, proxy_from, everywhere=proxy_protocol)
+    if allow_uid and not any(endpoint.scheme in _MAYBE_UNIX for endpoint in endpoints):
+        raise click.UsageError("--allow-uid says who may connect to a Unix socket, and there is none")
+    bounds = Limits(max_line=max_line, at_capacity=AtCapacity(at_capacity), **limits)
+    if explain:
+        click.echo(explanation(context, bounds, text, Oversize(oversize), workers or processors()))
+        return None
+    return Program(
+        new_session=new_session,
+        datagram_service=datagram_service,
+        endpoints=endpoints,
+        limits=bounds,
+        trust=Trust(
+            allow_from=allow_from,
+            allow_uids=frozenset(allow_uid),
+            proxy_protocol=proxy_protocol,
+            proxy_on=frozenset(proxy_on),
+            proxy_from=proxy_from or Trust.proxy_from,
+            unix_mode=unix_mode,
+            tls=certificates_for(endpoints, tls_cert, tls_key, tls_client_ca),
+        ),
+        takeover=takeover,
+        log=open_log(LogFormat(log_format), log_level),
+        log_ends=log_level == "info",
+        metrics=metrics,
+        workers=workers or processors(),
+        config=None if config is None else context.default_map,
+    )
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
+
+
+def parse(arguments: Sequence[str], config: Mapping[str, Any] | None = None) -> Program | int:
+    """Return the program that a command line asks for, or the exit status if it is done already.
+
+    Args:
+        arguments: without the program's name.
+        config: what the file of settings says, for who has read it already; otherwise it is read.
+
+    Raises:
+        click.ClickException: the command line, a variable or the file is wrong.
+        CaasError: so is what they name.
+    """
+    result: Program | int | None = command.main(
+        arguments, PROGRAM, standalone_mode=False, auto_envvar_prefix="CAAS_TRIO", default_map=config
+    )
+    return result or 0

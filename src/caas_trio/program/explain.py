@@ -1,0 +1,127 @@
+"""What the settings come to: the table of `--explain`."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from typing import Final
+
+import click
+from click.core import ParameterSource
+
+from caas_trio.core.limits import Limits
+from caas_trio.core.session import Oversize
+from caas_trio.drivers.hubchannel import READ_SIZE as HUB_READ_SIZE
+from caas_trio.drivers.stream import READ_SIZE as STREAM_READ_SIZE
+from caas_trio.server.admission import RESERVED_DESCRIPTORS, most_connections
+from caas_trio.server.opening import hub_wanted
+
+from .options import MODE
+
+#: How many bytes a service may make of one: a letter of UTF-8 may become three times as long.
+GROWTH: Final = {"ascii": 1, "utf-8": 3}
+
+_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
+_THOUSAND: Final = 1024
+
+
+def explanation(context: click.Context, limits: Limits, text: str, oversize: Oversize, workers: int) -> str:
+    """Return what each setting is and where it comes from, and what they may cost together.
+
+    Args:
+        context: of the command line, once it is read.
+        limits: what it came to.
+        text: a key of `GROWTH`.
+        oversize: what becomes of lines that are too long.
+        workers: how many processes serve, each within the limits.
+    """
+    rows = [("setting", "value", "from"), *_settings(context)]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    table = [f"{name:{widths[0]}}  {value:{widths[1]}}  {source}" for name, value, source in rows]
+    return "\n".join([*table, "", *_costs(limits, text, oversize, workers)])
+
+
+def session_ceiling(max_line: int, growth: int, oversize: Oversize) -> int:
+    """Return the most bytes that one session holds: a line begun, and the reply to one read."""
+    read = HUB_READ_SIZE if hub_wanted() else STREAM_READ_SIZE
+    reply = growth * (max_line + read)
+    if oversize is Oversize.DISCARD:  # the most is said to lines that are just too long
+        told = (max_line + read) // (max_line + 2)
+        reply = max(reply, told * len(f"error: line longer than {max_line} bytes\n"))
+    return max_line + reply + (0 if hub_wanted() else read)
+
+
+def _settings(context: click.Context) -> Iterator[tuple[str, str, str]]:
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name not in context.params or name == "explain":
+            continue
+        option = parameter.opts[0] if isinstance(parameter, click.Option) else name
+        yield option, _value(parameter, context.params[name]), _source(context, name, option)
+
+
+def _source(context: click.Context, name: str, option: str) -> str:
+    match context.get_parameter_source(name):
+        case ParameterSource.COMMANDLINE:
+            return option
+        case ParameterSource.ENVIRONMENT:
+            return f"{context.auto_envvar_prefix}_{name.upper()}"
+        case ParameterSource.DEFAULT_MAP:
+            return str(context.params["config"])
+    return "default"
+
+
+def _value(parameter: click.Parameter, value: object) -> str:
+    told = getattr(parameter, "show_default", None)
+    match value:
+        case None | ():
+            return told if isinstance(told, str) else "none"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case int() if parameter.type is MODE:
+            return f"{value:04o}"
+        case tuple():
+            return " ".join(map(str, value))
+    return str(value)
+
+
+def _costs(limits: Limits, text: str, oversize: Oversize, workers: int) -> Iterator[str]:
+    most = most_connections(limits.max_connections)
+    soft, hard = (_limit(each) for each in resource.getrlimit(resource.RLIMIT_NOFILE))
+    wanted = limits.max_connections + RESERVED_DESCRIPTORS
+    lowered = "" if most == limits.max_connections else f", lowered from {limits.max_connections}"
+    short = ": descriptors are short" if lowered else ""
+    several = workers > 1
+    in_each = " in each worker" if several else ""
+    yield f"connections  {most} at most{in_each}{lowered}{short}"
+    if several:
+        yield (
+            f"workers      {workers}, so {workers * most} connections; after a SIGHUP, old ones drain beside"
+        )
+    yield (
+        f"descriptors  {wanted}{in_each}: one for each connection, {RESERVED_DESCRIPTORS} for the rest; "
+        f"the limit is {soft}, and can be raised to {hard} (ulimit -n)"
+    )
+    each = session_ceiling(limits.max_line, GROWTH[text], oversize)
+    read = HUB_READ_SIZE if hub_wanted() else STREAM_READ_SIZE
+    working = 4 * (limits.max_line + read)
+    total = _size(workers * (most * each + working))
+    yield (
+        f"memory       {total} at most, if every client does its worst: {_size(each)} for each connection, "
+        f"{_size(working)} to work with{in_each}; Python and the kernel's buffers are extra"
+    )
+
+
+def _limit(number: int) -> str:
+    return "infinite" if number == resource.RLIM_INFINITY else str(number)
+
+
+def _size(size: float) -> str:
+    """Return a number of bytes in the unit that suits it."""
+    for unit in _UNITS[:-1]:
+        if size < _THOUSAND:
+            return f"{size:.4g} {unit}"
+        size /= _THOUSAND
+    return f"{size:.4g} {_UNITS[-1]}"

@@ -1,0 +1,91 @@
+"""The sockets that several processes serve: opened once, and kept through reloads: `SharedSockets`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from socket import SOCK_DGRAM, SOCK_STREAM
+from typing import TypeAlias
+
+from caas_trio.core.endpoint import Endpoint
+from caas_trio.server.listeners import Listener, listen_all
+from caas_trio.server.mixed import how_many
+
+from .control import SharedSocket
+
+#: What one endpoint that was asked for came to.
+_Group: TypeAlias = list[Listener]
+
+
+class SharedSockets:
+    """The sockets of some endpoints; who has them closes them.
+
+    Attributes:
+        groups: the listeners that each endpoint came to.
+    """
+
+    def __init__(self, groups: Sequence[_Group] = ()) -> None:
+        self.groups = groups
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Where they are, with the real ports, in the order they were asked for."""
+        return [listener.endpoint for group in self.groups for listener in group]
+
+    def described(self) -> list[SharedSocket]:
+        """Return what a worker has to know of them."""
+        return [
+            SharedSocket(
+                asked=str(listener.asked),
+                endpoint=str(listener.endpoint),
+                descriptors=[sock.fileno() for sock in listener.sockets],
+            )
+            for group in self.groups
+            for listener in group
+        ]
+
+    async def changed_to(
+        self, endpoints: Iterable[Endpoint], *, unix_mode: int, takeover: bool
+    ) -> SharedSockets:
+        """Return the sockets of these endpoints: those that are open already, and new ones for the rest.
+
+        Raises:
+            ListenError: one cannot be opened; then none is.
+        """
+        free = list(self.groups)
+        groups: list[_Group] = []
+        with ExitStack() as opened:
+            for endpoint in endpoints:
+                group = next((each for each in free if each[0].asked == endpoint), None)
+                if group is None:
+                    group = await _open(endpoint, unix_mode=unix_mode, takeover=takeover)
+                    for listener in group:
+                        opened.callback(listener.close)
+                else:
+                    free.remove(group)
+                groups.append(group)
+            opened.pop_all()
+        return SharedSockets(groups)
+
+    async def take_over(self) -> None:
+        """Return once all paths are ours; see `Listener.take_over`."""
+        for group in self.groups:
+            for listener in group:
+                await listener.take_over()
+
+    def close(self, but: SharedSockets | None = None) -> None:
+        """Take paths away and close descriptors, but those of others; the workers have their own."""
+        kept = set() if but is None else {id(group) for group in but.groups}
+        with ExitStack() as closing:
+            for group in self.groups:
+                if id(group) not in kept:
+                    for listener in group:
+                        closing.callback(listener.close)
+
+
+async def _open(endpoint: Endpoint, *, unix_mode: int, takeover: bool) -> _Group:
+    group: _Group = []
+    for kind in (SOCK_DGRAM, SOCK_STREAM):
+        if how_many(endpoint, kind):
+            group += await listen_all([endpoint], kind, unix_mode=unix_mode, takeover=takeover)
+    return group

@@ -1,0 +1,343 @@
+"""Several processes as one service: `Supervisor`.
+
+It opens the sockets, starts workers that inherit them, and replaces those that die. It serves nobody
+itself, so what a client does cannot take it down. To read the settings anew (SIGHUP) is to start other
+workers on the same sockets: once all of them are ready, the old ones retire. If they do not get ready,
+nothing has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from itertools import count
+from typing import Final, TypeAlias
+
+import trio
+
+from caas_trio.core.errors import CaasError
+from caas_trio.observing.monitoring import serve_monitoring
+from caas_trio.observing.reports import Reports
+from caas_trio.observing.sharedmetrics import SharedFigures
+from caas_trio.server.pulse import Pulse
+
+from .command import parse
+from .complaint import MISTAKES, complaint
+from .control import Order
+from .notify import Notifier
+from .program import Announcement, Program
+from .restarts import MOST_FAILURES, Restarts
+from .sharedsockets import SharedSockets
+from .signals import HEEDED, heed
+from .workers import Death, Start, Worker, start_process
+
+#: How long (seconds) a worker may take to end once its drain is over.
+GRACE: Final = 5.0
+
+#: A sign of life comes so many times in the time that the service manager's pulse may take.
+_SIGNS: Final = 4
+
+Parse: TypeAlias = Callable[[Sequence[str]], Program | int]
+
+
+class WorkersFailed(CaasError):  # noqa: N818 - what happened
+    """The service cannot go on: workers do not get ready, or die at once, again and again."""
+
+
+class Generation:
+    """The workers of one reading of the settings.
+
+    Args:
+        program: what the settings came to.
+        sockets: what they serve.
+
+    Attributes:
+        workers: those that there are now.
+        settled: set once all have been ready at the same time, or will not be.
+        over: set once they are told to end.
+        failure: why they did not all get ready.
+    """
+
+    def __init__(self, program: Program, sockets: SharedSockets) -> None:
+        self.program = program
+        self.sockets = sockets
+        self.workers: set[Worker] = set()
+        self.settled = trio.Event()
+        self.over = trio.Event()
+        self.failure: str | None = None
+        self._word = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has workers that serve."""
+        return any(worker.ready for worker in self.workers)
+
+    def check(self) -> None:
+        """Note that it is settled, if that is so."""
+        if sum(worker.ready for worker in self.workers) == self.program.workers:
+            self.settled.set()
+
+    def fail(self, reason: str) -> None:
+        """Give it up before it is settled."""
+        self.failure = reason
+        self.end("stop")
+
+    def end(self, word: str) -> None:
+        """Tell all workers to `retire`, `stop` or `cut`, those too that are being started."""
+        self._word = word
+        self.over.set()
+        self.settled.set()
+        for worker in self.workers:
+            self.tell(worker)
+
+    def tell(self, worker: Worker) -> None:
+        """Tell a worker what all are told."""
+        drain = self.program.limits.drain_timeout
+        worker.tell(self._word, {"retire": 2 * drain, "stop": drain, "cut": 0.0}[self._word] + GRACE)
+
+
+class Supervisor:
+    """Runs a service as worker processes.
+
+    Args:
+        arguments: the command line.
+        program: what it comes to for now.
+        parse: reads it again.
+        start: starts a worker.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        program: Program,
+        *,
+        parse: Parse = parse,
+        start: Start = start_process,
+    ) -> None:
+        self._arguments = arguments
+        self._parse = parse
+        self._start = start
+        self._log = program.log
+        self._first = program
+        self._manager = Notifier.from_environment()
+        self._pulse = Pulse(self._manager.alive, self._manager.pulse)
+        self._current = Generation(program, SharedSockets())
+        self._generations: list[Generation] = []
+        self._slots: set[int] = set()
+        self._figures: SharedFigures | None = None
+        self._stopping = False
+        self._starting = trio.CancelScope()
+        self._failure: str | None = None
+
+    async def run(self) -> None:
+        """Serve until a signal asks for a stop and all workers are gone.
+
+        Raises:
+            CaasError: the service cannot start, or go on.
+            OSError: likewise.
+        """
+        ask, asked = trio.open_memory_channel[None](1)
+        reports = Reports(self._log)
+        with ExitStack() as opened, trio.open_signal_receiver(*HEEDED) as signals:
+            opened.callback(reports.close)
+            opened.callback(self._close)
+            async with trio.open_nursery() as aside:
+                again = partial(_ask, ask)
+                aside.start_soon(partial(heed, signals, again=again, stop=self._stop, cut=self._cut))
+                async with trio.open_nursery() as self._places:
+                    with self._starting:
+                        await self._begin_to_serve(aside, opened, reports)
+                        aside.start_soon(self._reload_when, asked)
+                aside.cancel_scope.cancel()
+        if self._failure is not None:
+            raise WorkersFailed(self._failure)
+
+    async def _begin_to_serve(self, aside: trio.Nursery, opened: ExitStack, reports: Reports) -> None:
+        """Return when the first workers are ready and it has been said where they listen."""
+        first = self._current
+        output = Announcement(first.program.trust, reports, self._manager)
+        first.sockets = await self._opened(first.program)
+        if first.program.metrics is not None:
+            self._figures = opened.enter_context(SharedFigures())
+            output.monitored_at = await aside.start(
+                serve_monitoring, first.program.metrics, self._figures.page, self._is_ready, reports
+            )
+        self._begin(first)
+        await first.settled.wait()
+        await first.sockets.take_over()
+        if not self._stopping:
+            output.started(first.sockets.endpoints)
+
+    def _close(self) -> None:
+        self._current.sockets.close()
+
+    def _is_ready(self) -> bool:
+        return self._current.ready and not self._stopping
+
+    async def _opened(self, program: Program) -> SharedSockets:
+        """Return the sockets that a program wants; those that are open already are kept."""
+        return await self._current.sockets.changed_to(
+            program.endpoints, unix_mode=program.trust.unix_mode, takeover=program.takeover
+        )
+
+    # What the signals ask for.
+
+    def _stop(self) -> None:
+        """Have all workers drain. Who comes from now on is refused."""
+        self._stopping = True
+        self._manager.stopping()
+        self._starting.cancel()
+        for generation in self._generations:
+            generation.sockets.close()
+            generation.end("stop")
+
+    def _cut(self) -> None:
+        for generation in self._generations:
+            generation.end("cut")
+
+    async def _reload_when(self, asked: trio.MemoryReceiveChannel[None]) -> None:
+        async for _ in asked:
+            with self._manager.reloading():
+                await self._reload()
+
+    async def _reload(self) -> None:
+        """Put workers with new settings in the place of those there are, or say why not."""
+        old = self._current
+        reason: str | None = None
+        try:
+            program = self._parse(self._arguments)
+            assert isinstance(program, Program)  # noqa: S101 - the same arguments were one before
+            new = Generation(program, await self._opened(program))
+        except* MISTAKES as mistakes:
+            reason = complaint(mistakes).text
+        if reason is not None:
+            self._reload_failed(reason)
+            return
+        if not self._stopping:
+            self._begin(new)
+            await new.settled.wait()
+            await self._take_over(new)
+        if self._stopping or new.failure is not None:
+            new.sockets.close(but=old.sockets)
+        if new.failure is not None:
+            self._reload_failed(new.failure)
+        elif not self._stopping:
+            self._succeed(old, new)
+
+    async def _take_over(self, new: Generation) -> None:
+        """Take over the paths that are to be taken over, if that is possible."""
+        try:
+            if not new.over.is_set():
+                await new.sockets.take_over()
+        except* MISTAKES as mistakes:
+            new.fail(complaint(mistakes).text)
+
+    def _succeed(self, old: Generation, new: Generation) -> None:
+        """Have new workers take over from the old ones."""
+        self._current, self._log = new, new.program.log
+        old.sockets.close(but=new.sockets)
+        old.end("retire")
+        for worker in old.workers:
+            self._pulse.forget(worker)
+        for worker in new.workers:
+            self._pulse.round(worker)
+        exposed = [str(each) for each in new.sockets.endpoints if new.program.trust.exposes(each)]
+        if exposed:
+            Reports(self._log).exposed(exposed)
+        for setting, kept in _kept(self._first, new.program):
+            self._log.warning("a setting is changed by a restart only", setting=setting, still=kept)
+        self._log.info("reloaded", workers=new.program.workers)
+
+    def _reload_failed(self, reason: str) -> None:
+        self._log.error("the settings could not be reloaded; the old workers stay", reason=reason)
+
+    # The places for workers.
+
+    def _begin(self, generation: Generation) -> None:
+        """Start the workers of a generation, each in a place of its own."""
+        self._generations.append(generation)
+        self._places.start_soon(self._hold, generation)
+
+    async def _hold(self, generation: Generation) -> None:
+        async with trio.open_nursery() as places:
+            for _ in range(generation.program.workers):
+                places.start_soon(self._keep, generation)
+        self._generations.remove(generation)
+
+    async def _keep(self, generation: Generation) -> None:
+        """Keep one place filled until the generation is over, or has to be given up."""
+        restarts = Restarts()
+        while not generation.over.is_set():
+            death = await self._run_worker(generation)
+            if death is None:
+                continue
+            delay = restarts.died(death.lived)
+            if generation.over.is_set():
+                self._log.error("worker died", **death.told())
+            elif generation is not self._current:
+                generation.fail(death.reason)
+            elif death.refused and not generation.settled.is_set():
+                self._give_up(death.reason)
+            elif delay is None:
+                row = f"{MOST_FAILURES} in a row"
+                self._give_up(f"workers die before they have served for long, {row}: {death.reason}")
+            else:
+                self._log.error("worker died", **death.told(), again_in=delay)
+                with trio.move_on_after(delay):
+                    await generation.over.wait()
+
+    async def _run_worker(self, generation: Generation) -> Death | None:
+        """Start a worker and wait for its end; return what it died of, None if it ended as it was told."""
+        slot = next(number for number in count() if number not in self._slots)
+        self._slots.add(slot)
+        order = Order(
+            arguments=self._arguments,
+            config=generation.program.config or {},
+            sockets=generation.sockets.described(),
+            slot=slot,
+            pulse=self._manager.pulse / _SIGNS,
+            figures=None if self._figures is None else str(self._figures.folder),
+        )
+        try:
+            started = await self._start(order)
+            worker = Worker(order, started, partial(self._heard, generation))
+            generation.workers.add(worker)
+            if generation.over.is_set():
+                generation.tell(worker)
+            try:
+                await worker.run()
+            finally:
+                generation.workers.discard(worker)
+                self._pulse.forget(worker)
+        except OSError as error:
+            return Death(slot, None, complaint(error).text)
+        finally:
+            self._slots.discard(slot)
+            if self._figures is not None:
+                self._figures.worker_gone(slot)
+        return worker.death()
+
+    def _heard(self, generation: Generation, worker: Worker) -> None:
+        """Note that a worker is ready, or goes on."""
+        generation.check()
+        if generation is self._current and worker.ready:
+            self._pulse.round(worker)
+
+    def _give_up(self, reason: str) -> None:
+        self._failure = self._failure or reason
+        self._stop()
+
+
+def _ask(channel: trio.MemorySendChannel[None]) -> None:
+    """Ask for a reload; one that has not begun will do for this one, too."""
+    with suppress(trio.WouldBlock):
+        channel.send_nowait(None)
+
+
+def _kept(first: Program, new: Program) -> Iterator[tuple[str, str]]:
+    """Yield what a reload does not change, though it was asked to, and what that stays at."""
+    if new.metrics != first.metrics:
+        yield "--metrics", "off" if first.metrics is None else first.metrics.authority
+    if new.trust.unix_mode != first.trust.unix_mode:
+        yield "--unix-mode", f"{first.trust.unix_mode:04o}"

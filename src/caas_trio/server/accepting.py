@@ -1,0 +1,156 @@
+"""Taking connections from listening sockets: `Acceptor`."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import trio
+
+from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.peer import peer_of
+from caas_trio.core.telemetry import Telemetry
+from caas_trio.core.trust import Trust
+
+from .admission import Admission, Host, SpareDescriptor, refuse, words_for
+from .newcomers import Newcomers
+from .pulse import Pulse
+
+#: How many connections one wake-up accepts before other tasks have their turn.
+_BURST: Final = 64
+
+#: The same where other processes accept from the same socket: who wakes up first must not take all.
+#: 1000 connections that come together go to two processes as unevenly as 880 to 120 with bursts of 64,
+#: and as 688 to 312 with these; still smaller ones change little.
+_SHARED_BURST: Final = 4
+
+#: Out of descriptors or memory: accepting pauses, as long as trio's own does.
+_NO_ROOM: Final = SpareDescriptor.RAN_OUT | {errno.ENOBUFS, errno.ENOMEM}
+_PAUSE: Final = 0.1
+
+#: accept(2): errors of the connection that was to be accepted, not of the listening socket.
+_ITS_OWN_FAULT: Final = frozenset(
+    {
+        errno.ECONNABORTED,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENOPROTOOPT,
+        errno.EOPNOTSUPP,
+        errno.EPERM,
+        errno.EPROTO,
+        errno.ETIMEDOUT,
+    }
+)
+
+#: Begins a connection that was let in: socket, address, endpoint, host.
+Begin: TypeAlias = Callable[[socket.socket, object, Endpoint, Host], None]
+#: Begins to tell a connection that there is no room for it, and to let it go gently.
+LetGo: TypeAlias = Callable[[socket.socket], None]
+
+
+def accept(listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, object]:
+    """Return what `listening.accept()` does, in two thirds of the time.
+
+    That one finds out about family, type and timeouts again for each connection.
+    """
+    fd, address = listening._accept()  # type: ignore[attr-defined] # noqa: SLF001 - as gevent does
+    return socket.socket(family, kind, 0, fd), address
+
+
+class Acceptor:
+    """Takes connections, and begins each; what is not let in is refused."""
+
+    def __init__(
+        self,
+        *,
+        begin: Begin,
+        let_go: LetGo,
+        admission: Admission,
+        trust: Trust,
+        telemetry: Telemetry,
+        spare: SpareDescriptor,
+        newcomers: Newcomers,
+        pulse: Pulse,
+    ) -> None:
+        self._begin = begin
+        self._let_go = let_go
+        self._admission = admission
+        self._trust = trust
+        self._screening = admission.counts_hosts or trust.asks
+        self._telemetry = telemetry
+        self._spare = spare
+        self._newcomers = newcomers
+        self._pulse = pulse
+
+    async def accept(self, sock: socket.socket, endpoint: Endpoint, *, shared: bool = False) -> None:
+        """Accept from a listening socket, which other processes may share, until cancelled."""
+        burst = _SHARED_BURST if shared else _BURST
+        while True:
+            self._pulse.round(sock)
+            with trio.move_on_after(self._pulse.turn) as wait:
+                await self._admission.wait_while_shut()
+                await trio.lowlevel.wait_readable(sock)
+            if not wait.cancelled_caught and not self.accept_waiting(sock, endpoint, burst):
+                await trio.sleep(_PAUSE)
+
+    def accept_waiting(self, sock: socket.socket, endpoint: Endpoint, most: int) -> bool:
+        """Accept at most `most` connections from the queue; return whether the machine had room."""
+        try:
+            return self._accept_waiting(sock, endpoint, most)
+        finally:
+            self._newcomers.settle()
+
+    def _accept_waiting(self, sock: socket.socket, endpoint: Endpoint, most: int) -> bool:
+        words = words_for(endpoint)
+        family, kind = sock.family, sock.type
+        for _ in range(most):
+            if self._admission.shut:
+                break
+            try:
+                accepted, address = accept(sock, family, kind)
+            except BlockingIOError:
+                if not self._newcomers.hear():
+                    break
+            except OSError as error:
+                if error.errno in _ITS_OWN_FAULT:
+                    continue
+                if error.errno not in _NO_ROOM:
+                    raise
+                self._telemetry.accept_failed(error, endpoint)
+                if error.errno not in SpareDescriptor.RAN_OUT or not self._spare.turn_away(sock, words):
+                    return False
+            else:
+                self._let_in(accepted, address, endpoint)
+        else:
+            self._newcomers.hear_out()
+        return True
+
+    def _let_in(self, accepted: socket.socket, address: object, endpoint: Endpoint) -> None:
+        """Begin a connection, or refuse it."""
+        host = None
+        if self._screening:
+            proxied = self._trust.expects_header(endpoint)
+            if proxied or self._trust.asks_for(address):
+                peer = peer_of(accepted, address)
+                objection = self._trust.objection_to_proxy(peer) if proxied else self._trust.objection(peer)
+                if objection is not None:
+                    self._telemetry.connection_refused(objection, endpoint, peer)
+                    accepted.close()  # a stranger is told nothing
+                    return
+            # Behind a proxy the host is not known yet; it is counted once the header is there.
+            host = self._admission.host_of(address[0] if isinstance(address, tuple) and not proxied else None)
+        reason = self._admission.admit(host)
+        if reason is None:
+            self._begin(accepted, address, endpoint, host)
+            return
+        self._telemetry.connection_refused(reason, endpoint, peer_of(accepted, address))
+        words = words_for(endpoint)
+        if words and self._admission.gentle:
+            self._admission.refusing += 1
+            self._let_go(accepted)
+        else:
+            refuse(accepted, words)

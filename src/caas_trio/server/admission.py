@@ -1,0 +1,189 @@
+"""Who is let in: `Admission`, decided before a connection gets a task."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import resource
+import socket
+from collections import Counter
+from contextlib import suppress
+from typing import Final, TypeAlias
+
+import trio
+
+from caas_trio.core.endpoint import Endpoint, Scheme
+from caas_trio.core.limits import AtCapacity, Limits
+from caas_trio.core.trust import Network
+
+#: What a connection is told that is not let in.
+REFUSAL: Final = b"error: too many connections\n"
+
+#: How many refused connections may be let go gently at a time; one more is closed at once.
+_GENTLE_REFUSALS: Final = 16
+
+#: Descriptors that are not a connection's: the standard streams, listeners, trio's and the hub's
+#: own, what a handler opens, and refused connections that are being let go.
+RESERVED_DESCRIPTORS: Final = 32 + _GENTLE_REFUSALS
+
+#: The prefix of an IPv6 address that counts as one host: the least that one customer gets.
+_ONE_HOST: Final = 64
+
+TOO_MANY_FROM_HOST: Final = "too many connections from this host"
+
+#: What counts as one host; None for what does not count.
+Host: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address | Network | None
+
+
+class Admission:
+    """Counts the connections that are open, in all and by host.
+
+    Attributes:
+        most: how many may be open at a time.
+        open: how many are.
+        refusing: how many refused ones are being let go.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.most = most_connections(limits.max_connections)
+        self.open = 0
+        self.refusing = 0
+        self._newcomers_wait = limits.at_capacity is AtCapacity.WAIT
+        self._most_per_host = limits.max_per_host
+        self._by_host: Counter[Host] = Counter()
+        self._waiting = trio.lowlevel.ParkingLot()
+
+    @property
+    def shut(self) -> bool:
+        """Whether no connection is to be accepted for now."""
+        return self._newcomers_wait and self.open >= self.most
+
+    @property
+    def room(self) -> int:
+        """How many more connections may be open."""
+        return max(0, self.most - self.open)
+
+    @property
+    def counts_hosts(self) -> bool:
+        """Whether the connections of each host are counted."""
+        return self._most_per_host is not None
+
+    async def wait_while_shut(self) -> None:
+        """Return when a connection may be accepted."""
+        while self.shut:
+            await self._waiting.park()
+
+    def end_waiting(self) -> None:
+        """Let nobody wait any more: from here on who finds no room is refused."""
+        self._newcomers_wait = False
+
+    def host_of(self, address: str | None) -> Host:
+        """Return what an IP address counts as, for `admit`; None if hosts are not counted."""
+        if self._most_per_host is None or address is None:
+            return None
+        host = ipaddress.ip_address(address)
+        if isinstance(host, ipaddress.IPv6Address):
+            return host.ipv4_mapped or ipaddress.ip_network((host.packed, _ONE_HOST), strict=False)
+        return host
+
+    def admit(self, host: Host = None) -> str | None:
+        """Let a connection in and count it, or return the reason why not."""
+        if self.open >= self.most:
+            return "too many connections"
+        if host is not None and not self.admit_host(host):
+            return TOO_MANY_FROM_HOST
+        self.open += 1
+        return None
+
+    def admit_host(self, host: Host) -> bool:
+        """Count a host that was not known when its connection was let in.
+
+        Return false, and count nothing, if it has as many as it may.
+        """
+        if host is not None and self._most_per_host is not None:
+            if self._by_host[host] >= self._most_per_host:
+                return False
+            self._by_host[host] += 1
+        return True
+
+    def release(self, host: Host = None) -> None:
+        """Count out a connection that was let in."""
+        self.open -= 1
+        if self._newcomers_wait:
+            self._waiting.unpark_all()
+        if host is not None:
+            self._by_host[host] -= 1
+            if not self._by_host[host]:
+                del self._by_host[host]
+
+    @property
+    def gentle(self) -> bool:
+        """Whether one more refused connection may be let go gently."""
+        return self.refusing < _GENTLE_REFUSALS
+
+
+class SpareDescriptor:
+    """A descriptor kept for the moment when there are none left.
+
+    It lets one connection at a time be accepted, told and closed, where it would otherwise be left
+    hanging in the queue, as libuv and Twisted do.
+    """
+
+    #: What accept(2) says when descriptors have run out: the process's, or the system's.
+    RAN_OUT: Final = frozenset({errno.EMFILE, errno.ENFILE})
+
+    def __init__(self) -> None:
+        self._spare: int | None = None
+        self._keep()
+
+    def turn_away(self, listening: socket.socket, words: bytes = REFUSAL) -> bool:
+        """Accept one connection, tell it why and close it; return whether that could be done."""
+        if self._spare is None:
+            self._keep()
+            return False
+        os.close(self._spare)
+        self._spare = None
+        try:
+            with suppress(OSError):
+                accepted, _ = listening.accept()
+                refuse(accepted, words)
+                return True
+            return False
+        finally:
+            self._keep()
+
+    def close(self) -> None:
+        """Give it up."""
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+
+    def _keep(self) -> None:
+        with suppress(OSError):
+            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def words_for(endpoint: Endpoint) -> bytes:
+    """Return what a connection is told that is not let in; over TLS nothing can be said so early."""
+    return b"" if endpoint.scheme is Scheme.TLS else REFUSAL
+
+
+def refuse(accepted: socket.socket, words: bytes = REFUSAL) -> None:
+    """Tell a connection that it is not let in, and close it, without waiting for anything.
+
+    What the client has sent by now is read, so that the close does not reset the connection.
+    """
+    with accepted, suppress(OSError):
+        accepted.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        accepted.send(words)
+        accepted.shutdown(socket.SHUT_WR)
+        accepted.recv(65536)
+
+
+def most_connections(wanted: int) -> int:
+    """Return how many of the wanted connections the limit on open descriptors allows, 1 at least."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    return max(1, min(wanted, soft - RESERVED_DESCRIPTORS))

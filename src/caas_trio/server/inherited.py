@@ -1,0 +1,170 @@
+"""Sockets that this process was started with: `fd://N`, and `systemd:` by sd_listen_fds(3).
+
+A descriptor is inherited if it came through `exec`, so it is without close-on-exec; whatever Python
+opens has that flag. A taken one gets it too, so nothing is taken twice, and nothing of our own.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+from functools import cache
+from typing import Final, NamedTuple
+
+from caas_trio.core.endpoint import Endpoint, Scheme
+from caas_trio.core.errors import EndpointError, ListenError
+
+#: The schemes of endpoints that are inherited.
+INHERITED: Final = frozenset({Scheme.FD, Scheme.SYSTEMD})
+
+_FIRST_PASSED: Final = 3  # SD_LISTEN_FDS_START
+_COUNT: Final = re.compile(r"0|[1-9][0-9]{0,3}")
+_UNNAMED: Final = "unknown"  # as sd_listen_fds_with_names(3) has it
+
+
+#: By the kind of socket: what its addresses are called, and what it is.
+_SCHEMES: Final = {
+    socket.SOCK_STREAM: (Scheme.TCP, Scheme.UNIX),
+    socket.SOCK_DGRAM: (Scheme.UDP, Scheme.UNIXGRAM),
+}
+_NAMES: Final = {socket.SOCK_STREAM: "stream", socket.SOCK_DGRAM: "datagram"}
+
+
+class Inherited(NamedTuple):
+    """A socket that was passed, and the endpoint it is bound to as far as that can be written."""
+
+    endpoint: Endpoint
+    sock: socket.socket
+
+
+def passed(endpoint: Endpoint, kind: socket.SocketKind) -> list[int]:
+    """Return the descriptors that an fd or systemd endpoint names and that are of this kind.
+
+    What is no datagram socket counts as a stream socket; `inherit` says what else it is.
+
+    Raises:
+        ListenError: systemd has passed nothing of that name.
+    """
+    numbers = [endpoint.fd] if endpoint.scheme is Scheme.FD else _passed(endpoint)
+    wanted = kind is socket.SOCK_DGRAM
+    return [number for number in numbers if (_kind(number) == socket.SOCK_DGRAM) is wanted]
+
+
+def inherit(endpoint: Endpoint, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[Inherited]:
+    """Return the sockets of this kind that an fd or systemd endpoint names; the caller closes them.
+
+    They are made close-on-exec and non-blocking. The latter holds for every process that has the
+    same socket: one that still accepts from it, and blocks, would be in for a surprise.
+
+    Raises:
+        ListenError: none was passed, or what was passed cannot be served.
+    """
+    taken: list[Inherited] = []
+    numbers = [endpoint.fd] if endpoint.scheme is Scheme.FD else passed(endpoint, kind)
+    if not numbers:
+        raise ListenError(str(endpoint), f"no {_NAMES[kind]} socket of that name was passed")
+    try:
+        for number in numbers:
+            sock = _take(endpoint, number, kind)
+            taken.append(Inherited(_bound_to(sock, kind, endpoint), sock))
+    except ListenError:
+        for each in taken:
+            each.sock.close()
+        raise
+    return taken
+
+
+@cache
+def _environment() -> tuple[str | None, str | None, str | None]:
+    """Return what systemd says, and unset it: it is not for the processes that this one starts."""
+    pid, count, names = (
+        os.environ.pop(name, None) for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+    )
+    return pid, count, names
+
+
+def _passed(endpoint: Endpoint) -> list[int]:
+    """Return the descriptors that systemd has passed under the endpoint's name, or all."""
+    pid, count, names = _environment()
+    if pid is None or count is None:
+        raise ListenError(str(endpoint), "no socket was passed to it (LISTEN_FDS is not set)")
+    if pid != str(os.getpid()):
+        raise ListenError(
+            str(endpoint), f"the sockets were passed to process {pid}, and this is {os.getpid()}"
+        )
+    if not _COUNT.fullmatch(count):
+        raise ListenError(str(endpoint), f"LISTEN_FDS is {count!r}, not a number of sockets")
+    named = [_UNNAMED] * int(count) if names is None else names.split(":")
+    if len(named) != int(count):
+        raise ListenError(str(endpoint), f"LISTEN_FDS says {count}, and LISTEN_FDNAMES names {len(named)}")
+    found = [number for number, name in enumerate(named, _FIRST_PASSED) if endpoint.name in ("", name)]
+    if not found:
+        there_are = f"; there are: {', '.join(named)}" if named else ""
+        raise ListenError(str(endpoint), f"no socket of that name was passed{there_are}")
+    return found
+
+
+def _kind(number: int) -> int | None:
+    """Return the kind of socket that a descriptor is; None if it is none."""
+    try:
+        with socket.socket(fileno=os.dup(number)) as sock:
+            return sock.type
+    except OSError:
+        return None
+
+
+def _take(endpoint: Endpoint, number: int, kind: socket.SocketKind) -> socket.socket:
+    """Return the socket of a descriptor, which from now on is ours alone to close."""
+    sock: socket.socket | None = None
+    try:
+        if not os.get_inheritable(number):
+            raise _unfit(endpoint, number, "was not passed to this process, or is in use already")
+        sock = socket.socket(fileno=number)
+        what = _unfitness(sock, kind)
+        if what is not None:
+            raise _unfit(endpoint, number, what)
+    except OSError as error:
+        is_open = error.errno != errno.EBADF
+        raise _unfit(endpoint, number, "is no socket" if is_open else "is not open") from error
+    except ListenError:
+        if sock is not None:
+            sock.detach()
+        raise
+    os.set_inheritable(number, False)  # noqa: FBT003 - the os module's signature
+    sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
+    if kind is socket.SOCK_STREAM and sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as on a socket of our own
+    return sock
+
+
+def _unfit(endpoint: Endpoint, number: int, what: str) -> ListenError:
+    return ListenError(str(endpoint), f"descriptor {number} {what}")
+
+
+def _unfitness(sock: socket.socket, kind: socket.SocketKind) -> str | None:
+    """Return why it cannot be served, None if it can."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+        return "belongs to no family that is served"
+    if sock.type != kind:
+        return f"is no {_NAMES[kind]} socket"
+    if kind is socket.SOCK_STREAM and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return "is a socket that does not listen"
+    return None
+
+
+def _bound_to(sock: socket.socket, kind: socket.SocketKind, asked: Endpoint) -> Endpoint:
+    """Return the endpoint of the socket's own address; the one asked for if none can be written."""
+    address = sock.getsockname()
+    internet, local = _SCHEMES[kind]
+    try:
+        match address:
+            case (str(host), int(port), *_):
+                return Endpoint(internet, host=host, port=port)
+            case bytes():  # abstract: a NUL, then the name
+                return Endpoint(local, path=f"@{os.fsdecode(address[1:])}")
+            case _:
+                return Endpoint(local, path=address)
+    except EndpointError:
+        return asked

@@ -1,0 +1,228 @@
+"""Listening sockets: from an `Endpoint` to a `Listener`, and back to nothing at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import trio
+
+from caas_trio.core.endpoint import Endpoint, Scheme
+from caas_trio.core.errors import EndpointError, ListenError
+from caas_trio.core.trust import Trust
+
+from .inherited import INHERITED, inherit
+from .unixsocket import BACKLOG, UnixSocket, bind_unix
+
+_TRIES_FOR_A_COMMON_PORT: Final = 8
+
+#: What an address family that the machine does not have is refused with.
+_NO_SUCH_FAMILY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+_REASONS: Final = {
+    errno.EADDRINUSE: "the address is in use",
+    errno.EADDRNOTAVAIL: "the address is not one of this machine's",
+    errno.EACCES: "permission denied",
+    errno.ENOENT: "the directory does not exist",
+    errno.ENOTDIR: "a part of the path is no directory",
+}
+
+#: Where the reason alone says which file it is about.
+_ABOUT_THE_PATH: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+
+
+#: What is served over stream sockets, and over datagram sockets.
+_SERVED: Final = {
+    socket.SOCK_STREAM: (
+        {Scheme.TCP, Scheme.TLS},
+        Scheme.UNIX,
+        "sessions are served over tcp, tls, unix, fd and systemd endpoints",
+    ),
+    socket.SOCK_DGRAM: (
+        {Scheme.UDP},
+        Scheme.UNIXGRAM,
+        "datagrams are served over udp and unixgram endpoints",
+    ),
+}
+
+
+@dataclass
+class Listener:
+    """An endpoint that accepts connections, or takes datagrams.
+
+    `serve` and its like take one in place of an endpoint: what somebody else has opened, and shares
+    between processes, say.
+
+    Attributes:
+        asked: the endpoint that was asked for.
+        endpoint: where it is, with the real port.
+        sockets: the listening or bound sockets, non-blocking; a host name may have several addresses.
+        unix: the one of a unix or unixgram endpoint.
+        shared: whether other processes accept from the same sockets.
+    """
+
+    asked: Endpoint
+    endpoint: Endpoint
+    sockets: list[socket.socket]
+    unix: UnixSocket | None = None
+    shared: bool = False
+
+    async def take_over(self) -> None:
+        """Return once the path is ours, if another server still had it; see `UnixSocket.take_over`.
+
+        Raises:
+            ListenError: the other server does not let go of it.
+        """
+        if self.unix is not None:
+            with _naming(self.endpoint):
+                await self.unix.take_over()
+
+    def withdraw(self) -> None:
+        """Take a Unix socket's path away, or hand it over; what waits can still be accepted."""
+        if self.unix is not None:
+            self.unix.withdraw()
+
+    def close(self) -> None:
+        """Stop listening."""
+        try:
+            self.withdraw()
+        finally:
+            for sock in self.sockets:
+                sock.close()
+
+
+async def listen(
+    endpoint: Endpoint,
+    kind: socket.SocketKind = socket.SOCK_STREAM,
+    *,
+    unix_mode: int = Trust.unix_mode,
+    takeover: bool = False,
+) -> Listener:
+    """Return a listener for a tcp, tls or unix endpoint, or a udp or unixgram one; the caller closes it.
+
+    Port 0 is replaced by a free port, the same one for all addresses of the host. For `unix_mode`
+    and `takeover` see `bind_unix`.
+
+    Raises:
+        ListenError: the machine does not allow it; the reason says why.
+        EndpointError: the endpoint is of another scheme.
+    """
+    internet, local, wanted = _SERVED[kind]
+    with _naming(endpoint):
+        if endpoint.scheme in internet:
+            return await _listen_internet(endpoint, kind)
+        if endpoint.scheme is local:
+            unix = bind_unix(endpoint, unix_mode, takeover=takeover)
+            return Listener(endpoint, endpoint, [unix.sock], unix)
+    raise EndpointError(str(endpoint), wanted)
+
+
+async def listen_all(
+    endpoints: Iterable[Endpoint | Listener],
+    kind: socket.SocketKind = socket.SOCK_STREAM,
+    *,
+    unix_mode: int = Trust.unix_mode,
+    takeover: bool = False,
+) -> list[Listener]:
+    """Return a listener for each endpoint, or none at all if one of them fails; as `listen`.
+
+    A systemd endpoint has a listener for each socket that was passed; a listener is one already. A
+    path that is to be taken over is waited beside, and `Listener.take_over` goes on.
+    """
+    listeners: list[Listener] = []
+    with contextlib.ExitStack() as opened:
+        for endpoint in endpoints:
+            if isinstance(endpoint, Listener):
+                found = [endpoint]
+            elif endpoint.scheme in INHERITED:
+                found = [Listener(endpoint, each.endpoint, [each.sock]) for each in inherit(endpoint, kind)]
+            else:
+                found = [await listen(endpoint, kind, unix_mode=unix_mode, takeover=takeover)]
+            for listener in found:
+                opened.callback(listener.close)
+            listeners += found
+        opened.pop_all()
+    return listeners
+
+
+@contextlib.contextmanager
+def _naming(endpoint: Endpoint) -> Iterator[None]:
+    """Turn what the machine says into a `ListenError` that names the endpoint."""
+    try:
+        yield
+    except OSError as error:
+        raise ListenError(str(endpoint), _reason(error)) from error
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"the host is unknown ({error.strerror})"
+    known = _REASONS.get(error.errno) if error.errno else None
+    reason = known or (error.strerror or str(error)).lower()
+    return (
+        reason if error.filename is None or error.errno in _ABOUT_THE_PATH else f"{reason}: {error.filename}"
+    )
+
+
+async def _listen_internet(endpoint: Endpoint, kind: socket.SocketKind) -> Listener:
+    found = await trio.socket.getaddrinfo(endpoint.host, endpoint.port, type=kind, flags=socket.AI_PASSIVE)
+    addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+    # A port that is free on the first address may be taken on the next one.
+    tries = 1 if endpoint.port else _TRIES_FOR_A_COMMON_PORT
+    while True:
+        try:
+            sockets = _bind_all(addresses, endpoint.port, kind)
+        except OSError as error:
+            tries -= 1
+            if error.errno != errno.EADDRINUSE or not tries:
+                raise
+        else:
+            return Listener(endpoint, replace(endpoint, port=sockets[0].getsockname()[1]), sockets)
+
+
+def _bind_all(
+    addresses: Iterable[tuple[int, tuple[object, ...]]], port: int, kind: socket.SocketKind
+) -> list[socket.socket]:
+    """Return a socket bound to each address that this machine has, all on the same port."""
+    sockets: list[socket.socket] = []
+    refusal: OSError | None = None
+    with contextlib.ExitStack() as opened:
+        for family, address in addresses:
+            try:
+                sock = _bind(family, kind, (address[0], port, *address[2:]))
+            except OSError as error:
+                if error.errno not in _NO_SUCH_FAMILY:
+                    raise
+                refusal = refusal or error
+                continue
+            opened.enter_context(sock)
+            sockets.append(sock)
+            port = sock.getsockname()[1]
+        if refusal is not None and not sockets:
+            raise refusal
+        opened.pop_all()
+    return sockets
+
+
+def _bind(family: int, kind: socket.SocketKind, address: tuple[object, ...]) -> socket.socket:
+    """Return a non-blocking socket bound to `address`, which listens if connections are its kind."""
+    with contextlib.ExitStack() as opened:
+        sock = opened.enter_context(socket.socket(family, kind))
+        if kind == socket.SOCK_STREAM:
+            # Not for datagrams: there it would let another process take the port away.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # What is accepted inherits it. Each send is an answer: Nagle's algorithm would hold the
+            # second of two back until the client acknowledges the first, 40 ms later.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        if kind == socket.SOCK_STREAM:
+            sock.listen(BACKLOG)
+        sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        opened.pop_all()
+    return sock

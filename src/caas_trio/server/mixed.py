@@ -1,0 +1,53 @@
+"""Connections and datagrams in one process: `serve_mixed`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from itertools import islice
+from socket import SOCK_DGRAM, SOCK_STREAM, SocketKind
+from typing import TypeAlias
+
+import trio
+
+from caas_trio.core.endpoint import DATAGRAMS, Endpoint
+
+from .inherited import INHERITED, passed
+from .listeners import Listener
+
+#: `serve`, `serve_sessions` or `serve_datagrams`, with all but the endpoints and the start.
+Serve: TypeAlias = Callable[..., Awaitable[None]]
+
+
+async def serve_mixed(
+    streams: Serve,
+    datagrams: Serve,
+    endpoints: Sequence[Endpoint | Listener],
+    *,
+    task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve endpoints of every kind, until both are told to stop or one fails; raises what that does.
+
+    With `nursery.start` it returns the bound endpoints once all are: those for connections, then
+    those for datagrams, each in the order given.
+    """
+    counts = [[how_many(each, kind) for each in endpoints] for kind in (SOCK_DGRAM, SOCK_STREAM)]
+    async with trio.open_nursery() as nursery:
+        bound: list[list[Endpoint]] = [[] for _ in endpoints]
+        # Datagrams first: a server may be taken over, and that is told to stop once all else is open.
+        for serve, own in zip((datagrams, streams), counts, strict=True):
+            if any(own):
+                wanted = [each for each, count in zip(endpoints, own, strict=True) if count]
+                started = iter(await nursery.start(partial(serve, *wanted)))
+                for got, count in zip(bound, own, strict=True):
+                    got.extend(islice(started, count))
+        task_status.started([each for got in bound for each in got])
+
+
+def how_many(endpoint: Endpoint | Listener, kind: SocketKind) -> int:
+    """Return how many endpoints of a kind it will turn out to be."""
+    if isinstance(endpoint, Listener):
+        return int(endpoint.sockets[0].type is kind)
+    if endpoint.scheme in INHERITED:
+        return len(passed(endpoint, kind))
+    return int((endpoint.scheme in DATAGRAMS) is (kind is SOCK_DGRAM))

@@ -1,0 +1,112 @@
+"""Conversations that may be over before they need a task: `Newcomers`.
+
+Under load, a client's lines have come by the time its connection is accepted, and the end of its
+input comes soon after the reply. For such a conversation a task and a place in the hub's epoll would
+cost more than all the rest. So an accept loop, where its queue is empty, answers those it has just
+let in; who is not through when its turn is over gets a task. Nothing else runs meanwhile: wherever a
+connection could be cancelled, it is a task.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, NoReturn, TypeAlias
+
+from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.session import Session
+from caas_trio.drivers.hubchannel import HubChannel
+
+from .admission import Host
+
+#: Begins, or goes on with, a conversation.
+Run: TypeAlias = Callable[[], Awaitable[object]]
+#: Starts the task of a connection.
+Start: TypeAlias = Callable[[Run, HubChannel, Endpoint, Host], None]
+#: Runs a session by what is given.
+RunSession: TypeAlias = Callable[[Callable[[Session], Awaitable[None]], Session], Awaitable[None]]
+#: Closes a connection whose conversation is over, and counts it out.
+Finish: TypeAlias = Callable[[Session, HubChannel, Endpoint, Host], None]
+
+#: How often in a row all may prove to be silent before they get their tasks. A look costs a tenth of
+#: what a task does.
+_PATIENCE: Final = 4
+
+
+class Newcomers:
+    """The connections that an accept loop has let in during its turn.
+
+    Args:
+        run_session: how a session is run in the task of a connection.
+        start: starts that task.
+        finish: ends a connection that needed none.
+    """
+
+    def __init__(self, run_session: RunSession, start: Start, finish: Finish) -> None:
+        self._run_session = run_session
+        self._start = start
+        self._finish = finish
+        # Each with the mark whether it has been answered.
+        self._waiting: deque[tuple[HubChannel, Session, Endpoint, Host, bool]] = deque()
+
+    def add(
+        self, new_session: Callable[[], Session], channel: HubChannel, endpoint: Endpoint, host: Host
+    ) -> None:
+        """Open the conversation of a connection that has been let in."""
+        try:
+            session = new_session()
+            channel.open(session)
+        except Exception as error:  # noqa: BLE001 - raised again in the connection's own task
+            self._start(partial(_fail, error), channel, endpoint, host)
+        else:
+            self._waiting.append((channel, session, endpoint, host, False))
+
+    def hear(self) -> bool:
+        """Answer what newcomers have sent; return false if, for a while, that is nothing."""
+        return bool(self._waiting) and any(self._look() for _ in range(_PATIENCE))
+
+    def hear_out(self) -> None:
+        """Answer all that newcomers have sent; each can be heard three times at most."""
+        while self.hear():
+            pass
+
+    def _look(self) -> bool:
+        """Answer what has been sent by now; return whether that was anything, or the end of it.
+
+        Who has been answered before, and says more, is here to stay, and gets a task.
+        """
+        moved = False
+        for _ in range(len(self._waiting)):
+            channel, session, endpoint, host, answered = newcomer = self._waiting.popleft()
+            try:
+                heard = channel.hear(session)
+            except Exception as error:  # noqa: BLE001 - raised again in the connection's own task
+                self._start(
+                    partial(self._run_session, partial(_fail, error), session), channel, endpoint, host
+                )
+                continue
+            if not heard:
+                self._waiting.append(newcomer)
+                continue
+            moved = True
+            if channel.parted:
+                self._finish(session, channel, endpoint, host)
+            elif answered:
+                self._go_on(channel, session, endpoint, host)
+            else:
+                self._waiting.append((channel, session, endpoint, host, True))
+        return moved
+
+    def settle(self) -> None:
+        """Give all that are left a task."""
+        while self._waiting:
+            channel, session, endpoint, host, _ = self._waiting.popleft()
+            self._go_on(channel, session, endpoint, host)
+
+    def _go_on(self, channel: HubChannel, session: Session, endpoint: Endpoint, host: Host) -> None:
+        self._start(partial(self._run_session, channel.go_on, session), channel, endpoint, host)
+
+
+def _fail(error: Exception, *_: object) -> NoReturn:
+    raise error

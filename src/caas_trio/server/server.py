@@ -1,0 +1,449 @@
+"""The server: listeners, connections in nurseries, and the stop in three phases."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import trio
+
+from caas_trio.core.endpoint import Endpoint, Scheme
+from caas_trio.core.errors import ConnectionLost, EndpointError, PeerError, TooSlow, UsageError
+from caas_trio.core.limits import Limits
+from caas_trio.core.peer import InternetPeer, Peer, peer_behind, peer_of
+from caas_trio.core.session import Session
+from caas_trio.core.telemetry import (
+    Outcome,
+    Telemetry,
+    Totals,
+    listens_to_each,
+    listens_to_totals,
+    outcome_of,
+)
+from caas_trio.core.trust import Trust
+from caas_trio.drivers.channel import Channel
+from caas_trio.drivers.connection import Connection
+from caas_trio.drivers.drain import Drain, either
+from caas_trio.drivers.hubchannel import HubChannel
+from caas_trio.drivers.requesthandler import StreamRequestHandler
+
+from .accepting import Acceptor
+from .admission import REFUSAL, TOO_MANY_FROM_HOST, Admission, Host, SpareDescriptor
+from .listeners import Listener, listen_all
+from .newcomers import Newcomers, Run
+from .opening import Opening, Refused
+from .pulse import Pulse
+from .unixsocket import BACKLOG
+
+Handler: TypeAlias = Callable[[Connection], Awaitable[object]]
+NewSession: TypeAlias = Callable[[], Session]
+
+
+async def serve(
+    handler: Handler | type[StreamRequestHandler],
+    *endpoints: Endpoint | Listener | str,
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    trust: Trust = Trust(),  # noqa: B008 - immutable
+    telemetry: Telemetry | None = None,
+    stop: trio.Event | None = None,
+    retire: trio.Event | None = None,
+    takeover: bool = False,
+    pulse: Pulse | None = None,
+    task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve each connection, on all endpoints, by a call of `handler`, until told to stop.
+
+    With `nursery.start` it returns, once all endpoints accept, the list of them with real port
+    numbers, in the order given.
+
+    A stop has three phases. Setting `stop` makes the server take what waits in its accept queues,
+    close its listeners and tell the conversations (`Connection.draining`); these may read what had
+    been received, then their input counts as ended; after `limits.drain_timeout` seconds they are
+    cancelled. Cancelling the call instead cancels everything at once. Either way all sockets are
+    closed when it returns, and Unix paths removed.
+
+    When a handler returns or raises, its connection is ended in an orderly way and closed. What a
+    handler raises ends its connection and no other, and is reported to `telemetry` once; a
+    `PeerError` is the peer's doing, and no failure. Exception groups are taken apart; `Cancelled`
+    is never swallowed.
+
+    Args:
+        handler: an async function that takes a `Connection`, or a `StreamRequestHandler` class.
+        *endpoints: at least one, as `Endpoint` or as text; tcp, tls, unix, fd and systemd. Or a
+            `Listener`, whose sockets are closed as if the server had opened them.
+        limits: see `Limits`.
+        trust: who may connect; see `Trust`.
+        telemetry: told what happens; nobody is, by default.
+        stop: an event that begins the drain.
+        retire: an event that makes it accept no more, and return once all connections have ended by
+            themselves; `stop` may still begin the drain.
+        takeover: where another server has the path of a Unix socket, tell it to stop (SIGTERM) once
+            all other endpoints are open, and take its place; no client finds the path without a
+            server. If it has not begun to stop after 30 seconds, that is a `ListenError`.
+        pulse: beats as long as the server accepts; see `Pulse`.
+        task_status: for `nursery.start`.
+
+    Raises:
+        TypeError: the handler is a class of another kind, such as one of `socketserver`'s.
+        EndpointError: an endpoint is not one, or not of a scheme that is served.
+        UsageError: a tls endpoint has no certificate.
+        ListenError: the machine does not let us listen; then no endpoint is served.
+        ExceptionGroup: of OSError: a listening socket failed.
+    """
+    handle = _handle_requests(handler) if isinstance(handler, type) else handler
+    server = _Server(limits, trust, telemetry, pulse, stop=stop, retire=retire)
+
+    def conversation(channel: Channel, at: Endpoint, peer: Peer) -> Awaitable[object]:
+        connection = Connection(channel, at, peer, limits, server.drain)
+        talk = handle(connection)
+        return server.totals.follow(connection, talk) if server.counting else talk
+
+    await server.run(conversation, endpoints, takeover, task_status)
+
+
+async def serve_sessions(
+    new_session: NewSession,
+    *endpoints: Endpoint | Listener | str,
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    trust: Trust = Trust(),  # noqa: B008 - immutable
+    telemetry: Telemetry | None = None,
+    stop: trio.Event | None = None,
+    retire: trio.Event | None = None,
+    takeover: bool = False,
+    pulse: Pulse | None = None,
+    task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve a session of its own to each connection, on all endpoints, until told to stop.
+
+    As `serve` in all else. At a stop, each conversation answers every line it has received, the
+    kernel's buffer included, then ends its output.
+
+    Args:
+        new_session: called for each connection.
+        *endpoints: at least one, as `Endpoint` or as text; tcp, tls, unix, fd and systemd. Or a
+            `Listener`, whose sockets are closed as if the server had opened them.
+        limits: see `Limits`.
+        trust: who may connect; see `Trust`.
+        telemetry: told what happens; nobody is, by default.
+        stop: an event that begins the drain.
+        retire: an event that makes it accept no more, and return once all connections have ended by
+            themselves; `stop` may still begin the drain.
+        takeover: where another server has the path of a Unix socket, tell it to stop (SIGTERM) once
+            all other endpoints are open, and take its place; no client finds the path without a
+            server. If it has not begun to stop after 30 seconds, that is a `ListenError`.
+        pulse: beats as long as the server accepts; see `Pulse`.
+        task_status: for `nursery.start`.
+
+    Raises:
+        EndpointError: an endpoint is not one, or not of a scheme that is served.
+        UsageError: a tls endpoint has no certificate.
+        ListenError: the machine does not let us listen; then no endpoint is served.
+        ExceptionGroup: of OSError: a listening socket failed.
+    """
+
+    def conversation(channel: Channel, _: Endpoint, __: object) -> Awaitable[None]:
+        return server.run_session(channel.converse, new_session())
+
+    server = _Server(limits, trust, telemetry, pulse, stop=stop, retire=retire, new_session=new_session)
+    await server.run(conversation, endpoints, takeover, task_status)
+
+
+#: Found faster than on the class, before Python 3.12.
+_COMPLETED: Final = Outcome.COMPLETED
+
+_Conversation: TypeAlias = Callable[[Channel, Endpoint, Any], Awaitable[object]]
+
+
+class _Server:
+    """What all connections of a server share."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        trust: Trust,
+        telemetry: Telemetry | None,
+        pulse: Pulse | None,
+        *,
+        stop: trio.Event | None,
+        retire: trio.Event | None,
+        new_session: NewSession | None = None,
+    ) -> None:
+        self.drain = Drain()
+        self._stop = trio.Event() if stop is None else stop
+        self._retire = retire
+        self._limits = limits
+        self._trust = trust
+        self._telemetry = telemetry or Telemetry()
+        self._each_is_told = listens_to_each(self._telemetry)
+        self.counting = listens_to_totals(self._telemetry)
+        self.totals = Totals()
+        self._pulse = pulse or Pulse(lambda: None)
+        self._admission = Admission(limits)
+        self._new_session = new_session
+        self._newcomers = Newcomers(self.run_session, self._start, self._finish)
+
+    async def run(
+        self,
+        conversation: _Conversation,
+        endpoints: Sequence[Endpoint | Listener | str],
+        takeover: bool,  # noqa: FBT001 - handed through
+        task_status: trio.TaskStatus[list[Endpoint]],
+    ) -> None:
+        """Listen, accept until `stop` is set, then drain."""
+        self._conversation = conversation
+        with ExitStack() as opened:
+            if not endpoints:
+                raise EndpointError("", "at least one is needed")
+            parsed = [Endpoint.parse(each) if isinstance(each, str) else each for each in endpoints]
+            for each in parsed:
+                endpoint = each.endpoint if isinstance(each, Listener) else each
+                if endpoint.scheme is Scheme.TLS and self._trust.tls is None:
+                    raise UsageError(f"{endpoint} needs a certificate, in Trust(tls=...)")
+            listeners = await listen_all(parsed, unix_mode=self._trust.unix_mode, takeover=takeover)
+            for listener in listeners:
+                opened.callback(listener.close)
+            self._trust = self._trust.bound([(each.asked, each.endpoint) for each in listeners])
+            self._opening = Opening(
+                self._limits,
+                self._trust,
+                self.drain,
+                totals=self.totals if self.counting else None,
+                counting=self._each_is_told,
+            )
+            opened.callback(self._opening.close)
+            spare = SpareDescriptor()
+            opened.callback(spare.close)
+            for listener in listeners:
+                await listener.take_over()  # last of all, when nothing else can fail
+            async with trio.open_nursery() as driving:
+                if self._opening.hub is not None:
+                    driving.start_soon(self._opening.hub.run)
+                await self._serve(listeners, spare, driving, task_status)
+                driving.cancel_scope.cancel()
+
+    async def _serve(
+        self,
+        listeners: Sequence[Listener],
+        spare: SpareDescriptor,
+        driving: trio.Nursery,
+        task_status: trio.TaskStatus[list[Endpoint]],
+    ) -> None:
+        async with trio.open_nursery() as connections:
+            self._connections = connections
+            acceptor = Acceptor(
+                begin=self._begin,
+                newcomers=self._newcomers,
+                let_go=lambda accepted: connections.start_soon(self._let_go, accepted, name="refusal"),
+                admission=self._admission,
+                trust=self._trust,
+                telemetry=self._telemetry,
+                spare=spare,
+                pulse=self._pulse,
+            )
+            listening = [(sock, each.endpoint) for each in listeners for sock in each.sockets]
+            async with trio.open_nursery() as accepting:
+                self._telemetry.counting(self.totals)
+                for listener in listeners:
+                    self._telemetry.listening(listener.endpoint)
+                    accept = partial(acceptor.accept, endpoint=listener.endpoint, shared=listener.shared)
+                    for sock in listener.sockets:
+                        accepting.start_soon(accept, sock)
+                task_status.started([listener.endpoint for listener in listeners])
+                await either(self._stop, self._retire)
+                accepting.cancel_scope.cancel()
+            for listener in listeners:
+                listener.withdraw()  # before the last look at the queue: nobody comes after it
+            if self._stop.is_set():
+                self._admission.end_waiting()
+            for sock, endpoint in listening:
+                # Who retires refuses nobody for want of room: others may have the socket, and room.
+                most = BACKLOG if self._stop.is_set() else self._admission.room
+                acceptor.accept_waiting(sock, endpoint, most)
+            for listener in listeners:
+                listener.close()
+            if self._stop.is_set():
+                self._begin_drain()
+            else:
+                driving.start_soon(self._drain_later)
+        if connections.cancel_scope.cancelled_caught:
+            self._telemetry.drain_timed_out()
+
+    def _begin_drain(self) -> None:
+        self._connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_timeout
+        self.drain.begin()
+
+    async def _drain_later(self) -> None:
+        await self._stop.wait()
+        self._begin_drain()
+
+    async def _let_go(self, accepted: socket.socket) -> None:
+        try:
+            await _turn_away(self._opening.plain(accepted))
+        finally:
+            self._admission.refusing -= 1
+
+    def _begin(self, accepted: socket.socket, address: object, endpoint: Endpoint, host: Host) -> None:
+        """Begin a connection that has been let in."""
+        self._telemetry.connection_accepted(endpoint)
+        if self._each_is_told or self._opening.asks(endpoint):
+            self._connections.start_soon(self._connect, accepted, address, endpoint, host, name="connection")
+            return
+        channel = self._opening.plain(accepted)
+        if self._new_session is not None and isinstance(channel, HubChannel):
+            self._newcomers.add(self._new_session, channel, endpoint, host)
+            return
+        # Where nobody wants to know who the peer is, there is the socket to ask it later.
+        peer = accepted if self._new_session else peer_of(accepted, address)
+        run = partial(self._conversation, channel, endpoint, peer)
+        self._connections.start_soon(self._converse, run, channel, endpoint, peer, host, name="connection")
+
+    def _start(self, run: Run, channel: HubChannel, endpoint: Endpoint, host: Host) -> None:
+        """Start the task of a newcomer."""
+        self._connections.start_soon(
+            self._converse, run, channel, endpoint, channel.sock, host, name="connection"
+        )
+
+    def _finish(self, session: Session, channel: HubChannel, endpoint: Endpoint, host: Host) -> None:
+        """End the connection of a newcomer whose conversation is over."""
+        self.totals.ended(session)
+        try:
+            self._telemetry.conversation_ended(None, endpoint)
+        finally:
+            channel.close()
+            self._admission.release(host)
+            self._telemetry.connection_ended(_COMPLETED, endpoint)
+
+    def run_session(self, run: Callable[[Session], Awaitable[None]], session: Session) -> Awaitable[None]:
+        """Run a session; where it is wanted, count what it finds too long."""
+        try:
+            talk = run(session)
+        except Exception:
+            self.totals.ended(session)
+            raise
+        return self.totals.follow(session, talk) if self.counting else talk
+
+    async def _connect(
+        self, accepted: socket.socket, address: object, endpoint: Endpoint, host: Host
+    ) -> None:
+        """Run one connection from its first byte to its close, and tell of both."""
+        peer = peer_of(accepted, address)
+        begun = trio.current_time()
+        outcome, channel = Outcome.CUT_OFF, None
+        self._telemetry.connection_opened(endpoint, peer)
+        try:
+            if self._opening.asks(endpoint):
+                try:
+                    proven = await self._opening.prove(accepted, peer, endpoint)
+                except ConnectionLost:  # it left by itself, as health checks do
+                    outcome = Outcome.LOST
+                    return
+                except Refused as refused:
+                    outcome, peer = Outcome.REFUSED, refused.peer
+                    self._telemetry.connection_refused(refused.reason, endpoint, peer)
+                    return
+                peer = proven.peer
+                if self._trust.expects_header(endpoint):
+                    host = self._admission.host_of(peer.host if isinstance(peer, InternetPeer) else None)
+                    if not self._admission.admit_host(host):
+                        outcome, host = Outcome.REFUSED, None
+                        self._telemetry.connection_refused(TOO_MANY_FROM_HOST, endpoint, peer)
+                        await _turn_away(proven.channel)
+                        return
+                channel = proven.channel
+            else:
+                channel = self._opening.plain(accepted)
+            self._telemetry.conversation_begun(channel, endpoint, peer)
+            run = partial(self._conversation, channel, endpoint, peer)
+            outcome = await self._converse(run, channel, endpoint, peer, host)
+        finally:
+            if channel is None:
+                self._admission.release(host)
+                self._telemetry.connection_ended(outcome, endpoint)
+            seconds = trio.current_time() - begun
+            self._telemetry.connection_closed(outcome, channel, endpoint, peer, seconds)
+
+    async def _converse(
+        self, run: Run, channel: Channel, endpoint: Endpoint, peer: Peer | socket.socket, host: Host
+    ) -> Outcome:
+        """Hold the conversation, part from the client, close the connection and count it out."""
+        outcome = Outcome.CUT_OFF
+        try:
+            try:
+                conversation = run()
+                del run  # or a parked task would keep it
+                await conversation
+            except BaseException as error:  # noqa: BLE001 - sorted, and raised again if it is not ours
+                came_to, orderly = self._sort_out(error, endpoint, peer)
+            else:
+                came_to, orderly = Outcome.COMPLETED, True
+                self._telemetry.conversation_ended(None, endpoint)
+            if orderly and not channel.parted:
+                await _part(channel)
+            outcome = came_to
+            return outcome
+        finally:
+            try:
+                await channel.aclose()
+            finally:  # cancelled, it may have raised
+                self._admission.release(host)
+                self._telemetry.connection_ended(outcome, endpoint)
+
+    def _sort_out(
+        self, error: BaseException, endpoint: Endpoint, peer: Peer | socket.socket
+    ) -> tuple[Outcome, bool]:
+        """Report a bug, raise what is not ours; return what it was, and whether to part from the client."""
+        by_peer, other = _split(error, PeerError)
+        bugs, rest = _split(other, Exception)
+        outcome = Outcome.FAILED
+        if isinstance(bugs, Exception):
+            known = peer_behind(peer) if isinstance(peer, socket.socket) else peer
+            self._telemetry.conversation_failed(bugs, endpoint, known)
+        elif isinstance(by_peer, Exception):
+            outcome = outcome_of(by_peer)
+            self._telemetry.conversation_ended(by_peer, endpoint)
+        if rest is not None:
+            raise rest
+        return outcome, not isinstance(by_peer, TooSlow) or by_peer.limit != "write_timeout"
+
+
+async def _part(channel: Channel) -> None:
+    with suppress(PeerError):
+        await channel.part()
+
+
+async def _turn_away(channel: Channel) -> None:
+    """Tell a connection that there is no room for it, part from it and close it."""
+    try:
+        with suppress(PeerError):
+            await channel.send_all(REFUSAL)
+            await channel.part()
+    finally:
+        await channel.aclose()
+
+
+def _split(
+    error: BaseException | None, kind: type[Exception]
+) -> tuple[BaseException | None, BaseException | None]:
+    """Return the part of an error that is of a kind, and the rest; a group of one is that one."""
+    if not isinstance(error, BaseExceptionGroup):
+        return (error, None) if isinstance(error, kind) else (None, error)
+    parts: list[BaseException | None] = []
+    for part in error.split(kind):
+        alone: BaseException | None = part
+        while isinstance(alone, BaseExceptionGroup) and len(alone.exceptions) == 1:
+            [alone] = alone.exceptions
+        parts.append(alone)
+    return parts[0], parts[1]
+
+
+def _handle_requests(handler: type[object]) -> Handler:
+    if not issubclass(handler, StreamRequestHandler):
+        raise TypeError(f"a handler is an async function or a caas_trio.StreamRequestHandler, not {handler}")
+
+    async def handle(connection: Connection) -> None:
+        await handler(connection).run()
+
+    return handle

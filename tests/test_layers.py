@@ -1,0 +1,55 @@
+"""Imports point down: each package of the project imports what is below it, and the core no trio."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import caas_trio
+
+PACKAGE = Path(caas_trio.__file__).parent
+#: Each package, and which of the others it may import from.
+BELOW = {
+    "core": set(),
+    "drivers": {"core"},
+    "server": {"core", "drivers"},
+    "observing": {"core", "drivers", "server"},
+    "program": {"core", "drivers", "server", "observing"},
+    "conformance": {"core", "drivers"},
+}
+MODULES = {
+    str(path.relative_to(PACKAGE)): path for name in BELOW for path in sorted((PACKAGE / name).rglob("*.py"))
+}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the full name of each module that a file imports from, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import():
+                yield from (alias.name for alias in node.names)
+            case ast.ImportFrom(level=0, module=str(module)):
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_what_is_below_it(module: str) -> None:
+    own = Path(module).parts[0]
+    ours = {name.split(".")[1] for name in imported(MODULES[module]) if name.startswith("caas_trio.")}
+    assert ours & set(BELOW) <= BELOW[own] | {own}
+
+
+def test_the_core_is_without_trio_and_without_sockets() -> None:
+    of_the_core = [path for module, path in MODULES.items() if module.startswith("core/")]
+    assert len(of_the_core) > 5
+    wanted = {name.split(".")[0] for path in of_the_core for name in imported(path)}
+    assert not wanted & {"trio", "select", "selectors", "asyncio", "threading", "subprocess", "time"}
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", "__main__"}
+    assert {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()} == set(BELOW)
