@@ -23,7 +23,7 @@ from caas_trio import (
     StreamRequestHandler,
     serve,
 )
-from caas_trio.server.server import Handler
+from caas_trio.server.serving import Handler
 
 from .test_server import Recorder, receive, receive_all
 

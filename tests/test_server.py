@@ -36,7 +36,7 @@ from caas_trio import (
     serve_sessions,
 )
 from caas_trio.core.peer import Peer
-from caas_trio.server.server import Handler
+from caas_trio.server.serving import Handler
 
 PROMPT = b"say something:\n"
 CAPITALS = partial(LineSession, bytes.upper)

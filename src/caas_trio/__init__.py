@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .server.datagram import serve_datagrams
     from .server.listeners import Listener
     from .server.pulse import Pulse
-    from .server.server import serve, serve_sessions
+    from .server.serving import serve, serve_sessions
 
 __version__ = "0.1.0"
 
@@ -94,9 +94,9 @@ _NEEDS_TRIO: Final = {
     "Listener": ".server.listeners",
     "Pulse": ".server.pulse",
     "StreamRequestHandler": ".drivers.requesthandler",
-    "serve": ".server.server",
+    "serve": ".server.serving",
     "serve_datagrams": ".server.datagram",
-    "serve_sessions": ".server.server",
+    "serve_sessions": ".server.serving",
 }
 
 

@@ -22,7 +22,7 @@ from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.limits import AtCapacity, Limits
 from caas_trio.core.telemetry import Telemetry
 from caas_trio.drivers.connection import Connection
-from caas_trio.server.server import serve
+from caas_trio.server.serving import serve
 
 #: About the longest head of a request, in bytes.
 _MOST_HEAD: Final = 8192

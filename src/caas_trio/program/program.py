@@ -28,7 +28,8 @@ from caas_trio.server.datagram import DatagramService, serve_datagrams
 from caas_trio.server.listeners import Listener
 from caas_trio.server.mixed import serve_mixed
 from caas_trio.server.pulse import Pulse
-from caas_trio.server.server import NewSession, serve_sessions
+from caas_trio.server.server import NewSession
+from caas_trio.server.serving import serve_sessions
 
 from .notify import Notifier
 from .signals import HEEDED, heed
