@@ -280,6 +280,7 @@ class _Stage:
         for sender, data in self.sent:
             if self.strangers and (sender == _NAMELESS or not self.from_afar):
                 self.due["the user is not allowed"] += 1
+                busy -= 1  # nobody works on it
             elif self.handlers and busy >= _FEW:
                 self.due[Drop.BUSY] += 1
             elif self.handlers and b"z" in data:

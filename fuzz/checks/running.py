@@ -157,6 +157,7 @@ class Running:
         spare_gone: whether it has no spare descriptor, and knows.
         reports: what it has reported.
         stop: tells it to stop.
+        retire: tells it to accept no more.
         scope: cancels it.
         over: whether it has come to its end.
         failure: what it raised.
@@ -170,6 +171,7 @@ class Running:
         self.spare_gone = False
         self.reports = ReportsOnEach() if kind.tells else _REPORTS[kind]()
         self.stop = trio.Event()
+        self.retire = trio.Event()
         self.scope = trio.CancelScope()
         self.over = trio.Event()
         self.failure: Exception | None = None
@@ -197,7 +199,11 @@ class Running:
         with self.scope:
             try:
                 await serving(
-                    f"unix:@{self.address}", telemetry=self.reports, stop=self.stop, task_status=task_status
+                    f"unix:@{self.address}",
+                    telemetry=self.reports,
+                    stop=self.stop,
+                    retire=self.retire,
+                    task_status=task_status,
                 )
             except Exception as error:  # noqa: BLE001 - the script knows whether it was to be expected
                 self.failure = error

@@ -68,8 +68,8 @@ class Stage:
 
     @property
     def ending(self) -> bool:
-        """Whether the server has been told to stop, or has been cut off."""
-        return self.server.stop.is_set() or self.cut_off
+        """Whether the server has been told to stop or to retire, or has been cut off."""
+        return self.server.stop.is_set() or self.server.retire.is_set() or self.cut_off
 
     async def turn_to(self, number: int) -> None:
         """Make a client the one that is meant; it connects if it has not."""
@@ -345,6 +345,15 @@ class Stage:
             self.stopped = trio.current_time()
             self.server.stop.set()
 
+    async def retire(self) -> None:
+        """Tell the server to accept no more; who is there is served to the end."""
+        await self.settle()
+        for client in self.clients.values():
+            if client.waiting:
+                client.leave()  # others may serve it, where there are any
+        self.server.retire.set()
+        await self.settle()
+
     async def cancel(self) -> None:
         """Cancel the server, which is to end at once, whatever its clients do."""
         self.cut_off = True
@@ -390,6 +399,7 @@ _TO_SERVER: Final = {
     ord("n"): Stage.crowd,
     ord("q"): Stage.connect_late,
     ord("c"): Stage.cancel,
+    ord("r"): Stage.retire,
     ord("_"): Stage.settle,
 }
 KNOWN: Final = frozenset({*CLIENTS, *_FAULTS, _THOROUGH, *_BY_CLIENT, *_TO_SERVER})
