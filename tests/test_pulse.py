@@ -6,13 +6,14 @@ import itertools
 import math
 import socket
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from caas_trio import AtCapacity, Endpoint, Limits, LineSession, Pulse, serve_sessions
+from caas_trio import AtCapacity, Endpoint, Limits, LineSession, Pulse, serve_datagrams, serve_sessions
 
 
 async def test_it_beats_as_long_as_every_loop_goes_round(autojump_clock: MockClock) -> None:
@@ -82,3 +83,15 @@ async def test_a_server_that_accepts_has_one_and_one_that_stops_has_none(
         assert len(beats) >= 10
         assert all(later - sooner <= 2 for sooner, later in itertools.pairwise(beats))
         assert beats[-1] <= 10
+
+
+async def test_a_server_of_datagrams_has_one(autojump_clock: MockClock, tmp_path: Path) -> None:
+    beats: list[float] = []
+    pulse = Pulse(lambda: beats.append(trio.current_time()), 2)
+    endpoints = (f"unixgram:{tmp_path / 's'}", "udp://127.0.0.1:0")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(serve_datagrams, bytes.upper, *endpoints, pulse=pulse))
+        await trio.sleep(10)
+        nursery.cancel_scope.cancel()
+    assert len(beats) >= 10
+    assert all(later - sooner <= 2 for sooner, later in itertools.pairwise(beats))

@@ -117,9 +117,10 @@ class Program:
             "telemetry": together(*telemetries, *ends),
             "stop": stop,
             "retire": retire,
+            "pulse": pulse,
         }
         await serve_mixed(
-            partial(serve_sessions, self.new_session, takeover=self.takeover, pulse=pulse, **common),
+            partial(serve_sessions, self.new_session, takeover=self.takeover, **common),
             partial(serve_datagrams, self.datagram_service, **common),
             places,
             task_status=task_status,

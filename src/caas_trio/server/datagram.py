@@ -22,6 +22,7 @@ from caas_trio.drivers.drain import either
 from caas_trio.drivers.requesthandler import DatagramRequestHandler
 
 from .listeners import Listener, listen_all
+from .pulse import Pulse
 
 DatagramService: TypeAlias = Callable[[bytes], bytes | None]
 
@@ -65,6 +66,7 @@ async def serve_datagrams(
     telemetry: Telemetry | None = None,
     stop: trio.Event | None = None,
     retire: trio.Event | None = None,
+    pulse: Pulse | None = None,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answer each datagram, on all endpoints, with what `service` makes of it, until told to stop.
@@ -99,6 +101,7 @@ async def serve_datagrams(
         telemetry: told what happens; nobody is, by default.
         stop: an event that begins the drain.
         retire: another one: there are no connections here that could end by themselves.
+        pulse: beats as long as the server takes datagrams; see `Pulse`.
         task_status: for `nursery.start`.
 
     Raises:
@@ -119,7 +122,14 @@ async def serve_datagrams(
         for listener in listeners:
             opened.callback(listener.close)
         async with trio.open_nursery() as handling:
-            server = _Server(service, limits, trust, telemetry or Telemetry(), handling)
+            server = _Server(
+                service,
+                limits,
+                trust,
+                telemetry=telemetry or Telemetry(),
+                handling=handling,
+                pulse=pulse or Pulse(lambda: None),
+            )
             doors = [
                 _Door(DatagramSocket(sock), Rules(sock.getsockname(), reply_to_servers), listener.endpoint)
                 for listener in listeners
@@ -156,10 +166,13 @@ class _Server:
         service: DatagramService | type[DatagramRequestHandler],
         limits: Limits,
         trust: Trust,
+        *,
         telemetry: Telemetry,
         handling: trio.Nursery,
+        pulse: Pulse,
     ) -> None:
         self.telemetry = telemetry
+        self._pulse = pulse
         self._service = service
         self._limits = limits
         self._trust = trust
@@ -170,8 +183,11 @@ class _Server:
     async def receive(self, door: _Door) -> None:
         """Serve what comes until cancelled."""
         while True:
-            await trio.lowlevel.wait_readable(door.socket.sock)
-            await self._burst(door)
+            self._pulse.round(door.socket)
+            with trio.move_on_after(self._pulse.turn) as wait:
+                await trio.lowlevel.wait_readable(door.socket.sock)
+            if not wait.cancelled_caught:
+                await self._burst(door)
 
     async def receive_last(self, door: _Door) -> None:
         """Serve what waits in the kernel."""

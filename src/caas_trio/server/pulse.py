@@ -1,4 +1,4 @@
-"""A sign of life from the accept loops: `Pulse`."""
+"""A sign of life from the loops that take connections, and datagrams: `Pulse`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import trio
 
 
 class Pulse:
-    """Calls `beat` as long as every accept loop of a server goes round, for a watchdog.
+    """Calls `beat` as long as every loop that takes connections or datagrams goes round, for a watchdog.
 
     Args:
         beat: called from the loops themselves; it must not block.
