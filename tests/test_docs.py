@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
+import caas_trio
 from caas_trio import Limits
 from caas_trio.drivers import hubchannel as hub_driver
 from caas_trio.drivers import stream as stream_driver
 
 ROOT = Path(__file__).parent.parent
+PACKAGE = Path(caas_trio.__file__).parent
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for folder, pattern in [(".", "*.md"), ("docs", "**/*.md"), ("fuzz", "*.md"), ("ci", "**/*.md")]
+    for path in sorted((ROOT / folder).glob(pattern))
+}
 DENIAL = (ROOT / "docs" / "denial-of-service.md").read_text()
 ATTACKS = dict(re.findall(r"^### (.*?)\n(.*?)(?=^##)", DENIAL, re.MULTILINE | re.DOTALL))
 
@@ -53,3 +60,47 @@ def test_the_sizes_of_the_formulas_are_as_told() -> None:
     session = 2 * Limits().max_line + hub_driver.READ_SIZE
     assert session == 384 * 1024
     assert 3.6 < session * Limits().max_connections / 2**30 < 3.7
+
+
+def anchor(heading: str) -> str:
+    """Return how GitHub and others name a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", PAGES[page]) if ":" not in link]
+    for link in links:
+        path, _, place = link.partition("#")
+        target = ROOT / page if not path else (ROOT / page).parent / path
+        assert target.exists(), link
+        if place:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert place in map(anchor, headings), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_session_that_is_named_can_be_run(page: str) -> None:
+    sessions = re.findall(r"^def (\w+)\(session: nox", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
+    for named in re.findall(r"nox -s ((?:[\w.-]+ ?)+)", PAGES[page]):
+        for session in named.partition(" --")[0].partition("  ")[0].split():
+            assert session.partition("-")[0] in sessions
+
+
+def test_the_architecture_names_every_module_where_it_is() -> None:
+    table = re.findall(r"^\| (?:`(\w+)/`)? ?\| (`.*?) \|", PAGES["docs/architecture.md"], re.MULTILINE)
+    named, folder = [], ""
+    for own, modules in table:
+        folder = own or folder
+        named += [f"{folder}/{module}" for module in re.findall(r"`(\w+)`", modules)]
+    there = {
+        f"{path.parent.name}/{path.stem}"
+        for path in PACKAGE.glob("*/*")
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert sorted(named) == sorted(each for each in there if "__" not in each)
+
+
+def test_every_test_has_its_place_among_the_promises() -> None:
+    named = re.findall(r"`(test_\w+\.py)`", PAGES["docs/testing.md"])
+    assert set(named) == {path.name for path in Path(__file__).parent.glob("test_*.py")}
