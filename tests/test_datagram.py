@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
@@ -75,16 +76,14 @@ class Recorder(Telemetry):
         self.timeouts += 1
 
 
+@dataclass
 class Running:
     """A server that runs, and the way to talk to it."""
 
-    def __init__(
-        self, endpoints: list[Endpoint], stop: trio.Event, telemetry: Recorder, everything: trio.CancelScope
-    ) -> None:
-        self.endpoints = endpoints
-        self.stop = stop
-        self.telemetry = telemetry
-        self.everything = everything
+    endpoints: list[Endpoint]
+    stop: trio.Event
+    telemetry: Recorder
+    everything: trio.CancelScope
 
     def address(self, which: int = 0) -> Any:
         endpoint = self.endpoints[which]

@@ -12,6 +12,7 @@ import caas_trio
 from caas_trio import Limits
 from caas_trio.drivers import hubchannel as hub_driver
 from caas_trio.drivers import stream as stream_driver
+from caas_trio.program.command import command
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(caas_trio.__file__).parent
@@ -50,6 +51,12 @@ def test_every_limit_is_in_the_entries() -> None:
     assert set(Limits.__dataclass_fields__) - named == {"prompt_delay"}
 
 
+def test_limits_are_options_but_for_those_that_are_named() -> None:
+    told = re.findall(r"`(\w+)`", DENIAL.partition("an option of the same name")[2].partition("\n")[0])
+    options = {parameter.name for parameter in command.params}
+    assert set(Limits.__dataclass_fields__) - options == set(told)
+
+
 def test_the_sizes_of_the_formulas_are_as_told() -> None:
     sizes = {
         name: re.findall(r"\d+", line)
@@ -60,6 +67,9 @@ def test_the_sizes_of_the_formulas_are_as_told() -> None:
     session = 2 * Limits().max_line + hub_driver.READ_SIZE
     assert session == 384 * 1024
     assert 3.6 < session * Limits().max_connections / 2**30 < 3.7
+
+
+SESSIONS = re.findall(r"^@nox.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
 
 
 def anchor(heading: str) -> str:
@@ -81,10 +91,32 @@ def test_links_lead_somewhere(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_each_session_that_is_named_can_be_run(page: str) -> None:
-    sessions = re.findall(r"^def (\w+)\(session: nox", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
     for named in re.findall(r"nox -s ((?:[\w.-]+ ?)+)", PAGES[page]):
         for session in named.partition(" --")[0].partition("  ")[0].split():
-            assert session.partition("-")[0] in sessions
+            assert session.partition("-")[0] in SESSIONS
+
+
+def test_workflows_run_sessions_that_there_are() -> None:
+    workflows = [path.read_text() for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))]
+    called = [name.split() for text in workflows for name in re.findall(r" \"?-s ((?:\w[\w.-]* ?)+)", text)]
+    assert len(called) > len(workflows)
+    assert {session.partition("-")[0] for sessions in called for session in sessions} <= set(SESSIONS)
+
+
+def test_the_gate_is_told_as_it_is_and_no_session_is_left_out() -> None:
+    noxfile = (ROOT / "noxfile.py").read_text()
+    [gate] = re.findall(r"^nox\.options\.sessions = \[(.*?)^\]", noxfile, re.MULTILINE | re.DOTALL)
+    first, *others = re.split(r"^\| .* \| \|$", PAGES["CONTRIBUTING.md"], flags=re.MULTILINE)[1:]
+    told = [
+        {
+            name.partition("-")[0]
+            for names in re.findall(r"nox -s ([\w. -]+?)(?: --|`)", table)
+            for name in names.split()
+        }
+        for table in (first, "".join(others))
+    ]
+    assert told[0] == set(re.findall(r'"(\w+)"', gate))
+    assert told[0] | told[1] == set(SESSIONS)
 
 
 def test_the_architecture_names_every_module_where_it_is() -> None:

@@ -43,7 +43,7 @@ def test_a_module_imports_what_is_below_it(module: str) -> None:
     assert ours & set(BELOW) <= BELOW[own] | {own}
 
 
-def test_the_core_is_without_trio_and_without_sockets() -> None:
+def test_the_core_waits_for_nothing_and_has_no_clock() -> None:
     of_the_core = [path for module, path in MODULES.items() if module.startswith("core/")]
     assert len(of_the_core) > 5
     wanted = {name.split(".")[0] for path in of_the_core for name in imported(path)}

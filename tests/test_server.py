@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -74,16 +75,14 @@ class Recorder(Telemetry):
         self.timeouts += 1
 
 
+@dataclass
 class Running:
     """A server that runs, and the way to talk to it."""
 
-    def __init__(
-        self, endpoints: list[Endpoint], stop: trio.Event, telemetry: Recorder, everything: trio.CancelScope
-    ) -> None:
-        self.endpoints = endpoints
-        self.stop = stop
-        self.telemetry = telemetry
-        self.everything = everything
+    endpoints: list[Endpoint]
+    stop: trio.Event
+    telemetry: Recorder
+    everything: trio.CancelScope
 
     async def connect(self, which: int = 0) -> trio.SocketStream:
         endpoint = self.endpoints[which]

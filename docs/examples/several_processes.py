@@ -1,4 +1,4 @@
-"""A handler that keeps a core busy, in several processes that share a socket."""
+"""A handler that keeps a core busy, in several processes on one port."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
     python -m caas_trio.conformance tcp://127.0.0.1:50007
 
-It takes nothing from the server's side of the package but `Endpoint`, so that a mistake there cannot
-hide here. What is required, and why, is in `docs/specification.md`.
+It takes endpoints and TLS from the server's side of the package, and no framing, no session and no
+PROXY header, so that a mistake there cannot hide here. What is required, and why, is in
+`docs/specification.md`.
 
     clauses         the requirements
     families        the cases: tables of scripts

@@ -1,1 +1,5 @@
-"""The core: bytes in, bytes out. No I/O, no clock, no trio; it imports nothing of the other packages."""
+"""The core: bytes in, bytes out. It waits for nothing, and has no clock and no trio.
+
+It imports nothing of the other packages. What needs the machine at all is `tls`, which reads
+certificates, and `peer`, which asks a socket who is there; the others do no I/O.
+"""

@@ -2,7 +2,7 @@
 
 One task owns an epoll descriptor and waits for *it* with trio. When it wakes, it polls it without
 blocking and, for each ready socket, receives once, asks the session and sends the reply: two system
-calls and no task switch. Each connection that outlasts its first moment (see `newcomers`) is still a
+calls and no task switch. Each connection that outlasts its first moment (see `server.newcomers`) is still a
 task in the server's nursery. It parks while the hub runs its session and is woken for what is
 exceptional: a session that is closing, an error, a timeout.
 
