@@ -97,10 +97,10 @@ def test_each_session_that_is_named_can_be_run(page: str) -> None:
 
 
 def test_workflows_run_sessions_that_there_are() -> None:
-    workflows = [path.read_text() for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))]
-    called = [name.split() for text in workflows for name in re.findall(r" \"?-s ((?:\w[\w.-]* ?)+)", text)]
-    assert len(called) > len(workflows)
-    assert {session.partition("-")[0] for sessions in called for session in sessions} <= set(SESSIONS)
+    for workflow in sorted((ROOT / ".github" / "workflows").glob("*.yml")):
+        called = " ".join(re.findall(r" \"?-s ((?:\w[\w.-]* ?)+)", workflow.read_text())).split()
+        assert called
+        assert {session.partition("-")[0] for session in called} <= set(SESSIONS)
 
 
 def test_the_gate_is_told_as_it_is_and_no_session_is_left_out() -> None:
