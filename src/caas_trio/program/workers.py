@@ -68,7 +68,8 @@ class Death(NamedTuple):
 
     def told(self) -> dict[str, object]:
         """Return what is logged of it."""
-        return {"worker": self.slot, "pid": self.pid, "reason": self.reason}
+        process = {} if self.pid is None else {"pid": self.pid}
+        return {"worker": self.slot, **process, "reason": self.reason}
 
 
 class Worker:

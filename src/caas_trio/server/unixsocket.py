@@ -114,7 +114,7 @@ class UnixSocket:
     async def take_over(self) -> None:
         """Tell the server at the path to stop, and return once the path is ours; at once if it is.
 
-        Cancelled, the socket goes on waiting beside the path.
+        Cancelled, the socket goes on waiting beside the path. Withdrawn meanwhile, it returns, too.
 
         Raises:
             ListenError: that server cannot be told, or does not stop.
@@ -125,11 +125,12 @@ class UnixSocket:
             return
         told = False
         with trio.move_on_after(_PATIENCE):
-            while (lock := PathLock.take(path)) is None:
+            while self._place is not None:
+                if (lock := PathLock.take(path)) is not None:
+                    return self._move_to(path, lock, self._place)
                 told = told or self._tell_to_stop(path)
                 await trio.sleep(_MOMENT)
-            self._move_to(path, lock, self._place)
-            return
+            return None
         raise ListenError(str(self._endpoint), "the server that listens on it does not stop")
 
     def withdraw(self) -> None:
