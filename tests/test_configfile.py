@@ -107,6 +107,9 @@ def test_the_file_is_named_as_the_source(file: Path, capsys: pytest.CaptureFixtu
         ('allow-from = ["x"]', "sets 'allow-from': 'x' is not a network"),
         ('first = "nobody"', "sets 'first': 'nobody' is not one of"),
         ("max-line", "is no TOML: Expected '=' after a key"),
+        (f"max-line = {'[' * 5000}", "is no TOML that can be read: it is nested too deeply"),
+        (r'tls-cert = "a\u0000b"', "sets 'tls-cert' to 'a\\x00b', and that is to be a text or a number"),
+        (r'endpoints = ["\u0000"]', "sets 'endpoints' to ['\\x00'], and that is to be a list of texts"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(

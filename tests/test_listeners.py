@@ -105,6 +105,14 @@ async def test_a_host_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPatch) -
     assert await reason("tcp://nobody.example:1") == "the host is unknown (Name or service not known)"
 
 
+async def test_no_room_for_the_thread_that_asks_for_a_host_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_room(*_: object, **__: object) -> list[object]:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trio.socket, "getaddrinfo", no_room)
+    assert await reason("tcp://somebody.example:1") == "resource temporarily unavailable"
+
+
 async def test_a_failure_without_words_of_its_own_is_told_in_the_systems(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -495,6 +495,22 @@ async def test_a_stop_while_endpoints_are_opened(
     assert stage.logged() == [(DIED, "it did not end")]
 
 
+async def test_a_stop_when_endpoints_have_just_been_opened_starts_nobody(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed_to = SharedSockets.changed_to
+
+    async def at_last(*arguments: Any, **others: Any) -> SharedSockets:
+        sockets = await changed_to(*arguments, **others)
+        stage.supervisor._stop()
+        return sockets
+
+    monkeypatch.setattr(SharedSockets, "changed_to", at_last)
+    await begin(stage, nursery)
+    assert stage.over.is_set()
+    assert (stage.played, stage.failure, stage.out) == ([], None, "")
+
+
 async def test_who_is_being_started_at_a_stop_is_told_after_its_order(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -645,6 +661,19 @@ async def test_it_is_ready_while_somebody_serves(
     assert not stage.supervisor._is_ready()
     await stage.over.wait()
     assert not exists(folder)
+
+
+async def test_a_worker_that_could_not_be_started_is_none_that_is_gone(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.arguments += ["--metrics", "127.0.0.1:0"]
+    stage.manners = ["impossible", "brief"]
+    await begin(stage, nursery)
+    await trio.sleep(10)
+    figures = stage.supervisor._figures
+    assert figures is not None
+    assert b"\ncaas_trio_workers_gone_total 1.0\n" in figures.page()
+    await stage.stop()
 
 
 async def test_a_cancelled_supervisor_kills_its_workers(

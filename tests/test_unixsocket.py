@@ -397,6 +397,18 @@ class TestATakeover:
         assert names(path.parent) == {"caas.sock"}
 
     @pytest.mark.usefixtures("autojump_clock")
+    async def test_who_gives_up_waiting_leaves_the_path_alone(self, path: Path) -> None:
+        lock = PathLock.take(path)
+        assert lock is not None
+        new = bind(path, takeover=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(new.take_over)
+            await trio.sleep(1)  # the mock clock's
+            new.close()
+            lock.release()
+        assert names(path.parent) == set()
+
+    @pytest.mark.usefixtures("autojump_clock")
     async def test_a_server_that_is_just_beginning_is_told_once_it_listens(
         self, path: Path, told: list[Callable[[], None]]
     ) -> None:

@@ -320,6 +320,19 @@ async def test_a_process_is_started_and_serves(listening: socket.socket) -> None
     socket.socket(fileno=order.sockets[0].descriptors[0]).close()
 
 
+async def test_no_room_for_the_thread_that_starts_a_process_is_no_room_for_it(
+    listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    order = ordered(listening)
+    monkeypatch.setattr(trio.to_thread, "run_sync", refuse)
+    with pytest.raises(BlockingIOError, match="Resource temporarily unavailable"):
+        await start_process(order)
+    socket.socket(fileno=order.sockets[0].descriptors[0]).close()
+
+
 async def test_a_process_that_cannot_be_started_leaves_nothing_open(
     listening: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

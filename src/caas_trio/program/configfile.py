@@ -41,6 +41,8 @@ def read_config(file: Path, context: click.Context) -> dict[str, _Text]:
         raise click.ClickException(f"cannot use {file}: {(error.strerror or str(error)).lower()}") from error
     except ValueError as error:  # both that it is no TOML, and that it is no UTF-8
         raise click.UsageError(f"{file} is no TOML: {error}") from error
+    except RecursionError as error:
+        raise click.UsageError(f"{file} is no TOML that can be read: it is nested too deeply") from error
     known = {_key(each): each for each in context.command.params if each.name not in _NO_SETTINGS}
     settings: dict[str, _Text] = {}
     for key, value in found.items():
@@ -90,5 +92,8 @@ def _written(parameter: click.Parameter, value: Any) -> _Text | None:
 
 
 def _scalar(value: Any) -> str | None:
-    """Return a text or a number as text; None if it is neither."""
-    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    """Return a text or a number as text; None if it is neither, or no command line can hold it."""
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return None
+    text = str(value)
+    return None if "\0" in text else text

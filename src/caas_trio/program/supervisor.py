@@ -163,6 +163,7 @@ class Supervisor:
             output.monitored_at = await aside.start(
                 serve_monitoring, first.program.metrics, self._figures.page, self._is_ready, reports
             )
+        await trio.lowlevel.checkpoint_if_cancelled()  # told to stop just now, it starts nobody
         self._begin(first)
         await first.settled.wait()
         await first.sockets.take_over()
@@ -310,12 +311,12 @@ class Supervisor:
             finally:
                 generation.workers.discard(worker)
                 self._pulse.forget(worker)
+                if self._figures is not None:
+                    self._figures.worker_gone(slot)
         except OSError as error:
             return Death(slot, None, complaint(error).text)
         finally:
             self._slots.discard(slot)
-            if self._figures is not None:
-                self._figures.worker_gone(slot)
         return worker.death()
 
     def _heard(self, generation: Generation, worker: Worker) -> None:

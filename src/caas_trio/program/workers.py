@@ -13,6 +13,8 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import trio
 
+from caas_trio.server.threads import thread_needed
+
 from .control import Control, Order
 
 #: How long (seconds) a worker may take to get ready.
@@ -66,7 +68,8 @@ class Death(NamedTuple):
 
     def told(self) -> dict[str, object]:
         """Return what is logged of it."""
-        return {"worker": self.slot, "pid": self.pid, "reason": self.reason}
+        process = {} if self.pid is None else {"pid": self.pid}
+        return {"worker": self.slot, **process, "reason": self.reason}
 
 
 class Worker:
@@ -170,12 +173,13 @@ async def start_process(order: Order) -> Started:
         shared = [number for each in order.sockets for number in each.descriptors]
         # The directory it is started in is on its path where it is on ours, and not otherwise.
         safe = [] if {"", str(Path.cwd())} & set(sys.path) else ["-P"]
-        process = await trio.lowlevel.open_process(
-            [sys.executable, *safe, "-m", "caas_trio.program.worker", str(theirs.fileno())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno(), *shared],
-            process_group=0,
-        )
+        with thread_needed():
+            process = await trio.lowlevel.open_process(
+                [sys.executable, *safe, "-m", "caas_trio.program.worker", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno(), *shared],
+                process_group=0,
+            )
         on_failure.pop_all()
     return Started(process, Control(ours))

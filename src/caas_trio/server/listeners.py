@@ -16,6 +16,7 @@ from caas_trio.core.errors import EndpointError, ListenError
 from caas_trio.core.trust import Trust
 
 from .inherited import INHERITED, inherit
+from .threads import thread_needed
 from .unixsocket import BACKLOG, UnixSocket, bind_unix
 
 _TRIES_FOR_A_COMMON_PORT: Final = 8
@@ -169,7 +170,10 @@ def _reason(error: OSError) -> str:
 
 
 async def _listen_internet(endpoint: Endpoint, kind: socket.SocketKind) -> Listener:
-    found = await trio.socket.getaddrinfo(endpoint.host, endpoint.port, type=kind, flags=socket.AI_PASSIVE)
+    with thread_needed():
+        found = await trio.socket.getaddrinfo(
+            endpoint.host, endpoint.port, type=kind, flags=socket.AI_PASSIVE
+        )
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
     # A port that is free on the first address may be taken on the next one.
     tries = 1 if endpoint.port else _TRIES_FOR_A_COMMON_PORT

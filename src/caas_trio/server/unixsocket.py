@@ -114,21 +114,22 @@ class UnixSocket:
     async def take_over(self) -> None:
         """Tell the server at the path to stop, and return once the path is ours; at once if it is.
 
-        Cancelled, the socket goes on waiting beside the path.
+        Cancelled, the socket goes on waiting beside the path. Withdrawn meanwhile, it returns, too.
 
         Raises:
             ListenError: that server cannot be told, or does not stop.
             OSError: it may not be told.
         """
         path = Path(self._endpoint.path)
-        if self._place is None or self._place.path == path:
-            return
         told = False
         with trio.move_on_after(_PATIENCE):
-            while (lock := PathLock.take(path)) is None:
-                told = told or self._tell_to_stop(path)
-                await trio.sleep(_MOMENT)
-            self._move_to(path, lock, self._place)
+            while (beside := self._waits_beside(path)) is not None:
+                lock = PathLock.take(path)
+                if lock is not None:
+                    self._move_to(path, lock, beside)
+                else:
+                    told = told or self._tell_to_stop(path)
+                    await trio.sleep(_MOMENT)
             return
         raise ListenError(str(self._endpoint), "the server that listens on it does not stop")
 
@@ -144,6 +145,10 @@ class UnixSocket:
             self.withdraw()
         finally:
             self.sock.close()
+
+    def _waits_beside(self, path: Path) -> _Place | None:
+        """Return where it waits for the path; None if that is its own, or it has withdrawn."""
+        return None if self._place is None or self._place.path == path else self._place
 
     def _move_to(self, path: Path, lock: PathLock, waited: _Place) -> None:
         with ExitStack() as opened:

@@ -1,0 +1,20 @@
+"""Room for a thread: `thread_needed`."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def thread_needed() -> Iterator[None]:
+    """Have it be an OSError, as for a process, that the machine has no room for a thread.
+
+    trio looks names up and starts processes in a thread; Python knows no better than a RuntimeError.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
