@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -49,13 +50,17 @@ class Loop:
         # do. Without them it takes a tenth less; nothing public does that.
         [tick] = ticks
         self._state: Any = getattr(tick, "__self__")  # noqa: B009
-        self._state.runner.instruments = {}  # there are none, which is asked a hundred times for each script
+        runner = self._state.runner
+        runner.instruments = {}  # there are none, which is asked a hundred times for each script
+        runner.is_guest = False  # nor is there a host to be told of each new deadline
+        vars(clock)["_autojump"] = partial(_jump, clock, runner.deadlines)
+        self._poll = runner.io_manager._epoll.poll  # what its `get_events` calls
         self._ready = self._state.unrolled_run_next_send.unwrap()
 
     def __call__(self, data: bytes) -> None:
         """Play one input; raises what that raises."""
         step = self._state.unrolled_run_gen.send
-        look = self._state.runner.io_manager.get_events
+        look = self._poll
         self._inputs.append(data)
         ready = self._ready
         try:
@@ -76,3 +81,10 @@ class Loop:
                 await trio.lowlevel.checkpoint()
                 while self._inputs:
                     self._outcomes.append(await outcome.acapture(play, self._inputs.popleft()))
+
+
+def _jump(clock: MockClock, deadlines: Any) -> None:
+    """Jump to the next deadline; the clock by itself has all of trio's statistics made to learn it."""
+    seconds = deadlines.next_deadline() - clock.current_time()
+    if 0 < seconds < math.inf:
+        clock.jump(seconds)

@@ -7,8 +7,10 @@ import ipaddress
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Final, NamedTuple
 
 import trio
@@ -53,7 +55,7 @@ vars(hub)["READ_SIZE"] = vars(hubchannel)["READ_SIZE"] = 6000
 vars(hub)["_SHORT"] = 1000
 #: For each server that starts, this would cost more than all the rest.
 vars(hub)["_WARMING"] = 0
-#: Looking at timeouts so often is enough, and looking at the same time in all servers (seconds).
+#: Looking at timeouts so often is enough (seconds), and always when a second begins.
 _SWEEP: Final = 1.0
 vars(hub)["_SWEEPS"] = 6
 
@@ -161,6 +163,7 @@ class Running:
         scope: cancels it.
         over: whether it has come to its end.
         failure: what it raised.
+        awake: whether a script is played to it; nobody is connected to the others.
     """
 
     def __init__(self, kind: Kind) -> None:
@@ -175,6 +178,7 @@ class Running:
         self.scope = trio.CancelScope()
         self.over = trio.Event()
         self.failure: Exception | None = None
+        self.awake = trio.Event()
 
     @property
     def proxied(self) -> str:
@@ -183,6 +187,7 @@ class Running:
 
     async def run(self, task_status: trio.TaskStatus[list[Endpoint]]) -> None:
         """Serve until stopped or cancelled, or something is raised."""
+        _whose.set(self)
         os.environ["CAAS_TRIO_DRIVER"] = self.kind.driver
         few = replace(LIMITS, max_connections=FEW)
         match self.kind.serves:
@@ -280,21 +285,48 @@ async def _whole(reader: Reader) -> bytes:
 WAYS: Final[tuple[Callable[[Reader], Awaitable[bytes]], ...]] = (Reader.readline, _next, _only_one, _whole)
 
 
+#: The server whose task it is, if it is one's of these.
+_whose: Final[ContextVar[Running | None]] = ContextVar("whose", default=None)
+
+
+async def _sleep(seconds: float) -> None:
+    """Sleep, as hubs do between two looks at their timeouts.
+
+    While nobody is connected, there is nothing to see: to look all the same, in each server and each
+    second of the mock clock, would cost more than the scripts do that let time pass.
+    """
+    server = _whose.get()
+    if server is None or server.awake.is_set():
+        await trio.sleep(seconds)
+    else:
+        await server.awake.wait()
+        await trio.sleep(-trio.current_time() % _SWEEP)
+
+
+#: Hubs sleep so; for all else they have trio itself.
+vars(hub)["trio"] = SimpleNamespace(**{**vars(trio), "sleep": _sleep})
+
+
 class Servers:
     """The servers of a run, one for each kind that has been asked for."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._running: dict[Kind, Running] = {}
+        self._latest: Running | None = None
 
     async def get(self, kind: Kind) -> Running:
         """Return a server that nobody has told to stop."""
         running = self._running.get(kind)
         if running is None or running.over.is_set():
             running = self._running[kind] = Running(kind)
-            await trio.sleep(-trio.current_time() % _SWEEP)
             await self._nursery.start(running.run)
             await wait_all_tasks_blocked()  # until it has all the tasks it keeps
+        if running is not self._latest:
+            if self._latest is not None:
+                self._latest.awake = trio.Event()
+            self._latest = running
+            running.awake.set()
         return running
 
     async def end(self) -> None:
