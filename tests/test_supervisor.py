@@ -558,6 +558,25 @@ async def test_a_second_signal_cuts(stage: Stage, nursery: trio.Nursery, autojum
     assert [each.words for each in stage.played] == [["stop", "cut"], ["stop", "cut"]]
 
 
+async def test_once_it_stops_no_settings_are_read(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_manager(tmp_path, monkeypatch, 8) as told:
+        stage.manners = ["stubborn"]
+        await begin(stage, nursery)
+        await stage.signal(signal.SIGTERM)
+        stage.arguments += ["--max-line", "0"]
+        await stage.signal(signal.SIGHUP)
+        assert told()[-1] == "STOPPING=1"
+        await stage.signal(signal.SIGTERM)
+        await stage.over.wait()
+    assert stage.logged() == []
+
+
 async def test_more_signals_do_not_put_off_the_end_of_who_hears_none(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
