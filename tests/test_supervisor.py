@@ -29,7 +29,8 @@ class Played:
 
     `manner` says how: it is "good"; it "fails" before it is ready, saying so, or "crashes" there; it is
     ready and "brief"; it is "mute" and never ready; it is "stubborn" and only ends when it is cut; it is
-    "deaf", which is both; it is "frozen" once it is ready; or it is "sick", and exits with a status of its own.
+    "deaf", which is both; it is "frozen" once it is ready; or it is "sick", and exits with a status of its
+    own.
     """
 
     def __init__(self, pid: int, order: Order, sock: socket.socket, manner: str) -> None:
