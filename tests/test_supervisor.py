@@ -29,7 +29,8 @@ class Played:
 
     `manner` says how: it is "good"; it "fails" before it is ready, saying so, or "crashes" there; it is
     ready and "brief"; it is "mute" and never ready; it is "stubborn" and only ends when it is cut; it is
-    "deaf", which is both; or it is "sick", and exits with a status of its own.
+    "deaf", which is both; it is "frozen" once it is ready; or it is "sick", and exits with a status of its
+    own.
     """
 
     def __init__(self, pid: int, order: Order, sock: socket.socket, manner: str) -> None:
@@ -74,6 +75,8 @@ class Played:
         if self.manner == "brief":
             await trio.sleep(0.5)
             self.end(-signal.SIGSEGV)
+            return
+        if self.manner == "frozen":
             return
         with suppress(trio.ClosedResourceError):
             while (word := await self.control.next_line()) is not None:
@@ -554,6 +557,40 @@ async def test_a_second_signal_cuts(stage: Stage, nursery: trio.Nursery, autojum
     await stage.signal(signal.SIGTERM)
     assert stage.over.is_set()
     assert [each.words for each in stage.played] == [["stop", "cut"], ["stop", "cut"]]
+
+
+async def test_once_it_stops_no_settings_are_read(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_manager(tmp_path, monkeypatch, 8) as told:
+        stage.manners = ["stubborn"]
+        await begin(stage, nursery)
+        await stage.signal(signal.SIGTERM)
+        stage.arguments += ["--max-line", "0"]
+        await stage.signal(signal.SIGHUP)
+        assert told()[-1] == "STOPPING=1"
+        await stage.signal(signal.SIGTERM)
+        await stage.over.wait()
+    assert stage.logged() == []
+
+
+async def test_more_signals_do_not_put_off_the_end_of_who_hears_none(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.manners = ["frozen"]
+    await begin(stage, nursery)
+    await stage.signal(signal.SIGTERM)
+    cut = trio.current_time()
+    for _ in range(3):
+        await stage.signal(signal.SIGTERM)
+        await trio.sleep(2)
+    assert trio.current_time() - cut == pytest.approx(6, abs=0.1)
+    assert stage.over.is_set()
+    assert stage.logged() == [(DIED, "it did not end")]
 
 
 async def test_a_retired_worker_is_killed_when_it_has_had_its_time_twice(

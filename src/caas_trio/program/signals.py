@@ -17,11 +17,15 @@ async def heed(
     stop: Callable[[], object],
     cut: Callable[[], object],
 ) -> None:
-    """Do what each signal asks for: read the settings again, stop, and cut everything off."""
+    """Do what each signal asks for: read the settings again, stop, and cut everything off.
+
+    Once it stops, there is nothing that other settings would be for.
+    """
     stopping = False
     async for number in signals:
         if number == signal.SIGHUP:
-            again()
+            if not stopping:
+                again()
         elif stopping:
             cut()
         else:

@@ -109,8 +109,12 @@ class Worker:
         return self._ready_at is not None and not self.told
 
     def tell(self, word: str, patience: float) -> None:
-        """Tell it to end; it is killed unless it has done so within so many seconds."""
-        self._patience.deadline = trio.current_time() + patience
+        """Tell it to end; it is killed unless it has done so within so many seconds.
+
+        Told once more, it has no longer than it had.
+        """
+        deadline = trio.current_time() + patience
+        self._patience.deadline = min(deadline, self._patience.deadline) if self.told else deadline
         self._word = word
         if self._ordered:
             self._control.say(word)
