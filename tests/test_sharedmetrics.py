@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import signal
@@ -230,6 +231,13 @@ def test_no_number_of_workers_leaves_more_files_than_slots(figures: SharedFigure
     assert page["workers_gone_total"] == 200
     assert page["workers"] == 0
     assert adds_up(page)
+
+
+def test_who_cleans_old_files_away_finds_the_folder_locked(figures: SharedFigures) -> None:
+    cleaner = os.open(figures.folder, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(cleaner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(cleaner)
 
 
 def test_the_folder_goes_with_its_owner() -> None:

@@ -11,10 +11,12 @@ are used again. A worker goes on counting where the one before it in its slot le
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -49,14 +51,20 @@ class SharedFigures:
         self._cut_off: dict[int, Tally[str]] = {}  # what workers had open, by slot and endpoint
 
     def __enter__(self) -> Self:
-        self._owned = tempfile.TemporaryDirectory(prefix="caas-trio-")
-        self.folder = Path(self._owned.name)
+        with ExitStack() as opened:
+            self.folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="caas-trio-")))
+            # What cleans old files away, as systemd-tmpfiles does, leaves locked folders alone
+            # (github.com/python/cpython/issues/81831); without this one no worker could start.
+            lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            opened.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            self._owned = opened.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._owned.cleanup()
+        self._owned.close()
 
     def page(self) -> bytes:
         """Return the sums over all workers, in Prometheus's text format."""
