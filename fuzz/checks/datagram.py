@@ -6,6 +6,7 @@ Under the mock clock. What the script sends between two looks arrives as one bur
 from __future__ import annotations
 
 import errno
+import math
 import os
 import socket
 from collections import Counter
@@ -29,6 +30,7 @@ from caas_trio import (
 from caas_trio.core.datagramrules import Drop
 from caas_trio.core.peer import Peer
 from caas_trio.server import datagram
+from caas_trio.server.pulse import Pulse
 from fuzz.dialog import CUT, header, steps
 
 MODULES: Final = ("caas_trio.server.datagram",)
@@ -172,6 +174,7 @@ class _Stage:
         self.reports = _Reports()
         self.stop = trio.Event()
         self.broken = False
+        self.beat = -math.inf  # when it last gave a sign of life
         self.address = f"caas-fuzz-{os.getpid()}-datagrams"
         self.clients = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in _CLIENTS]
         for number, client in enumerate(self.clients):
@@ -199,10 +202,14 @@ class _Stage:
                 trust=self.trust,
                 telemetry=self.reports,
                 stop=self.stop,
+                pulse=Pulse(self._feed, _SLOW),
                 task_status=task_status,
             )
         except* OSError as group:
             assert self.broken, group.exceptions
+
+    def _feed(self) -> None:
+        self.beat = trio.current_time()
 
     @contextmanager
     def failing(self) -> Iterator[None]:
@@ -257,6 +264,8 @@ class _Stage:
             await self.fail_receive(_IN[sign])
         elif sign == _TIME:
             await trio.sleep(2 * _SLOW)
+            stopped = self.stop.is_set() or self.broken
+            assert stopped or trio.current_time() - self.beat <= _SLOW, "the watchdog goes hungry"
             await self.look()
         elif sign == _LEAVE:
             self.clients[self.current].close()
