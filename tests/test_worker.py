@@ -194,7 +194,9 @@ async def test_a_cut_ends_it_at_once(run: Run, listening: socket.socket, nursery
     client = await hang_the_drain_up(run, listening, nursery)
     run.control.say("stop")
     run.control.say("cut")
-    await run.over.wait()
+    with trio.move_on_after(30):  # a drain would have 1000 seconds
+        await run.over.wait()
+    assert run.over.is_set()
     await client.aclose()
 
 
@@ -217,7 +219,11 @@ async def test_a_supervisor_that_is_gone_is_a_stop(
     run: Run, listening: socket.socket, nursery: trio.Nursery
 ) -> None:
     await begin(run, ordered(listening), nursery)
+    client = await connect(listening)
+    assert await ask(client) == b"A\n"
     run.control.close()
+    assert await client.receive_some() == b""
+    await client.aclose()
     await run.over.wait()
 
 
