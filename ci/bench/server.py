@@ -140,6 +140,6 @@ def _why(process: "subprocess.Popen[str]", complaints: int) -> str:
     """Return the last line the failed peer wrote to standard error."""
     deadline = time.monotonic() + 1
     while process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+        time.sleep(0.01)  # `wait` with a timeout would poll as well, and raise
     lines = os.pread(complaints, 1 << 16, 0).decode(errors="replace").strip().splitlines()
     return lines[-1].replace(sys.executable, "python") if lines else "it does not say that it listens"

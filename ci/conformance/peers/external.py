@@ -38,7 +38,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     deadline = time.monotonic() + _STARTING
     while process.poll() is None and not accepting(port) and time.monotonic() < deadline:
-        time.sleep(0.02)
+        time.sleep(0.02)  # it does not say when it listens
     print(f"listening on tcp://127.0.0.1:{port}", flush=True)
     process.wait()
 

@@ -22,7 +22,7 @@ class HangsUpOnHalfClose(Conversation):
     tail = False
 
     def say(self, data: bytes) -> None:
-        time.sleep(0.02 if len(data) < 1000 else 0)
+        time.sleep(0.02 if len(data) < 1000 else 0)  # an end that comes with the line has arrived by then
         watch = select.poll()
         watch.register(self.sock, select.POLLRDHUP)
         if self.tail or not watch.poll(0):
@@ -38,7 +38,7 @@ class Resets(Conversation):
     """Every conversation ends with a reset."""
 
     def end(self) -> None:
-        time.sleep(0.1)
+        time.sleep(0.1)  # the replies arrive; it is the end alone that is wrong
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
@@ -55,7 +55,7 @@ class NeverEnds(Conversation):
     """The server's output stays open after the client's end."""
 
     def end(self) -> None:
-        time.sleep(20)
+        time.sleep(20)  # longer than the suite waits for an end
 
 
 @wrong("CLOSE-4")
