@@ -40,12 +40,11 @@ def eventful(metrics: Metrics) -> Metrics:
     totals = Totals()
     totals.read(b"a\nb\n")
     totals.served(1, 0.0001)
+    arrivals = totals.arriving_at(AT)
+    arrivals.accepted = 2
+    arrivals.ended[Outcome.TIMED_OUT] = 1
     metrics.counting(totals)
-    for endpoint in (AT, Endpoint.parse("udp://127.0.0.1:1")):
-        metrics.listening(endpoint)
-    for _ in range(2):
-        metrics.connection_accepted(AT)
-    metrics.connection_ended(Outcome.TIMED_OUT, AT)
+    metrics.listening(Endpoint.parse("udp://127.0.0.1:1"))
     metrics.conversation_ended(TooSlow("idle_timeout"), AT)
     metrics.connection_refused("the address is not allowed", AT, InternetPeer("127.0.0.1", 1))
     metrics.datagram_dropped("it is too long", AT, None)

@@ -59,7 +59,9 @@ def changed(metrics: Metrics, before: dict[str, float]) -> dict[str, float]:
 
 
 def test_what_is_on_the_page_before_anything_has_happened(metrics: Metrics) -> None:
-    metrics.listening(TCP)
+    totals = Totals()
+    totals.arriving_at(TCP)
+    metrics.counting(totals)
     page = {name: value for name, value in figures(metrics).items() if "_created" not in name}
     version = sys.version.split()[0]
     assert page.pop(f"build_info{{{version},{__version__}}}") == 1
@@ -75,20 +77,25 @@ def test_what_is_on_the_page_before_anything_has_happened(metrics: Metrics) -> N
 
 def test_what_was_let_in_is_open_or_has_ended(metrics: Metrics) -> None:
     accepted, ended = Counter[Endpoint](), Counter[Endpoint]()
+    totals = Totals()
     for endpoint in (TCP, UNIX):
+        totals.arriving_at(endpoint)
+    listeners = [*totals.arrivals, totals.arriving_at(TCP)]  # two share an endpoint
+    metrics.counting(totals)
+    for arrivals in listeners:
+        endpoint = arrivals.endpoint
         for outcome in [*Outcome, Outcome.COMPLETED]:
-            metrics.connection_accepted(endpoint)
-            metrics.connection_accepted(endpoint)
+            arrivals.accepted += 2
             accepted[endpoint] += 2
-            metrics.connection_ended(outcome, endpoint)
+            arrivals.ended[outcome] += 1
             ended[endpoint] += 1
             page = figures(metrics)
             assert page[f"connections_accepted_total{{{endpoint}}}"] == accepted[endpoint]
             assert page[f"connections_open{{{endpoint}}}"] == accepted[endpoint] - ended[endpoint]
             outcomes = [page[f"connections_total{{{endpoint},{each}}}"] for each in Outcome]
             assert sum(outcomes) == ended[endpoint]
-        assert page[f"connections_total{{{endpoint},completed}}"] == 2
-        assert page[f"connections_total{{{endpoint},lost}}"] == 1
+    assert page[f"connections_total{{{UNIX},completed}}"] == 2
+    assert page[f"connections_total{{{TCP},lost}}"] == 2
 
 
 def test_what_is_moved_is_counted_over_all_servers(metrics: Metrics) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -40,13 +41,8 @@ class Tasks(trio.abc.Instrument):
 class Recorder(Telemetry):
     """Keeps what it is told."""
 
-    totals: Totals
-
     def __init__(self) -> None:
         self.told: list[object] = []
-
-    def connection_accepted(self, endpoint: Endpoint) -> None:  # noqa: ARG002
-        self.told.append("accepted")
 
     def conversation_ended(self, error: Exception | None, endpoint: Endpoint) -> None:  # noqa: ARG002
         self.told.append(error)
@@ -54,12 +50,21 @@ class Recorder(Telemetry):
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
         self.told.append(error)
 
-    def connection_ended(self, outcome: Outcome, endpoint: Endpoint) -> None:  # noqa: ARG002
-        self.told.append(outcome)
-
 
 class Summing(Recorder):
     """Wants to know the sums, too."""
+
+    totals: Totals
+
+    @property
+    def accepted(self) -> int:
+        """How many were let in."""
+        return self.totals.arrivals[0].accepted
+
+    @property
+    def ended(self) -> Counter[Outcome]:
+        """How many have ended, by how they did."""
+        return Counter(self.totals.arrivals[0].ended)
 
     def counting(self, totals: Totals) -> None:
         self.totals = totals
@@ -124,14 +129,15 @@ def heard(client: socket.socket) -> bytes:
 
 
 async def test_who_is_through_when_accepted_needs_no_task(tmp_path: Path, driver: str) -> None:
-    recorder = Recorder()
+    recorder = Summing()
     async with served(tmp_path / "caas.sock", telemetry=recorder) as stage:
         clients = [stage.client(b"one\ntw"), stage.client(b"")]
         await trio.testing.wait_all_tasks_blocked()
         assert [heard(client) for client in clients] == [b"ONE\nTW", b""]
         assert stage.tasks == (0 if driver == "hub" else len(clients))
-        assert recorder.told.count("accepted") == len(clients)
-        assert recorder.told.count(None) == recorder.told.count(Outcome.COMPLETED) == len(clients)
+        assert recorder.told == [None] * len(clients)
+        assert recorder.accepted == len(clients)
+        assert recorder.ended == Counter({Outcome.COMPLETED: len(clients)})
 
 
 async def test_a_burst_is_through_before_others_have_their_turn(
@@ -192,13 +198,12 @@ async def test_a_bug_ends_its_connection_and_no_other(tmp_path: Path) -> None:
             raise ZeroDivisionError
         return line.upper()
 
-    recorder = Recorder()
+    recorder = Summing()
     async with served(tmp_path / "caas.sock", partial(LineSession, service), recorder) as stage:
         clients = [stage.client(spoken) for spoken in (b"a\n", b"bug\n", b"b\n")]
         await trio.testing.wait_all_tasks_blocked()
         assert [heard(client) for client in clients] == [b"A\n", b"", b"B\n"]
-        assert recorder.told.count(Outcome.COMPLETED) == 2
-        assert recorder.told.count(Outcome.FAILED) == 1
+        assert recorder.ended == Counter({Outcome.COMPLETED: 2, Outcome.FAILED: 1})
         assert sum(isinstance(told, ZeroDivisionError) for told in recorder.told) == 1
 
 

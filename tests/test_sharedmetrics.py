@@ -24,8 +24,6 @@ from caas_trio.observing.sharedmetrics import PERIOD, SharedFigures, join, keep_
 TCP = Endpoint.parse("tcp://127.0.0.1:1")
 UNIX = Endpoint.parse("unix:/a")
 
-Work = Callable[[int], Metrics]
-
 #: A worker that has let three connections in, of which one has ended, and is about to be killed.
 KILLED = """
 import sys
@@ -33,16 +31,16 @@ from pathlib import Path
 from caas_trio import Endpoint, Limits
 from caas_trio.observing.metrics import Metrics
 from caas_trio.observing.sharedmetrics import join
-from caas_trio.core.telemetry import Outcome
+from caas_trio.core.telemetry import Outcome, Totals
 
 join(Path(sys.argv[1]), int(sys.argv[2]))
-metrics = Metrics(Limits(max_connections=5))
-tcp = Endpoint.parse("tcp://127.0.0.1:1")
-for _ in range(3):
-    metrics.connection_accepted(tcp)
-metrics.connection_ended(Outcome.COMPLETED, tcp)
+metrics, totals = Metrics(Limits(max_connections=5)), Totals()
+arrivals = totals.arriving_at(Endpoint.parse("tcp://127.0.0.1:1"))
+metrics.counting(totals)
+arrivals.accepted = 3
+arrivals.ended[Outcome.COMPLETED] = 1
 metrics.update()
-metrics.connection_accepted(tcp)  # not written down yet
+arrivals.accepted += 1  # not written down yet
 print("written", flush=True)
 sys.stdin.read()
 """
@@ -54,14 +52,16 @@ from pathlib import Path
 from caas_trio import Endpoint, InternetPeer, Limits
 from caas_trio.observing.metrics import Metrics
 from caas_trio.observing.sharedmetrics import join
+from caas_trio.core.telemetry import Totals
 
 tcp = Endpoint.parse("tcp://127.0.0.1:1")
 for _ in sys.stdin:
     for slot in range(2):
         if not os.fork():
             join(Path(sys.argv[1]), slot)
-            metrics = Metrics(Limits())
-            metrics.connection_accepted(tcp)
+            metrics, totals = Metrics(Limits()), Totals()
+            totals.arriving_at(tcp).accepted += 1
+            metrics.counting(totals)
             metrics.connection_refused("the address is not allowed", tcp, InternetPeer("127.0.0.1", 2))
             metrics.update()
             os._exit(0)
@@ -70,8 +70,22 @@ for _ in sys.stdin:
     print("both have ended", flush=True)
 """
 
+
+class Worker:
+    """What a worker counts."""
+
+    def __init__(self) -> None:
+        self.totals = Totals()
+        self.tcp = self.totals.arriving_at(TCP)
+        self.unix = self.totals.arriving_at(UNIX)
+        self.metrics = Metrics(Limits(max_connections=7))
+        self.metrics.counting(self.totals)
+
+
+Work = Callable[[int], Worker]
+
 #: The files of a worker are open for as long as its values live, and nothing closes them.
-WORKED: list[Metrics] = []
+WORKED: list[Worker] = []
 
 
 @pytest.fixture
@@ -86,13 +100,11 @@ def work(figures: SharedFigures, monkeypatch: pytest.MonkeyPatch) -> Work:
     monkeypatch.setattr(values, "ValueClass", values.ValueClass)
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
 
-    def start(slot: int) -> Metrics:
+    def start(slot: int) -> Worker:
         join(figures.folder, slot)
-        metrics = Metrics(Limits(max_connections=7))
-        for endpoint in (TCP, UNIX):
-            metrics.listening(endpoint)
-        WORKED.append(metrics)
-        return metrics
+        worker = Worker()
+        WORKED.append(worker)
+        return worker
 
     return start
 
@@ -119,17 +131,13 @@ def test_without_workers_there_is_a_page(figures: SharedFigures) -> None:
 
 def test_the_figures_of_workers_are_added_up(figures: SharedFigures, work: Work) -> None:
     workers = [work(slot) for slot in range(3)]
-    for number, metrics in enumerate(workers, 1):
-        totals = Totals()
-        metrics.counting(totals)
-        totals.received, totals.lines = 100 * number, 10 * number
-        totals.served(number, 0.0003)
-        for _ in range(number):
-            metrics.connection_accepted(TCP)
-            metrics.connection_accepted(UNIX)
-        metrics.connection_ended(Outcome.LOST, TCP)
-        metrics.conversation_ended(TooSlow("idle_timeout"), TCP)
-        metrics.update()
+    for number, worker in enumerate(workers, 1):
+        worker.totals.received, worker.totals.lines = 100 * number, 10 * number
+        worker.totals.served(number, 0.0003)
+        worker.tcp.accepted = worker.unix.accepted = number
+        worker.tcp.ended[Outcome.LOST] += 1
+        worker.metrics.conversation_ended(TooSlow("idle_timeout"), TCP)
+        worker.metrics.update()
     page = shown(figures)
     assert page["connections_limit"] == 3 * 7
     assert page["bytes_received_total"] == 600
@@ -148,10 +156,10 @@ def test_the_figures_of_workers_are_added_up(figures: SharedFigures, work: Work)
 
 
 def test_what_is_open_is_no_older_than_what_was_let_in(figures: SharedFigures, work: Work) -> None:
-    metrics = work(0)
-    metrics.connection_accepted(TCP)
-    metrics.update()
-    metrics._metrics.accepted.labels(TCP).inc()  # the supervisor looks in the middle of an update
+    worker = work(0)
+    worker.tcp.accepted += 1
+    worker.metrics.update()
+    worker.metrics._metrics.accepted.labels(TCP).inc()  # the supervisor looks in the middle of an update
     page = shown(figures)
     assert page[f"connections_open{{{TCP}}}"] == 2
     assert adds_up(page)
@@ -161,11 +169,10 @@ def test_a_worker_that_has_drained_leaves_its_counts_and_nothing_else(
     figures: SharedFigures, work: Work
 ) -> None:
     first, second = work(0), work(1)
-    for metrics in (first, second):
-        metrics.connection_accepted(TCP)
-    first.connection_ended(Outcome.COMPLETED, TCP)
-    first.update()
-    second.update()
+    first.tcp.accepted = second.tcp.accepted = 1
+    first.tcp.ended[Outcome.COMPLETED] = 1
+    first.metrics.update()
+    second.metrics.update()
     figures.worker_gone(0)
     page = shown(figures)
     assert page["connections_limit"] == 7
@@ -179,8 +186,8 @@ def test_a_worker_that_has_drained_leaves_its_counts_and_nothing_else(
 
 def test_what_a_killed_worker_had_open_was_cut_off(figures: SharedFigures, work: Work) -> None:
     other = work(2)
-    other.connection_accepted(TCP)
-    other.update()
+    other.tcp.accepted = 1
+    other.metrics.update()
     for round_ in range(1, 3):  # the second has the files of the first
         with subprocess.Popen(
             [sys.executable, "-c", KILLED, figures.folder, "0"],

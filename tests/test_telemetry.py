@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -26,7 +27,16 @@ from caas_trio import (
     serve_sessions,
 )
 from caas_trio.core.peer import Peer
-from caas_trio.core.telemetry import EVENTS, OTHER, BoundedNames, Outcome, Totals, Traffic, together
+from caas_trio.core.telemetry import (
+    EVENTS,
+    OTHER,
+    Arrivals,
+    BoundedNames,
+    Outcome,
+    Totals,
+    Traffic,
+    together,
+)
 from caas_trio.server.opening import Opening, Refused
 
 
@@ -43,18 +53,11 @@ class Recorder(Telemetry):
         self.told: list[tuple[str, Endpoint, Peer]] = []
         self.traffic: Traffic | None = None
         self.outcomes: list[Outcome] = []
-        self.counted: list[Outcome | None] = []
-        self.totals: Totals | None = None
+        self.totals = Totals()
         self.refused: list[str] = []
 
     def counting(self, totals: Totals) -> None:
         self.totals = totals
-
-    def connection_accepted(self, endpoint: Endpoint) -> None:  # noqa: ARG002
-        self.counted.append(None)
-
-    def connection_ended(self, outcome: Outcome, endpoint: Endpoint) -> None:  # noqa: ARG002
-        self.counted.append(outcome)
 
     def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:
         self.told.append(("opened", endpoint, peer))
@@ -98,7 +101,9 @@ async def connected(
     [first, *_, last] = recorder.told
     assert (first[0], last[0]) == ("opened", "closed")
     assert first[1:] == last[1:]
-    assert recorder.counted == [None, *recorder.outcomes]
+    [arrivals] = recorder.totals.arrivals
+    assert arrivals.accepted == 1
+    assert Counter(arrivals.ended) == Counter(recorder.outcomes)
 
 
 async def end_of(client: trio.SocketStream) -> bytes:
@@ -193,17 +198,15 @@ class Counted(Telemetry):
 
     def __init__(self) -> None:
         self.totals = Totals()
-        self.accepted = 0
-        self.ended: list[Outcome] = []
 
     def counting(self, totals: Totals) -> None:
         self.totals = totals
 
-    def connection_accepted(self, endpoint: Endpoint) -> None:  # noqa: ARG002
-        self.accepted += 1
-
-    def connection_ended(self, outcome: Outcome, endpoint: Endpoint) -> None:  # noqa: ARG002
-        self.ended.append(outcome)
+    @property
+    def arrivals(self) -> Arrivals:
+        """Those at the one endpoint there is."""
+        [arrivals] = self.totals.arrivals
+        return arrivals
 
 
 @asynccontextmanager
@@ -241,7 +244,8 @@ async def test_what_is_moved_is_counted(each: bool) -> None:  # noqa: FBT001
     assert (totals.received, totals.sent, totals.lines, totals.oversize) == (len(sent), len(heard), 3, 1)
     assert sum(totals.waits) >= 1
     assert totals.waited >= 0
-    assert (counts.accepted, counts.ended) == (1, [Outcome.COMPLETED])
+    assert counts.arrivals.accepted == 1
+    assert Counter(counts.arrivals.ended) == Counter([Outcome.COMPLETED])
 
 
 async def test_bytes_are_counted_while_a_connection_lasts() -> None:
@@ -254,7 +258,8 @@ async def test_bytes_are_counted_while_a_connection_lasts() -> None:
         while counts.totals.sent < 7:
             await trio.lowlevel.checkpoint()
         assert (counts.totals.received, counts.totals.sent, counts.totals.lines) == (2, 7, 1)
-        assert not counts.ended
+        assert counts.arrivals.accepted == 1
+        assert not any(counts.arrivals.ended.values())
 
 
 class Ends(Telemetry):
@@ -339,7 +344,7 @@ async def test_oversize_lines_are_counted_while_a_conversation_lasts_and_when_it
             while not heard.upper().endswith(b"SHORT\n"):
                 heard += await client.receive_some()
             assert counts.totals.oversize == before + 2
-        while len(counts.ended) < counts.accepted:
+        while sum(counts.arrivals.ended.values()) < counts.arrivals.accepted:
             await trio.lowlevel.checkpoint()
         assert counts.totals.oversize == before + 2
 

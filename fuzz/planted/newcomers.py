@@ -10,25 +10,25 @@ BUGS: Final = (
     Bug(
         "who is not through at once is never served",
         "server",
-        "channel, session, endpoint, host, _ = self._waiting.popleft()\n            self._go_on",
-        "channel, session, endpoint, host, _ = self._waiting.popleft()\n            (lambda *_: None)",
+        "channel, session, arrivals, host, _ = self._waiting.popleft()\n            self._go_on",
+        "channel, session, arrivals, host, _ = self._waiting.popleft()\n            (lambda *_: None)",
     ),
     Bug(
         "who says more than two reads take is left alone",
         "server",
-        "elif answered:\n                self._go_on(channel, session, endpoint, host)",
+        "elif answered:\n                self._go_on(channel, session, arrivals, host)",
         "elif answered:\n                pass",
     ),
     Bug(
         "a client that is through at once keeps its socket open",
         "server",
-        "self._finish(session, channel, endpoint, host)",
+        "self._finish(session, channel, arrivals, host)",
         "pass",
     ),
     Bug(
         "what is wrong with a newcomer takes the server down",
         "server",
-        "heard = channel.hear(session)\n            except Exception as error:",
-        "heard = channel.hear(session)\n            except ZeroDivisionError as error:",
+        "channel.answer(session, data)\n            except Exception as error:",
+        "channel.answer(session, data)\n            except ZeroDivisionError as error:",
     ),
 )

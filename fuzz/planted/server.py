@@ -40,7 +40,7 @@ BUGS: Final = (
     Bug(
         "what waits in the accept queue at the stop is dropped",
         "server",
-        "acceptor.accept_waiting(sock, endpoint, most)",
+        "acceptor.accept_waiting(sock, arrivals, most)",
         "pass",
     ),
     Bug(

@@ -34,6 +34,8 @@ class Outcome(enum.StrEnum):
     CUT_OFF = "cut_off"
     """The server stopped, and did not wait any longer."""
 
+    __hash__ = str.__hash__  # written in C, unlike Enum's
+
 
 class Traffic(Protocol):
     """What has gone over a connection so far; it may be read at any time.
@@ -54,8 +56,8 @@ BOUNDS: Final = (
 )
 
 
-#: What counts as a long line (bytes).
-_LONG: Final = 1024
+#: Lines of so many bytes are found faster than counted.
+_LONG: Final = 64
 
 
 class Conversation(Protocol):
@@ -66,10 +68,28 @@ class Conversation(Protocol):
         """How many there have been so far."""
 
 
-class Totals:
-    """What all connections of a server have moved so far; it may be read at any time.
+class Arrivals:
+    """The connections that came in at an endpoint, in numbers; they may be read at any time.
 
     Attributes:
+        endpoint: where they came in.
+        accepted: how many were let in.
+        ended: how many of these have ended, by how they did.
+    """
+
+    __slots__ = ("accepted", "ended", "endpoint")
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.accepted = 0
+        self.ended = dict.fromkeys(Outcome, 0)
+
+
+class Totals:
+    """What all connections of a server have done so far; it may be read at any time.
+
+    Attributes:
+        arrivals: how many there were, for each listener.
         received: how many bytes have been read.
         sent: how many the kernel, or the stream, has taken.
         lines: how many LFs were among those read.
@@ -78,9 +98,19 @@ class Totals:
         waited: the sum of these times, in seconds.
     """
 
-    __slots__ = ("_conversations", "_oversize_before", "lines", "received", "sent", "waited", "waits")
+    __slots__ = (
+        "_conversations",
+        "_oversize_before",
+        "arrivals",
+        "lines",
+        "received",
+        "sent",
+        "waited",
+        "waits",
+    )
 
     def __init__(self) -> None:
+        self.arrivals: list[Arrivals] = []
         self.received = 0
         self.sent = 0
         self.lines = 0
@@ -88,6 +118,12 @@ class Totals:
         self.waited = 0.0
         self._conversations: dict[int, Conversation] = {}  # those that last
         self._oversize_before = 0  # in those that are over
+
+    def arriving_at(self, endpoint: Endpoint) -> Arrivals:
+        """Return what counts those who come in at a listener."""
+        arrivals = Arrivals(endpoint)
+        self.arrivals.append(arrivals)
+        return arrivals
 
     @property
     def oversize(self) -> int:
@@ -110,8 +146,9 @@ class Totals:
 
     def read(self, data: bytes) -> None:
         """Note what was read."""
-        self.received += len(data)
-        self.lines += _line_feeds(data)
+        size = len(data)
+        self.received += size
+        self.lines += data.count(LF) if size < _LONG else _line_feeds(data)
 
     def served(self, reads: int, seconds: float) -> None:
         """Note that so many reads were served, each within so many seconds."""
@@ -123,10 +160,10 @@ def _line_feeds(data: bytes) -> int:
     """Return how many LFs there are.
 
     `count` looks at each byte; `replace` leaps from one LF to the next, ten times as fast where
-    lines are long, and is given up where that turns out not to be so.
+    lines have a kilobyte, and is given up where they turn out to be short.
     """
     most = len(data) // _LONG
-    if most and data.find(LF, 0, _LONG) < 0:
+    if data.find(LF, 0, _LONG) < 0:
         found = len(data) - len(data.replace(LF, b"", most))
         if found < most:
             return found
@@ -144,16 +181,16 @@ class Telemetry:
         """Note that connections, or datagrams, are taken there from now on."""
 
     def counting(self, totals: Totals) -> None:
-        """Note what counts bytes and lines from now on; where nobody listens, nothing counts them."""
+        """Note what counts connections, bytes and lines from now on.
 
-    def connection_accepted(self, endpoint: Endpoint) -> None:
-        """Note that a connection was let in. `connection_ended` follows, whatever happens."""
-
-    def connection_ended(self, outcome: Outcome, endpoint: Endpoint) -> None:
-        """Note the end of a connection that was let in."""
+        Where nobody listens, bytes and lines are not counted.
+        """
 
     def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:
-        """As `connection_accepted`, with what takes time to find out. `connection_closed` follows."""
+        """Note that a connection was let in. `connection_closed` follows, whatever happens.
+
+        Who only counts them finds the numbers in `Totals`, which cost less.
+        """
 
     def connection_closed(
         self, outcome: Outcome, traffic: Traffic | None, endpoint: Endpoint, peer: Peer, seconds: float

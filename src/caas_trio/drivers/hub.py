@@ -229,7 +229,7 @@ class Hub:
                 data = (
                     channel.receive_now(min(left, READ_SIZE))
                     if left
-                    else channel.receive_now(1, socket.MSG_PEEK)
+                    else channel.read_now(1, socket.MSG_PEEK)
                 )
                 if data is None or (data and not left):
                     break

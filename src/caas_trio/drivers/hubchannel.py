@@ -92,29 +92,12 @@ class HubChannel(Channel):
         if greeting:
             self.unsent = self.send_now(greeting)  # the hub sends the rest
 
-    def hear(self, session: Session) -> bool:
-        """Answer what is there already; return whether anything was, or the end of the input.
-
-        Raises:
-            ConnectionLost: the client reset the connection.
-            Exception: whatever the session raises.
-        """
-        if self.unsent or session.closing:
-            return False
-        totals = self._hub.totals
-        found = 0.0 if totals is None else time.monotonic()
-        data = self.receive_now(READ_SIZE)
-        if data is None:
-            return False
-        self.answer(session, data)
-        if totals is not None:
-            totals.served(1, time.monotonic() - found)
-        return True
-
     def go_on(self, session: Session) -> Awaitable[None]:
         """Run a conversation that has been opened; as `converse` in all else."""
-        if not self._hub.drain.begun and self.hear(session) and self.parted:
-            return _over()  # the end of the input has come by now: the task is done with its first step
+        if not (self.unsent or session.closing or self._hub.drain.begun):
+            self._hear(session)
+            if self.parted:
+                return _over()  # the end of the input has come by now: the task is done with its first step
         return self._listen_for_silence(session) if session.awaits_silence else self.resume(session)
 
     def resume(self, session: Session) -> Awaitable[None]:
@@ -144,21 +127,25 @@ class HubChannel(Channel):
             await self._until(trio.lowlevel.wait_readable)
         return data
 
-    def receive_now(self, most: int = READ_SIZE, flags: int = 0) -> bytes | None:
+    def receive_now(self, most: int = READ_SIZE) -> bytes | None:
         """Return what is there already, b"" at the end of input; None if nothing is.
 
         Raises:
             ConnectionLost: the client reset the connection.
         """
+        data = self.read_now(most)
+        if data and self._hub.counted:
+            self.count_read(data)
+        return data
+
+    def read_now(self, most: int = READ_SIZE, flags: int = 0) -> bytes | None:
+        """As `receive_now`, but it is not counted."""
         try:
-            data = self.sock.recv(most, flags)
+            return self.sock.recv(most, flags)
         except BlockingIOError:
             return None
         except OSError as error:
             raise ConnectionLost from error
-        if self._hub.counted and not flags:  # what is peeked at is read again
-            self.count_read(data)
-        return data
 
     def waiting(self) -> int:
         """Return how many bytes the kernel has received and nobody has read."""
@@ -192,8 +179,11 @@ class HubChannel(Channel):
             return data
         except OSError as error:
             raise ConnectionLost from error
-        if self._hub.counted:
+        hub = self._hub
+        if hub.counting:
             self.count_sent(sent)
+        elif hub.totals is not None:
+            hub.totals.sent += sent
         return b"" if sent == len(data) else memoryview(data)[sent:]
 
     def hold(self, data: bytes) -> bool:
@@ -294,6 +284,15 @@ class HubChannel(Channel):
         """Give up waiting, for trio; a bound method in its place would cost each parked task 64 bytes."""
         self.session = None
         return trio.lowlevel.Abort.SUCCEEDED
+
+    def _hear(self, session: Session) -> None:
+        """Answer what is there already."""
+        begun = time.monotonic()
+        data = self.receive_now()
+        if data is not None:
+            self.answer(session, data)
+            if self._hub.totals is not None:
+                self._hub.totals.served(1, time.monotonic() - begun)
 
     async def _listen_for_silence(self, session: Session) -> None:
         """Leave it to the hub, but prompt the client if it keeps silent."""

@@ -21,7 +21,7 @@ from caas_trio.core.endpoint import DATAGRAMS, Endpoint
 from caas_trio.core.errors import TooSlow
 from caas_trio.core.limits import Limits
 from caas_trio.core.peer import Peer
-from caas_trio.core.telemetry import BOUNDS, BoundedNames, Outcome, Telemetry, Totals
+from caas_trio.core.telemetry import BOUNDS, Arrivals, BoundedNames, Outcome, Telemetry, Totals
 from caas_trio.server.admission import most_connections
 
 #: The timeouts that end a connection.
@@ -61,33 +61,22 @@ class _Connections:
     """Those of an endpoint.
 
     Attributes:
-        accepted: how many were let in.
-        ended: how many of them have ended, by how they did.
+        arrivals: what counts them; several listeners may be at one endpoint.
     """
 
     def __init__(self, metrics: _Metrics, endpoint: Endpoint) -> None:
-        self.accepted = 0
-        self.ended = dict.fromkeys(Outcome, 0)
+        self.arrivals: list[Arrivals] = []
         self._accepted = _Running(metrics.accepted.labels(endpoint))
         self._ended = {outcome: _Running(metrics.ended.labels(endpoint, outcome)) for outcome in Outcome}
         self._open = metrics.open.labels(endpoint)
 
     def update(self) -> None:
-        self._accepted.advance_to(self.accepted)  # first: where others look on, no more end than were let in
-        for outcome, total in self.ended.items():
+        accepted = sum(each.accepted for each in self.arrivals)
+        ended = {outcome: sum(each.ended[outcome] for each in self.arrivals) for outcome in Outcome}
+        self._accepted.advance_to(accepted)  # first: where others look on, no more end than were let in
+        for outcome, total in ended.items():
             self._ended[outcome].advance_to(total)
-        self._open.set(self.accepted - sum(self.ended.values()))
-
-
-class _ByEndpoint(dict[Endpoint, _Connections]):
-    """The connections of each endpoint."""
-
-    def __init__(self, metrics: _Metrics) -> None:
-        self._metrics = metrics
-
-    def __missing__(self, endpoint: Endpoint) -> _Connections:
-        self[endpoint] = connections = _Connections(self._metrics, endpoint)
-        return connections
+        self._open.set(accepted - sum(ended.values()))
 
 
 class _Metrics:
@@ -135,7 +124,7 @@ class Metrics(Telemetry):
     def __init__(self, limits: Limits) -> None:
         self._registry = CollectorRegistry()
         self._metrics = metrics = _Metrics(self._registry)
-        self._connections = _ByEndpoint(metrics)
+        self._connections: dict[Endpoint, _Connections] = {}
         self._datagrams: Tally[Endpoint] = Tally()
         self._datagrams_told: Tally[Endpoint] = Tally()
         self._totals: list[Totals] = []
@@ -171,23 +160,18 @@ class Metrics(Telemetry):
             self._waits_told, self._waited_told = waits, waited
 
     def listening(self, endpoint: Endpoint) -> None:
-        """Have an endpoint on the page before anybody has come to it."""
+        """Have an endpoint on the page before anything has come to it; one of connections always is."""
         if endpoint.scheme in DATAGRAMS:
             self._datagrams[endpoint] += 0
-        else:
-            self._connections[endpoint].accepted += 0
 
     def counting(self, totals: Totals) -> None:
-        """Follow what the connections of a server move."""
+        """Follow what the connections of a server do."""
         self._totals.append(totals)
-
-    def connection_accepted(self, endpoint: Endpoint) -> None:
-        """Count a connection that was let in."""
-        self._connections[endpoint].accepted += 1
-
-    def connection_ended(self, outcome: Outcome, endpoint: Endpoint) -> None:
-        """Count the end of a connection."""
-        self._connections[endpoint].ended[outcome] += 1
+        for arrivals in totals.arrivals:
+            endpoint = arrivals.endpoint
+            if endpoint not in self._connections:
+                self._connections[endpoint] = _Connections(self._metrics, endpoint)
+            self._connections[endpoint].arrivals.append(arrivals)
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
         """Count a bug."""

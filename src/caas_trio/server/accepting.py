@@ -9,9 +9,8 @@ from typing import Final, TypeAlias
 
 import trio
 
-from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.peer import peer_of
-from caas_trio.core.telemetry import Telemetry
+from caas_trio.core.telemetry import Arrivals, Telemetry
 from caas_trio.core.trust import Trust
 
 from .admission import Admission, Host, SpareDescriptor, refuse, words_for
@@ -46,8 +45,8 @@ _ITS_OWN_FAULT: Final = frozenset(
     }
 )
 
-#: Begins a connection that was let in: socket, address, endpoint, host.
-Begin: TypeAlias = Callable[[socket.socket, object, Endpoint, Host], None]
+#: Begins a connection that was let in: socket, address, where it came in, host.
+Begin: TypeAlias = Callable[[socket.socket, object, Arrivals, Host], None]
 #: Begins to tell a connection that there is no room for it, and to let it go gently.
 LetGo: TypeAlias = Callable[[socket.socket], None]
 
@@ -86,7 +85,7 @@ class Acceptor:
         self._newcomers = newcomers
         self._pulse = pulse
 
-    async def accept(self, sock: socket.socket, endpoint: Endpoint, *, shared: bool = False) -> None:
+    async def accept(self, sock: socket.socket, arrivals: Arrivals, *, shared: bool = False) -> None:
         """Accept from a listening socket, which other processes may share, until cancelled."""
         burst = _SHARED_BURST if shared else _BURST
         while True:
@@ -94,18 +93,18 @@ class Acceptor:
             with trio.move_on_after(self._pulse.turn) as wait:
                 await self._admission.wait_while_shut()
                 await trio.lowlevel.wait_readable(sock)
-            if not wait.cancelled_caught and not self.accept_waiting(sock, endpoint, burst):
+            if not wait.cancelled_caught and not self.accept_waiting(sock, arrivals, burst):
                 await trio.sleep(_PAUSE)
 
-    def accept_waiting(self, sock: socket.socket, endpoint: Endpoint, most: int) -> bool:
+    def accept_waiting(self, sock: socket.socket, arrivals: Arrivals, most: int) -> bool:
         """Accept at most `most` connections from the queue; return whether the machine had room."""
         try:
-            return self._accept_waiting(sock, endpoint, most)
+            return self._accept_waiting(sock, arrivals, most)
         finally:
             self._newcomers.settle()
 
-    def _accept_waiting(self, sock: socket.socket, endpoint: Endpoint, most: int) -> bool:
-        words = words_for(endpoint)
+    def _accept_waiting(self, sock: socket.socket, arrivals: Arrivals, most: int) -> bool:
+        words = words_for(arrivals.endpoint)
         family, kind = sock.family, sock.type
         for _ in range(most):
             if self._admission.shut:
@@ -120,18 +119,18 @@ class Acceptor:
                     continue
                 if error.errno not in _NO_ROOM:
                     raise
-                self._telemetry.accept_failed(error, endpoint)
+                self._telemetry.accept_failed(error, arrivals.endpoint)
                 if error.errno not in SpareDescriptor.RAN_OUT or not self._spare.turn_away(sock, words):
                     return False
             else:
-                self._let_in(accepted, address, endpoint)
+                self._let_in(accepted, address, arrivals)
         else:
             self._newcomers.hear_out()
         return True
 
-    def _let_in(self, accepted: socket.socket, address: object, endpoint: Endpoint) -> None:
+    def _let_in(self, accepted: socket.socket, address: object, arrivals: Arrivals) -> None:
         """Begin a connection, or refuse it."""
-        host = None
+        endpoint, host = arrivals.endpoint, None
         if self._screening:
             proxied = self._trust.expects_header(endpoint)
             if proxied or self._trust.asks_for(address):
@@ -145,7 +144,7 @@ class Acceptor:
             host = self._admission.host_of(address[0] if isinstance(address, tuple) and not proxied else None)
         reason = self._admission.admit(host)
         if reason is None:
-            self._begin(accepted, address, endpoint, host)
+            self._begin(accepted, address, arrivals, host)
             return
         self._telemetry.connection_refused(reason, endpoint, peer_of(accepted, address))
         words = words_for(endpoint)

@@ -16,6 +16,7 @@ from caas_trio.core.limits import Limits
 from caas_trio.core.peer import InternetPeer, Peer, peer_behind, peer_of
 from caas_trio.core.session import Session
 from caas_trio.core.telemetry import (
+    Arrivals,
     Outcome,
     Telemetry,
     Totals,
@@ -71,7 +72,9 @@ class Server:
         self._pulse = pulse or Pulse(lambda: None)
         self._admission = Admission(limits)
         self._new_session = new_session
-        self._newcomers = Newcomers(self.run_session, self._start, self._finish)
+        self._newcomers = Newcomers(
+            self.run_session, self._start, self._finish, self.totals if self.counting else None
+        )
 
     async def run(
         self,
@@ -131,12 +134,12 @@ class Server:
                 spare=spare,
                 pulse=self._pulse,
             )
-            listening = [(sock, each.endpoint) for each in listeners for sock in each.sockets]
+            arriving = [(each, self.totals.arriving_at(each.endpoint)) for each in listeners]
             async with trio.open_nursery() as accepting:
                 self._telemetry.counting(self.totals)
-                for listener in listeners:
+                for listener, arrivals in arriving:
                     self._telemetry.listening(listener.endpoint)
-                    accept = partial(acceptor.accept, endpoint=listener.endpoint, shared=listener.shared)
+                    accept = partial(acceptor.accept, arrivals=arrivals, shared=listener.shared)
                     for sock in listener.sockets:
                         accepting.start_soon(accept, sock)
                 task_status.started([listener.endpoint for listener in listeners])
@@ -146,10 +149,11 @@ class Server:
                 listener.withdraw()  # before the last look at the queue: nobody comes after it
             if self._stop.is_set():
                 self._admission.end_waiting()
-            for sock, endpoint in listening:
-                # Who retires refuses nobody for want of room: others may have the socket, and room.
-                most = BACKLOG if self._stop.is_set() else self._admission.room
-                acceptor.accept_waiting(sock, endpoint, most)
+            for listener, arrivals in arriving:
+                for sock in listener.sockets:
+                    # Who retires refuses nobody for want of room: others may have the socket, and room.
+                    most = BACKLOG if self._stop.is_set() else self._admission.room
+                    acceptor.accept_waiting(sock, arrivals, most)
             for listener in listeners:
                 listener.close()
             if self._stop.is_set():
@@ -173,36 +177,37 @@ class Server:
         finally:
             self._admission.refusing -= 1
 
-    def _begin(self, accepted: socket.socket, address: object, endpoint: Endpoint, host: Host) -> None:
+    def _begin(self, accepted: socket.socket, address: object, arrivals: Arrivals, host: Host) -> None:
         """Begin a connection that has been let in."""
-        self._telemetry.connection_accepted(endpoint)
+        arrivals.accepted += 1
+        endpoint = arrivals.endpoint
         if self._each_is_told or self._opening.asks(endpoint):
-            self._connections.start_soon(self._connect, accepted, address, endpoint, host, name="connection")
+            self._connections.start_soon(self._connect, accepted, address, arrivals, host, name="connection")
             return
         channel = self._opening.plain(accepted)
         if self._new_session is not None and isinstance(channel, HubChannel):
-            self._newcomers.add(self._new_session, channel, endpoint, host)
+            self._newcomers.add(self._new_session, channel, arrivals, host)
             return
         # Where nobody wants to know who the peer is, there is the socket to ask it later.
         peer = accepted if self._new_session else peer_of(accepted, address)
         run = partial(self._conversation, channel, endpoint, peer)
-        self._connections.start_soon(self._converse, run, channel, endpoint, peer, host, name="connection")
+        self._connections.start_soon(self._converse, run, channel, arrivals, peer, host, name="connection")
 
-    def _start(self, run: Run, channel: HubChannel, endpoint: Endpoint, host: Host) -> None:
+    def _start(self, run: Run, channel: HubChannel, arrivals: Arrivals, host: Host) -> None:
         """Start the task of a newcomer."""
         self._connections.start_soon(
-            self._converse, run, channel, endpoint, channel.sock, host, name="connection"
+            self._converse, run, channel, arrivals, channel.sock, host, name="connection"
         )
 
-    def _finish(self, session: Session, channel: HubChannel, endpoint: Endpoint, host: Host) -> None:
+    def _finish(self, session: Session, channel: HubChannel, arrivals: Arrivals, host: Host) -> None:
         """End the connection of a newcomer whose conversation is over."""
         self.totals.ended(session)
         try:
-            self._telemetry.conversation_ended(None, endpoint)
+            self._telemetry.conversation_ended(None, arrivals.endpoint)
         finally:
             channel.close()
             self._admission.release(host)
-            self._telemetry.connection_ended(_COMPLETED, endpoint)
+            arrivals.ended[_COMPLETED] += 1
 
     def run_session(self, run: Callable[[Session], Awaitable[None]], session: Session) -> Awaitable[None]:
         """Run a session; where it is wanted, count what it finds too long."""
@@ -214,9 +219,10 @@ class Server:
         return self.totals.follow(session, talk) if self.counting else talk
 
     async def _connect(
-        self, accepted: socket.socket, address: object, endpoint: Endpoint, host: Host
+        self, accepted: socket.socket, address: object, arrivals: Arrivals, host: Host
     ) -> None:
         """Run one connection from its first byte to its close, and tell of both."""
+        endpoint = arrivals.endpoint
         peer = peer_of(accepted, address)
         begun = trio.current_time()
         outcome, channel = Outcome.CUT_OFF, None
@@ -245,16 +251,16 @@ class Server:
                 channel = self._opening.plain(accepted)
             self._telemetry.conversation_begun(channel, endpoint, peer)
             run = partial(self._conversation, channel, endpoint, peer)
-            outcome = await self._converse(run, channel, endpoint, peer, host)
+            outcome = await self._converse(run, channel, arrivals, peer, host)
         finally:
             if channel is None:
                 self._admission.release(host)
-                self._telemetry.connection_ended(outcome, endpoint)
+                arrivals.ended[outcome] += 1
             seconds = trio.current_time() - begun
             self._telemetry.connection_closed(outcome, channel, endpoint, peer, seconds)
 
     async def _converse(
-        self, run: Run, channel: Channel, endpoint: Endpoint, peer: Peer | socket.socket, host: Host
+        self, run: Run, channel: Channel, arrivals: Arrivals, peer: Peer | socket.socket, host: Host
     ) -> Outcome:
         """Hold the conversation, part from the client, close the connection and count it out."""
         outcome = Outcome.CUT_OFF
@@ -264,10 +270,10 @@ class Server:
                 del run  # or a parked task would keep it
                 await conversation
             except BaseException as error:  # noqa: BLE001 - sorted, and raised again if it is not ours
-                came_to, orderly = self._sort_out(error, endpoint, peer)
+                came_to, orderly = self._sort_out(error, arrivals.endpoint, peer)
             else:
                 came_to, orderly = Outcome.COMPLETED, True
-                self._telemetry.conversation_ended(None, endpoint)
+                self._telemetry.conversation_ended(None, arrivals.endpoint)
             if orderly and not channel.parted:
                 await _part(channel)
             outcome = came_to
@@ -277,7 +283,7 @@ class Server:
                 await channel.aclose()
             finally:  # cancelled, it may have raised
                 self._admission.release(host)
-                self._telemetry.connection_ended(outcome, endpoint)
+                arrivals.ended[outcome] += 1
 
     def _sort_out(
         self, error: BaseException, endpoint: Endpoint, peer: Peer | socket.socket
