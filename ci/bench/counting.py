@@ -23,6 +23,7 @@ from caas_trio.observing.reports import Reports
 from ci.bench.server import where
 
 LINE = b"a" * 31 + b"\n"
+LONGER = b"a" * 127 + b"\n"
 ROUNDS = 9
 TURNS = 200  # of each server in a round
 AT_A_TIME = 3  # steps of the scheduler between two looks at what has arrived
@@ -75,11 +76,11 @@ async def _serving(clients: list[socket.socket], expected: int) -> int:
 class Lines:
     """So many connections that last; a turn is so many lines on each."""
 
-    def __init__(self, opened: ExitStack, connections: int, depth: int) -> None:
+    def __init__(self, opened: ExitStack, connections: int, depth: int, line: bytes = LINE) -> None:
         self.operations = connections * depth
         self._opened = opened
         self._connections = connections
-        self._data = LINE * depth
+        self._data = line * depth
         self._clients: dict[Endpoint, list[socket.socket]] = {}
 
     async def __call__(self, endpoint: Endpoint) -> int:
@@ -144,6 +145,7 @@ async def costs(rounds: int = ROUNDS, turns: int = TURNS) -> list[Cost]:
             "50 connections, a line at a time": Lines(opened, 50, 1),
             "connect, a line, close; 20 at a time": Connects(20),
             "20 connections, 100 lines in flight each": Lines(opened, 20, 100),
+            "the same, with lines of 128 bytes": Lines(opened, 20, 100, LONGER),
         }
         return [await compare(name, turn, rounds, turns) for name, turn in kinds.items()]
 
