@@ -3,7 +3,8 @@
 House rules for tests that use the network: loopback only, port 0, and the test decides who closes
 first. Time is the mock clock's (`autojump_clock`) wherever the socket is in memory; where it is a
 real one, nothing is slept for: a test waits for bytes, or for the end of the stream. pytest-trio is
-used for its mode and its clock fixture, and for nothing else.
+used for its mode and its clock fixture, and for nothing else. It takes the clock from a test's own
+arguments: `usefixtures` alone leaves the real one.
 """
 
 from __future__ import annotations

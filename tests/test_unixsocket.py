@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from caas_trio import Endpoint, ListenError, LocalPeer
 from caas_trio.server import unixsocket
@@ -396,8 +397,11 @@ class TestATakeover:
         new.close()
         assert names(path.parent) == {"caas.sock"}
 
-    @pytest.mark.usefixtures("autojump_clock")
-    async def test_who_gives_up_waiting_leaves_the_path_alone(self, path: Path) -> None:
+    async def test_who_gives_up_waiting_leaves_the_path_alone(
+        self,
+        path: Path,
+        autojump_clock: MockClock,  # noqa: ARG002 - it only has to be there
+    ) -> None:
         lock = PathLock.take(path)
         assert lock is not None
         new = bind(path, takeover=True)
@@ -408,9 +412,11 @@ class TestATakeover:
             lock.release()
         assert names(path.parent) == set()
 
-    @pytest.mark.usefixtures("autojump_clock")
     async def test_a_server_that_is_just_beginning_is_told_once_it_listens(
-        self, path: Path, told: list[Callable[[], None]]
+        self,
+        path: Path,
+        told: list[Callable[[], None]],
+        autojump_clock: MockClock,  # noqa: ARG002 - it only has to be there
     ) -> None:
         lock = PathLock.take(path)
         assert lock is not None
@@ -439,9 +445,12 @@ class TestATakeover:
         assert reaches(path, new)
         new.close()
 
-    @pytest.mark.usefixtures("autojump_clock")
     async def test_a_server_that_does_not_stop_keeps_its_path(
-        self, path: Path, told: list[Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+        self,
+        path: Path,
+        told: list[Callable[[], None]],
+        monkeypatch: pytest.MonkeyPatch,
+        autojump_clock: MockClock,  # noqa: ARG002 - it only has to be there
     ) -> None:
         monkeypatch.setattr(unixsocket, "_PATIENCE", 0.5)
         old = bind(path)
