@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from caas_trio.program.program import Program
 from caas_trio.program.sharedsockets import SharedSockets
 from caas_trio.program.supervisor import Supervisor, WorkersFailed
 from caas_trio.program.workers import Started
+from caas_trio.server.unixsocket import bind_unix
 
 
 class Played:
@@ -557,6 +558,36 @@ async def test_a_second_signal_cuts(stage: Stage, nursery: trio.Nursery, autojum
     await stage.signal(signal.SIGTERM)
     assert stage.over.is_set()
     assert [each.words for each in stage.played] == [["stop", "cut"], ["stop", "cut"]]
+
+
+async def test_workers_are_told_that_a_successor_has_taken_over(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    path = tmp_path / "caas.sock"
+    stage.arguments.append(f"unix:{path}")
+    stage.manners = ["stubborn", "good"]
+    await begin(stage, nursery)
+    with closing(bind_unix(Endpoint.parse(f"unix:{path}"), 0o600, takeover=True)):
+        begun = trio.current_time()
+        await stage.stop()
+        assert trio.current_time() - begun == pytest.approx(10 + 5, abs=0.1)  # no longer than without one
+        assert [each.words for each in stage.played] == [["handover"], ["handover"]]
+        assert exists(path)
+        assert not exists(f"{path}.next")
+
+
+async def test_a_second_signal_cuts_after_a_handover_too(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    path = tmp_path / "caas.sock"
+    stage.arguments.append(f"unix:{path}")
+    stage.manners = ["stubborn", "stubborn"]
+    await begin(stage, nursery)
+    with closing(bind_unix(Endpoint.parse(f"unix:{path}"), 0o600, takeover=True)):
+        await stage.signal(signal.SIGTERM)
+        await stage.signal(signal.SIGTERM)
+    assert stage.over.is_set()
+    assert [each.words for each in stage.played] == [["handover", "cut"], ["handover", "cut"]]
 
 
 async def test_once_it_stops_no_settings_are_read(

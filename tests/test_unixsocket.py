@@ -239,9 +239,10 @@ def test_what_cannot_be_put_in_place_is_not_left_beside_it(
 
 
 def test_a_file_that_took_the_sockets_place_is_left(path: Path) -> None:
-    with closing(bind(path)):
+    with closing(bind(path)) as bound:
         path.unlink()
         path.write_text("somebody else's")
+        assert not bound.withdraw()
     assert names(path.parent) == {"caas.sock"}
     assert path.read_text() == "somebody else's"
 
@@ -306,9 +307,9 @@ class TestATakeover:
     """Both servers are of this process here, and a signal is what `tell` makes of it."""
 
     @pytest.fixture
-    def told(self, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    def told(self, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
         """What happens when the old server is told to stop, in turn."""
-        actions: list[Callable[[], None]] = []
+        actions: list[Callable[[], object]] = []
 
         def kill(pid: int, number: int) -> None:
             assert (pid, number) == (12345, signal.SIGTERM)
@@ -325,7 +326,7 @@ class TestATakeover:
             assert names(path.parent) == {"caas.sock", "caas.sock.lock"}
 
     async def test_the_path_is_handed_over_and_the_queue_stays(
-        self, path: Path, told: list[Callable[[], None]]
+        self, path: Path, told: list[Callable[[], object]]
     ) -> None:
         old = bind(path)
         new = bind(path, takeover=True)
@@ -336,8 +337,10 @@ class TestATakeover:
         }
         with socket.socket(socket.AF_UNIX) as early:
             early.connect(str(path))
-            told.append(old.withdraw)
+            handed_over: list[bool] = []
+            told.append(lambda: handed_over.append(old.withdraw()))
             await new.take_over()
+            assert handed_over == [True]
             assert reaches(path, new)
             old.sock.accept()[0].close()  # the early one
             old.sock.accept()[0].close()  # and the one that asked who listens
@@ -361,7 +364,7 @@ class TestATakeover:
         assert names(path.parent) == set()
 
     async def test_the_old_server_is_gone_when_it_is_told(
-        self, path: Path, told: list[Callable[[], None]]
+        self, path: Path, told: list[Callable[[], object]]
     ) -> None:
         old = bind(path)
         new = bind(path, takeover=True)
@@ -415,7 +418,7 @@ class TestATakeover:
     async def test_a_server_that_is_just_beginning_is_told_once_it_listens(
         self,
         path: Path,
-        told: list[Callable[[], None]],
+        told: list[Callable[[], object]],
         autojump_clock: MockClock,  # noqa: ARG002 - it only has to be there
     ) -> None:
         lock = PathLock.take(path)
@@ -448,7 +451,7 @@ class TestATakeover:
     async def test_a_server_that_does_not_stop_keeps_its_path(
         self,
         path: Path,
-        told: list[Callable[[], None]],
+        told: list[Callable[[], object]],
         monkeypatch: pytest.MonkeyPatch,
         autojump_clock: MockClock,  # noqa: ARG002 - it only has to be there
     ) -> None:
@@ -478,6 +481,7 @@ class TestATakeover:
         old = bind(path)
         leave_a_dead_socket(Path(f"{path}.next"))
         Path(f"{path}.next.lock").touch()
+        assert not old.withdraw()
         old.close()
         assert names(path.parent) == set()
 
@@ -500,7 +504,8 @@ class TestATakeover:
 
         with monkeypatch.context() as sticky:
             sticky.setattr(Path, "rename", forbid)
-            old.close()
+            assert not old.withdraw()
+        old.close()
         assert names(path.parent) == {"caas.sock.next", "caas.sock.next.lock"}
         new.close()
         assert names(path.parent) == set()

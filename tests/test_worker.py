@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
+from trio.testing import MockClock
 
 from caas_trio.observing.metrics import Metrics
 from caas_trio.program import worker
@@ -144,6 +146,28 @@ async def test_a_retirement_is_a_stop_in_the_end(
     if stopped:
         run.control.say("stop")
     assert await client.receive_some() == b""
+    await client.aclose()
+    await run.over.wait()
+
+
+@pytest.mark.parametrize("retired", [False, True])
+async def test_who_has_not_spoken_at_a_handover_may(
+    retired: bool,  # noqa: FBT001
+    run: Run,
+    listening: socket.socket,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+) -> None:
+    await begin(run, ordered(listening), nursery)
+    client = await connect(listening)
+    await trio.testing.wait_all_tasks_blocked()
+    if retired:
+        run.control.say("retire")
+    run.control.say("handover")
+    await trio.sleep(0.9)
+    assert await ask(client) == b"A\n"
+    assert await client.receive_some() == b""
+    assert autojump_clock.current_time() == pytest.approx(1, abs=0.05)
     await client.aclose()
     await run.over.wait()
 

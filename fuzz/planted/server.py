@@ -52,7 +52,7 @@ BUGS: Final = (
     Bug(
         "the drain has no end",
         "server",
-        "connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_timeout",
+        "self._connections.cancel_scope.deadline = stopped + self._limits.drain_timeout",
         "pass",
     ),
     Bug(

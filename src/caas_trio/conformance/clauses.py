@@ -279,7 +279,7 @@ _ALL: Final = (
     Clause(
         "UNIX-5",
         _MUST,
-        "While a server takes over from another, every client MUST be accepted by one of them.",
+        "At a takeover, every client MUST be accepted by one of the two servers and have time to ask.",
         unjudged="it takes two servers, and a client that connects at every moment between them",
     ),
     Clause(

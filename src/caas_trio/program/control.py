@@ -1,9 +1,10 @@
 """What a supervisor and its workers say to each other: lines of text, over a socket pair for each.
 
     supervisor   the order, in JSON; then, some day, one after the other:
-                 retire   accept no more, let connections end by themselves for a while, then stop
-                 stop     accept no more, drain, and exit
-                 cut      exit at once
+                 retire    accept no more, let connections end by themselves for a while, then stop
+                 stop      accept no more, drain, and exit
+                 handover  the same, but a successor has the paths
+                 cut       exit at once
     worker       ready, alive (as often as the order says), or: failed REASON
 
 The end of the input says that the other one is gone.

@@ -32,6 +32,11 @@ class SharedSockets:
         """Where they are, with the real ports, in the order they were asked for."""
         return [listener.endpoint for group in self.groups for listener in group]
 
+    @property
+    def handed_over(self) -> bool:
+        """Whether a successor has one of their paths."""
+        return any(listener.handed_over for group in self.groups for listener in group)
+
     def described(self) -> list[SharedSocket]:
         """Return what a worker has to know of them."""
         return [

@@ -84,7 +84,7 @@ class Generation:
         self.end("stop")
 
     def end(self, word: str) -> None:
-        """Tell all workers to `retire`, `stop` or `cut`, those too that are being started."""
+        """Tell all workers to `retire`, `stop`, `handover` or `cut`, those too that are being started."""
         self._word = word
         self.over.set()
         self.settled.set()
@@ -94,7 +94,8 @@ class Generation:
     def tell(self, worker: Worker) -> None:
         """Tell a worker what all are told."""
         drain = self.program.limits.drain_timeout
-        worker.tell(self._word, {"retire": 2 * drain, "stop": drain, "cut": 0.0}[self._word] + GRACE)
+        seconds = {"retire": 2 * drain, "stop": drain, "handover": drain, "cut": 0.0}
+        worker.tell(self._word, seconds[self._word] + GRACE)
 
 
 class Supervisor:
@@ -185,13 +186,15 @@ class Supervisor:
     # What the signals ask for.
 
     def _stop(self) -> None:
-        """Have all workers drain. Who comes from now on is refused."""
+        """Have all workers drain. Who comes from now on is refused, or finds a successor."""
         self._stopping = True
         self._manager.stopping()
         self._starting.cancel()
         for generation in self._generations:
             generation.sockets.close()
-            generation.end("stop")
+        handed_over = any(generation.sockets.handed_over for generation in self._generations)
+        for generation in self._generations:
+            generation.end("handover" if handed_over else "stop")
 
     def _cut(self) -> None:
         for generation in self._generations:

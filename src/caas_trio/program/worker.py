@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -59,7 +60,8 @@ async def work(control: Control) -> None:
     assert isinstance(program, Program)  # noqa: S101 - or there would be no supervisor
     program = replace(program, log=program.log.bind(worker=order.slot))
     reports = Reports(program.log)
-    duty = Duty(control, program.limits.drain_timeout)
+    listeners = [take(each, shared=program.workers > 1) for each in order.sockets]
+    duty = Duty(control, program.limits.drain_timeout, listeners)
     with closing(reports), trio.open_signal_receiver(*HEEDED) as signals:
         telemetries: list[Telemetry] = [reports]
         async with trio.open_nursery() as nursery:
@@ -73,7 +75,7 @@ async def work(control: Control) -> None:
                 nursery.start_soon(keep_writing, metrics.update)
             with duty.scope:
                 await program.serve(
-                    [take(each, shared=program.workers > 1) for each in order.sockets],
+                    listeners,
                     telemetries,
                     stop=duty.stop,
                     retire=duty.retire,
@@ -92,12 +94,13 @@ class Duty:
         scope: cancelled when it is to end at once.
     """
 
-    def __init__(self, control: Control, patience: float) -> None:
+    def __init__(self, control: Control, patience: float, listeners: Sequence[Listener]) -> None:
         self.stop = trio.Event()
         self.retire = trio.Event()
         self.scope = trio.CancelScope()
         self._control = control
         self._patience = patience
+        self._listeners = listeners
 
     def started(self, value: object = None) -> None:  # noqa: ARG002 - the endpoints are the supervisor's
         """Tell that it serves."""
@@ -115,6 +118,10 @@ class Duty:
                     case "cut":
                         self.scope.cancel()
                     case "stop":
+                        self.stop.set()
+                    case "handover":
+                        for listener in self._listeners:
+                            listener.handed_over = True
                         self.stop.set()
                     case _:  # it is gone
                         return self.stop.set()

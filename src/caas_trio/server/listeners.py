@@ -64,6 +64,8 @@ class Listener:
         sockets: the listening or bound sockets, non-blocking; a host name may have several addresses.
         unix: the one of a unix or unixgram endpoint.
         shared: whether other processes accept from the same sockets.
+        handed_over: whether a successor has the path of the Unix socket; set by `withdraw`, or by who
+            has withdrawn it in another process.
     """
 
     asked: Endpoint
@@ -71,6 +73,7 @@ class Listener:
     sockets: list[socket.socket]
     unix: UnixSocket | None = None
     shared: bool = False
+    handed_over: bool = False
 
     async def take_over(self) -> None:
         """Return once the path is ours, if another server still had it; see `UnixSocket.take_over`.
@@ -84,8 +87,8 @@ class Listener:
 
     def withdraw(self) -> None:
         """Take a Unix socket's path away, or hand it over; what waits can still be accepted."""
-        if self.unix is not None:
-            self.unix.withdraw()
+        if self.unix is not None and self.unix.withdraw():
+            self.handed_over = True
 
     def close(self) -> None:
         """Stop listening."""

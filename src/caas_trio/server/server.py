@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -41,6 +41,11 @@ NewSession: TypeAlias = Callable[[], Session]
 #: Holds the conversation of a channel; the last is its `Peer`, or the socket that tells it.
 Conversation: TypeAlias = Callable[[Channel, Endpoint, Any], Awaitable[object]]
 
+
+#: How long (seconds), after a successor has taken over, who is connected may go on before the drain. A
+#: client that came just before it may not have spoken yet. Programs speak within milliseconds of their
+#: connect, and behind a balancer within a round trip of their own; nobody else is owed a wait.
+HESITATION: Final = 1.0
 
 #: Found faster than on the class, before Python 3.12.
 _COMPLETED: Final = Outcome.COMPLETED
@@ -156,20 +161,24 @@ class Server:
                     acceptor.accept_waiting(sock, arrivals, most)
             for listener in listeners:
                 listener.close()
-            if self._stop.is_set():
-                self._begin_drain()
+            if self._stop.is_set() and not _handed_over(listeners):
+                self._begin_drain(trio.current_time())
             else:
-                driving.start_soon(self._drain_later)
+                driving.start_soon(self._drain_later, listeners)
         if connections.cancel_scope.cancelled_caught:
             self._telemetry.drain_timed_out()
 
-    def _begin_drain(self) -> None:
-        self._connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_timeout
+    def _begin_drain(self, stopped: float) -> None:
+        self._connections.cancel_scope.deadline = stopped + self._limits.drain_timeout
         self.drain.begin()
 
-    async def _drain_later(self) -> None:
+    async def _drain_later(self, listeners: Sequence[Listener]) -> None:
+        """Drain once told to stop, and a moment after that where a successor has taken over."""
         await self._stop.wait()
-        self._begin_drain()
+        stopped = trio.current_time()
+        if _handed_over(listeners):
+            await trio.sleep(min(HESITATION, self._limits.drain_timeout / 2))
+        self._begin_drain(stopped)
 
     async def _let_go(self, accepted: socket.socket) -> None:
         try:
@@ -301,6 +310,10 @@ class Server:
         if rest is not None:
             raise rest
         return outcome, not isinstance(by_peer, TooSlow) or by_peer.limit != "write_timeout"
+
+
+def _handed_over(listeners: Iterable[Listener]) -> bool:
+    return any(listener.handed_over for listener in listeners)
 
 
 async def _part(channel: Channel) -> None:

@@ -42,9 +42,13 @@ async def serve(
 
     A stop has three phases. Setting `stop` makes the server take what waits in its accept queues,
     close its listeners and tell the conversations (`Connection.draining`); these may read what had
-    been received, then their input counts as ended; after `limits.drain_timeout` seconds they are
-    cancelled. Cancelling the call instead cancels everything at once. Either way all sockets are
-    closed when it returns, and Unix paths removed.
+    been received, then their input counts as ended; `limits.drain_timeout` seconds after the stop
+    they are cancelled. Where another server takes a path of this one over (`takeover`), all of its
+    conversations go on between the first two phases, for a second, or half of `limits.drain_timeout`
+    if that is less: who has just connected may still speak. Once none is left it waits no longer.
+
+    Cancelling the call instead cancels everything at once. Either way all sockets are closed when it
+    returns, and Unix paths removed.
 
     When a handler returns or raises, its connection is ended in an orderly way and closed. What a
     handler raises ends its connection and no other, and is reported to `telemetry` once; a
@@ -63,7 +67,8 @@ async def serve(
             themselves; `stop` may still begin the drain.
         takeover: where another server has the path of a Unix socket, tell it to stop (SIGTERM) once
             all other endpoints are open, and take its place; no client finds the path without a
-            server. If it has not begun to stop after 30 seconds, that is a `ListenError`.
+            server, and who has connected to the old one may still speak, for a second. If the old one
+            has not begun to stop after 30 seconds, that is a `ListenError`.
         pulse: beats as long as the server accepts; see `Pulse`.
         task_status: for `nursery.start`.
 
@@ -114,7 +119,8 @@ async def serve_sessions(
             themselves; `stop` may still begin the drain.
         takeover: where another server has the path of a Unix socket, tell it to stop (SIGTERM) once
             all other endpoints are open, and take its place; no client finds the path without a
-            server. If it has not begun to stop after 30 seconds, that is a `ListenError`.
+            server, and who has connected to the old one may still speak, for a second. If the old one
+            has not begun to stop after 30 seconds, that is a `ListenError`.
         pulse: beats as long as the server accepts; see `Pulse`.
         task_status: for `nursery.start`.
 

@@ -10,7 +10,8 @@ who was killed. Beside a path there may be
 
 A takeover: the new server listens at PATH.next, tells the old one to stop (SIGTERM), and waits for
 the lock. The old one renames PATH.next to PATH, gives up the lock, and only then takes what waits
-in its own accept queue. Every client finds a socket that listens, at any moment.
+in its own accept queue. Every client finds a socket that listens, at any moment. What else the old
+server does for those it has is `Server`'s affair.
 """
 
 from __future__ import annotations
@@ -91,12 +92,19 @@ class _Place:
         self.made = made
         self.lock = lock
 
-    def give_up(self) -> None:
-        """Let a successor that waits have the path, or leave nothing there; give up the lock."""
+    def give_up(self) -> bool:
+        """Let a successor that waits have the path, or leave nothing there; give up the lock.
+
+        Return whether a successor has it.
+        """
         with ExitStack() as opened:
             opened.callback(self.lock.release)
-            if _is_at(self.path, self.made) and not _hand_over(self.path):
-                self.path.unlink()
+            if not _is_at(self.path, self.made):
+                return False
+            if _hand_over(self.path):
+                return True
+            self.path.unlink()
+            return False
 
 
 class UnixSocket:
@@ -133,11 +141,13 @@ class UnixSocket:
             return
         raise ListenError(str(self._endpoint), "the server that listens on it does not stop")
 
-    def withdraw(self) -> None:
-        """Leave the path, to a successor if one waits: no new client comes, those in the queue stay."""
-        if self._place is not None:
-            place, self._place = self._place, None
-            place.give_up()
+    def withdraw(self) -> bool:
+        """Leave the path, to a successor if one waits: no new client comes, those in the queue stay.
+
+        Return whether a successor has it from now on.
+        """
+        place, self._place = self._place, None
+        return place is not None and place.give_up()
 
     def close(self) -> None:
         """Withdraw, and close the socket."""

@@ -1,0 +1,197 @@
+"""A server whose path a successor takes over, both in this process: who is connected may still speak."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from caas_trio import Connection, Endpoint, Limits, LineSession, LocalPeer, Telemetry, serve, serve_sessions
+from caas_trio.drivers.drain import QUIET
+from caas_trio.server import unixsocket
+from caas_trio.server.server import HESITATION
+
+CAPITALS = partial(LineSession, bytes.upper)
+
+pytestmark = pytest.mark.usefixtures("driver")
+
+
+@pytest.fixture(params=["hub", "stream"])
+def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test over both drivers."""
+    monkeypatch.setenv("CAAS_TRIO_DRIVER", request.param)
+
+
+class Ends(Telemetry):
+    """Keeps what it is told of ends."""
+
+    def __init__(self) -> None:
+        self.timeouts = 0
+
+    def drain_timed_out(self) -> None:
+        self.timeouts += 1
+
+
+@dataclass
+class Old:
+    """A server that is about to be told to stop.
+
+    Attributes:
+        path: where it listens.
+        stop: what the signal sets.
+        told: when it was told, by trio's clock.
+        over: whether it has ended, set then.
+    """
+
+    path: Path
+    nursery: trio.Nursery
+    stop: trio.Event = field(default_factory=trio.Event)
+    over: trio.Event = field(default_factory=trio.Event)
+    telemetry: Ends = field(default_factory=Ends)
+    told: float = 0.0
+    endpoints: list[Endpoint] = field(default_factory=list)
+
+    async def begin(self, run: Callable[..., Awaitable[None]], *others: str) -> None:
+        """Run it at its path, and on other endpoints."""
+
+        async def until_over(*, task_status: trio.TaskStatus[list[Endpoint]]) -> None:
+            start = partial(run, f"unix:{self.path}", *others, telemetry=self.telemetry, stop=self.stop)
+            await start(task_status=task_status)
+            self.over.set()
+
+        self.endpoints = await self.nursery.start(until_over)
+
+    def signal(self, pid: int, number: int) -> None:
+        """Stand in for `os.kill`."""
+        assert (pid, number) == (12345, signal.SIGTERM)
+        self.told = trio.current_time()
+        self.stop.set()
+
+    async def connect(self) -> trio.SocketStream:
+        """Return a client that the server has accepted, and that has not spoken."""
+        client = await trio.open_unix_socket(str(self.path))
+        await wait_all_tasks_blocked()
+        return client
+
+    async def hand_over(self) -> None:
+        """Have a successor take over, whose service is another."""
+        session = partial(LineSession, bytes.lower)
+        await self.nursery.start(partial(serve_sessions, session, f"unix:{self.path}", takeover=True))
+
+    def since(self) -> float:
+        """Return how many seconds ago it was told."""
+        return trio.current_time() - self.told
+
+
+@pytest.fixture
+async def old(tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Old]:
+    old = Old(tmp_path / "caas.sock", nursery)
+    monkeypatch.setattr(os, "kill", old.signal)
+    monkeypatch.setattr(unixsocket, "credentials", lambda _: LocalPeer(12345, 0, 0))
+    with trio.fail_after(1000):
+        yield old
+
+
+async def ask(client: trio.SocketStream) -> bytes:
+    await client.send_all(b"Ask\n")
+    return bytes(await client.receive_some())
+
+
+async def test_who_has_not_spoken_may_and_who_does_not_hears_the_end(
+    old: Old, autojump_clock: MockClock
+) -> None:
+    await old.begin(partial(serve_sessions, CAPITALS))
+    hesitating, silent = await old.connect(), await old.connect()
+    await old.hand_over()
+    async with await old.connect() as late:
+        assert await ask(late) == b"ask\n"
+    await trio.sleep(HESITATION / 2)
+    assert await ask(hesitating) == b"ASK\n"
+    assert not old.over.is_set()
+    for client in (silent, hesitating):
+        assert await client.receive_some() == b""
+        assert old.since() == pytest.approx(HESITATION + QUIET, abs=0.02)
+        await client.aclose()
+    await old.over.wait()
+    assert old.telemetry.timeouts == 0
+
+
+async def test_it_waits_for_nobody_where_nobody_is_left(old: Old, autojump_clock: MockClock) -> None:
+    await old.begin(partial(serve_sessions, CAPITALS))
+    client = await old.connect()
+    await old.hand_over()
+    await trio.sleep(HESITATION / 4)
+    await client.aclose()
+    await old.over.wait()
+    assert old.since() == pytest.approx(HESITATION / 4, abs=0.02)
+
+
+async def test_without_a_successor_the_drain_begins_at_once(old: Old, autojump_clock: MockClock) -> None:
+    await old.begin(partial(serve_sessions, CAPITALS))
+    client = await old.connect()
+    old.signal(12345, signal.SIGTERM)
+    assert await client.receive_some() == b""
+    assert old.since() == pytest.approx(QUIET, abs=0.02)
+    await client.aclose()
+    await old.over.wait()
+
+
+async def test_who_came_by_another_endpoint_may_speak_too(old: Old, autojump_clock: MockClock) -> None:
+    await old.begin(partial(serve_sessions, CAPITALS), "tcp://127.0.0.1:0")
+    address = old.endpoints[1].host, old.endpoints[1].port
+    client = await trio.open_tcp_stream(*address)
+    await wait_all_tasks_blocked()
+    await old.hand_over()
+    with pytest.raises(OSError, match="all attempts to connect"):
+        await trio.open_tcp_stream(*address)
+    await trio.sleep(HESITATION / 2)
+    assert await ask(client) == b"ASK\n"
+    await client.aclose()
+    await old.over.wait()
+
+
+@pytest.mark.parametrize("drain_timeout", [0.5, 10.0])
+async def test_the_drain_timeout_counts_from_the_stop(
+    old: Old, autojump_clock: MockClock, drain_timeout: float
+) -> None:
+    begun: list[float] = []
+
+    async def never_end(connection: Connection) -> None:
+        assert await connection.receive_line() == b""
+        if connection.draining:  # and not the successor's, that asked who is there
+            begun.append(old.since())
+            await trio.sleep_forever()
+
+    await old.begin(partial(serve, never_end, limits=Limits(drain_timeout=drain_timeout)))
+    client = await old.connect()
+    await old.hand_over()
+    await old.over.wait()
+    assert old.since() == pytest.approx(drain_timeout, abs=0.02)
+    assert begun == [pytest.approx(min(HESITATION, drain_timeout / 2), abs=0.02)]
+    assert old.telemetry.timeouts == 1
+    await client.aclose()
+
+
+async def test_a_cancellation_ends_it_at_once(old: Old, autojump_clock: MockClock) -> None:
+    cut = trio.CancelScope()
+
+    async def run(*endpoints: str, **others: Any) -> None:
+        with cut:
+            await serve_sessions(CAPITALS, *endpoints, **others)
+
+    await old.begin(run)
+    client = await old.connect()
+    await old.hand_over()
+    cut.cancel()
+    await old.over.wait()
+    assert old.since() < HESITATION / 2
+    assert await client.receive_some() == b""
+    await client.aclose()
