@@ -1,8 +1,9 @@
 """Restarts and kills servers behind haproxy and nginx, under load: `python -m ci.deploy`.
 
-The configurations are those of docs/deploy, and so is the way to restart. Clients connect, ask, check the
-answer and close, and others stay and ask line after line. A restart may break nothing, and a server that
-is killed its own conversations and no others. With `--quick` there is haproxy alone, and one restart.
+The configurations are those of docs/deploy, and so is the way to restart. Clients connect, ask at once or a
+little later, check the answer and close, and others stay and ask line after line. A restart may break
+nothing, and a server that is killed its own conversations and no others. With `--quick` there is haproxy
+alone, and one restart.
 
     short, lines   short conversations, and lines of long ones, that went as they should
     ended          long conversations that the server ended between two lines
@@ -28,7 +29,7 @@ import trio
 from .background import Server
 from .balancers import SECTIONS, UNKNOWN, Haproxy, Nginx
 from .fleet import CLIENT_FIRST, NAMES, Fleet
-from .load import UNANSWERED, Front, Tally, loading
+from .load import Front, Tally, loading
 
 #: How many clients each front has: of short conversations, and of long ones.
 SHORT, LONG = 10, 5
@@ -118,13 +119,10 @@ async def on_a_unix_socket(net: str, folder: Path) -> list[Outcome]:
     try:
         async with Nginx.before(net, folder, path):
             front = Front((f"{net}.10", CLIENT_FIRST), greets=False)
-            outcome = await under_load("nginx: three takeovers on a Unix socket", [front], take_over)
+            return [await under_load("nginx: three takeovers on a Unix socket", [front], take_over)]
     finally:
         for each in servers:
             await each.kill()
-    # Nobody is refused; who was let in just before the stop, and has not asked yet, finds the end.
-    worse = [each.why for each in outcome.tally.broken if each.why != UNANSWERED]
-    return [outcome._replace(wrong=worse)]
 
 
 async def everything(folder: Path, *, quick: bool) -> list[Outcome]:

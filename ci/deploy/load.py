@@ -17,6 +17,8 @@ from .background import PATIENCE
 GREETING = "who is there?"
 #: Seconds that a client of short conversations pauses between them, and one of a long one between lines.
 PAUSE, PACE = 0.02, 0.05
+#: Seconds, at most, that every other pair of the former waits between its connect and its line.
+HESITATION = 0.05
 UNANSWERED = "ended without an answer"
 
 
@@ -129,14 +131,20 @@ async def loading(fronts: Sequence[Front], short: int, long: int) -> AsyncIterat
     async with trio.open_nursery() as nursery:
         for front in fronts:
             for number in range(short):
-                nursery.start_soon(_converse_for_short, front, tally, bool(number % 2))
+                hesitation = HESITATION if number % 4 > 1 else 0.0
+                nursery.start_soon(_converse_for_short, front, tally, bool(number % 2), hesitation)
             for _ in range(long):
                 nursery.start_soon(_converse_for_long, front, tally)
         yield tally
         tally.over = True
 
 
-async def _converse_for_short(front: Front, tally: Tally, ends_input: bool) -> None:  # noqa: FBT001 - two kinds
+async def _converse_for_short(
+    front: Front,
+    tally: Tally,
+    ends_input: bool,  # noqa: FBT001 - two kinds
+    hesitation: float,
+) -> None:
     for number in count():
         if tally.over:
             return
@@ -144,6 +152,7 @@ async def _converse_for_short(front: Front, tally: Tally, ends_input: bool) -> N
         try:
             with trio.fail_after(PATIENCE):
                 async with client.connected():
+                    await trio.sleep(random.uniform(0, hesitation))  # noqa: S311 - as above
                     await client.ask(b"line %d\n" % number, last=ends_input)
         except _FAULTS as error:
             tally.broken.append(Broken(client.port, trio.current_time(), _why(error)))

@@ -1,0 +1,1 @@
+"""The tests of the load behind balancers: it has to find out what is wrong."""
