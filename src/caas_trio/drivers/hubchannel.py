@@ -138,7 +138,7 @@ class HubChannel(Channel):
             self.count_read(data)
         return data
 
-    def read_now(self, most: int = READ_SIZE, flags: int = 0) -> bytes | None:
+    def read_now(self, most: int, flags: int = 0) -> bytes | None:
         """As `receive_now`, but it is not counted."""
         try:
             return self.sock.recv(most, flags)
@@ -288,7 +288,7 @@ class HubChannel(Channel):
     def _hear(self, session: Session) -> None:
         """Answer what is there already."""
         begun = time.monotonic()
-        data = self.receive_now()
+        data = self.receive_now(READ_SIZE)
         if data is not None:
             self.answer(session, data)
             if self._hub.totals is not None:

@@ -17,7 +17,7 @@ from typing import Final, NoReturn, TypeAlias
 
 from caas_trio.core.session import Session
 from caas_trio.core.telemetry import Arrivals, Totals
-from caas_trio.drivers.hubchannel import HubChannel
+from caas_trio.drivers.hubchannel import READ_SIZE, HubChannel
 
 from .admission import Host
 
@@ -83,7 +83,7 @@ class Newcomers:
         for _ in range(len(self._waiting)):
             channel, session, arrivals, host, answered = newcomer = self._waiting.popleft()
             try:
-                data = None if channel.unsent or session.closing else channel.read_now()
+                data = None if channel.unsent or session.closing else channel.read_now(READ_SIZE)
                 if data is None:
                     self._waiting.append(newcomer)
                     continue
