@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +24,7 @@ from caas_trio import Bytewise, ConnectionLost, First, Limits, LineSession, Over
 from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.drain import QUIET, Drain
 from caas_trio.drivers.hub import Hub
-from caas_trio.drivers.hubchannel import EPOLLIN, EPOLLOUT, HubChannel
+from caas_trio.drivers.hubchannel import EPOLLIN, EPOLLOUT, HubChannel, WakeUp
 from caas_trio.drivers.stream import StreamChannel
 
 from .certificates import over_tls
@@ -686,3 +686,24 @@ async def test_what_the_kernel_has_no_room_for_goes_on_waiting() -> None:
         assert (channel.unsent, channel.watched) == (b"more", EPOLLOUT)
         hub.watch(channel, 0)
         hub.close()
+
+
+async def test_what_a_task_is_woken_with_is_an_outcome_that_can_be_used_again() -> None:
+    def generator() -> Generator[str, None, None]:
+        while True:
+            heard = yield "send"
+            assert heard is None
+
+    async def async_generator() -> AsyncGenerator[str, None]:
+        while True:
+            heard = yield "asend"
+            assert heard is None
+
+    woken, told, atold = WakeUp(), generator(), async_generator()
+    next(told)
+    await anext(atold)
+    for _ in range(2):
+        assert woken.unwrap() is None  # type: ignore[func-returns-value]
+        assert woken.send(told) == "send"
+        assert await woken.asend(atold) == "asend"
+    await atold.aclose()
