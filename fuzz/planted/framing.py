@@ -52,7 +52,7 @@ BUGS: Final = (
     Bug(
         "the last line is lost if it lacks its LF",
         "line_buffer",
-        "return len(source) if self._ended else 0",
+        "return len(source) if self.ended else 0",
         "return 0",
     ),
     Bug(
@@ -60,8 +60,8 @@ BUGS: Final = (
         "line_buffer",
         "elif end == len(source):\n            self._buffer.clear()",
         (
-            "elif end == len(source) and (LF in taken or not self._ended):\n"
-            "            self._buffer.clear()\n        elif self._ended:\n            pass"
+            "elif end == len(source) and (LF in taken or not self.ended):\n"
+            "            self._buffer.clear()\n        elif self.ended:\n            pass"
         ),
     ),
     Bug(
@@ -208,19 +208,19 @@ BUGS: Final = (
     Bug(
         "a line that comes whole is not held to the limit",
         "line_buffer",
-        "chunk.find(LF, 0, self._max_line + 1) + 1 != len(chunk)",
-        "chunk.find(LF) + 1 != len(chunk)",
+        "chunk.find(LF, 0, self._max_line + 1) + 1 == len(chunk)",
+        "chunk.find(LF) + 1 == len(chunk)",
     ),
     Bug(
         "the end of an oversize line is taken for a line if it comes alone",
         "line_buffer",
-        "!= len(chunk) or self._ended or self._front is _SKIPPED:",
-        "!= len(chunk) or self._ended:",
+        "== len(chunk)\n                and self._front is not _SKIPPED",
+        "== len(chunk)",
     ),
     Bug(
         "two lines that come at once are taken for one",
         "line_buffer",
-        "chunk.find(LF, 0, self._max_line + 1) + 1 != len(chunk)",
-        "chunk.rfind(LF, 0, self._max_line + 1) + 1 != len(chunk)",
+        "chunk.find(LF, 0, self._max_line + 1) + 1 == len(chunk)",
+        "chunk.rfind(LF, 0, self._max_line + 1) + 1 == len(chunk)",
     ),
 )

@@ -68,12 +68,12 @@ class LineBuffer:
         max_line: the most bytes a line may have before its LF; a CR counts.
 
     Attributes:
+        ended: whether `end_of_input` has been called.
         oversize_lines: how many times `LineTooLong` was raised.
     """
 
     __slots__ = (
         "_buffer",
-        "_ended",
         "_finished",
         "_front",
         "_max_line",
@@ -82,6 +82,7 @@ class LineBuffer:
         "_skip_to",
         "_sought",
         "_streamed",
+        "ended",
         "oversize_lines",
     )
 
@@ -94,7 +95,7 @@ class LineBuffer:
         self._front = _WITHIN
         self._finished = 0  # counts ends of lines, and `max_line`s of pieces; see `unfinished`
         self._streamed = 0  # bytes of pieces since the last of these
-        self._ended = False
+        self.ended = False
         self.oversize_lines = 0
         self.max_line = max_line
 
@@ -112,11 +113,6 @@ class LineBuffer:
         self._max_line = line_limit(value)
 
     @property
-    def ended(self) -> bool:
-        """Whether `end_of_input` has been called."""
-        return self._ended
-
-    @property
     def unfinished(self) -> int:
         """A number for the line that is being received; 0 if none is begun.
 
@@ -124,7 +120,7 @@ class LineBuffer:
         who sees the same number after a while knows that the line has made no such step.
         """
         begun = self._buffer or self._front is not _WITHIN
-        return self._finished + 1 if begun and not self._ended else 0
+        return self._finished + 1 if begun and not self.ended else 0
 
     def __len__(self) -> int:
         """Return how many bytes are held: received, not dropped, not yet taken."""
@@ -138,7 +134,7 @@ class LineBuffer:
         Raises:
             StateError: the input has ended.
         """
-        if self._ended:
+        if self.ended:
             raise StateError("feed", "ended")
         if self._front is _SKIPPED:
             self._skip(bytes(chunk))
@@ -151,9 +147,9 @@ class LineBuffer:
         Raises:
             StateError: the input has already ended.
         """
-        if self._ended:
+        if self.ended:
             raise StateError("end_of_input", "ended")
-        self._ended = True
+        self.ended = True
 
     def next_line(self, chunk: Chunk = b"") -> bytes | None:
         """Feed `chunk`, then take the next line, its LF included; None if no line is complete yet.
@@ -167,13 +163,21 @@ class LineBuffer:
         """
         buffer = self._buffer
         if chunk:
-            if not buffer and isinstance(chunk, bytes) and self._is_line(chunk):
+            if (  # the next line and nothing else: returned as it is, which spares two copies
+                not buffer
+                and isinstance(chunk, bytes)
+                and chunk.find(LF, 0, self._max_line + 1) + 1 == len(chunk)
+                and self._front is not _SKIPPED
+                and not self.ended
+            ):
+                self._front = _WITHIN
+                self._finished += 1
                 return chunk
             self.feed(chunk)
         if not buffer:
             return None
         found = buffer.find(LF, self._searched, self._max_line + 1)
-        if found < 0 and len(buffer) <= self._max_line and not self._ended:
+        if found < 0 and len(buffer) <= self._max_line and not self.ended:
             self._searched = len(buffer)
             return None
         if found < 0:
@@ -208,7 +212,7 @@ class LineBuffer:
         while (last := source.rfind(LF, end, end + reach)) >= 0:
             end = last + 1
         left = len(source) - end
-        if self._ended and left <= self._max_line:
+        if self.ended and left <= self._max_line:
             end, left = end + left, 0
         return self._take(source, end, searched=min(left, reach))
 
@@ -228,9 +232,9 @@ class LineBuffer:
             self._front = _WITHIN
             self._finished += 1
         left = len(source) - (last + 1)
-        if left > self._max_line and not self._ended:
+        if left > self._max_line and not self.ended:
             self._front = _STREAMED
-        if self._ended or self._front is _STREAMED:
+        if self.ended or self._front is _STREAMED:
             self._streamed = left if last >= 0 else self._streamed + left
             steps, self._streamed = divmod(self._streamed, self._max_line)
             self._finished += steps
@@ -255,10 +259,10 @@ class LineBuffer:
         found = self._buffer.find(delimiter, start if sought == delimiter else 0, reach)
         if found >= 0:
             return self.take_some(found + len(delimiter))
-        if len(self._buffer) >= (self._max_line + 1 if self._ended else reach):
+        if len(self._buffer) >= (self._max_line + 1 if self.ended else reach):
             self._drop(self._buffer, delimiter)
         self._sought = (delimiter, max(0, len(self._buffer) - len(delimiter) + 1))
-        return self.take_rest() or None if self._ended else None
+        return self.take_rest() or None if self.ended else None
 
     def take_line_piece(self, most: int) -> bytes | None:
         """Take the next line, or its first `most` bytes if it is longer; None if neither is here.
@@ -269,7 +273,7 @@ class LineBuffer:
         if found >= 0 or len(self._buffer) >= most:
             return self.take_some(found + 1 if found >= 0 else most)
         self._searched = len(self._buffer)
-        return self.take_rest() or None if self._ended else None
+        return self.take_rest() or None if self.ended else None
 
     def take_exactly(self, count: int) -> bytes | None:
         """Take `count` bytes; None while there are fewer."""
@@ -290,7 +294,7 @@ class LineBuffer:
 
     def _source(self, chunk: bytes) -> bytes | bytearray:
         """Return what to take from: the chunk itself if nothing is held, which spares two copies."""
-        if not chunk or self._buffer or self._ended or self._front is _SKIPPED:
+        if not chunk or self._buffer or self.ended or self._front is _SKIPPED:
             if chunk:
                 self.feed(chunk)
             return self._buffer
@@ -308,14 +312,6 @@ class LineBuffer:
             del self._buffer[:end]
         return taken
 
-    def _is_line(self, chunk: bytes) -> bool:
-        """Return whether this is the next line and nothing else, which spares two copies."""
-        if chunk.find(LF, 0, self._max_line + 1) + 1 != len(chunk) or self._ended or self._front is _SKIPPED:
-            return False
-        self._front = _WITHIN
-        self._finished += 1
-        return True
-
     def _first_end(self, source: bytes | bytearray) -> int:
         """Return where the first line ends, 0 if it is not complete; report it if it is oversize."""
         reach = self._max_line + 1
@@ -327,7 +323,7 @@ class LineBuffer:
         if len(source) >= reach:
             self._drop(source, LF)
         self._searched = len(source)
-        return len(source) if self._ended else 0
+        return len(source) if self.ended else 0
 
     def _drop(self, source: bytes | bytearray, delimiter: bytes) -> NoReturn:
         """Begin to drop an oversize line, and report it."""
