@@ -34,8 +34,8 @@ BUGS: Final = (
     Bug(
         "a line that was only begun is returned at the drain",
         "connection",
-        "return wanted.taken",
-        "return wanted.taken if wanted.closing else self._buffer.take_rest() or None",
+        "taken = wanted.taken\n",
+        "taken = wanted.taken if wanted.closing else self._buffer.take_rest() or None\n",
     ),
     Bug(
         "a connection is used on behind a cancelled send",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import trio
 
@@ -17,13 +17,11 @@ from caas_trio.core.session import Session
 from .channel import Channel
 from .drain import Drain
 
-T = TypeVar("T")
-
 #: How many reads in a row may be served from what is held before other tasks have their turn.
 _READS_IN_A_ROW: Final = 128
 
 
-class _Wanted(Session, Generic[T]):
+class _Wanted(Session):
     """One read, as the drivers run it: a conversation that is over once `take` has given something.
 
     Attributes:
@@ -36,10 +34,10 @@ class _Wanted(Session, Generic[T]):
 
     closing: bool
 
-    def __init__(self, buffer: LineBuffer, take: Callable[[], T | None]) -> None:
+    def __init__(self, buffer: LineBuffer, take: Callable[[], bytes | None]) -> None:
         self._buffer = buffer
         self.take = take
-        self.taken: T | None = None
+        self.taken: bytes | None = None
         self.closing = False
 
     def try_now(self) -> bytes:
@@ -65,7 +63,7 @@ class _Wanted(Session, Generic[T]):
         return line and (line << 32) + len(self._buffer) // self._buffer.max_line
 
 
-class _WantedLine(_Wanted[bytes]):
+class _WantedLine(_Wanted):
     """The next line. One object serves all reads of a connection, one after the other."""
 
     __slots__ = ()
@@ -115,6 +113,7 @@ class Connection:
         self._drain = drain
         self._buffer = LineBuffer(limits.max_line)
         self._line = _WantedLine(self._buffer)
+        self._wanted: _Wanted = self._line  # but for the time of a read of another kind
         self._reads_left = _READS_IN_A_ROW
         self._drained = False
         self._receiving = False
@@ -142,7 +141,10 @@ class Connection:
         """
         if line := self._held("receive_line", self._line.take):
             return line
-        return await self._wait_for(self._line) or b""
+        try:
+            return await self.__anext__()
+        except StopAsyncIteration:
+            return b""
 
     async def receive_line_piece(self, most: int) -> bytes:
         """Return the next line, or its first `most` bytes if it is longer; b"" at the end.
@@ -155,11 +157,31 @@ class Connection:
         return self
 
     async def __anext__(self) -> bytes:
-        if line := self._held("receive_line", self._line.take):  # as `receive_line`, but a call less
-            return line
-        if line := await self._wait_for(self._line):
-            return line
-        raise StopAsyncIteration
+        """Return the next line, or what `_read` has put in its place.
+
+        One coroutine and few calls: what is done between two sends decides how fast a handler is.
+        """
+        wanted = self._wanted
+        taken = self._held("receive_line", wanted.take)
+        if taken is not None:
+            return taken
+        others_turn, self._reads_left = not self._reads_left, _READS_IN_A_ROW
+        self._receiving = True
+        wanted.closing = self._buffer.ended
+        try:
+            if others_turn:
+                await trio.lowlevel.checkpoint()
+                wanted.try_now()
+            if not self._drained and not wanted.closing:
+                await self._channel.resume(wanted)
+                self._drained = not wanted.closing
+            taken = wanted.taken
+        finally:
+            self._receiving = False
+            wanted.taken = None
+        if taken is None:
+            raise StopAsyncIteration
+        return taken
 
     async def receive_until(self, delimiter: bytes) -> bytes:
         """Return everything up to the first `delimiter`, which is included; b"" at the end.
@@ -237,34 +259,27 @@ class Connection:
         self._closed = True
         await self._channel.aclose()
 
-    async def _read(self, call: str, take: Callable[[], T | None]) -> T | None:
+    async def _read(self, call: str, take: Callable[[], bytes | None]) -> bytes | None:
         """Receive until `take` gives something; None once it never will."""
         taken = self._held(call, take)
-        return await self._wait_for(_Wanted(self._buffer, take)) if taken is None else taken
+        if taken is not None:
+            return taken
+        self._wanted = _Wanted(self._buffer, take)
+        try:
+            return await self.__anext__()
+        except StopAsyncIteration:
+            return None
+        finally:
+            self._wanted = self._line
 
-    def _held(self, call: str, take: Callable[[], T | None]) -> T | None:
+    def _held(self, call: str, take: Callable[[], bytes | None]) -> bytes | None:
         """Return what `take` gives without waiting; None also if it is other tasks' turn."""
         if self._receiving or self._closed:
             raise self._misused(call)
+        if not self._reads_left:
+            return None
         self._reads_left -= 1
-        return take() if self._reads_left else None
-
-    async def _wait_for(self, wanted: _Wanted[T]) -> T | None:
-        """Receive until `wanted` has been taken."""
-        self._receiving = True
-        wanted.closing = self._buffer.ended
-        others_turn, self._reads_left = not self._reads_left, _READS_IN_A_ROW
-        try:
-            if others_turn:
-                await trio.lowlevel.checkpoint()
-                wanted.try_now()
-            if not self._drained and not wanted.closing:
-                await self._channel.resume(wanted)
-                self._drained = not wanted.closing
-            return wanted.taken
-        finally:
-            self._receiving = False
-            wanted.taken = None
+        return take()
 
     def _misused(self, call: str) -> StateError:
         return StateError(call, "closed" if self._closed else "busy: another task is in the same call")
