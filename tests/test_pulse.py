@@ -50,6 +50,18 @@ async def test_without_a_watchdog_it_never_beats(mock_clock: MockClock) -> None:
     pulse.round("a")
 
 
+async def test_a_wait_is_over_with_what_it_waits_for_or_with_the_turn(autojump_clock: MockClock) -> None:
+    pulse = Pulse(lambda: None, 8)
+    assert await pulse.wait(partial(trio.sleep, 3))
+    assert not await pulse.wait(partial(trio.sleep, 5))
+    assert trio.current_time() == 7
+
+
+async def test_without_a_watchdog_a_wait_takes_as_long_as_it_takes(autojump_clock: MockClock) -> None:
+    assert await Pulse(lambda: None).wait(partial(trio.sleep, 10**6))
+    assert trio.current_time() == 10**6
+
+
 @pytest.mark.parametrize("crowded", [False, True])
 async def test_a_server_that_accepts_has_one_and_one_that_stops_has_none(
     autojump_clock: MockClock, tmp_path: Path, *, crowded: bool

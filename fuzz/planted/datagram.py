@@ -55,10 +55,4 @@ BUGS: Final = (
         "if reason is None and self._trust.asks_for(datagram.address):",
         "if reason is None and not self._trust:",
     ),
-    Bug(
-        "a watchdog takes a quiet server of datagrams for a dead one",
-        "datagram",
-        "trio.move_on_after(self._pulse.turn)",
-        "trio.move_on_after(99 * self._pulse.turn)",
-    ),
 )

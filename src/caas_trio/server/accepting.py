@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeAlias
 
 import trio
@@ -88,13 +89,15 @@ class Acceptor:
     async def accept(self, sock: socket.socket, arrivals: Arrivals, *, shared: bool = False) -> None:
         """Accept from a listening socket, which other processes may share, until cancelled."""
         burst = _SHARED_BURST if shared else _BURST
+        until_ready = partial(self._until_ready, sock)
         while True:
             self._pulse.round(sock)
-            with trio.move_on_after(self._pulse.turn) as wait:
-                await self._admission.wait_while_shut()
-                await trio.lowlevel.wait_readable(sock)
-            if not wait.cancelled_caught and not self.accept_waiting(sock, arrivals, burst):
+            if await self._pulse.wait(until_ready) and not self.accept_waiting(sock, arrivals, burst):
                 await trio.sleep(_PAUSE)
+
+    async def _until_ready(self, sock: socket.socket) -> None:
+        await self._admission.wait_while_shut()
+        await trio.lowlevel.wait_readable(sock)
 
     def accept_waiting(self, sock: socket.socket, arrivals: Arrivals, most: int) -> bool:
         """Accept at most `most` connections from the queue; return whether the machine had room."""

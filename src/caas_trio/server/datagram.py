@@ -6,6 +6,7 @@ import errno
 import inspect
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from socket import SOCK_DGRAM
 from typing import Final, NamedTuple, TypeAlias
 
@@ -182,11 +183,10 @@ class _Server:
 
     async def receive(self, door: _Door) -> None:
         """Serve what comes until cancelled."""
+        until_ready = partial(trio.lowlevel.wait_readable, door.socket.sock)
         while True:
             self._pulse.round(door.socket)
-            with trio.move_on_after(self._pulse.turn) as wait:
-                await trio.lowlevel.wait_readable(door.socket.sock)
-            if not wait.cancelled_caught:
+            if await self._pulse.wait(until_ready):
                 await self._burst(door)
 
     async def receive_last(self, door: _Door) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -40,3 +40,12 @@ class Pulse:
             self._due = now + self.turn
             self._missing = set(self._loops)
             self._beat()
+
+    async def wait(self, until_ready: Callable[[], Awaitable[object]]) -> bool:
+        """Wait for something, a turn long at most; return whether it has come."""
+        if self.turn == math.inf:  # no need for a cancel scope, which costs as much as the wait
+            await until_ready()
+            return True
+        with trio.move_on_after(self.turn) as scope:
+            await until_ready()
+        return not scope.cancelled_caught
