@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import gc
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from typing import Any, Final, TypeAlias
 
 import outcome
 import trio
-from trio.testing import MockClock
+
+from .lean import clock_that_jumps, lean
 
 Player: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 #: So many inputs are played between two collections of garbage. Of cycles an input leaves few; looking for
 #: them as often as Python does by itself would cost a fifth of the time.
-_COLLECT: Final = 500
+_COLLECT: Final = 1000
 
 
 class Loop:
@@ -37,9 +36,7 @@ class Loop:
         self._inputs: deque[bytes] = deque()
         self._outcomes: deque[outcome.Outcome[None]] = deque()
         ticks: deque[Callable[[], object]] = deque()
-        clock = MockClock(autojump_threshold=0)
-        # One that only jumps need not look at the machine's, which it is asked for all the time.
-        vars(clock)["current_time"] = partial(getattr, clock, "_virtual_base")
+        clock = clock_that_jumps()
         trio.lowlevel.start_guest_run(
             self._answer,
             run_sync_soon_threadsafe=ticks.append,
@@ -50,26 +47,19 @@ class Loop:
         # do. Without them it takes a tenth less; nothing public does that.
         [tick] = ticks
         self._state: Any = getattr(tick, "__self__")  # noqa: B009
-        runner = self._state.runner
-        runner.instruments = {}  # there are none, which is asked a hundred times for each script
-        runner.is_guest = False  # nor is there a host to be told of each new deadline
-        vars(clock)["_autojump"] = partial(_jump, clock, runner.deadlines)
-        self._poll = runner.io_manager._epoll.poll  # what its `get_events` calls
-        self._ready = self._state.unrolled_run_next_send.unwrap()
+        lean(self._state.runner, clock)
+        self._poll = self._state.runner.io_manager._epoll.poll  # what its `get_events` calls
 
     def __call__(self, data: bytes) -> None:
         """Play one input; raises what that raises."""
         step = self._state.unrolled_run_gen.send
         look = self._poll
         self._inputs.append(data)
-        ready = self._ready
         try:
             while not self._outcomes:
-                step(ready)
-                ready = look(0)
+                step(look(0))
         except StopIteration:  # the players could not be opened
             self._state.runner.main_task_outcome.unwrap()
-        self._ready = ready
         self._played += 1
         if self._played % _COLLECT == 0:
             gc.collect()
@@ -78,13 +68,6 @@ class Loop:
     async def _answer(self) -> None:
         async with self._open_player() as play:
             while True:
-                await trio.lowlevel.checkpoint()
+                await trio.lowlevel.cancel_shielded_checkpoint()
                 while self._inputs:
                     self._outcomes.append(await outcome.acapture(play, self._inputs.popleft()))
-
-
-def _jump(clock: MockClock, deadlines: Any) -> None:
-    """Jump to the next deadline; the clock by itself has all of trio's statistics made to learn it."""
-    seconds = deadlines.next_deadline() - clock.current_time()
-    if 0 < seconds < math.inf:
-        clock.jump(seconds)
