@@ -139,33 +139,54 @@ async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
         except kind:
             continue
         raise AssertionError(f"{kind} was expected")
-    yield play
-
-
-async def play(data: bytes) -> None:
-    """Play one script; the clock has to be a mock clock that jumps."""
-    choice, *_ = header(data)
-    stage = _Stage(handlers=bool(choice & 1), trust=_TRUST[choice >> 1 & 3], from_afar=bool(choice & 8))
+    clients = [_client(number) for number in range(len(_CLIENTS))]
     try:
-        with stage.failing():
-            async with trio.open_nursery() as nursery:
-                await nursery.start(stage.run)
-                for chunk, sign in steps(data, 1, _KNOWN):
-                    stage.send(chunk)
-                    if sign != CUT:
-                        await stage.act(sign)
-                await stage.look()
-                stage.stop.set()
-        stage.finish()
+        yield partial(play, clients)
     finally:
-        for client in stage.clients:
+        for client in clients:
             client.close()
+
+
+async def play(clients: list[socket.socket], data: bytes) -> None:
+    """Play one script; the clock has to be a mock clock that jumps.
+
+    Clients that have not left are there for the next script: they have read all that was sent to them.
+    """
+    clients[:] = [_client(number) if sock.fileno() < 0 else sock for number, sock in enumerate(clients)]
+    choice, *_ = header(data)
+    trust, from_afar = _TRUST[choice >> 1 & 3], bool(choice & 8)
+    stage = _Stage(clients, handlers=bool(choice & 1), trust=trust, from_afar=from_afar)
+    with stage.failing():
+        async with trio.open_nursery() as nursery:
+            await nursery.start(stage.run)
+            for chunk, sign in steps(data, 1, _KNOWN):
+                stage.send(chunk)
+                if sign != CUT:
+                    await stage.act(sign)
+            await stage.look()
+            stage.stop.set()
+    stage.finish()
+
+
+def _address() -> str:
+    return f"caas-fuzz-{os.getpid()}-datagrams"
+
+
+def _client(number: int) -> socket.socket:
+    """Return a client's socket, which has an address unless it is the nameless one."""
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    client.setblocking(False)  # noqa: FBT003 - the socket module's signature
+    if number != _NAMELESS:
+        client.bind(f"\0{_address()}-{number}")
+    return client
 
 
 class _Stage:
     """A server of datagrams, those who send to it, and what is due."""
 
-    def __init__(self, *, handlers: bool, trust: Trust, from_afar: bool) -> None:
+    def __init__(
+        self, clients: list[socket.socket], *, handlers: bool, trust: Trust, from_afar: bool
+    ) -> None:
         self.handlers = handlers
         self.trust = trust
         self.from_afar = from_afar  # whether the server sees IP addresses
@@ -175,12 +196,8 @@ class _Stage:
         self.stop = trio.Event()
         self.broken = False
         self.beat = -math.inf  # when it last gave a sign of life
-        self.address = f"caas-fuzz-{os.getpid()}-datagrams"
-        self.clients = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in _CLIENTS]
-        for number, client in enumerate(self.clients):
-            client.setblocking(False)  # noqa: FBT003 - the socket module's signature
-            if number != _NAMELESS:
-                client.bind(f"\0{self.address}-{number}")
+        self.address = _address()
+        self.clients = clients
         self.current = 0
         self.sent: list[tuple[int, bytes]] = []
         self.slow: list[tuple[float, int, bytes]] = []
