@@ -39,8 +39,31 @@ class Client:
             but the kernel, whose buffers may have taken the replies.
     """
 
+    # Of the class, until something happens: setting all for each client would take longer than to connect.
+    sent = b""
+    ended = False
+    reading = True
+    received = b""
+    eof = False
+    gone = False
+    lost = False
+    reset = False
+    lingered = False
+    failed = False
+    refused = False
+    stranger = False
+    slow = False
+    waiting = False
+    owed: bytes | None = None
+    quiet = 0.0
+    forsaken = False
+    _shown = b""
+    _said = b"", False
+    _replies = b"", False
+
     def __init__(self, plan: Plan, address: str) -> None:
         self.plan = plan
+        self.prompted = plan.prompt if plan.first is First.SERVER else b""
         self.sock = socket.socket(socket.AF_UNIX)
         try:
             self.sock.connect(address)
@@ -48,25 +71,6 @@ class Client:
             self.sock.close()
             raise
         self.sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
-        self.sent = b""
-        self.ended = False
-        self.prompted = plan.prompt if plan.first is First.SERVER else b""
-        self.reading = True
-        self.received = b""
-        self.eof = False
-        self.gone = False
-        self.lost = False
-        self.reset = False
-        self.lingered = False
-        self.failed = False
-        self.refused = False
-        self.stranger = False
-        self.slow = False
-        self._shown = b""
-        self.waiting = False
-        self.owed: bytes | None = None
-        self.quiet = 0.0
-        self.forsaken = False
 
     def send(self, data: bytes) -> None:
         """Send what the kernel takes."""
@@ -145,8 +149,12 @@ class Client:
             return b"", self.ended or self.stranger
         if self.refused or self.stranger:
             return b"" if self.stranger else _REFUSAL, True
-        replies, _, over = self.plan.replies(self.sent, ended=self.ended)
-        before, bomb, _ = (self.prompted + b"".join(replies)).partition(BOMB)
+        said = self.sent, self.ended
+        if said != self._said:  # it is asked for several times until more is said
+            replies, _, over = self.plan.replies(self.sent, ended=self.ended)
+            self._said, self._replies = said, (b"".join(replies), over)
+        replied, over = self._replies
+        before, bomb, _ = (self.prompted + replied).partition(BOMB)
         self.failed = bool(bomb)
         return before, over or self.failed
 

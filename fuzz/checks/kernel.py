@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -45,12 +45,14 @@ class Kernel:
         """Whether a socket's buffer may be full; many small pieces fill it as well as large ones."""
         return self.small_buffers or self.most_sent > 0
 
-    def accept(self, listening: socket.socket) -> tuple[socket.socket, Any]:
-        """Accept a connection, or fail as planned."""
+    def accept(
+        self, take: Callable[..., tuple[socket.socket, Any]], listening: socket.socket, *how: int
+    ) -> tuple[socket.socket, Any]:
+        """Accept a connection by what does it otherwise, or fail as planned."""
         if self.faults:
             number = self.faults.pop()
             raise OSError(number, os.strerror(number))
-        sock, address = _accept(listening)
+        sock, address = take(listening, *how)
         if self.small_buffers:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SMALL_BUFFER)
         if self.hosts:
@@ -62,34 +64,45 @@ class Kernel:
         """Return where the connection comes from that is accepted as this one, counted from 0."""
         return self.hosts[number % len(self.hosts)]
 
-    def open(self, path: str, flags: int) -> int:
+    def open(self, path: str, *how: int) -> int:
         """Open a file, or fail as planned."""
         if self.spares_gone and path == os.devnull:
             self.spares_gone -= 1
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return _open(path, flags)
+        return _open(path, *how)
 
-    def send(self, sock: socket.socket, data: Any, flags: int = 0) -> int:
-        """Send no more than is allowed."""
-        return _send(sock, data[: self.most_sent] if self.most_sent else data, flags)
+
+@dataclass
+class Machine:
+    """What runs a kernel, which can be changed at any time."""
+
+    kernel: Kernel
 
 
 @contextmanager
-def misbehaving(kernel: Kernel) -> Iterator[None]:
-    """Make sockets behave as `kernel` says; clients use `os.write` and are left alone."""
+def misbehaving() -> Iterator[Machine]:
+    """Make sockets behave as the kernel of a machine says; clients use `os.write` and are left alone."""
+    machine = Machine(Kernel())
 
     def accept(sock: socket.socket) -> tuple[socket.socket, Any]:
-        return kernel.accept(sock)
+        return machine.kernel.accept(_accept, sock)
+
+    def take(sock: socket.socket, *how: int) -> tuple[socket.socket, Any]:
+        return machine.kernel.accept(_take, sock, *how)
 
     def send(sock: socket.socket, data: Any, flags: int = 0) -> int:
-        return kernel.send(sock, data, flags)
+        most = machine.kernel.most_sent
+        return _send(sock, data[:most] if most else data, flags)
+
+    def open_file(path: str, *how: int) -> int:
+        return machine.kernel.open(path, *how)
 
     socket.socket.accept = accept  # type: ignore[assignment,method-assign]
-    vars(accepting)["accept"] = lambda listening, *_: kernel.accept(listening)
+    vars(accepting)["accept"] = take
     socket.socket.send = send  # type: ignore[assignment,method-assign]
-    os.open = kernel.open  # type: ignore[assignment]
+    os.open = open_file  # type: ignore[assignment]
     try:
-        yield
+        yield machine
     finally:
         os.open = _open
         socket.socket.accept = _accept  # type: ignore[method-assign]

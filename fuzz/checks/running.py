@@ -70,6 +70,11 @@ LIMITS: Final = Limits(
 )
 
 
+_FEW_AT_A_TIME: Final = replace(LIMITS, max_connections=FEW)
+_FEW_FROM_A_HOST: Final = replace(LIMITS, max_per_host=FEW)
+_OTHERS_WAIT: Final = replace(_FEW_AT_A_TIME, at_capacity=AtCapacity.WAIT)
+
+
 class Serves(enum.Enum):
     """What a server serves."""
 
@@ -85,11 +90,13 @@ class Kind(NamedTuple):
         driver: "hub" or "stream".
         serves: what it serves. One of request handlers lets newcomers wait, one of handlers refuses them.
         tells: whether it tells of each connection in any case.
+        proxied: whether it has a second address, where connections begin with a PROXY header.
     """
 
     driver: str
     serves: Serves
     tells: bool = False
+    proxied: bool = False
 
 
 class Reports(Telemetry):
@@ -141,12 +148,12 @@ class ReportsInSum(Reports):
 
 
 _REPORTS: Final = {
-    Kind("hub", Serves.SESSIONS): ReportsInSum,
-    Kind("hub", Serves.HANDLERS): Reports,
-    Kind("hub", Serves.REQUESTS): ReportsOnEach,
-    Kind("stream", Serves.SESSIONS): Reports,
-    Kind("stream", Serves.HANDLERS): ReportsInSum,
-    Kind("stream", Serves.REQUESTS): ReportsOnEach,
+    ("hub", Serves.SESSIONS): ReportsInSum,
+    ("hub", Serves.HANDLERS): Reports,
+    ("hub", Serves.REQUESTS): ReportsOnEach,
+    ("stream", Serves.SESSIONS): Reports,
+    ("stream", Serves.HANDLERS): ReportsInSum,
+    ("stream", Serves.REQUESTS): ReportsOnEach,
 }
 
 
@@ -168,11 +175,12 @@ class Running:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.address = f"caas-fuzz-{os.getpid()}-{kind.driver}-{kind.serves.value}-{kind.tells}"
+        named = "-".join(map(str, (os.getpid(), kind.driver, kind.serves.value, kind.tells, kind.proxied)))
+        self.address = f"caas-fuzz-{named}"
         self.plan: Plan | None = None
         self.way = 0
         self.spare_gone = False
-        self.reports = ReportsOnEach() if kind.tells else _REPORTS[kind]()
+        self.reports = ReportsOnEach() if kind.tells else _REPORTS[kind.driver, kind.serves]()
         self.stop = trio.Event()
         self.retire = trio.Event()
         self.scope = trio.CancelScope()
@@ -181,26 +189,24 @@ class Running:
         self.awake = trio.Event()
 
     @property
-    def proxied(self) -> str:
-        """Its second address, where connections begin with a PROXY header."""
-        return f"{self.address}-proxied"
+    def behind_proxy(self) -> str:
+        """Its second address, if it has one."""
+        return f"{self.address}-behind-proxy"
 
     async def run(self, task_status: trio.TaskStatus[list[Endpoint]]) -> None:
         """Serve until stopped or cancelled, or something is raised."""
         _whose.set(self)
         os.environ["CAAS_TRIO_DRIVER"] = self.kind.driver
-        few = replace(LIMITS, max_connections=FEW)
         match self.kind.serves:
             case Serves.SESSIONS:
-                limits = replace(LIMITS, max_per_host=FEW)
-                second = Endpoint.parse(f"unix:@{self.proxied}")
-                trust = replace(TRUST, proxy_on=frozenset({second}))
-                serving = partial(serve_sessions, self._new_session, second, limits=limits, trust=trust)
+                second = [Endpoint.parse(f"unix:@{self.behind_proxy}")] if self.kind.proxied else []
+                trust = replace(TRUST, proxy_on=frozenset(second))
+                limits = _FEW_FROM_A_HOST
+                serving = partial(serve_sessions, self._new_session, *second, limits=limits, trust=trust)
             case Serves.HANDLERS:
-                serving = partial(serve, self._handle, limits=few)
+                serving = partial(serve, self._handle, limits=_FEW_AT_A_TIME)
             case Serves.REQUESTS:
-                limits = replace(few, at_capacity=AtCapacity.WAIT)
-                serving = partial(serve, self._request_handler(), limits=limits)
+                serving = partial(serve, self._request_handler(), limits=_OTHERS_WAIT)
         with self.scope:
             try:
                 await serving(

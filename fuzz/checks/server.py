@@ -22,7 +22,7 @@ from fuzz.dialog import CUT, header, steps
 from .bombs import explode, explosive
 from .conversation import Plan
 from .groups import unwrapped
-from .kernel import Kernel, misbehaving
+from .kernel import Kernel, Machine, misbehaving
 from .origins import HOSTS, PROXIED
 from .running import HIGH_LIMIT, WAYS, Kind, Servers, Serves, open_servers
 from .stage import CLIENTS, KNOWN, Stage
@@ -40,7 +40,7 @@ MODULES: Final = (
 )
 
 _FIRST: Final = tuple(First)
-_PATIENCE: Final = 1000  # seconds of the mock clock in which everything has to come to its end
+_PATIENCE: Final = 1000  # seconds of the mock clock in which a server that was told to has to end
 
 
 def check(data: bytes) -> None:
@@ -58,10 +58,11 @@ async def _play_alone(data: bytes) -> None:
 async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
     """Give the block what plays scripts, and servers to play them to."""
     async with open_servers() as servers:
-        yield partial(play, servers)
+        with misbehaving() as machine:
+            yield partial(play, servers, machine)
 
 
-async def play(servers: Servers, data: bytes) -> None:
+async def play(servers: Servers, machine: Machine, data: bytes) -> None:
     """Play one script; the clock has to be a mock clock that jumps.
 
     Raises:
@@ -71,7 +72,7 @@ async def play(servers: Servers, data: bytes) -> None:
     modes, limit, settings, kinds = header(data)
     plan = Plan.of(bytes([modes, limit % 23 + 1]), _FIRST[settings % 3])
     most_sent = (0, 1, 7, 0)[kinds & 3]
-    kind, by_address = _kind(settings >> 5, tells=modes > 127)
+    kind, by_address = _kind(settings >> 5, tells=modes > 127, proxied=bool(kinds & 8))
     if kind.serves is not Serves.SESSIONS:
         plan.first = First.CLIENT if plan.first is First.EITHER else plan.first
         plan.oversize = Oversize.DISCARD if plan.oversize is Oversize.STREAM else plan.oversize
@@ -82,10 +83,10 @@ async def play(servers: Servers, data: bytes) -> None:
         plan.heard, plan.service, plan.answer = None, explosive, partial(explode, plan)
     moments = kinds >> 4 & 7
     kernel = Kernel(small_buffers=bool(kinds & 4), most_sent=most_sent)
-    proxied = by_address and bool(kinds & 8)
-    known = PROXIED if proxied else HOSTS if by_address else ()
+    known = PROXIED if kind.proxied else HOSTS if by_address else ()
     hosts = [known[(moments + place) % len(known)] for place in range(len(CLIENTS) + 1) if known]
-    kernel.hosts = () if proxied else tuple(hosts)
+    kernel.hosts = () if kind.proxied else tuple(hosts)
+    machine.kernel = kernel
     server = await servers.get(kind)
     server.plan = plan
     rejecting = plan.once or plan.oversize is Oversize.REJECT
@@ -95,25 +96,25 @@ async def play(servers: Servers, data: bytes) -> None:
     # no public way to seed its scheduler; Hypothesis is handed the same object (trio#890).
     _run._r.seed(kinds)
     before = _tasks()
-    stage = Stage(server, plan, kernel, moments, hosts, proxied=proxied)
-    with misbehaving(kernel), trio.fail_after(_PATIENCE):
-        try:
-            await stage.admit(0)
-            for chunk, sign in steps(data, plan.limit, KNOWN):
-                stage.current.send(chunk)
-                if sign != CUT:
-                    await stage.act(sign)
-            await stage.finish(at_once=kinds < 128)
-        finally:
-            for client in stage.clients.values():
-                client.leave()
-        if server.failure is not None and not stage.cut_off:
-            raise server.failure
-        if stage.ending:
+    stage = Stage(server, plan, kernel, moments, hosts)
+    try:
+        await stage.admit(0)
+        for chunk, sign in steps(data, plan.limit, KNOWN):
+            stage.current.send(chunk)
+            if sign != CUT:
+                await stage.act(sign)
+        await stage.finish(at_once=kinds < 128)
+    finally:
+        for client in stage.clients.values():
+            client.leave()
+    if server.failure is not None and not stage.cut_off:
+        raise server.failure
+    if stage.ending:
+        with trio.fail_after(_PATIENCE):
             await server.over.wait()
-        elif _tasks() != before:
-            await wait_all_tasks_blocked()
-            assert _tasks() == before, "a task is left behind"
+    elif _tasks() != before:
+        await wait_all_tasks_blocked()
+        assert _tasks() == before, "a task is left behind"
     assert all(sock.fileno() < 0 for sock in kernel.accepted), "a socket is left open"
     assert server.reports.open == 0, "the end of a connection was not reported, or more than once"
 
@@ -123,9 +124,9 @@ def _tasks() -> int:
     return len(_run.GLOBAL_RUN_CONTEXT.runner.tasks)
 
 
-def _kind(choice: int, *, tells: bool) -> tuple[Kind, bool]:
+def _kind(choice: int, *, tells: bool, proxied: bool) -> tuple[Kind, bool]:
     """Return the kind of server that a header asks for, and whether its clients have IP addresses."""
     other, driver, handlers = choice & 1, ("hub", "stream")[choice >> 1 & 1], choice >> 2
     if handlers:
         return Kind(driver, Serves.REQUESTS if other else Serves.HANDLERS), False
-    return Kind(driver, Serves.SESSIONS, tells), bool(other)
+    return Kind(driver, Serves.SESSIONS, tells, bool(other) and proxied), bool(other)

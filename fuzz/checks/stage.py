@@ -52,16 +52,14 @@ class Stage:
         current: the client that steps are about.
     """
 
-    def __init__(
-        self, server: Running, plan: Plan, kernel: Kernel, moments: int, hosts: list[str], *, proxied: bool
-    ) -> None:
+    def __init__(self, server: Running, plan: Plan, kernel: Kernel, moments: int, hosts: list[str]) -> None:
         self.server = server
         self.reports = server.reports
         self.plan = plan
         self.kernel = kernel
         self.moments = moments  # how many turns of the scheduler a race is decided by
         self.hosts = hosts  # where clients come from, by their places; none if that does not matter
-        self.proxied = proxied  # whether a PROXY header tells of that
+        self.proxied = server.kind.proxied  # whether a PROXY header tells of that
         self.cut_off = False
         self.passing = False
         self.clients: dict[int, Client] = {}
@@ -92,7 +90,7 @@ class Stage:
         Raises:
             ConnectionRefusedError: the server listens no more.
         """
-        address = self.server.proxied if self.proxied else self.server.address
+        address = self.server.behind_proxy if self.proxied else self.server.address
         client = Client(self.plan, f"\0{address}")
         place = len(self.clients)
         self.clients[number] = client
