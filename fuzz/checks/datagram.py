@@ -191,7 +191,7 @@ class _Stage:
         self.trust = trust
         self.from_afar = from_afar  # whether the server sees IP addresses
         self.strangers = trust is _TRUST[2]
-        vars(datagram)["_BURST"] = 64 if handlers else 2  # tasks run between bursts
+        vars(datagram)["_BURST"] = 64 if handlers else 1  # tasks run between bursts
         self.reports = _Reports()
         self.stop = trio.Event()
         self.broken = False
