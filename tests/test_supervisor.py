@@ -560,14 +560,22 @@ async def test_a_second_signal_cuts(stage: Stage, nursery: trio.Nursery, autojum
     assert [each.words for each in stage.played] == [["stop", "cut"], ["stop", "cut"]]
 
 
+@asynccontextmanager
+async def succeeded(stage: Stage, nursery: trio.Nursery, path: Path) -> AsyncIterator[None]:
+    """Begin a service at a Unix path, with a successor that waits to take it over."""
+    endpoint = f"unix:{path}"
+    stage.arguments.append(endpoint)
+    await begin(stage, nursery)
+    with closing(bind_unix(Endpoint.parse(endpoint), 0o600, takeover=True)):
+        yield
+
+
 async def test_workers_are_told_that_a_successor_has_taken_over(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, tmp_path: Path
 ) -> None:
     path = tmp_path / "caas.sock"
-    stage.arguments.append(f"unix:{path}")
     stage.manners = ["stubborn", "good"]
-    await begin(stage, nursery)
-    with closing(bind_unix(Endpoint.parse(f"unix:{path}"), 0o600, takeover=True)):
+    async with succeeded(stage, nursery, path):
         begun = trio.current_time()
         await stage.stop()
         assert trio.current_time() - begun == pytest.approx(10 + 5, abs=0.1)  # no longer than without one
@@ -580,10 +588,8 @@ async def test_a_second_signal_cuts_after_a_handover_too(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, tmp_path: Path
 ) -> None:
     path = tmp_path / "caas.sock"
-    stage.arguments.append(f"unix:{path}")
     stage.manners = ["stubborn", "stubborn"]
-    await begin(stage, nursery)
-    with closing(bind_unix(Endpoint.parse(f"unix:{path}"), 0o600, takeover=True)):
+    async with succeeded(stage, nursery, path):
         await stage.signal(signal.SIGTERM)
         await stage.signal(signal.SIGTERM)
     assert stage.over.is_set()

@@ -57,7 +57,10 @@ async def under_load(event: str, fronts: list[Front], happen: Callable[[], Await
         await trio.sleep(MARGIN)
         await happen()
         await trio.sleep(MARGIN)
-    return Outcome(event, tally, ["nothing may break"] if tally.broken else [], Counter())
+    wrong = ["nothing may break"] if tally.broken else []
+    if not (tally.short and tally.lines):
+        wrong.append("nobody was served")
+    return Outcome(event, tally, wrong, Counter())
 
 
 async def behind_haproxy(fleet: Fleet, folder: Path, names: Collection[str]) -> list[Outcome]:

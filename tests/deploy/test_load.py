@@ -34,3 +34,8 @@ async def test_a_short_conversation_without_an_answer_is_wrong(
     assert outcome.wrong == ([] if right else ["nothing may break"])
     assert {each.why for each in outcome.tally.broken} == (set() if right else {UNANSWERED})
     assert outcome.tally.short
+
+
+async def test_where_nobody_was_served_nothing_is_shown(autojump_clock: MockClock) -> None:
+    outcome = await under_load("nothing", [], trio.lowlevel.checkpoint)
+    assert outcome.wrong == ["nobody was served"]

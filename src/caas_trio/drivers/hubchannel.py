@@ -205,11 +205,8 @@ class HubChannel(Channel):
             return data
         except OSError as error:
             raise ConnectionLost from error
-        hub = self._hub
-        if hub.counting:
+        if self._hub.counted:
             self.count_sent(sent)
-        elif hub.totals is not None:
-            hub.totals.sent += sent
         return b"" if sent == len(data) else memoryview(data)[sent:]
 
     def hold(self, data: bytes) -> bool:

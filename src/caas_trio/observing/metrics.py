@@ -160,7 +160,7 @@ class Metrics(Telemetry):
             self._waits_told, self._waited_told = waits, waited
 
     def listening(self, endpoint: Endpoint) -> None:
-        """Have an endpoint on the page before anything has come to it; one of connections always is."""
+        """Have an endpoint of datagrams on the page before any has come; `counting` has the others."""
         if endpoint.scheme in DATAGRAMS:
             self._datagrams[endpoint] += 0
 
