@@ -73,6 +73,8 @@ def main(parts: tuple[str, ...], seconds: int, jobs: int, *, seeds: bool) -> Non
     """
     console = Console()
     chosen = [bug for bug in BUGS if not parts or any(part in f"{bug.harness} {bug.what}" for part in parts)]
+    if not chosen:
+        raise click.UsageError(f"no bug and no harness has {' or '.join(map(repr, parts))} in its name")
     for bug in chosen:  # an entry that no longer applies is to be known before hours are spent
         bug.applied((PACKAGE / bug.module).read_text())
     harnesses = {target.name: target for target in targets()}

@@ -122,6 +122,8 @@ def main(names: tuple[str, ...], seconds: int, jobs: int) -> None:
         from .properties import runs_of_properties  # noqa: PLC0415 - needs pytest
 
         runs = [Run(name, start) for name, start in runs_of_properties(names[1:], seconds)]
+        if not runs:
+            raise click.UsageError(f"no property has {' or '.join(map(repr, names[1:]))} in its name")
     else:
         try:
             chosen = select(names)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
 from .planted import BUGS, PACKAGE
 from .planted.bug import Bug
+from .proof import main
 from .targets import targets
 
 
@@ -28,3 +30,9 @@ def test_there_are_enough_bugs_and_no_two_alike() -> None:
     assert len(BUGS) >= 40
     assert len({bug.what for bug in BUGS}) == len(BUGS)
     assert {bug.harness for bug in BUGS} == {target.name for target in targets()}
+
+
+def test_to_hunt_no_bug_at_all_proves_nothing() -> None:
+    result = CliRunner().invoke(main, ["no such bug"])
+    assert result.exit_code == 2
+    assert "no bug and no harness has 'no such bug' in its name" in result.output
