@@ -6,6 +6,7 @@ import queue
 import re
 import socket
 import socketserver
+import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -180,7 +181,8 @@ def test_every_name_of_socketserver_is_in_the_guide() -> None:
 
 def test_the_defaults_are_as_told() -> None:
     limits = caas_trio.Limits()
-    assert socketserver.TCPServer.request_queue_size == 5
+    deep = socket.SOMAXCONN if sys.version_info >= (3, 15) else 5
+    assert socketserver.TCPServer.request_queue_size == deep
     assert BACKLOG == 65535
     assert limits.max_line == 65536
     assert socketserver.UDPServer.max_packet_size == 8192
