@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import ssl
 from functools import partial
 
@@ -256,3 +257,15 @@ def test_whatever_a_stranger_says_is_refused_or_left_open(*, said: bytes, as_tls
     assert cause is None or isinstance(cause, ssl.SSLError)
     assert answer == b"" or as_tls or said[:1] == b"\x16"
     assert len(answer) <= 7
+
+
+async def test_a_handshake_that_has_failed_fails_again_whatever_errno_says() -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    server = TlsStream(ours, server_context(), server_side=True)
+    await theirs.send_all(b"GET / HTTP/1.0\r\n\r\n")
+    with pytest.raises(trio.BrokenResourceError):
+        await server.do_handshake()
+    with pytest.raises(FileNotFoundError):
+        os.stat("/what/is/not/there")  # noqa: PTH116 - for what it leaves in errno
+    with pytest.raises(trio.BrokenResourceError):
+        await server.do_handshake()

@@ -98,7 +98,9 @@ class TlsClient:
             self.go_on()
 
     def go_on(self) -> None:
-        """Let OpenSSL do what it can."""
+        """Let OpenSSL do what it can; once it has failed, it must not be asked again."""
+        if self.failure is not None:
+            return
         try:
             if not self.ready:
                 self._tls.do_handshake()
@@ -118,7 +120,7 @@ class TlsClient:
         except ssl.SSLZeroReturnError:
             self.notified = True
         except ssl.SSLError as error:
-            self.failure = self.failure or error
+            self.failure = error
         self._collect()
 
     def _collect(self) -> None:

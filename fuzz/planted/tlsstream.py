@@ -52,8 +52,8 @@ BUGS: Final = (
     Bug(
         "a record that is none ends the input",
         "tls",
-        "except ssl.SSLError:\n            if not parts:\n                raise",
-        "except ssl.SSLError:\n            pass",
+        "except OSError:\n            if not parts:\n                raise",
+        "except OSError:\n            pass",
     ),
     Bug(
         "who speaks TLS badly is not told",
@@ -100,7 +100,7 @@ BUGS: Final = (
     Bug(
         "an error of OpenSSL escapes",
         "tls",
-        "except ssl.SSLError as error:\n        raise trio.BrokenResourceError from error",
+        "except OSError as error:\n        raise trio.BrokenResourceError from error",
         "except ssl.SSLEOFError as error:\n        raise trio.BrokenResourceError from error",
     ),
 )

@@ -120,7 +120,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         """
         if not self._output_ended:
             self._output_ended = True
-            with suppress(ssl.SSLError):  # want-read, as a rule: it looks for the other side's close_notify
+            with suppress(OSError):  # want-read, as a rule: it looks for the other side's close_notify
                 # It must find nothing else: input that was not asked for yet would be an error.
                 self._unread = self._decrypt(2 * _READ_SIZE) or b""
                 self.tls.unwrap()
@@ -171,7 +171,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
             return b"".join(parts) or None
         except ssl.SSLZeroReturnError:  # the end, once the output has ended too
             pass
-        except ssl.SSLError:
+        except OSError:
             if not parts:
                 raise
         return b"".join(parts)
@@ -194,7 +194,12 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
 @contextmanager
 def _translated() -> Iterator[None]:
+    """Raise what a stream raises, for what OpenSSL objects to.
+
+    Asked again after a failure, it may give no reason. Python, from 3.13 on, then raises what errno
+    still names, although OpenSSL has done no input or output here.
+    """
     try:
         yield
-    except ssl.SSLError as error:
+    except OSError as error:
         raise trio.BrokenResourceError from error
