@@ -360,6 +360,7 @@ _LONG = b"a" * 1023
         b"a\nb\n",
         b"\n" * 5000,
         _LONG * 5,
+        _LONG * 6 + b"\n",
         (_LONG + b"ab\n") * 70,
         (_LONG + b"ab\n") * 70 + b"a",
         _LONG + b"\n" * 70,  # long lines, as far as one could see

@@ -24,6 +24,7 @@ from ci.bench.server import where
 
 LINE = b"a" * 31 + b"\n"
 LONGER = b"a" * 127 + b"\n"
+LONG = b"a" * 119_999 + b"\n"
 ROUNDS = 9
 TURNS = 200  # of each server in a round
 AT_A_TIME = 3  # steps of the scheduler between two looks at what has arrived
@@ -146,6 +147,7 @@ async def costs(rounds: int = ROUNDS, turns: int = TURNS) -> list[Cost]:
             "connect, a line, close; 20 at a time": Connects(20),
             "20 connections, 100 lines in flight each": Lines(opened, 20, 100),
             "the same, with lines of 128 bytes": Lines(opened, 20, 100, LONGER),
+            "20 connections, a line of 120 KB at a time": Lines(opened, 20, 1, LONG),
         }
         return [await compare(name, turn, rounds, turns) for name, turn in kinds.items()]
 

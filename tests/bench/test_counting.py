@@ -5,7 +5,7 @@ from ci.bench.counting import costs
 
 async def test_all_kinds_of_turns_are_taken_and_paid_for() -> None:
     found = await costs(rounds=2, turns=2)
-    assert len(found) == 4
+    assert len(found) == 5
     for cost in found:
         assert len(cost.ratios) == 2
         assert cost.without > 0

@@ -159,11 +159,16 @@ class Totals:
 def _line_feeds(data: bytes) -> int:
     """Return how many LFs there are.
 
-    `count` looks at each byte; `replace` leaps from one LF to the next, ten times as fast where
-    lines have a kilobyte, and is given up where they turn out to be short.
+    `count` looks at each byte; `find` and `replace` leap from one LF to the next, ten times as fast
+    where lines have a kilobyte. `replace` makes a copy, and is given up where lines turn out to be short.
     """
-    most = len(data) // _LONG
-    if data.find(LF, 0, _LONG) < 0:
+    first = data.find(LF)
+    if first < 0:
+        return 0
+    if first == len(data) - 1:
+        return 1
+    if first >= _LONG:
+        most = len(data) // _LONG
         found = len(data) - len(data.replace(LF, b"", most))
         if found < most:
             return found
