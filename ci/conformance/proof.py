@@ -23,8 +23,10 @@ from .reference import Settings
 from .serving import serving
 from .wrong import WRONG, Wrong
 
-#: Servers judged at a time: much of a run is waiting, for silence above all.
-_AT_ONCE = 2 * (os.cpu_count() or 1)
+#: Servers judged at a time: much of a run is waiting, for silence above all. Some are wrong about time,
+#: and are so in more ways while the machine is busy, with other trials or for reasons of its own: those
+#: that are not judged as they should be are judged alone, and a second time.
+_ATTEMPTS = (2 * (os.cpu_count() or 1), 1, 1)
 #: Local servers answer in milliseconds; this is for a busy machine.
 _PATIENCE = 2.0
 
@@ -135,24 +137,23 @@ def run_trial(trial: Trial) -> Verdict:
 
 def run(names: list[str]) -> list[str]:
     """Run all trials, or those named; return the names of those that went wrong."""
-    with tempfile.TemporaryDirectory() as folder:
-        first = judge_all(chosen(names, Path(folder)), at_once=_AT_ONCE)
-    doubtful = [verdict.trial.name for verdict in first if not verdict.right]
-    missed: list[str] = []
-    if doubtful:
-        # Some servers are wrong about time, and are so in more ways while the machine is busy, with the
-        # other trials above all. What such a one breaks by itself shows when nothing else is judged.
-        print(f"once more, one at a time: {', '.join(doubtful)}", flush=True)
+    wrong = names
+    for at_once in _ATTEMPTS:
         with tempfile.TemporaryDirectory() as folder:
-            second = judge_all(chosen(doubtful, Path(folder)), at_once=1)
-        missed = [verdict.trial.name for verdict in second if not verdict.right]
-    print(f"{len(first)} servers, {len(missed)} not judged as they should be: {', '.join(missed) or 'none'}")
-    return missed if first else ["no such server"]
+            verdicts = judge_all(chosen(wrong, Path(folder)), at_once)
+        wrong = [verdict.trial.name for verdict in verdicts if not verdict.right]
+        told = ", ".join(wrong) or "none"
+        print(f"{len(verdicts)} servers, not judged as they should be: {told}", flush=True)
+        if not wrong:
+            break
+    return wrong
 
 
 def chosen(names: list[str], folder: Path) -> list[Trial]:
     """Return all trials, or those named; their Unix sockets are in `folder`."""
     trials = [*right_trials(folder), *(wrong_trial(wrong, folder) for wrong in WRONG.values())]
+    if unknown := set(names) - {trial.name for trial in trials}:
+        sys.exit(f"no server is called {', '.join(sorted(unknown))}")
     return [trial for trial in trials if not names or trial.name in names]
 
 
