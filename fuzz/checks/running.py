@@ -34,7 +34,7 @@ from caas_trio import (
     serve_sessions,
 )
 from caas_trio.core.peer import Peer
-from caas_trio.core.telemetry import Outcome, Totals, Traffic
+from caas_trio.core.telemetry import Arrivals, Outcome, Totals, Traffic
 from caas_trio.drivers import hub, hubchannel
 from caas_trio.drivers.requesthandler import Reader
 from caas_trio.server import accepting, admission, newcomers
@@ -100,18 +100,17 @@ class Kind(NamedTuple):
 
 
 class Reports(Telemetry):
-    """Keeps what the server reports.
-
-    Attributes:
-        open: how many connections it has told of that are open, if it tells of each.
-    """
-
-    open = 0
+    """Keeps what the server reports."""
 
     def __init__(self) -> None:
         self.failures: list[Exception] = []
         self.refusals: list[OSError] = []
         self.timed_out = False
+
+    @property
+    def open(self) -> int:
+        """How many connections are open, by what has been told of them."""
+        return 0
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
         self.failures.append(error)
@@ -126,8 +125,17 @@ class Reports(Telemetry):
 class ReportsOnEach(Reports):
     """Hears of each connection too; a server that nobody hears does without what that costs."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun = self._ended = 0
+
+    @property
+    def open(self) -> int:
+        """How many have begun and not ended."""
+        return self._begun - self._ended
+
     def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
-        self.open += 1
+        self._begun += 1
 
     def connection_closed(
         self,
@@ -137,14 +145,23 @@ class ReportsOnEach(Reports):
         peer: Peer,  # noqa: ARG002
         seconds: float,  # noqa: ARG002
     ) -> None:
-        self.open -= 1
+        self._ended += 1
 
 
 class ReportsInSum(Reports):
     """Is given the sums."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._arrivals: list[Arrivals] = []
+
+    @property
+    def open(self) -> int:
+        """How many were let in and have not ended."""
+        return sum(each.accepted - sum(each.ended.values()) for each in self._arrivals)
+
     def counting(self, totals: Totals) -> None:
-        self.totals = totals
+        self._arrivals = totals.arrivals
 
 
 _REPORTS: Final = {

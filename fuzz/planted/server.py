@@ -73,4 +73,16 @@ BUGS: Final = (
         "await channel.send_all(REFUSAL)",
         "await trio.lowlevel.checkpoint()",
     ),
+    Bug(
+        "who came and went at once counts as open",
+        "server",
+        "arrivals.ended[_COMPLETED] += 1",
+        "pass",
+    ),
+    Bug(
+        "a conversation that was cancelled counts as open",
+        "server",
+        "\n                arrivals.ended[outcome] += 1\n\n",
+        "\n                arrivals.ended[outcome] += outcome != Outcome.CUT_OFF\n\n",
+    ),
 )
