@@ -13,6 +13,7 @@ from caas_trio import Oversize
 from ci.bench import load
 from ci.bench.figures import number
 from ci.soak import mix
+from ci.soak.service import end_as_by_ctrl_c
 
 BUILD = Path("build/soak")
 SHOWN = 8  # faults; the others are in the file
@@ -41,6 +42,7 @@ SHOWN = 8  # faults; the others are in the file
 )
 def main(*, seconds: float, workers: int, endpoints: tuple[str, ...], policies: tuple[str, ...]) -> None:
     """Load the service fully, with clients good and bad, and hold it to what it has to keep."""
+    end_as_by_ctrl_c()
     load.build(BUILD)
     load.raise_file_limit()
     services = mix.soak([Oversize(each) for each in policies], endpoints, workers, seconds, BUILD / "load")

@@ -102,6 +102,12 @@ class Service:
         return self.process.wait(STOP_SECONDS)
 
 
+def end_as_by_ctrl_c() -> None:
+    """Have SIGTERM end this process as SIGINT does, with all that it has started."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
 @contextmanager
 def running(
     arguments: Sequence[str], endpoints: Sequence[str], program: Sequence[str] = SERVICE

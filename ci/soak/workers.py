@@ -26,7 +26,7 @@ from rich.table import Table
 from ci.bench import load
 from ci.bench.figures import number
 from ci.bench.works import Measure, Work
-from ci.soak.service import Service, running
+from ci.soak.service import Service, end_as_by_ctrl_c, running
 
 BUILD: Final = Path("build/soak")
 EXAMPLE: Final = Path(__file__).parents[2] / "docs" / "examples" / "several_processes.py"
@@ -222,6 +222,7 @@ def show(console: Console, results: Sequence[Result]) -> None:
 )  # fmt: skip
 def main(*, only: str | None, seconds: float, signals: int, endpoints: tuple[str, ...]) -> None:
     """Reload the service, kill its workers and add some, all under load, and see what it costs."""
+    end_as_by_ctrl_c()
     load.build(BUILD)
     load.raise_file_limit()
     console, results = Console(), []
