@@ -263,6 +263,7 @@ async def test_a_handshake_that_has_failed_fails_again_whatever_errno_says() -> 
     ours, theirs = trio.testing.memory_stream_pair()
     server = TlsStream(ours, server_context(), server_side=True)
     await theirs.send_all(b"GET / HTTP/1.0\r\n\r\n")
+    await theirs.send_eof()
     with pytest.raises(trio.BrokenResourceError):
         await server.do_handshake()
     with pytest.raises(FileNotFoundError):
