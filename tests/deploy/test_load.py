@@ -13,9 +13,11 @@ from ci.deploy.__main__ import under_load
 from ci.deploy.load import UNANSWERED, Front
 
 
+@pytest.mark.parametrize("may_break", [True, False])
 @pytest.mark.parametrize("right", [True, False])
 async def test_a_short_conversation_without_an_answer_is_wrong(
     right: bool,  # noqa: FBT001
+    may_break: bool,  # noqa: FBT001
     nursery: trio.Nursery,
     autojump_clock: MockClock,
 ) -> None:
@@ -30,12 +32,16 @@ async def test_a_short_conversation_without_an_answer_is_wrong(
 
     [at] = await nursery.start(serve, answer, "tcp://127.0.0.1:0")
     front = Front((at.host, at.port), greets=False)
-    outcome = await under_load("nothing", [front], trio.lowlevel.checkpoint)
-    assert outcome.wrong == ([] if right else ["nothing may break"])
+    outcome = await under_load("nothing", [front], trio.lowlevel.checkpoint, may_break=may_break)
+    assert outcome.wrong == ([] if right or may_break else ["nothing may break"])
     assert {each.why for each in outcome.tally.broken} == (set() if right else {UNANSWERED})
     assert outcome.tally.short
 
 
-async def test_where_nobody_was_served_nothing_is_shown(autojump_clock: MockClock) -> None:
-    outcome = await under_load("nothing", [], trio.lowlevel.checkpoint)
+@pytest.mark.parametrize("may_break", [True, False])
+async def test_where_nobody_was_served_nothing_is_shown(
+    may_break: bool,  # noqa: FBT001
+    autojump_clock: MockClock,
+) -> None:
+    outcome = await under_load("nothing", [], trio.lowlevel.checkpoint, may_break=may_break)
     assert outcome.wrong == ["nobody was served"]
