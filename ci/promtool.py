@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from caas_trio import Endpoint, InternetPeer, Limits, TooSlow
-from caas_trio.core.telemetry import Outcome, Totals
+from caas_trio.core.telemetry import Outcome, ServerStats
 from caas_trio.observing.metrics import Metrics
 from caas_trio.observing.sharedmetrics import SharedFigures, join
 
@@ -37,10 +37,10 @@ def main() -> int:
 
 def eventful(metrics: Metrics) -> Metrics:
     """Have something to tell of each kind."""
-    totals = Totals()
+    totals = ServerStats()
     totals.read(b"a\nb\n")
     totals.served(1, 0.0001)
-    arrivals = totals.arriving_at(AT)
+    arrivals = totals.add_listener(AT)
     arrivals.accepted = 2
     arrivals.ended[Outcome.TIMED_OUT] = 1
     metrics.counting(totals)

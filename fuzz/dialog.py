@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 HEADER: Final = 4
 ESCAPE: Final = b"\xff"
 #: After so many steps the rest is one chunk, so that no input costs much more than another.
-MOST_STEPS: Final = 6
+MAX_STEPS: Final = 6
 
 CUT: Final = ord("/")
 END: Final = ord(".")
@@ -53,7 +53,7 @@ def steps(data: bytes, limit: int, known: frozenset[int]) -> list[Step]:
         if not part:
             continue
         sign, text = part[0], part[1:]
-        if (sign == CUT or sign in known) and len(found) < MOST_STEPS:
+        if (sign == CUT or sign in known) and len(found) < MAX_STEPS:
             found.append((chunk, sign))
             chunk = b""
         elif sign == ESCAPED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .dialog import CUT, END, HEADER, MOST_STEPS, SILENCE, header, steps
+from .dialog import CUT, END, HEADER, MAX_STEPS, SILENCE, header, steps
 from .mutator import mutate
 
 KNOWN = frozenset({END, SILENCE})
@@ -34,7 +34,7 @@ def test_an_unknown_step_is_plain_text() -> None:
 
 
 def test_there_are_not_too_many_steps() -> None:
-    assert len(script(b"x\xff/" * 50)) == MOST_STEPS + 1
+    assert len(script(b"x\xff/" * 50)) == MAX_STEPS + 1
 
 
 def test_a_header_is_filled_up() -> None:

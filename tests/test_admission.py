@@ -136,10 +136,10 @@ def test_the_spare_descriptor_lets_one_client_be_told_and_is_kept_again() -> Non
     before = descriptors()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         with socket.create_connection(listening.getsockname()) as client:
-            assert spare.turn_away(listening)
+            assert spare.reject(listening)
             assert client.recv(100) == REFUSAL
         listening.setblocking(False)  # noqa: FBT003
-        assert not spare.turn_away(listening)  # the queue is empty
+        assert not spare.reject(listening)  # the queue is empty
     assert descriptors() == before
     spare.close()
     spare.close()
@@ -154,8 +154,8 @@ def test_without_a_spare_descriptor_nobody_can_be_told(monkeypatch: pytest.Monke
         poor.setattr(os, "open", none_left)
         spare = SpareDescriptor()
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        assert not spare.turn_away(listening)
+        assert not spare.reject(listening)
         with socket.create_connection(listening.getsockname()) as client:
-            assert spare.turn_away(listening)
+            assert spare.reject(listening)
             assert client.recv(100) == REFUSAL
     spare.close()

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from caas_trio import Bytewise, ConnectionLost, First, Limits, LineSession, Oversize, Session, TooSlow
+from caas_trio import ConnectionLost, First, Limits, LineSession, Oversize, Session, StreamTransform, TooSlow
 from caas_trio.drivers.channel import Channel
-from caas_trio.drivers.drain import QUIET, Drain
+from caas_trio.drivers.drain import DRAIN_READ_TIMEOUT_S, Drain
 from caas_trio.drivers.hub import Hub
 from caas_trio.drivers.hubchannel import EPOLLIN, EPOLLOUT, HubChannel, WakeUp
 from caas_trio.drivers.stream import StreamChannel
@@ -76,7 +76,7 @@ class Conversation:
                     driving.start_soon(self.hub.run)
                 try:
                     await self.channel.converse(session)
-                    await self.channel.part()
+                    await self.channel.close_gracefully()
                 except Exception as error:  # noqa: BLE001 - the test looks at it
                     self.raised = error
                 finally:
@@ -571,7 +571,7 @@ async def test_a_stream_that_cannot_half_close_is_left_to_its_owner() -> None:
         wait_send_all_might_not_block = server.wait_send_all_might_not_block
 
     stream = Whole()
-    await StreamChannel(stream, LIMITS, Drain()).part()
+    await StreamChannel(stream, LIMITS, Drain()).close_gracefully()
     await stream.send_all(b"still open")
     assert await client.receive_some() == b"still open"
 
@@ -612,7 +612,7 @@ async def test_a_wait_is_bounded_by_the_drain_and_forgotten_after(autojump_clock
     with drain.waiting() as wait:
         await trio.sleep(math.inf)  # the mock clock's
     assert wait.cancelled_caught
-    assert trio.current_time() == 3 + QUIET
+    assert trio.current_time() == 3 + DRAIN_READ_TIMEOUT_S
     assert not drain._told
 
 
@@ -652,7 +652,7 @@ async def test_the_drain_waits_for_a_client_that_reads_its_replies_late(
             raise ZeroDivisionError
         return block.upper() * 2  # more than the kernel can hold at a time
 
-    conversation = Conversation(nursery, "hub", LineSession(Bytewise(service)))
+    conversation = Conversation(nursery, "hub", LineSession(StreamTransform(service)))
     client = Conversation.opened[-1]
     sent = 0
     for _ in range(5):  # until the kernel is full on both ways
@@ -679,11 +679,11 @@ async def test_what_the_kernel_has_no_room_for_goes_on_waiting() -> None:
         with suppress(BlockingIOError):
             while True:
                 theirs.send(bytes(65536))
-        channel.unsent = b"more"
+        channel.write_buffer = b"more"
         hub.watch(channel, EPOLLIN)
         ours.send(b"a")
         hub._serve()
-        assert (channel.unsent, channel.watched) == (b"more", EPOLLOUT)
+        assert (channel.write_buffer, channel.watched) == (b"more", EPOLLOUT)
         hub.watch(channel, 0)
         hub.close()
 

@@ -35,12 +35,12 @@ from caas_trio import (
 )
 from caas_trio.__main__ import main
 from caas_trio.core.capitals import Utf8Capitals, utf8_capitals
+from caas_trio.observing.log_telemetry import LogTelemetry
 from caas_trio.observing.logs import LogFormat, open_log
-from caas_trio.observing.reports import Reports
 from caas_trio.program import cli
 from caas_trio.program.notify import Notifier
 from caas_trio.program.program import Announcement, Program, reload
-from caas_trio.program.signals import heed
+from caas_trio.program.signals import handle_signals
 from caas_trio.program.supervisor import Supervisor
 
 from .certificates import write_files
@@ -341,7 +341,7 @@ def test_a_certificate_that_cannot_be_used_is_told(
 async def test_a_hangup_reloads_what_can_be_reloaded(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    reports = Reports(open_log(LogFormat.JSON, "info"))
+    reports = LogTelemetry(open_log(LogFormat.JSON, "info"))
     files = write_files(tmp_path)
     trust = Trust(tls=Certificates(*files))
     stop, everything = trio.Event(), trio.CancelScope()
@@ -351,7 +351,7 @@ async def test_a_hangup_reloads_what_can_be_reloaded(
             yield signal.SIGHUP
 
         again = partial(reload, trust, reports, Notifier())
-        await heed(signals(), again=again, stop=stop.set, cut=everything.cancel)
+        await handle_signals(signals(), again=again, stop=stop.set, cut=everything.cancel)
 
     def heard() -> dict[str, str]:
         return dict(json.loads(capsys.readouterr().err))
@@ -369,7 +369,7 @@ async def test_a_hangup_reloads_what_can_be_reloaded(
 
 
 def test_what_is_open_to_all_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    reports = Reports(open_log(LogFormat.JSON, "warning"))
+    reports = LogTelemetry(open_log(LogFormat.JSON, "warning"))
     texts = ["tcp://127.0.0.1:1", "tcp://0.0.0.0:2", "tcp://[::]:3"]
     Announcement(Trust(), reports, Notifier()).started([Endpoint.parse(text) for text in texts])
     captured = capsys.readouterr()

@@ -201,8 +201,8 @@ async def test_one_task_sends_at_a_time(stuck_pair: Pair, nursery: trio.Nursery)
     await trio.testing.wait_all_tasks_blocked()
     with pytest.raises(StateError, match=r"^send does not fit the state busy"):
         await stuck_pair.connection.send(b"y")
-    with pytest.raises(StateError, match=r"^end_output does not fit the state busy"):
-        await stuck_pair.connection.end_output()
+    with pytest.raises(StateError, match=r"^send_eof does not fit the state busy"):
+        await stuck_pair.connection.send_eof()
     nursery.cancel_scope.cancel()
 
 
@@ -213,7 +213,7 @@ async def test_a_cancelled_send_closes_the_connection_and_says_so(
     with trio.move_on_after(5) as wait:
         await connection.send(MUCH)
     assert wait.cancelled_caught
-    for call in (connection.send(b"y"), connection.end_output(), connection.receive_line()):
+    for call in (connection.send(b"y"), connection.send_eof(), connection.receive_line()):
         with pytest.raises(StateError, match=r"does not fit the state closed$"):
             await call
     nursery.cancel_scope.cancel()
@@ -237,7 +237,7 @@ async def test_a_client_that_is_gone_is_lost(pair: Pair, nursery: trio.Nursery) 
 
 async def test_the_output_can_end_before_the_input(pair: Pair, nursery: trio.Nursery) -> None:
     await pair.connection.send(b"bye\n")
-    await pair.connection.end_output()
+    await pair.connection.send_eof()
     assert b"".join([chunk async for chunk in pair.client]) == b"bye\n"
     await pair.client.send_all(b"more\n")
     assert await pair.connection.receive_line() == b"more\n"
@@ -388,7 +388,7 @@ async def test_replies_to_several_lines_come_in_order_and_at_once(pair: Pair, nu
         heard += await pair.client.receive_some()
     assert heard == b"A\nB\nC\n"
     if pair.hub is not None:  # held while there were lines, and gone before the next read
-        assert not pair.channel.unsent  # type: ignore[attr-defined]
+        assert not pair.channel.write_buffer  # type: ignore[attr-defined]
     nursery.cancel_scope.cancel()
 
 
@@ -402,7 +402,7 @@ async def test_a_reply_leaves_although_the_handler_does_not_read_on(
     nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("end", ["part", "aclose", "end_output", "more"])
+@pytest.mark.parametrize("end", ["close_gracefully", "aclose", "send_eof", "more"])
 async def test_whatever_comes_next_sends_what_is_held_first(
     pair: Pair, end: str, nursery: trio.Nursery
 ) -> None:
@@ -411,13 +411,13 @@ async def test_whatever_comes_next_sends_what_is_held_first(
     await pair.connection.send(b"A\n")
     more = b"x" * 100_000 if end == "more" else b""
     match end:
-        case "part":
-            nursery.start_soon(pair.channel.part)
+        case "close_gracefully":
+            nursery.start_soon(pair.channel.close_gracefully)
         case "aclose":
             await pair.connection.receive_line()  # unread input would reset the connection
             await pair.connection.aclose()
-        case "end_output":
-            await pair.connection.end_output()
+        case "send_eof":
+            await pair.connection.send_eof()
         case _:
             nursery.start_soon(pair.connection.send, more)
     heard = b""
@@ -436,17 +436,17 @@ async def test_held_replies_that_the_kernel_does_not_take_leave_when_the_client_
     await pair.client.send_all(b"a\nb\n")
     await pair.connection.receive_line()
     said = 0
-    while not pair.channel.unsent:  # type: ignore[attr-defined]
+    while not pair.channel.write_buffer:  # type: ignore[attr-defined]
         await pair.connection.send(b"x" * 50_000)
         said += 50_000
         await trio.testing.wait_all_tasks_blocked()
-    assert not pair.channel.hold(b"x" * 50_000)
+    assert not pair.channel.try_buffer(b"x" * 50_000)
     heard = 0
     while heard < said:
         heard += len(await pair.client.receive_some())
     assert heard == said
     await trio.testing.wait_all_tasks_blocked()
-    assert not pair.channel.unsent  # type: ignore[attr-defined]
+    assert not pair.channel.write_buffer  # type: ignore[attr-defined]
     assert await pair.connection.receive_line() == b"b\n"
     nursery.cancel_scope.cancel()
     pair.close()
@@ -463,7 +463,7 @@ async def test_held_replies_to_a_client_that_is_gone_are_lost_and_the_next_send_
     await pair.client.aclose()
     await pair.connection.send(b"A\n")  # held, for all it knows
     await trio.testing.wait_all_tasks_blocked()
-    assert not pair.channel.unsent  # type: ignore[attr-defined]
+    assert not pair.channel.write_buffer  # type: ignore[attr-defined]
     await pair.connection.receive_line()
     with pytest.raises(ConnectionLost):
         await pair.connection.send(b"B\n")
@@ -551,7 +551,7 @@ def test_every_driver_lets_a_handler_say_the_same(chunks: list[bytes], ways: lis
 
         async def serve() -> None:
             await answer_in_ways(pair.connection, ways)
-            await pair.channel.part()
+            await pair.channel.close_gracefully()
             await pair.channel.aclose()
 
         async with trio.open_nursery() as nursery:

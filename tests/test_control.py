@@ -23,7 +23,7 @@ ORDERS = st.builds(
         )
     ),
     slot=st.integers(0),
-    pulse=st.floats(0) | st.just(math.inf),
+    watchdog_interval=st.floats(0) | st.just(math.inf),
     figures=st.none() | ANY_TEXT,
 )
 

@@ -39,7 +39,7 @@ from caas_trio import (
     Trust,
     serve_datagrams,
 )
-from caas_trio.core.datagramrules import MOST_BYTES, Drop
+from caas_trio.core.datagramrules import MAX_BYTES, Drop
 from caas_trio.core.peer import Peer
 from caas_trio.drivers import datagramsocket
 from caas_trio.server.datagram import DatagramService
@@ -112,7 +112,7 @@ class Running:
         """Return the reply to a datagram of a client of its own."""
         with self.client(which) as client:
             await client.send(data)
-            return await client.recv(MOST_BYTES)
+            return await client.recv(MAX_BYTES)
 
 
 @asynccontextmanager
@@ -439,9 +439,9 @@ async def test_one_that_is_connected_can_fill_the_send_buffer_until_it_leaves(un
 async def test_the_largest_unix_datagram_of_an_ordinary_process_comes_back_whole(unixgram: str) -> None:
     async with serving(bytes.upper, unixgram) as server:
         with server.client() as client:
-            data = b"d" * min(client.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - 32, MOST_BYTES)
+            data = b"d" * min(client.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - 32, MAX_BYTES)
             await client.send(data)
-            assert await client.recv(MOST_BYTES) == data.upper()
+            assert await client.recv(MAX_BYTES) == data.upper()
 
 
 @linux
@@ -449,13 +449,13 @@ async def test_the_largest_unix_datagram_of_an_ordinary_process_comes_back_whole
 async def test_a_datagram_has_a_limit(unixgram: str, excess: int, answered: bool) -> None:  # noqa: FBT001
     async with serving(bytes.upper, unixgram) as server:
         with server.client() as client:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MOST_BYTES)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2 * MOST_BYTES)
-            await client.send(b"d" * (MOST_BYTES + excess))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MAX_BYTES)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2 * MAX_BYTES)
+            await client.send(b"d" * (MAX_BYTES + excess))
             if answered:
-                assert await client.recv(MOST_BYTES + 1) == b"D" * MOST_BYTES
+                assert await client.recv(MAX_BYTES + 1) == b"D" * MAX_BYTES
             await client.send(b"small")
-            assert await client.recv(MOST_BYTES) == b"SMALL"
+            assert await client.recv(MAX_BYTES) == b"SMALL"
     assert server.telemetry.dropped == ({} if answered else {Drop.OVERSIZE: 1})
 
 

@@ -63,7 +63,7 @@ def test_the_sizes_of_the_formulas_are_as_told() -> None:
         for name, line in re.findall(r"^\* ([A-Z]+) (.*)", DENIAL, re.MULTILINE)
     }
     assert sizes["READ"] == [str(hub_driver.READ_SIZE), str(stream_driver.READ_SIZE)]
-    assert sizes["HELD"] == [str(hub_driver.MOST_HELD)]
+    assert sizes["HELD"] == [str(hub_driver.MAX_HELD)]
     session = 2 * Limits().max_line + hub_driver.READ_SIZE
     assert session == 384 * 1024
     assert 3.6 < session * Limits().max_connections / 2**30 < 3.7

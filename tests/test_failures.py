@@ -274,7 +274,7 @@ async def test_nothing_tears_replies_that_wait(tmp_path: Path, case: str) -> Non
             await connection.send(bytes(10_000))
         async with trio.open_nursery() as nursery:
             ending = case == "an end is cancelled"
-            nursery.start_soon(connection.end_output if ending else connection.receive_line)
+            nursery.start_soon(connection.send_eof if ending else connection.receive_line)
             await go_on.wait()
             if case == "another task sends":
                 await connection.send(b"end\n")

@@ -15,9 +15,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from caas_trio import Connection, Endpoint, Limits, LineSession, LocalPeer, Telemetry, serve, serve_sessions
-from caas_trio.drivers.drain import QUIET
+from caas_trio.drivers.drain import DRAIN_READ_TIMEOUT_S
 from caas_trio.server import unixsocket
-from caas_trio.server.server import HESITATION
+from caas_trio.server.server import HANDOVER_DELAY_S
 
 CAPITALS = partial(LineSession, bytes.upper)
 
@@ -113,12 +113,12 @@ async def test_who_has_not_spoken_may_and_who_does_not_hears_the_end(
     await old.hand_over()
     async with await old.connect() as late:
         assert await ask(late) == b"ask\n"
-    await trio.sleep(HESITATION / 2)
+    await trio.sleep(HANDOVER_DELAY_S / 2)
     assert await ask(hesitating) == b"ASK\n"
     assert not old.over.is_set()
     for client in (silent, hesitating):
         assert await client.receive_some() == b""
-        assert old.since() == pytest.approx(HESITATION + QUIET, abs=0.02)
+        assert old.since() == pytest.approx(HANDOVER_DELAY_S + DRAIN_READ_TIMEOUT_S, abs=0.02)
         await client.aclose()
     await old.over.wait()
     assert old.telemetry.timeouts == 0
@@ -128,10 +128,10 @@ async def test_it_waits_for_nobody_where_nobody_is_left(old: Old, autojump_clock
     await old.begin(partial(serve_sessions, CAPITALS))
     client = await old.connect()
     await old.hand_over()
-    await trio.sleep(HESITATION / 4)
+    await trio.sleep(HANDOVER_DELAY_S / 4)
     await client.aclose()
     await old.over.wait()
-    assert old.since() == pytest.approx(HESITATION / 4, abs=0.02)
+    assert old.since() == pytest.approx(HANDOVER_DELAY_S / 4, abs=0.02)
 
 
 async def test_without_a_successor_the_drain_begins_at_once(old: Old, autojump_clock: MockClock) -> None:
@@ -139,7 +139,7 @@ async def test_without_a_successor_the_drain_begins_at_once(old: Old, autojump_c
     client = await old.connect()
     old.signal(12345, signal.SIGTERM)
     assert await client.receive_some() == b""
-    assert old.since() == pytest.approx(QUIET, abs=0.02)
+    assert old.since() == pytest.approx(DRAIN_READ_TIMEOUT_S, abs=0.02)
     await client.aclose()
     await old.over.wait()
 
@@ -152,7 +152,7 @@ async def test_who_came_by_another_endpoint_may_speak_too(old: Old, autojump_clo
     await old.hand_over()
     with pytest.raises(OSError, match="all attempts to connect"):
         await trio.open_tcp_stream(*address)
-    await trio.sleep(HESITATION / 2)
+    await trio.sleep(HANDOVER_DELAY_S / 2)
     assert await ask(client) == b"ASK\n"
     await client.aclose()
     await old.over.wait()
@@ -175,7 +175,7 @@ async def test_the_drain_timeout_counts_from_the_stop(
     await old.hand_over()
     await old.over.wait()
     assert old.since() == pytest.approx(drain_timeout, abs=0.02)
-    assert begun == [pytest.approx(min(HESITATION, drain_timeout / 2), abs=0.02)]
+    assert begun == [pytest.approx(min(HANDOVER_DELAY_S, drain_timeout / 2), abs=0.02)]
     assert old.telemetry.timeouts == 1
     await client.aclose()
 
@@ -192,6 +192,6 @@ async def test_a_cancellation_ends_it_at_once(old: Old, autojump_clock: MockCloc
     await old.hand_over()
     cut.cancel()
     await old.over.wait()
-    assert old.since() < HESITATION / 2
+    assert old.since() < HANDOVER_DELAY_S / 2
     assert await client.receive_some() == b""
     await client.aclose()

@@ -9,7 +9,7 @@ import sys
 import click
 import pytest
 
-from caas_trio.observing.logs import LEVELS, MOST_TOLD, LogFormat, harmless, open_log
+from caas_trio.observing.logs import LEVELS, MAX_TOLD, LogFormat, harmless, open_log
 
 NASTY = "\x1b[2J\nforged: \u202e\x00\udcff\u00e9"
 TAMED = r"\x1b[2J\nforged: \u202e\x00\udcff" + "\u00e9"
@@ -43,9 +43,9 @@ def test_for_people_a_line_is_a_line(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_what_is_told_is_bounded() -> None:
-    assert harmless("a" * MOST_TOLD) == "a" * MOST_TOLD
-    assert harmless("a" * (MOST_TOLD + 1)) == "a" * MOST_TOLD + "..."
-    assert len(harmless("\U0010ffff" * 10_000_000)) == 10 * MOST_TOLD + 3
+    assert harmless("a" * MAX_TOLD) == "a" * MAX_TOLD
+    assert harmless("a" * (MAX_TOLD + 1)) == "a" * MAX_TOLD + "..."
+    assert len(harmless("\U0010ffff" * 10_000_000)) == 10 * MAX_TOLD + 3
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -158,7 +158,7 @@ def most_held(server: str, driver: str) -> int:
     """Return the most that one connection can hold, by the formulas."""
     if server == "handler":
         # The handler holds a line and its reply, the channel replies to be sent together.
-        return one_read(driver) + 2 * MAX_LINE + hub_driver.MOST_HELD + IDLE
+        return one_read(driver) + 2 * MAX_LINE + hub_driver.MAX_HELD + IDLE
     return MAX_LINE + one_read(driver) + (READ_SIZE["stream"] if driver == "stream" else 0) + IDLE
 
 

@@ -21,7 +21,7 @@ from caas_trio import (
     TooSlow,
     __version__,
 )
-from caas_trio.core.telemetry import Outcome, Totals
+from caas_trio.core.telemetry import Outcome, ServerStats
 from caas_trio.observing.metrics import Metrics
 from caas_trio.observing.sharedmetrics import SharedFigures
 
@@ -59,9 +59,9 @@ def changed(metrics: Metrics, before: dict[str, float]) -> dict[str, float]:
 
 
 def test_what_is_on_the_page_before_anything_has_happened(metrics: Metrics) -> None:
-    totals = Totals()
-    totals.arriving_at(TCP)
-    metrics.counting(totals)
+    stats = ServerStats()
+    stats.add_listener(TCP)
+    metrics.counting(stats)
     page = {name: value for name, value in figures(metrics).items() if "_created" not in name}
     version = sys.version.split()[0]
     assert page.pop(f"build_info{{{version},{__version__}}}") == 1
@@ -77,17 +77,17 @@ def test_what_is_on_the_page_before_anything_has_happened(metrics: Metrics) -> N
 
 def test_what_was_let_in_is_open_or_has_ended(metrics: Metrics) -> None:
     accepted, ended = Counter[Endpoint](), Counter[Endpoint]()
-    totals = Totals()
+    stats = ServerStats()
     for endpoint in (TCP, UNIX):
-        totals.arriving_at(endpoint)
-    listeners = [*totals.arrivals, totals.arriving_at(TCP)]  # two share an endpoint
-    metrics.counting(totals)
-    for arrivals in listeners:
-        endpoint = arrivals.endpoint
+        stats.add_listener(endpoint)
+    listeners = [*stats.listeners, stats.add_listener(TCP)]  # two share an endpoint
+    metrics.counting(stats)
+    for listener_stats in listeners:
+        endpoint = listener_stats.endpoint
         for outcome in [*Outcome, Outcome.COMPLETED]:
-            arrivals.accepted += 2
+            listener_stats.accepted += 2
             accepted[endpoint] += 2
-            arrivals.ended[outcome] += 1
+            listener_stats.ended[outcome] += 1
             ended[endpoint] += 1
             page = figures(metrics)
             assert page[f"connections_accepted_total{{{endpoint}}}"] == accepted[endpoint]
@@ -99,12 +99,12 @@ def test_what_was_let_in_is_open_or_has_ended(metrics: Metrics) -> None:
 
 
 def test_what_is_moved_is_counted_over_all_servers(metrics: Metrics) -> None:
-    both = Totals(), Totals()
-    for totals in both:
-        metrics.counting(totals)
+    both = ServerStats(), ServerStats()
+    for stats in both:
+        metrics.counting(stats)
     for step in range(1, 4):
-        for totals in both:
-            totals.received, totals.sent, totals.lines = step, 10 * step, 20 * step
+        for stats in both:
+            stats.received, stats.sent, stats.lines = step, 10 * step, 20 * step
         for _ in range(2):
             page = figures(metrics)
             names = ("bytes_received_total", "bytes_sent_total", "lines_total")
@@ -138,11 +138,11 @@ def test_each_kind_of_trouble_has_its_figure(metrics: Metrics) -> None:
 
 def test_how_long_replies_took(metrics: Metrics) -> None:
     before = figures(metrics)
-    totals = Totals()
-    metrics.counting(totals)
-    totals.served(2, 0.00001)  # the first bucket is for all that took so long or less
-    totals.served(1, 0.0003)
-    totals.served(1, 2.0)  # and beyond all bounds
+    stats = ServerStats()
+    metrics.counting(stats)
+    stats.served(2, 0.00001)  # the first bucket is for all that took so long or less
+    stats.served(1, 0.0003)
+    stats.served(1, 2.0)  # and beyond all bounds
     for _ in range(2):
         page = changed(metrics, before)
         assert page["reply_seconds_count"] == 4
@@ -150,7 +150,7 @@ def test_how_long_replies_took(metrics: Metrics) -> None:
         counts = [page[f"reply_seconds_bucket{{{bound}}}"] for bound in ("1e-05", "0.00025", "0.0005", "1.0")]
         assert counts == [2, 2, 3, 3]
         assert page["reply_seconds_bucket{+Inf}"] == 4
-    totals.served(1, 0.5)
+    stats.served(1, 0.5)
     assert changed(metrics, before)["reply_seconds_count"] == 5
 
 

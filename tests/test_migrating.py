@@ -19,7 +19,7 @@ import trio
 
 import caas_trio
 from caas_trio import Endpoint, Scheme
-from caas_trio.core.datagramrules import MOST_BYTES
+from caas_trio.core.datagramrules import MAX_BYTES
 from caas_trio.server.unixsocket import BACKLOG
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "migrating-from-socketserver.md").read_text()
@@ -186,7 +186,7 @@ def test_the_defaults_are_as_told() -> None:
     assert BACKLOG == 65535
     assert limits.max_line == 65536
     assert socketserver.UDPServer.max_packet_size == 8192
-    assert MOST_BYTES == 262144
+    assert MAX_BYTES == 262144
     assert limits.max_datagrams == 1000
     assert socketserver.ForkingMixIn.max_children == 40
     assert limits.max_connections == 10000

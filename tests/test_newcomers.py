@@ -15,7 +15,7 @@ import trio.testing
 
 from caas_trio import Endpoint, Limits, LineSession, Oversize, Session, Telemetry, serve_sessions
 from caas_trio.core.peer import Peer
-from caas_trio.core.telemetry import Outcome, Totals
+from caas_trio.core.telemetry import Outcome, ServerStats
 from caas_trio.server import accepting as loops
 
 CAPITALS = partial(LineSession, bytes.upper)
@@ -54,20 +54,20 @@ class Recorder(Telemetry):
 class Summing(Recorder):
     """Wants to know the sums, too."""
 
-    totals: Totals
+    stats: ServerStats
 
     @property
     def accepted(self) -> int:
         """How many were let in."""
-        return self.totals.arrivals[0].accepted
+        return self.stats.listeners[0].accepted
 
     @property
     def ended(self) -> Counter[Outcome]:
         """How many have ended, by how they did."""
-        return Counter(self.totals.arrivals[0].ended)
+        return Counter(self.stats.listeners[0].ended)
 
-    def counting(self, totals: Totals) -> None:
-        self.totals = totals
+    def counting(self, stats: ServerStats) -> None:
+        self.stats = stats
 
 
 class Stage:
@@ -215,13 +215,13 @@ async def test_the_sums_are_right(tmp_path: Path) -> None:
         staying = stage.client(b"abcd\n", ends=False)
         await trio.testing.wait_all_tasks_blocked()
         sent = sum(len(heard(client)) for client in replies) + len(staying.recv(100))
-        totals = recorder.totals
-        assert (totals.received, totals.sent, totals.lines) == (13, sent, 3)
-        assert totals.oversize == 2
-        assert sum(totals.waits) == 5  # three reads, two ends
+        stats = recorder.stats
+        assert (stats.received, stats.sent, stats.lines) == (13, sent, 3)
+        assert stats.oversize == 2
+        assert sum(stats.waits) == 5  # three reads, two ends
         staying.shutdown(socket.SHUT_WR)
         await trio.testing.wait_all_tasks_blocked()
-        assert totals.oversize == 2
+        assert stats.oversize == 2
 
 
 async def test_an_observer_that_fails_leaves_no_socket_open(tmp_path: Path) -> None:

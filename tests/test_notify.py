@@ -49,7 +49,7 @@ def test_a_reload_has_its_time(manager: tuple[str, socket.socket]) -> None:
 def test_without_a_manager_nothing_happens(address: str) -> None:
     notifier = Notifier(address)
     notifier.ready()
-    assert notifier.pulse == math.inf
+    assert notifier.watchdog_interval == math.inf
 
 
 def test_the_environment_is_used_up() -> None:
@@ -59,13 +59,13 @@ def test_the_environment_is_used_up() -> None:
         "WATCHDOG_PID": str(os.getpid()),
         "A": "B",
     }
-    assert Notifier.from_environment(environment).pulse == 1.5
+    assert Notifier.from_environment(environment).watchdog_interval == 1.5
     assert environment == {"A": "B"}
-    assert Notifier.from_environment(environment).pulse == math.inf
+    assert Notifier.from_environment(environment).watchdog_interval == math.inf
 
 
 @pytest.mark.parametrize(
-    ("microseconds", "pid", "pulse"),
+    ("microseconds", "pid", "watchdog"),
     [
         ("2000000", "", 1),
         ("2000000", "1", math.inf),
@@ -76,7 +76,7 @@ def test_the_environment_is_used_up() -> None:
     ],
 )
 def test_the_watchdog_is_fed_twice_as_often_as_it_wants_and_only_where_it_is_ours(
-    microseconds: str, pid: str, pulse: float
+    microseconds: str, pid: str, watchdog: float
 ) -> None:
     environment = {"WATCHDOG_USEC": microseconds, "WATCHDOG_PID": pid}
-    assert Notifier.from_environment(environment).pulse == pulse
+    assert Notifier.from_environment(environment).watchdog_interval == watchdog

@@ -31,8 +31,8 @@ from caas_trio import (
     serve_sessions,
 )
 from caas_trio.core.peer import Peer
-from caas_trio.core.telemetry import Outcome, Traffic
-from caas_trio.server import opening
+from caas_trio.core.telemetry import ConnectionStats, Outcome
+from caas_trio.server import handshaker
 from caas_trio.server.admission import REFUSAL
 
 PROMPT = b"say something:\n"
@@ -65,11 +65,11 @@ class Proxied(Telemetry):
         self.refused.append((reason, peer))
 
     def connection_closed(
-        self, outcome: Outcome, traffic: Traffic | None, endpoint: Endpoint, peer: Peer, seconds: float
+        self, outcome: Outcome, stats: ConnectionStats | None, endpoint: Endpoint, peer: Peer, seconds: float
     ) -> None:
         assert seconds >= 0
         assert endpoint in self.endpoints
-        assert (traffic is None) is (outcome in {Outcome.REFUSED, Outcome.LOST})
+        assert (stats is None) is (outcome in {Outcome.REFUSED, Outcome.LOST})
         self.outcomes.append(outcome)
         self.closed.append(peer)
 
@@ -250,7 +250,7 @@ async def test_a_socket_may_turn_out_not_to_be_readable() -> None:
     ours, theirs = socket.socketpair()
     with theirs, Hasty(fileno=ours.detach()) as accepted:
         theirs.sendall(HEADER + b"a\n")
-        header = await opening._proxy_header(accepted)
+        header = await handshaker._proxy_header(accepted)
         assert header.source == (CLIENT.host, CLIENT.port)
         assert accepted.recv(100) == b"a\n"
         assert accepted.fooled

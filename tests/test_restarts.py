@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caas_trio.program.restarts import FIRST_DELAY, MOST_FAILURES, SETTLED, Restarts
+from caas_trio.program.restarts import FIRST_DELAY, MAX_FAILURES, SETTLED, Restarts
 
 DEATHS = st.lists(st.none() | st.floats(0, 10 * SETTLED))
 
@@ -32,4 +32,4 @@ def test_it_is_given_up_after_so_many_in_a_row_and_not_before(deaths: list[float
     row = 0
     for lived in deaths:
         row = 0 if lived is not None and lived >= SETTLED else row + 1
-        assert (restarts.died(lived) is None) is (row == MOST_FAILURES)
+        assert (restarts.died(lived) is None) is (row == MAX_FAILURES)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caas_trio import Bytewise, First, LineSession, Oversize, Session, StateError
+from caas_trio import First, LineSession, Oversize, Session, StateError, StreamTransform
 from caas_trio.core.session import DEFAULT_PROMPT
 
 from .models import capitals
@@ -198,7 +198,7 @@ def test_a_service_gets_line_by_line_unless_it_says_that_blocks_will_do() -> Non
     assert conversation(LineSession(service), b"a\n\nb\nc") == b"a\n\nb\nc"
     assert seen == [b"a\n", b"\n", b"b\n", b"c"]
     seen.clear()
-    assert conversation(LineSession(Bytewise(service)), b"a\n\nb\nc") == b"a\n\nb\nc"
+    assert conversation(LineSession(StreamTransform(service)), b"a\n\nb\nc") == b"a\n\nb\nc"
     assert seen == [b"a\n\nb\n", b"c"]
 
 

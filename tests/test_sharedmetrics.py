@@ -17,7 +17,7 @@ from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
 from caas_trio import Endpoint, Limits, TooSlow, __version__
-from caas_trio.core.telemetry import Outcome, Totals
+from caas_trio.core.telemetry import Outcome, ServerStats
 from caas_trio.observing.metrics import Metrics
 from caas_trio.observing.sharedmetrics import PERIOD, SharedFigures, join, keep_writing
 
@@ -31,16 +31,16 @@ from pathlib import Path
 from caas_trio import Endpoint, Limits
 from caas_trio.observing.metrics import Metrics
 from caas_trio.observing.sharedmetrics import join
-from caas_trio.core.telemetry import Outcome, Totals
+from caas_trio.core.telemetry import Outcome, ServerStats
 
 join(Path(sys.argv[1]), int(sys.argv[2]))
-metrics, totals = Metrics(Limits(max_connections=5)), Totals()
-arrivals = totals.arriving_at(Endpoint.parse("tcp://127.0.0.1:1"))
-metrics.counting(totals)
-arrivals.accepted = 3
-arrivals.ended[Outcome.COMPLETED] = 1
+metrics, stats = Metrics(Limits(max_connections=5)), ServerStats()
+listener_stats = stats.add_listener(Endpoint.parse("tcp://127.0.0.1:1"))
+metrics.counting(stats)
+listener_stats.accepted = 3
+listener_stats.ended[Outcome.COMPLETED] = 1
 metrics.update()
-arrivals.accepted += 1  # not written down yet
+listener_stats.accepted += 1  # not written down yet
 print("written", flush=True)
 sys.stdin.read()
 """
@@ -52,16 +52,16 @@ from pathlib import Path
 from caas_trio import Endpoint, InternetPeer, Limits
 from caas_trio.observing.metrics import Metrics
 from caas_trio.observing.sharedmetrics import join
-from caas_trio.core.telemetry import Totals
+from caas_trio.core.telemetry import ServerStats
 
 tcp = Endpoint.parse("tcp://127.0.0.1:1")
 for _ in sys.stdin:
     for slot in range(2):
         if not os.fork():
             join(Path(sys.argv[1]), slot)
-            metrics, totals = Metrics(Limits()), Totals()
-            totals.arriving_at(tcp).accepted += 1
-            metrics.counting(totals)
+            metrics, stats = Metrics(Limits()), ServerStats()
+            stats.add_listener(tcp).accepted += 1
+            metrics.counting(stats)
             metrics.connection_refused("the address is not allowed", tcp, InternetPeer("127.0.0.1", 2))
             metrics.update()
             os._exit(0)
@@ -75,11 +75,11 @@ class Worker:
     """What a worker counts."""
 
     def __init__(self) -> None:
-        self.totals = Totals()
-        self.tcp = self.totals.arriving_at(TCP)
-        self.unix = self.totals.arriving_at(UNIX)
+        self.stats = ServerStats()
+        self.tcp = self.stats.add_listener(TCP)
+        self.unix = self.stats.add_listener(UNIX)
         self.metrics = Metrics(Limits(max_connections=7))
-        self.metrics.counting(self.totals)
+        self.metrics.counting(self.stats)
 
 
 Work = Callable[[int], Worker]
@@ -132,8 +132,8 @@ def test_without_workers_there_is_a_page(figures: SharedFigures) -> None:
 def test_the_figures_of_workers_are_added_up(figures: SharedFigures, work: Work) -> None:
     workers = [work(slot) for slot in range(3)]
     for number, worker in enumerate(workers, 1):
-        worker.totals.received, worker.totals.lines = 100 * number, 10 * number
-        worker.totals.served(number, 0.0003)
+        worker.stats.received, worker.stats.lines = 100 * number, 10 * number
+        worker.stats.served(number, 0.0003)
         worker.tcp.accepted = worker.unix.accepted = number
         worker.tcp.ended[Outcome.LOST] += 1
         worker.metrics.conversation_ended(TooSlow("idle_timeout"), TCP)

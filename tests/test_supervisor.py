@@ -21,7 +21,7 @@ from caas_trio.program.control import Control, Order
 from caas_trio.program.program import Program
 from caas_trio.program.sharedsockets import SharedSockets
 from caas_trio.program.supervisor import Supervisor, WorkersFailed
-from caas_trio.program.workers import Started
+from caas_trio.program.worker_process import Started
 from caas_trio.server.unixsocket import bind_unix
 
 
@@ -678,7 +678,7 @@ async def test_the_watchdog_is_fed_while_every_worker_goes_on(
         assert "NOTIFY_SOCKET" not in os.environ
         assert sorted(told()) == ["READY=1", "WATCHDOG=1"]
         one, other = stage.played
-        assert one.order.pulse == 1
+        assert one.order.watchdog_interval == 1
         await trio.sleep(3)
         one.control.say("alive")
         await trio.sleep(0.01)

@@ -30,14 +30,14 @@ from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import (
     EVENTS,
     OTHER,
-    Arrivals,
     BoundedNames,
+    ConnectionStats,
+    ListenerStats,
     Outcome,
-    Totals,
-    Traffic,
+    ServerStats,
     together,
 )
-from caas_trio.server.opening import Opening, Refused
+from caas_trio.server.handshaker import Handshaker, Refused
 
 
 @pytest.fixture(autouse=True, params=["hub", "stream"])
@@ -51,27 +51,27 @@ class Recorder(Telemetry):
 
     def __init__(self) -> None:
         self.told: list[tuple[str, Endpoint, Peer]] = []
-        self.traffic: Traffic | None = None
+        self.connection_stats: ConnectionStats | None = None
         self.outcomes: list[Outcome] = []
-        self.totals = Totals()
+        self.stats = ServerStats()
         self.refused: list[str] = []
 
-    def counting(self, totals: Totals) -> None:
-        self.totals = totals
+    def counting(self, stats: ServerStats) -> None:
+        self.stats = stats
 
     def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:
         self.told.append(("opened", endpoint, peer))
 
-    def conversation_begun(self, traffic: Traffic, endpoint: Endpoint, peer: Peer) -> None:
+    def conversation_begun(self, stats: ConnectionStats, endpoint: Endpoint, peer: Peer) -> None:
         self.told.append(("begun", endpoint, peer))
-        self.traffic = traffic
+        self.connection_stats = stats
 
     def connection_closed(
-        self, outcome: Outcome, traffic: Traffic | None, endpoint: Endpoint, peer: Peer, seconds: float
+        self, outcome: Outcome, stats: ConnectionStats | None, endpoint: Endpoint, peer: Peer, seconds: float
     ) -> None:
         self.told.append(("closed", endpoint, peer))
         self.outcomes.append(outcome)
-        assert traffic is self.traffic
+        assert stats is self.connection_stats
         assert 0 <= seconds < 60
 
     def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
@@ -101,9 +101,9 @@ async def connected(
     [first, *_, last] = recorder.told
     assert (first[0], last[0]) == ("opened", "closed")
     assert first[1:] == last[1:]
-    [arrivals] = recorder.totals.arrivals
-    assert arrivals.accepted == 1
-    assert Counter(arrivals.ended) == Counter(recorder.outcomes)
+    [listener_stats] = recorder.stats.listeners
+    assert listener_stats.accepted == 1
+    assert Counter(listener_stats.ended) == Counter(recorder.outcomes)
 
 
 async def end_of(client: trio.SocketStream) -> bytes:
@@ -143,12 +143,12 @@ async def test_who_is_cut_off_is_told_of() -> None:
 
 
 async def test_who_does_not_show_what_it_has_to_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def prove(_: Opening, accepted: socket.socket, peer: Peer, __: Endpoint) -> None:
+    async def perform(_: Handshaker, accepted: socket.socket, peer: Peer, __: Endpoint) -> None:
         accepted.close()
         raise Refused("nothing was shown", peer)
 
-    monkeypatch.setattr(Opening, "asks", lambda *_: True)
-    monkeypatch.setattr(Opening, "prove", prove)
+    monkeypatch.setattr(Handshaker, "required", lambda *_: True)
+    monkeypatch.setattr(Handshaker, "perform", perform)
     async with connected(None) as (client, recorder, _):
         assert await end_of(client) == b""
     assert recorder.refused == ["nothing was shown"]
@@ -197,16 +197,16 @@ class Counted(Telemetry):
     """Listens to what is counted, and to nothing that has to be told of each connection."""
 
     def __init__(self) -> None:
-        self.totals = Totals()
+        self.stats = ServerStats()
 
-    def counting(self, totals: Totals) -> None:
-        self.totals = totals
+    def counting(self, stats: ServerStats) -> None:
+        self.stats = stats
 
     @property
-    def arrivals(self) -> Arrivals:
+    def listener_stats(self) -> ListenerStats:
         """Those at the one endpoint there is."""
-        [arrivals] = self.totals.arrivals
-        return arrivals
+        [listener_stats] = self.stats.listeners
+        return listener_stats
 
 
 @asynccontextmanager
@@ -240,12 +240,12 @@ async def test_what_is_moved_is_counted(each: bool) -> None:  # noqa: FBT001
         with await trio.to_thread.run_sync(socket.create_connection, address) as client:
             heard = await trio.to_thread.run_sync(everything, client, sent)
         assert heard == b"say:\nONE\nTWO\nerror: line longer than 10 bytes\nTAIL"
-    totals = counts.totals
-    assert (totals.received, totals.sent, totals.lines, totals.oversize) == (len(sent), len(heard), 3, 1)
-    assert sum(totals.waits) >= 1
-    assert totals.waited >= 0
-    assert counts.arrivals.accepted == 1
-    assert Counter(counts.arrivals.ended) == Counter([Outcome.COMPLETED])
+    stats = counts.stats
+    assert (stats.received, stats.sent, stats.lines, stats.oversize) == (len(sent), len(heard), 3, 1)
+    assert sum(stats.waits) >= 1
+    assert stats.waited >= 0
+    assert counts.listener_stats.accepted == 1
+    assert Counter(counts.listener_stats.ended) == Counter([Outcome.COMPLETED])
 
 
 async def test_bytes_are_counted_while_a_connection_lasts() -> None:
@@ -255,11 +255,11 @@ async def test_bytes_are_counted_while_a_connection_lasts() -> None:
         await trio.open_tcp_stream(endpoint.host, endpoint.port) as client,
     ):
         await client.send_all(b"a\n")
-        while counts.totals.sent < 7:
+        while counts.stats.sent < 7:
             await trio.lowlevel.checkpoint()
-        assert (counts.totals.received, counts.totals.sent, counts.totals.lines) == (2, 7, 1)
-        assert counts.arrivals.accepted == 1
-        assert not any(counts.arrivals.ended.values())
+        assert (counts.stats.received, counts.stats.sent, counts.stats.lines) == (2, 7, 1)
+        assert counts.listener_stats.accepted == 1
+        assert not any(counts.listener_stats.ended.values())
 
 
 class Ends(Telemetry):
@@ -271,13 +271,13 @@ class Ends(Telemetry):
     def connection_closed(
         self,
         outcome: Outcome,  # noqa: ARG002
-        traffic: Traffic | None,
+        stats: ConnectionStats | None,
         endpoint: Endpoint,  # noqa: ARG002
         peer: Peer,  # noqa: ARG002
         seconds: float,  # noqa: ARG002
     ) -> None:
-        assert traffic is not None
-        self.moved.append((traffic.received, traffic.sent))
+        assert stats is not None
+        self.moved.append((stats.received, stats.sent))
 
 
 async def test_what_each_connection_has_moved_is_counted_without_sums() -> None:
@@ -308,7 +308,7 @@ async def test_what_a_slow_client_is_sent_is_counted_in_full() -> None:
             await client.send_all(lines)
             await client.send_eof()
     assert heard == 5 + len(lines)
-    assert (counts.totals.received, counts.totals.sent, counts.totals.lines) == (len(lines), heard, 400_000)
+    assert (counts.stats.received, counts.stats.sent, counts.stats.lines) == (len(lines), heard, 400_000)
 
 
 async def skipping(connection: Connection) -> None:
@@ -337,16 +337,16 @@ async def test_oversize_lines_are_counted_while_a_conversation_lasts_and_when_it
     for before in (0, 2):
         async with await trio.open_tcp_stream(endpoint.host, endpoint.port) as client:
             await client.send_all(b"far too long a line\n" + b"another one, and it goes on")
-            while counts.totals.oversize < before + 2:
+            while counts.stats.oversize < before + 2:
                 await trio.lowlevel.checkpoint()
             await client.send_all(b" and on\nshort\n")
             heard = b""
             while not heard.upper().endswith(b"SHORT\n"):
                 heard += await client.receive_some()
-            assert counts.totals.oversize == before + 2
-        while sum(counts.arrivals.ended.values()) < counts.arrivals.accepted:
+            assert counts.stats.oversize == before + 2
+        while sum(counts.listener_stats.ended.values()) < counts.listener_stats.accepted:
             await trio.lowlevel.checkpoint()
-        assert counts.totals.oversize == before + 2
+        assert counts.stats.oversize == before + 2
 
 
 _LONG = b"a" * 1023
@@ -370,7 +370,7 @@ _LONG = b"a" * 1023
     ids=lambda data: f"{len(data)}",
 )
 def test_every_line_feed_is_counted(data: bytes) -> None:
-    totals = Totals()
+    stats = ServerStats()
     for _ in range(2):
-        totals.read(data)
-    assert (totals.received, totals.lines) == (2 * len(data), 2 * data.count(b"\n"))
+        stats.read(data)
+    assert (stats.received, stats.lines) == (2 * len(data), 2 * data.count(b"\n"))

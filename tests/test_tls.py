@@ -42,7 +42,7 @@ from caas_trio.core.telemetry import Outcome
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.tlsstream import TlsStream
 from caas_trio.server.admission import refuse, words_for
-from caas_trio.server.opening import Opening, Refused
+from caas_trio.server.handshaker import Handshaker, Refused
 
 from .certificates import HOST, authority, client_context, server_certificate, server_context, write_files
 
@@ -398,7 +398,7 @@ async def opened_for(seconds: float, drain_at: float) -> float:
     """Return how long a handshake was waited for, in virtual time."""
     ours, theirs = socket.socketpair()
     drain = Drain()
-    opening = Opening(Limits(opening_timeout=seconds), Trust(tls=server_context()), drain)
+    opening = Handshaker(Limits(opening_timeout=seconds), Trust(tls=server_context()), drain)
     peer = InternetPeer("192.0.2.1", 1)
     with ours:
         async with trio.open_nursery() as nursery:
@@ -409,7 +409,7 @@ async def opened_for(seconds: float, drain_at: float) -> float:
 
             nursery.start_soon(begin_the_drain)
             with pytest.raises(Refused, match="the opening timeout is over"):
-                await opening.prove(theirs, peer, Endpoint.parse("tls://192.0.2.1:1"))
+                await opening.perform(theirs, peer, Endpoint.parse("tls://192.0.2.1:1"))
             waited = trio.current_time()
         assert theirs.fileno() == -1
         assert not drain._told
@@ -439,7 +439,7 @@ async def test_a_stop_answers_what_was_received() -> None:
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux's own")
 async def test_the_first_line_does_not_wait_for_a_late_acknowledgement() -> None:
-    opening = Opening(Limits(), Trust(tls=server_context()), Drain())
+    opening = Handshaker(Limits(), Trust(tls=server_context()), Drain())
     with socket.create_server(("127.0.0.1", 0)) as listening:
         endpoint = Endpoint.parse(f"tls://127.0.0.1:{listening.getsockname()[1]}")
         client = await Running(endpoint, Recorder(), trio.Event()).connect_plainly()
@@ -448,9 +448,9 @@ async def test_the_first_line_does_not_wait_for_a_late_acknowledgement() -> None
         async with stream:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(stream.do_handshake)
-                proven = await opening.prove(accepted, InternetPeer("127.0.0.1", 1), endpoint)
+                established = await opening.perform(accepted, InternetPeer("127.0.0.1", 1), endpoint)
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1
-        await proven.channel.aclose()
+        await established.channel.aclose()
     opening.close()
 
 

@@ -164,7 +164,7 @@ async def test_who_does_not_take_the_last_word_is_too_slow(autojump_clock: MockC
     client, server = await shake_hands(clogged=True)
     channel = StreamChannel(server, Limits(write_timeout=7), Drain())
     with pytest.raises(TooSlow, match="the write timeout is over"):
-        await channel.part()
+        await channel.close_gracefully()
     assert autojump_clock.current_time() == 7
     await trio.aclose_forcefully(client)
 

@@ -455,7 +455,7 @@ class TestATakeover:
         monkeypatch: pytest.MonkeyPatch,
         autojump_clock: MockClock,  # noqa: ARG002 - it only has to be there
     ) -> None:
-        monkeypatch.setattr(unixsocket, "_PATIENCE", 0.5)
+        monkeypatch.setattr(unixsocket, "_TAKEOVER_TIMEOUT_S", 0.5)
         old = bind(path)
         new = bind(path, takeover=True)
         told.append(lambda: None)

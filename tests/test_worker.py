@@ -19,10 +19,10 @@ import trio.testing
 from trio.testing import MockClock
 
 from caas_trio.observing.metrics import Metrics
-from caas_trio.program import worker
+from caas_trio.program import worker_main
 from caas_trio.program.control import Control, Order, SharedSocket
-from caas_trio.program.signals import HEEDED
-from caas_trio.program.workers import Worker, start_process
+from caas_trio.program.signals import HANDLED
+from caas_trio.program.worker_process import Worker, start_process
 
 from .certificates import write_files
 
@@ -30,7 +30,7 @@ from .certificates import write_files
 def ordered(listening: socket.socket, *arguments: str, scheme: str = "tcp", **others: object) -> Order:
     """Return an order to serve this socket, by a descriptor of the worker's own."""
     at = f"{scheme}://127.0.0.1:{listening.getsockname()[1]}"
-    fields = {"config": {}, "slot": 7, "pulse": math.inf, "figures": None, **others}
+    fields = {"config": {}, "slot": 7, "watchdog_interval": math.inf, "figures": None, **others}
     shared = SharedSocket(asked=at, endpoint=at, descriptors=[listening.dup().detach()])
     return Order(arguments=[at, *arguments], sockets=[shared], **fields)  # type: ignore[arg-type]
 
@@ -45,7 +45,7 @@ class Run:
         self.over = trio.Event()
 
     async def work(self) -> None:
-        await worker.work(Control(self.sock))
+        await worker_main.work(Control(self.sock))
         self.over.set()
 
 
@@ -258,7 +258,7 @@ async def test_without_an_order_nothing_is_done(run: Run) -> None:
 
 
 async def test_it_gives_signs_of_life(run: Run, listening: socket.socket, nursery: trio.Nursery) -> None:
-    await begin(run, ordered(listening, pulse=0.01), nursery)
+    await begin(run, ordered(listening, watchdog_interval=0.01), nursery)
     for _ in range(3):
         assert await run.control.next_line() == "alive"
     run.control.close()
@@ -299,8 +299,8 @@ async def test_it_shares_its_figures(
             counted.append(self)
             super().update()
 
-    monkeypatch.setattr(worker, "join", lambda folder, slot: joined.append((folder, slot)))
-    monkeypatch.setattr(worker, "Metrics", Spied)
+    monkeypatch.setattr(worker_main, "join", lambda folder, slot: joined.append((folder, slot)))
+    monkeypatch.setattr(worker_main, "Metrics", Spied)
     await begin(run, ordered(listening, figures=str(tmp_path)), nursery)
     run.control.say("stop")
     await run.over.wait()
@@ -314,7 +314,7 @@ def test_it_says_why_it_cannot_serve() -> None:
     with ours, socket.create_server(("127.0.0.1", 0)) as listening:
         order = ordered(listening, "--tls-cert", "missing.pem", "tls://127.0.0.1:0")
         ours.sendall(f"{order.line()}\n".encode())
-        assert worker.run(theirs) == 1
+        assert worker_main.run(theirs) == 1
         assert ours.recv(1000) == b"failed cannot use missing.pem: no such file or directory\n"
         assert ours.recv(1000) == b""
         socket.socket(fileno=order.sockets[0].descriptors[0]).close()
@@ -324,9 +324,9 @@ def test_the_program_takes_the_descriptor_it_is_given(monkeypatch: pytest.Monkey
     ours, theirs = socket.socketpair()
     monkeypatch.setattr(sys, "argv", ["worker", str(theirs.detach())])
     ours.close()
-    heeded = {number: signal.getsignal(number) for number in HEEDED}
+    heeded = {number: signal.getsignal(number) for number in HANDLED}
     with pytest.raises(SystemExit, match="0"):
-        worker.main()
+        worker_main.main()
     for number, handler in heeded.items():
         assert signal.signal(number, handler) is signal.SIG_IGN
 

@@ -18,8 +18,8 @@ import trio
 
 from caas_trio import Endpoint, Limits, LineSession, Oversize, Telemetry, serve_sessions
 from caas_trio.core.telemetry import together
+from caas_trio.observing.log_telemetry import LogTelemetry
 from caas_trio.observing.metrics import Metrics
-from caas_trio.observing.reports import Reports
 from ci.bench.server import where
 
 LINE = b"a" * 31 + b"\n"
@@ -122,7 +122,7 @@ async def compare(name: str, turn: Lines | Connects, rounds: int, turns: int) ->
 
     spent: dict[bool, list[float]] = {False: [], True: []}
     async with trio.open_nursery() as nursery:
-        reports = Reports(structlog.get_logger())
+        reports = LogTelemetry(structlog.get_logger())
         servers = {
             False: await start(together(reports)),
             True: await start(together(reports, Metrics(Limits()))),

@@ -18,7 +18,7 @@ GREETING = "who is there?"
 #: Seconds that a client of short conversations pauses between them, and one of a long one between lines.
 PAUSE, PACE = 0.02, 0.05
 #: Seconds, at most, that every other pair of the former waits between its connect and its line.
-HESITATION = 0.05
+HANDOVER_DELAY_S = 0.05
 UNANSWERED = "ended without an answer"
 
 
@@ -131,7 +131,7 @@ async def loading(fronts: Sequence[Front], short: int, long: int) -> AsyncIterat
     async with trio.open_nursery() as nursery:
         for front in fronts:
             for number in range(short):
-                hesitation = HESITATION if number % 4 > 1 else 0.0
+                hesitation = HANDOVER_DELAY_S if number % 4 > 1 else 0.0
                 nursery.start_soon(_converse_for_short, front, tally, bool(number % 2), hesitation)
             for _ in range(long):
                 nursery.start_soon(_converse_for_long, front, tally)

@@ -6,7 +6,7 @@ from statistics import linear_regression
 #: How much the line that fits the memory of a process best may rise over the second half of a run: what
 #: the allocator keeps for later goes up and down by a MiB or two. The least that a leak can come to, one
 #: object of 16 bytes for each connection, is three times as much after the million that ten minutes bring.
-MOST_GROWTH = 4 << 20
+MAX_GROWTH = 4 << 20
 
 
 def growth(points: Sequence[tuple[float, float]]) -> float:

@@ -15,7 +15,7 @@ from ci.bench import load
 from ci.bench.works import Measure, Work
 from ci.soak.chance import dice
 from ci.soak.clients import KINDS, MAX_LINE, TIMEOUT, keep_coming, notice_stalls
-from ci.soak.figures import MOST_GROWTH, growth, second_half
+from ci.soak.figures import MAX_GROWTH, growth, second_half
 from ci.soak.ledger import Ledger, adds_up
 from ci.soak.service import SERVICE, Page, Service, Weight, running
 
@@ -183,7 +183,7 @@ async def settle(watched: Watched) -> None:
     watched.last = weight
     for difference in ledger.differences(page):
         ledger.fault(difference)
-    if watched.growth() > MOST_GROWTH * watched.workers:
+    if watched.growth() > MAX_GROWTH * watched.workers:
         ledger.fault(f"memory grew by {watched.growth() / 1024:.0f} KiB over the second half")
     if (status := watched.service.stop()) != 0:
         ledger.fault(f"it ended with {status}")

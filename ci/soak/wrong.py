@@ -11,31 +11,33 @@ from itertools import count
 from caas_trio import LineSession
 from caas_trio.__main__ import main
 from caas_trio.core.framing import Chunk
-from caas_trio.core.telemetry import Arrivals, Conversation, Totals
+from caas_trio.core.telemetry import Conversation, ListenerStats, ServerStats
 from caas_trio.server.admission import Host
 from caas_trio.server.server import Server
 
 RARELY = 1000
 
-_begin, _ended, _receive = Server._begin, Totals.ended, LineSession.receive  # noqa: SLF001 - to break it
+_begin, _ended, _receive = Server._begin, ServerStats.ended, LineSession.receive  # noqa: SLF001 - to break it
 _connections, _reads = count(1), count(1)
 _kept: list[object] = []
 
 
-def leak_memory(self: Totals, conversation: Conversation) -> None:
+def leak_memory(self: ServerStats, conversation: Conversation) -> None:
     """Keep ten KiB of each connection."""
     _kept.append(bytes(10240))
     _ended(self, conversation)
 
 
-def leak_descriptors(self: Totals, conversation: Conversation) -> None:
+def leak_descriptors(self: ServerStats, conversation: Conversation) -> None:
     """Leave a descriptor open, rarely."""
     if next(_connections) % RARELY == 0:
         _kept.append(os.dup(0))
     _ended(self, conversation)
 
 
-def miscount(self: Server, accepted: socket.socket, address: object, arrivals: Arrivals, host: Host) -> None:
+def miscount(
+    self: Server, accepted: socket.socket, address: object, arrivals: ListenerStats, host: Host
+) -> None:
     """Forget a connection, rarely."""
     if next(_connections) % RARELY == 0:
         arrivals.accepted -= 1
@@ -49,8 +51,8 @@ def mistake_bytes(self: LineSession, data: Chunk) -> bytes:
 
 
 FLAWS = {
-    "leak_memory": (Totals, "ended", leak_memory),
-    "leak_descriptors": (Totals, "ended", leak_descriptors),
+    "leak_memory": (ServerStats, "ended", leak_memory),
+    "leak_descriptors": (ServerStats, "ended", leak_descriptors),
     "miscount": (Server, "_begin", miscount),
     "mistake_bytes": (LineSession, "receive", mistake_bytes),
 }

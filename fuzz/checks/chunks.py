@@ -12,12 +12,12 @@ Answer = TypeVar("Answer")
 #: As many pieces a chunk is cut into at most, which keeps the rate up.
 PIECES: Final = 3
 #: A header's byte chooses a size up to this; most inputs cut where they say so themselves.
-_MOST_SIZE: Final = 3
+_MAX_SIZE: Final = 3
 
 
 def cut(chunk: bytes, size: int) -> list[bytes]:
     """Cut a chunk into pieces of one size, the last one longer once there are `PIECES` of them."""
-    if not 0 < size <= _MOST_SIZE or not chunk:
+    if not 0 < size <= _MAX_SIZE or not chunk:
         return [chunk]
     most = size * (PIECES - 1)
     pieces = [chunk[start : start + size] for start in range(0, min(len(chunk), most), size)]

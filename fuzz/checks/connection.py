@@ -32,7 +32,7 @@ from .chunks import cut
 
 MODULES: Final = ("caas_trio.drivers.connection",)
 
-_MOST_LIMIT: Final = 23
+_MAX_LIMIT: Final = 23
 _DELIMITERS: Final = (b"\n", b"\r\n", b"pp", b"aba")
 _ENDPOINT: Final = Endpoint.parse("unix:@caas")
 _IDLE, _LINE = 20.0, 8.0  # seconds
@@ -89,7 +89,7 @@ class Holding(StreamChannel):
         super().__init__(wire, limits, drain)
         self._wire = wire
 
-    def hold(self, data: bytes) -> bool:
+    def try_buffer(self, data: bytes) -> bool:
         self._wire.sent += data
         return True
 
@@ -153,7 +153,7 @@ async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
 async def play(data: bytes) -> None:
     """Play one script; the clock has to be a mock clock that jumps."""
     choice, limit, cutting, count = header(data)
-    limit = limit % _MOST_LIMIT + 1
+    limit = limit % _MAX_LIMIT + 1
     stage = _Stage(limit, choice)
     reads = _reads(count % 16 + 1, _DELIMITERS[choice & 3])
     read = reads[ord("l")]
@@ -344,14 +344,14 @@ class _Stage:
             await self.send_badly()
         else:
             await self.send()
-            await self.connection.end_output()
+            await self.connection.send_eof()
             await self.connection.aclose()
         assert self.wire.closed
         send = partial(self.connection.send, b"more")
         calls: tuple[Callable[[], Awaitable[object]], ...] = (
             self.connection.receive_line,
             send,
-            self.connection.end_output,
+            self.connection.send_eof,
         )
         for call in calls:
             try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from caas_trio.core.errors import LimitError, StateError
-from caas_trio.core.session import Bytewise, First, LineSession, Oversize
+from caas_trio.core.session import First, LineSession, Oversize, StreamTransform
 from fuzz.dialog import CUT, END, SILENCE, header, steps
 
 from .chunks import cut, hand_over
@@ -20,7 +20,7 @@ _LF: Final = b"\n"
 #: A step besides those of a dialog: the driver opens the session a second time.
 _OPEN: Final = ord("o")
 _KNOWN: Final = frozenset({END, SILENCE, _OPEN})
-_MOST_LIMIT: Final = 24
+_MAX_LIMIT: Final = 24
 _OVERSIZE: Final = tuple(Oversize)
 
 
@@ -43,7 +43,7 @@ class Plan:
         modes, limit, _, _ = header(data)
         plan = cls(
             first=first,
-            limit=limit % _MOST_LIMIT,
+            limit=limit % _MAX_LIMIT,
             oversize=_OVERSIZE[(modes & 3) % 3],
             once=bool(modes & 4),
             prompt=b"" if modes & 8 else b"say:\n",
@@ -54,7 +54,7 @@ class Plan:
             plan.service = plan.note
         elif modes & 32:
             plan.answer = bytes.lower
-            plan.service = Bytewise(lambda data: data.lower())
+            plan.service = StreamTransform(lambda data: data.lower())
         return plan
 
     def note(self, line: bytes) -> bytes:

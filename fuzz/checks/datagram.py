@@ -30,7 +30,7 @@ from caas_trio import (
 from caas_trio.core.datagramrules import Drop
 from caas_trio.core.peer import Peer
 from caas_trio.server import datagram
-from caas_trio.server.pulse import Pulse
+from caas_trio.server.watchdog import Watchdog
 from fuzz.dialog import CUT, header, steps
 
 MODULES: Final = ("caas_trio.server.datagram",)
@@ -219,7 +219,7 @@ class _Stage:
                 trust=self.trust,
                 telemetry=self.reports,
                 stop=self.stop,
-                pulse=Pulse(self._feed, _SLOW),
+                watchdog=Watchdog(self._feed, _SLOW),
                 task_status=task_status,
             )
         except* OSError as group:

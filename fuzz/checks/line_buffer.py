@@ -31,7 +31,7 @@ _TIMES: Final = 16
 _DELIMITERS: Final = (b"\n", b"\r\n", b"pp", b"aba")
 _SHRINK, _GROW = b"mM"
 _KNOWN: Final = frozenset({*_TAKE, *_TAKE_COUNT, _UNTIL, _AGAIN, _SHRINK, _GROW, END})
-_MOST_LIMIT: Final = 24
+_MAX_LIMIT: Final = 24
 
 _Taken: TypeAlias = bytes | str | None
 
@@ -43,7 +43,7 @@ _SIBLING.feed(b"s")
 def check(data: bytes) -> None:
     """Run one script against a `LineBuffer` and the model."""
     first, limit, cutting, count = header(data)
-    limit %= _MOST_LIMIT
+    limit %= _MAX_LIMIT
     if limit == 0:
         _refuse_limit(first)
         return
@@ -119,7 +119,7 @@ class _Pair:
                 self.end()
         else:
             limit = self.model.max_line
-            limit = max(1, limit // 2) if sign == _SHRINK else min(limit * 2, 2 * _MOST_LIMIT)
+            limit = max(1, limit // 2) if sign == _SHRINK else min(limit * 2, 2 * _MAX_LIMIT)
             self.buffer.max_line = self.model.max_line = limit
             self.highest = max(self.highest, limit)
 
@@ -185,7 +185,7 @@ def _footprint(buffer: LineBuffer) -> int:
 
 
 def _outcome(take: Callable[..., bytes | None], *how: bytes | int) -> _Taken:
-    """Return what was taken, or the complaint."""
+    """Return what was taken, or the user_error."""
     try:
         taken = take(*how)
     except LineTooLong as error:

@@ -34,7 +34,7 @@ from caas_trio import (
     serve_sessions,
 )
 from caas_trio.core.peer import Peer
-from caas_trio.core.telemetry import Arrivals, Outcome, Totals, Traffic
+from caas_trio.core.telemetry import ConnectionStats, ListenerStats, Outcome, ServerStats
 from caas_trio.drivers import hub, hubchannel
 from caas_trio.drivers.requesthandler import Reader
 from caas_trio.server import accepting, admission, newcomers
@@ -99,7 +99,7 @@ class Kind(NamedTuple):
     proxied: bool = False
 
 
-class Reports(Telemetry):
+class LogTelemetry(Telemetry):
     """Keeps what the server reports."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class Reports(Telemetry):
         self.timed_out = True
 
 
-class ReportsOnEach(Reports):
+class ReportsOnEach(LogTelemetry):
     """Hears of each connection too; a server that nobody hears does without what that costs."""
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class ReportsOnEach(Reports):
     def connection_closed(
         self,
         outcome: Outcome,  # noqa: ARG002
-        traffic: Traffic | None,  # noqa: ARG002
+        stats: ConnectionStats | None,  # noqa: ARG002
         endpoint: Endpoint,  # noqa: ARG002
         peer: Peer,  # noqa: ARG002
         seconds: float,  # noqa: ARG002
@@ -148,27 +148,27 @@ class ReportsOnEach(Reports):
         self._ended += 1
 
 
-class ReportsInSum(Reports):
+class ReportsInSum(LogTelemetry):
     """Is given the sums."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._arrivals: list[Arrivals] = []
+        self._arrivals: list[ListenerStats] = []
 
     @property
     def open(self) -> int:
         """How many were let in and have not ended."""
         return sum(each.accepted - sum(each.ended.values()) for each in self._arrivals)
 
-    def counting(self, totals: Totals) -> None:
-        self._arrivals = totals.arrivals
+    def counting(self, stats: ServerStats) -> None:
+        self._arrivals = stats.listeners
 
 
 _REPORTS: Final = {
     ("hub", Serves.SESSIONS): ReportsInSum,
-    ("hub", Serves.HANDLERS): Reports,
+    ("hub", Serves.HANDLERS): LogTelemetry,
     ("hub", Serves.REQUESTS): ReportsOnEach,
-    ("stream", Serves.SESSIONS): Reports,
+    ("stream", Serves.SESSIONS): LogTelemetry,
     ("stream", Serves.HANDLERS): ReportsInSum,
     ("stream", Serves.REQUESTS): ReportsOnEach,
 }
@@ -247,7 +247,7 @@ class Running:
         async with trio.open_nursery():
             await converse(self.plan, connection.receive_line, connection.send)
             if not self.plan.prompt:  # some end their output themselves
-                await connection.end_output()
+                await connection.send_eof()
 
     def _request_handler(self) -> type[StreamRequestHandler]:
         """Return a class of request handlers that do the same."""

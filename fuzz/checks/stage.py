@@ -111,10 +111,10 @@ class Stage:
             client.stranger or client.slow
         )  # closed at once, whatever is unread: a reset is no fault
         if client.refused:
-            self._turn_away(client)
+            self._reject(client)
         return client
 
-    def _turn_away(self, client: Client) -> None:
+    def _reject(self, client: Client) -> None:
         """Take note that there is no room for a client."""
         client.refused, client.waiting = True, False
         if any(other.refused for other in self._others(client)):
@@ -336,7 +336,7 @@ class Stage:
         """Tell the server to stop, unless it has been told."""
         for client in self.clients.values() if not self.cut_off else ():
             if client.waiting:
-                self._turn_away(client)
+                self._reject(client)
             client.forsaken |= client.slow  # it gets a little more time
             if client.owed is None:
                 client.owed, _ = client.expected()

@@ -1,4 +1,4 @@
-"""What comes before a conversation: `Opening` and `TlsStream` over a real socket.
+"""What comes before a conversation: `Handshaker` and `TlsStream` over a real socket.
 
 The client hands on as it likes what it has to show, a PROXY header or a TLS handshake, and what it says.
 
@@ -28,7 +28,7 @@ from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.session import First
 from caas_trio.core.trust import Trust
 from caas_trio.drivers import tlsstream
-from caas_trio.server.opening import Opening
+from caas_trio.server.handshaker import Handshaker
 from fuzz.dialog import header, steps
 from tests.certificates import HOST, authority, client_context, server_context
 
@@ -40,7 +40,7 @@ from .tlsstage import KNOWN, LIMITS, Stage
 MODULES: Final = ("caas_trio.server.opening", "caas_trio.drivers.tlsstream")
 
 #: Session tickets, of some 250 bytes or 1000, stand for answers that nobody lets out: Python asks for none.
-vars(tlsstream)["_MOST_UNSAID"] = 4000
+vars(tlsstream)["_MAX_UNSAID"] = 4000
 _SOME_TICKETS, _MANY_TICKETS = 2, 20
 _VERSIONS: Final = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)
 _SECURE: Final = Endpoint.parse("tls://127.0.0.1:50007")
@@ -123,7 +123,7 @@ async def play(data: bytes) -> None:
     try:
         with unwrapped():
             async with trio.open_nursery() as nursery:
-                opening = Opening(LIMITS, trust, stage.drain, counting=bool(settings & 8))
+                opening = Handshaker(LIMITS, trust, stage.drain, counting=bool(settings & 8))
                 if opening.hub is not None:
                     nursery.start_soon(opening.hub.run)
                 nursery.start_soon(stage.serve, theirs, opening, endpoint)

@@ -20,7 +20,7 @@ from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.stream import StreamChannel
 from caas_trio.drivers.tlsstream import TlsStream
-from caas_trio.server.opening import Opening, Refused
+from caas_trio.server.handshaker import Handshaker, Refused
 from fuzz.dialog import CUT, END, SILENCE
 
 from .conversation import Plan
@@ -88,11 +88,11 @@ class Stage:
         self.prompted = False
         self.owed: bytes | None = None
 
-    async def serve(self, sock: socket.socket, opening: Opening, endpoint: Endpoint) -> None:
+    async def serve(self, sock: socket.socket, opening: Handshaker, endpoint: Endpoint) -> None:
         """Do what a server does with a connection."""
         try:
-            if opening.asks(endpoint):
-                channel, peer = await opening.prove(sock, _PEER, endpoint)
+            if opening.required(endpoint):
+                channel, peer = await opening.perform(sock, _PEER, endpoint)
                 assert self.let_in, "a stranger is let in"
                 assert isinstance(peer, InternetPeer)
                 assert peer.host == _PEER.host
@@ -107,7 +107,7 @@ class Stage:
             except PeerError as error:
                 self.outcome = type(error).__name__
             with suppress(PeerError):
-                await (channel.end_output if self.sips else channel.part)()
+                await (channel.send_eof if self.sips else channel.close_gracefully)()
             if self.sips:
                 await self.read_on(_stream(channel))
             await channel.aclose()

@@ -18,7 +18,7 @@ from .chunks import cut
 
 MODULES: Final = ("caas_trio.core.capitals",)
 
-_MOST_LIMIT: Final = 24
+_MAX_LIMIT: Final = 24
 _LONGEST: Final = 4  # bytes of a character
 #: From which first byte on a character has 1, 2, 3, 4 bytes (RFC 3629, section 3), if it is one.
 _LEADS: Final = (0, 0xC0, 0xE0, 0xF0)
@@ -27,7 +27,7 @@ _LEADS: Final = (0, 0xC0, 0xE0, 0xF0)
 def check(data: bytes) -> None:
     """Raise a script to capitals in the pieces it comes in, by itself and in a session."""
     _, limit, cutting, _ = header(data)
-    limit = limit % _MOST_LIMIT + 1
+    limit = limit % _MAX_LIMIT + 1
     pieces = [piece for chunk, _ in steps(data, limit, frozenset()) for piece in cut(chunk, cutting)]
     received = said = b""
     service = Utf8Capitals()

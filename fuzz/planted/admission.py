@@ -10,7 +10,7 @@ BUGS: Final = (
     Bug(
         "one connection too many is let in",
         "server",
-        "if self.open >= self.most:\n            return",
-        "if self.open > self.most:\n            return",
+        "if self.open >= self.limit:\n            return",
+        "if self.open > self.limit:\n            return",
     ),
 )

@@ -10,7 +10,7 @@ BUGS: Final = (
     Bug(
         "what is there already when the drain begins goes unread",
         "server",
-        "QUIET if self.begun",
+        "DRAIN_READ_TIMEOUT_S if self.begun",
         "0 if self.begun",
     ),
     Bug(

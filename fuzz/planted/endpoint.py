@@ -10,8 +10,8 @@ BUGS: Final = (
     Bug(
         "port 65536 is accepted",
         "endpoint",
-        "_MOST_PORT: Final = 65535",
-        "_MOST_PORT: Final = 65536",
+        "_MAX_PORT: Final = 65535",
+        "_MAX_PORT: Final = 65536",
     ),
     Bug(
         "a port may begin with zeros",

@@ -202,8 +202,8 @@ BUGS: Final = (
     Bug(
         "a piece of a line may be one byte longer than asked for",
         "connection",
-        "return self.take_some(found + 1 if found >= 0 else most)",
-        "return self.take_some(found + 1 if found >= 0 else most + 1)",
+        "return self.take_some(found + 1 if found >= 0 else max_bytes)",
+        "return self.take_some(found + 1 if found >= 0 else max_bytes + 1)",
     ),
     Bug(
         "a line that comes whole is not held to the limit",

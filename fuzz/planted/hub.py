@@ -10,8 +10,8 @@ BUGS: Final = (
     Bug(
         "a byte is lost when the kernel takes only a part",
         "server",
-        "channel.unsent = memoryview(reply)[sent:]",
-        "channel.unsent = memoryview(reply)[sent + 1 :]",
+        "channel.write_buffer = memoryview(reply)[sent:]",
+        "channel.write_buffer = memoryview(reply)[sent + 1 :]",
     ),
     Bug(
         "a client is read from while its reply waits",
@@ -35,13 +35,13 @@ BUGS: Final = (
         "what the kernel holds at the stop is dropped",
         "server",
         "while not session.closing:\n                data",
-        "while channel.unsent:\n                data",
+        "while channel.write_buffer:\n                data",
     ),
     Bug(
         "a session that has said its last is not noticed",
         "server",
-        "if session.closing:\n                channel.wake()\n        if totals",
-        "pass\n        if totals",
+        "if session.closing:\n                channel.wake()\n        if stats",
+        "pass\n        if stats",
     ),
     Bug(
         "a socket that was given back is still watched",

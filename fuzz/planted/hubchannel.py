@@ -28,13 +28,13 @@ BUGS: Final = (
     Bug(
         "a close with unread input resets the connection",
         "server",
-        "return self.heard_all and not self.unsent",
-        "return not self.unsent",
+        "return self.eof_received and not self.write_buffer",
+        "return not self.write_buffer",
     ),
     Bug(
         "a client is prompted although it has just spoken",
         "server",
-        "self.answer(session, self.receive_now())",
+        "self.answer(session, self.recv_nowait())",
         "self.answer(session, None)",
     ),
 )

@@ -10,19 +10,19 @@ BUGS: Final = (
     Bug(
         "who is not through at once is never served",
         "server",
-        "channel, session, arrivals, host, _ = self._waiting.popleft()\n            self._go_on",
-        "channel, session, arrivals, host, _ = self._waiting.popleft()\n            (lambda *_: None)",
+        "channel, session, listener_stats, host, _ = self._waiting.popleft()\n            self._go_on",
+        "channel, session, listener_stats, host, _ = self._waiting.popleft()\n            (lambda *_: None)",
     ),
     Bug(
         "who says more than two reads take is left alone",
         "server",
-        "elif answered:\n                self._go_on(channel, session, arrivals, host)",
+        "elif answered:\n                self._go_on(channel, session, listener_stats, host)",
         "elif answered:\n                pass",
     ),
     Bug(
         "a client that is through at once keeps its socket open",
         "server",
-        "self._finish(session, channel, arrivals, host)",
+        "self._finish(session, channel, listener_stats, host)",
         "pass",
     ),
     Bug(

@@ -22,8 +22,8 @@ BUGS: Final = (
     Bug(
         "a client that does not read takes the server down",
         "server",
-        "with suppress(PeerError):\n        await channel.part()",
-        "with suppress(OSError):\n        await channel.part()",
+        "with suppress(PeerError):\n        await channel.close_gracefully()",
+        "with suppress(OSError):\n        await channel.close_gracefully()",
     ),
     Bug(
         "all connections share a session",
@@ -40,7 +40,7 @@ BUGS: Final = (
     Bug(
         "what waits in the accept queue at the stop is dropped",
         "server",
-        "acceptor.accept_waiting(sock, arrivals, most)",
+        "acceptor.accept_waiting(sock, listener_stats, most)",
         "pass",
     ),
     Bug(
@@ -76,13 +76,13 @@ BUGS: Final = (
     Bug(
         "who came and went at once counts as open",
         "server",
-        "arrivals.ended[_COMPLETED] += 1",
+        "listener_stats.ended[_COMPLETED] += 1",
         "pass",
     ),
     Bug(
         "a conversation that was cancelled counts as open",
         "server",
-        "\n                arrivals.ended[outcome] += 1\n\n",
-        "\n                arrivals.ended[outcome] += outcome != Outcome.CUT_OFF\n\n",
+        "\n                listener_stats.ended[outcome] += 1\n\n",
+        "\n                listener_stats.ended[outcome] += outcome != Outcome.CUT_OFF\n\n",
     ),
 )

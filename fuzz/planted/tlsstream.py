@@ -46,7 +46,7 @@ BUGS: Final = (
     Bug(
         "a read gives more than it was asked for",
         "tls",
-        "data, self._unread = self._unread[:most], self._unread[most:]",
+        "data, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]",
         'data, self._unread = self._unread, b""',
     ),
     Bug(
@@ -88,7 +88,7 @@ BUGS: Final = (
     Bug(
         "answers pile up that nobody lets out",
         "tls",
-        "if self._outgoing.pending > _MOST_UNSAID:",
+        "if self._outgoing.pending > _MAX_UNSAID:",
         "if False:",
     ),
     Bug(

@@ -27,7 +27,7 @@ from .core.limits import AtCapacity, Limits
 from .core.peer import InternetPeer, LocalPeer
 from .core.proxy_encoding import encode_proxy_header
 from .core.proxy_header import ProxyHeader, ProxyHeaderParser, Tlv
-from .core.session import Bytewise, First, LineSession, Oversize, Session
+from .core.session import First, LineSession, Oversize, Session, StreamTransform
 from .core.telemetry import Telemetry
 from .core.tls import Certificates
 from .core.trust import Trust
@@ -37,14 +37,13 @@ if TYPE_CHECKING:
     from .drivers.requesthandler import DatagramRequestHandler, StreamRequestHandler
     from .server.datagram import serve_datagrams
     from .server.listeners import Listener
-    from .server.pulse import Pulse
     from .server.serving import serve, serve_sessions
+    from .server.watchdog import Watchdog
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AtCapacity",
-    "Bytewise",
     "CaasError",
     "Certificates",
     "Connection",
@@ -69,17 +68,18 @@ __all__ = [
     "ProxyHeader",
     "ProxyHeaderError",
     "ProxyHeaderParser",
-    "Pulse",
     "Scheme",
     "Session",
     "StateError",
     "StreamRequestHandler",
+    "StreamTransform",
     "Telemetry",
     "TlsError",
     "Tlv",
     "TooSlow",
     "Trust",
     "UsageError",
+    "Watchdog",
     "__version__",
     "encode_proxy_header",
     "serve",
@@ -92,7 +92,7 @@ _NEEDS_TRIO: Final = {
     "Connection": ".drivers.connection",
     "DatagramRequestHandler": ".drivers.requesthandler",
     "Listener": ".server.listeners",
-    "Pulse": ".server.pulse",
+    "Watchdog": ".server.watchdog",
     "StreamRequestHandler": ".drivers.requesthandler",
     "serve": ".server.serving",
     "serve_datagrams": ".server.datagram",

@@ -127,13 +127,13 @@ def test_memory_is_what_the_connections_added() -> None:
 
 
 @pytest.mark.parametrize(
-    ("work", "report", "complaint"),
+    ("work", "report", "user_error"),
     [
         (WORK, replace(REPORT, errors={"reset": 2, "mismatch": 1}), "2 reset, 1 mismatch"),
         (WORK, replace(REPORT, lines=0.0), "nothing was answered"),
         (Work("w", "", Measure.QUIET_P99, "firehose"), replace(REPORT, p99_us=None), "nothing was answered"),
     ],
 )
-def test_a_run_with_errors_gives_no_figures(work: Work, report: LoadReport, complaint: str) -> None:
-    with pytest.raises(BenchError, match=complaint):
+def test_a_run_with_errors_gives_no_figures(work: Work, report: LoadReport, user_error: str) -> None:
+    with pytest.raises(BenchError, match=user_error):
         summarize(work, report, MARKS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 from typing import Final
 
-from .session import Bytewise, Service
+from .session import Service, StreamTransform
 
 #: a-z becomes A-Z; every other byte is untouched. Stateless, so all sessions may share it.
 ascii_capitals: Final[Service] = bytes.upper
@@ -17,7 +17,7 @@ ascii_capitals: Final[Service] = bytes.upper
 _UNTOUCHED: Final = "surrogateescape"
 
 
-class Utf8Capitals(Bytewise):
+class Utf8Capitals(StreamTransform):
     """Unicode capitals over a stream that may cut a character anywhere; one for each session.
 
     Each character is replaced by its full upper-case mapping, which may be longer ("ß" becomes

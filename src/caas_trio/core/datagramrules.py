@@ -13,7 +13,7 @@ from .peer import InternetPeer, LocalPeer, Peer
 
 #: The most bytes of a datagram: more than UDP's 65527, and than Linux lets a process without
 #: privileges send over a Unix socket by default (net.core.wmem_default, 212992).
-MOST_BYTES: Final = 262144
+MAX_BYTES: Final = 262144
 
 #: Below it are the ports of the old services: echo, chargen, time, DNS, NTP and their like.
 _FIRST_CLIENT_PORT: Final = 1024
@@ -22,7 +22,7 @@ _FIRST_CLIENT_PORT: Final = 1024
 class Drop(enum.StrEnum):
     """Why a datagram was not answered."""
 
-    OVERSIZE = f"it is longer than {MOST_BYTES} bytes"
+    OVERSIZE = f"it is longer than {MAX_BYTES} bytes"
     BUSY = "too many datagrams are being handled"
     LONGER = "the reply is longer than the request"
     NO_ADDRESS = "its sender has no address"
@@ -38,7 +38,7 @@ class Datagram(NamedTuple):
     """A datagram as it came.
 
     Attributes:
-        data: its bytes, or the first `MOST_BYTES` of them.
+        data: its bytes, or the first `MAX_BYTES` of them.
         address: where its reply goes, in the form of the socket module; None for nowhere.
         whole: whether `data` is all of it.
         to_many: whether it was sent to a broadcast or multicast address.

@@ -54,12 +54,12 @@ _HOST: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\.?")
 _NUMERIC_HOST: Final = re.compile(r"(.*\.)?(0[xX][0-9A-Fa-f]*|[0-9]+)\.?")
 _IPV6_HOST: Final = re.compile(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?")
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]*")
-_MOST_DIGITS: Final = 10
+_MAX_DIGITS: Final = 10
 #: sd_listen_fds_with_names(3): printable ASCII without the colon, at most 255 characters.
 _NAME: Final = re.compile(r"[!-9;-~]{0,255}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_MOST_PORT: Final = 65535
-_MOST_FD: Final = 2**31 - 1
+_MAX_PORT: Final = 65535
+_MAX_FD: Final = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,12 @@ class Endpoint:
         match _VALUES[self.scheme]:
             case ("host", "port"):
                 reason = _host_reason(self.host)
-                if reason is None and not 0 <= self.port <= _MOST_PORT:
-                    reason = f"port {self.port} is not between 0 and {_MOST_PORT}"
+                if reason is None and not 0 <= self.port <= _MAX_PORT:
+                    reason = f"port {self.port} is not between 0 and {_MAX_PORT}"
             case ("path",):
                 reason = _path_reason(self.path)
             case ("fd",):
-                reason = None if 0 <= self.fd <= _MOST_FD else f"{self.fd} is no descriptor's number"
+                reason = None if 0 <= self.fd <= _MAX_FD else f"{self.fd} is no descriptor's number"
             case _:
                 right = _NAME.fullmatch(self.name)
                 reason = None if right else "a socket's name is printable ASCII without spaces or colons"
@@ -166,8 +166,8 @@ def _number(text: str, what: str, digits: str) -> int:
     """Return the number that `digits` writes, in the one way there is to write it."""
     if not _NUMBER.fullmatch(digits):
         raise EndpointError(text, f"{what} is a number in plain digits, not {digits!r}")
-    if len(digits) > _MOST_DIGITS:
-        raise EndpointError(text, f"{what} has no more than {_MOST_DIGITS} digits")
+    if len(digits) > _MAX_DIGITS:
+        raise EndpointError(text, f"{what} has no more than {_MAX_DIGITS} digits")
     return int(digits)
 
 

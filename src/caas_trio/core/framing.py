@@ -264,14 +264,14 @@ class LineBuffer:
         self._sought = (delimiter, max(0, len(self._buffer) - len(delimiter) + 1))
         return self.take_rest() or None if self.ended else None
 
-    def take_line_piece(self, most: int) -> bytes | None:
-        """Take the next line, or its first `most` bytes if it is longer; None if neither is here.
+    def take_line_piece(self, max_bytes: int) -> bytes | None:
+        """Take the next line, or its first `max_bytes` bytes if it is longer; None if neither is here.
 
         `max_line` does not apply. After `end_of_input`, bytes left without an LF are returned.
         """
-        found = self._buffer.find(LF, self._searched, most)
-        if found >= 0 or len(self._buffer) >= most:
-            return self.take_some(found + 1 if found >= 0 else most)
+        found = self._buffer.find(LF, self._searched, max_bytes)
+        if found >= 0 or len(self._buffer) >= max_bytes:
+            return self.take_some(found + 1 if found >= 0 else max_bytes)
         self._searched = len(self._buffer)
         return self.take_rest() or None if self.ended else None
 
@@ -279,9 +279,9 @@ class LineBuffer:
         """Take `count` bytes; None while there are fewer."""
         return self.take_some(count) if len(self._buffer) >= count else None
 
-    def take_some(self, most: int) -> bytes:
-        """Take what is held, but at most `most` bytes; b"" if nothing is held."""
-        end = min(most, len(self._buffer))
+    def take_some(self, max_bytes: int) -> bytes:
+        """Take what is held, but at most `max_bytes` bytes; b"" if nothing is held."""
+        end = min(max_bytes, len(self._buffer))
         taken = self._take(self._buffer, end, searched=max(0, self._searched - end))
         self._finished += 1
         if self._front is _STREAMED and LF in taken:

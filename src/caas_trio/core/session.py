@@ -106,7 +106,7 @@ class Oversize(enum.Enum):
     """The line is answered piece by piece, in constant memory. The service gets any piece of a line."""
 
 
-class Bytewise:
+class StreamTransform:
     """A service that may be given a whole block of lines at once, or any part of one.
 
     What it returns for a block must be what it returns for the parts, joined: `bytes.upper` does
@@ -189,7 +189,7 @@ class LineSession(Session):
     Args:
         service: gets a line with its terminator (the last one may lack it) and returns the reply,
             sent as it is. With `Oversize.STREAM` it gets any piece of a line, or whole blocks of
-            lines if it is `Bytewise`; `bytes.upper` is.
+            lines if it is `StreamTransform`; `bytes.upper` is.
         first: who speaks first.
         prompt: what the server says first, sent as it is; unused with `First.CLIENT`.
         max_line: the most bytes a line may have before its LF.
@@ -232,7 +232,7 @@ class LineSession(Session):
         once: bool = False,
     ) -> None:
         self._service = service
-        self._bytewise = isinstance(service, Bytewise) or service in _BYTEWISE
+        self._bytewise = isinstance(service, StreamTransform) or service in _BYTEWISE
         self._first = first
         self._prompt = prompt
         self._oversize = oversize
@@ -292,7 +292,7 @@ class LineSession(Session):
         if self._buffer is not None:
             self._buffer.end_of_input()
             reply = self._answer(self._buffer) if self._buffer else b""
-        return reply + self._service.end() if isinstance(self._service, Bytewise) else reply
+        return reply + self._service.end() if isinstance(self._service, StreamTransform) else reply
 
     def _move(self, made: _Input) -> bytes:
         """Enter the state that follows on `made`; return the prompt if it is due."""

@@ -37,7 +37,7 @@ class Outcome(enum.StrEnum):
     __hash__ = str.__hash__  # written in C, unlike Enum's
 
 
-class Traffic(Protocol):
+class ConnectionStats(Protocol):
     """What has gone over a connection so far; it may be read at any time.
 
     Attributes:
@@ -68,7 +68,7 @@ class Conversation(Protocol):
         """How many there have been so far."""
 
 
-class Arrivals:
+class ListenerStats:
     """The connections that came in at an endpoint, in numbers; they may be read at any time.
 
     Attributes:
@@ -85,11 +85,11 @@ class Arrivals:
         self.ended = dict.fromkeys(Outcome, 0)
 
 
-class Totals:
+class ServerStats:
     """What all connections of a server have done so far; it may be read at any time.
 
     Attributes:
-        arrivals: how many there were, for each listener.
+        listeners: how many there were, for each listener.
         received: how many bytes have been read.
         sent: how many the kernel, or the stream, has taken.
         lines: how many LFs were among those read.
@@ -101,8 +101,8 @@ class Totals:
     __slots__ = (
         "_conversations",
         "_oversize_before",
-        "arrivals",
         "lines",
+        "listeners",
         "received",
         "sent",
         "waited",
@@ -110,7 +110,7 @@ class Totals:
     )
 
     def __init__(self) -> None:
-        self.arrivals: list[Arrivals] = []
+        self.listeners: list[ListenerStats] = []
         self.received = 0
         self.sent = 0
         self.lines = 0
@@ -119,11 +119,11 @@ class Totals:
         self._conversations: dict[int, Conversation] = {}  # those that last
         self._oversize_before = 0  # in those that are over
 
-    def arriving_at(self, endpoint: Endpoint) -> Arrivals:
+    def add_listener(self, endpoint: Endpoint) -> ListenerStats:
         """Return what counts those who come in at a listener."""
-        arrivals = Arrivals(endpoint)
-        self.arrivals.append(arrivals)
-        return arrivals
+        listener_stats = ListenerStats(endpoint)
+        self.listeners.append(listener_stats)
+        return listener_stats
 
     @property
     def oversize(self) -> int:
@@ -185,7 +185,7 @@ class Telemetry:
     def listening(self, endpoint: Endpoint) -> None:
         """Note that connections, or datagrams, are taken there from now on."""
 
-    def counting(self, totals: Totals) -> None:
+    def counting(self, stats: ServerStats) -> None:
         """Note what counts connections, bytes and lines from now on.
 
         Where nobody listens, bytes and lines are not counted.
@@ -194,18 +194,18 @@ class Telemetry:
     def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:
         """Note that a connection was let in. `connection_closed` follows, whatever happens.
 
-        Who only counts them finds the numbers in `Totals`, which cost less.
+        Who only counts them finds the numbers in `ServerStats`, which cost less.
         """
 
     def connection_closed(
-        self, outcome: Outcome, traffic: Traffic | None, endpoint: Endpoint, peer: Peer, seconds: float
+        self, outcome: Outcome, stats: ConnectionStats | None, endpoint: Endpoint, peer: Peer, seconds: float
     ) -> None:
         """Note the end of a connection that was let in, after `seconds`.
 
-        `traffic` is None if there was no conversation.
+        `stats` is None if there was no conversation.
         """
 
-    def conversation_begun(self, traffic: Traffic, endpoint: Endpoint, peer: Peer) -> None:
+    def conversation_begun(self, stats: ConnectionStats, endpoint: Endpoint, peer: Peer) -> None:
         """Note that a connection has shown what it had to, and is served from now on."""
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:
@@ -255,7 +255,7 @@ def listens_to_each(telemetry: Telemetry) -> bool:
     return any(_listens(telemetry, name) for name in _OF_EACH)
 
 
-def listens_to_totals(telemetry: Telemetry) -> bool:
+def listens_to_stats(telemetry: Telemetry) -> bool:
     """Return whether it wants to know what is moved."""
     return _listens(telemetry, "counting")
 

@@ -17,7 +17,7 @@ from .peer import InternetPeer, LocalPeer, Peer
 from .tls import Certificates
 
 #: The permission bits that say who may connect; those for set-user-id and the like say nothing.
-_MOST_MODE: Final = 0o777
+_MAX_MODE: Final = 0o777
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -58,7 +58,7 @@ class Trust:
 
     def __post_init__(self) -> None:
         """Refuse what is no mode."""
-        if not 0 <= self.unix_mode <= _MOST_MODE:
+        if not 0 <= self.unix_mode <= _MAX_MODE:
             raise LimitError("unix_mode", self.unix_mode, "0 to 0o777")
 
     def bound(self, endpoints: Collection[tuple[Endpoint, Endpoint]]) -> Trust:

@@ -24,7 +24,7 @@ class Channel(abc.ABC):
     certificate: Mapping[str, object] | None = None
 
     @property
-    def parted(self) -> bool:
+    def needs_no_linger(self) -> bool:
         """Whether `part` has nothing left to do."""
         return False
 
@@ -45,7 +45,7 @@ class Channel(abc.ABC):
             TooSlow: the client did not accept it within `write_timeout`.
         """
 
-    def send_now(self, data: bytes) -> bytes | memoryview:
+    def send_nowait(self, data: bytes) -> bytes | memoryview:
         """Send what can be sent without waiting; return the rest, which is to be given to `send_all`.
 
         Raises:
@@ -53,7 +53,7 @@ class Channel(abc.ABC):
         """
         return data
 
-    def hold(self, data: bytes) -> bool:  # noqa: ARG002 - for those who can
+    def try_buffer(self, data: bytes) -> bool:  # noqa: ARG002 - for those who can
         """Take `data`, to be sent with what follows it, and soon; return whether it was taken.
 
         What was taken is sent before anything else this channel is asked for, and in any case when
@@ -62,7 +62,7 @@ class Channel(abc.ABC):
         return False
 
     @abc.abstractmethod
-    async def end_output(self) -> None:
+    async def send_eof(self) -> None:
         """Tell the client that nothing more will be sent. May be called again.
 
         Raises:
@@ -88,7 +88,7 @@ class Channel(abc.ABC):
         """Run a conversation that has been opened already, and is not closing; as `converse` in all else."""
 
     @abc.abstractmethod
-    async def part(self) -> None:
+    async def close_gracefully(self) -> None:
         """End the output and let the client go: read on, throwing away, until it ends its own.
 
         A close with unread input would make the kernel send a reset, which can destroy replies that
@@ -101,4 +101,4 @@ class Channel(abc.ABC):
 
     @abc.abstractmethod
     async def aclose(self) -> None:
-        """Close the connection at once, whatever is unread or unsent."""
+        """Close the connection at once, whatever is unread or write_buffer."""

@@ -146,12 +146,12 @@ class Connection:
         except StopAsyncIteration:
             return b""
 
-    async def receive_line_piece(self, most: int) -> bytes:
-        """Return the next line, or its first `most` bytes if it is longer; b"" at the end.
+    async def receive_line_piece(self, max_bytes: int) -> bytes:
+        """Return the next line, or its first `max_bytes` bytes if it is longer; b"" at the end.
 
         A piece that ends without an LF is no line: the next call goes on within it.
         """
-        return await self._read("receive_line_piece", lambda: self._buffer.take_line_piece(most)) or b""
+        return await self._read("receive_line_piece", lambda: self._buffer.take_line_piece(max_bytes)) or b""
 
     def __aiter__(self) -> Connection:
         return self
@@ -208,9 +208,9 @@ class Connection:
             raise InputEnded(count, len(self._buffer))
         return taken
 
-    async def receive_some(self, most: int = 65536) -> bytes:
-        """Return what is there, at least one byte and at most `most`; b"" at the end of the input."""
-        return await self._read("receive_some", lambda: self._buffer.take_some(most) or None) or b""
+    async def receive_some(self, max_bytes: int = 65536) -> bytes:
+        """Return what is there, at least one byte and at most `max_bytes`; b"" at the end of the input."""
+        return await self._read("receive_some", lambda: self._buffer.take_some(max_bytes) or None) or b""
 
     async def send(self, data: bytes) -> None:
         """Send all of `data`; waits while the client does not read.
@@ -229,11 +229,11 @@ class Connection:
         """
         if self._sending or self._closed:
             raise self._misused("send")
-        if self._buffer and not self._receiving and self._channel.hold(data):
+        if self._buffer and not self._receiving and self._channel.try_buffer(data):
             return
         self._sending = True
         try:
-            rest = self._channel.send_now(data)
+            rest = self._channel.send_nowait(data)
             if rest:
                 await self._channel.send_all(rest)
         except BaseException:
@@ -242,7 +242,7 @@ class Connection:
         finally:
             self._sending = False
 
-    async def end_output(self) -> None:
+    async def send_eof(self) -> None:
         """Tell the client that nothing more will be sent; reading goes on.
 
         Raises:
@@ -251,11 +251,11 @@ class Connection:
             StateError: another task is sending, or the connection is closed.
         """
         if self._sending or self._closed:
-            raise self._misused("end_output")
-        await self._channel.end_output()
+            raise self._misused("send_eof")
+        await self._channel.send_eof()
 
     async def aclose(self) -> None:
-        """Close at once, whatever is unread or unsent. Returning from the handler is kinder."""
+        """Close at once, whatever is unread or write_buffer. Returning from the handler is kinder."""
         self._closed = True
         await self._channel.aclose()
 

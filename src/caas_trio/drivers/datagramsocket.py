@@ -7,7 +7,7 @@ import struct
 import sys
 from typing import Final
 
-from caas_trio.core.datagramrules import MOST_BYTES, Datagram
+from caas_trio.core.datagramrules import MAX_BYTES, Datagram
 from caas_trio.core.peer import LocalPeer
 
 #: ip(7); the socket module names it since Python 3.12. None where the system is not Linux.
@@ -83,7 +83,7 @@ class DatagramSocket:
         """
         if self.sock.family == socket.AF_UNIX:
             # So that what can be received can be sent back.
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_BYTES)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_BYTES)
             if _SO_PASSCRED is not None:
                 self.sock.setsockopt(socket.SOL_SOCKET, _SO_PASSCRED, 1)
                 return socket.CMSG_SPACE(_CREDENTIALS.size)

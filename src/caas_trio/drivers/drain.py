@@ -14,7 +14,7 @@ from caas_trio.core.errors import TooSlow
 #: The shortest wait for input, in seconds: with none at all, trio would cancel a read before it has
 #: looked, and what the client has sent already would go unread. What the kernel holds is read at
 #: once, however short this is; the layers above it (TLS, memory streams) may need a moment.
-QUIET: Final = 0.01
+DRAIN_READ_TIMEOUT_S: Final = 0.01
 
 
 async def either(*events: trio.Event | None) -> None:
@@ -85,10 +85,12 @@ class Drain:
     def waiting(self, patience: float = math.inf) -> Iterator[trio.CancelScope]:
         """Bound a wait for input: until `patience` seconds are over, or the drain begins.
 
-        Once it has begun, the wait lasts `QUIET` seconds: long enough for what is there already.
-        `cancelled_caught` of the scope tells whether the wait ended without input.
+        Once it has begun, the wait lasts `DRAIN_READ_TIMEOUT_S`: long enough for what is there
+        already. `cancelled_caught` of the scope tells whether the wait ended without input.
         """
-        with trio.move_on_after(QUIET if self.begun else max(patience, QUIET)) as scope:
+        with trio.move_on_after(
+            DRAIN_READ_TIMEOUT_S if self.begun else max(patience, DRAIN_READ_TIMEOUT_S)
+        ) as scope:
             self._told.add(scope.cancel)
             try:
                 yield scope

@@ -22,7 +22,7 @@ import trio
 from caas_trio.core.errors import ConnectionLost, TooSlow
 from caas_trio.core.limits import Limits
 from caas_trio.core.session import Session
-from caas_trio.core.telemetry import Totals
+from caas_trio.core.telemetry import ServerStats
 
 from .drain import Drain
 from .hubchannel import EPOLLIN, EPOLLOUT, READ_SIZE, HubChannel
@@ -35,14 +35,14 @@ _WARMING: Final = 4 * READ_SIZE
 #: How many sockets one poll tells of, and how long (seconds) the hub goes on polling while sockets
 #: are ready, before other tasks have their turn.
 _EVENTS: Final = 256
-_TURN: Final = 0.002
+_TURN_S: Final = 0.002
 
 #: Reads of fewer bytes are kept until all of a poll have been served, and counted together.
 _SHORT: Final = 4096
 
 #: Timeouts are looked at so many times within the shortest of them, and at least so often (seconds).
 _SWEEPS: Final = 8
-_LONGEST_PAUSE: Final = 1.0
+_MAX_SWEEP_INTERVAL_S: Final = 1.0
 
 
 class Hub:
@@ -53,7 +53,7 @@ class Hub:
     Attributes:
         limits: the timeouts.
         drain: tells of the stop.
-        totals: counts what all channels move; None if nobody wants to know.
+        stats: counts what all channels move; None if nobody wants to know.
         counting: whether each channel counts, too.
         counted: whether anything is.
         listening: the events a socket is watched for whose client is to be heard.
@@ -61,13 +61,13 @@ class Hub:
     """
 
     def __init__(
-        self, limits: Limits, drain: Drain, *, totals: Totals | None = None, counting: bool = False
+        self, limits: Limits, drain: Drain, *, stats: ServerStats | None = None, counting: bool = False
     ) -> None:
         self.limits = limits
         self.drain = drain
-        self.totals = totals
+        self.stats = stats
         self.counting = counting
-        self.counted = counting or totals is not None
+        self.counted = counting or stats is not None
         self.listening = EPOLLIN
         self.woken = False
         self._epoll = select.epoll()
@@ -83,16 +83,16 @@ class Hub:
                 while True:
                     await trio.lowlevel.wait_readable(self._epoll)
                     begun = time.monotonic()
-                    until = begun + _TURN
+                    until = begun + _TURN_S
                     while served := self._serve():
                         now = time.monotonic()
-                        if self.totals is not None:
-                            self.totals.served(served, now - begun)
+                        if self.stats is not None:
+                            self.stats.served(served, now - begun)
                         if self.woken or now > until:
                             self.woken = False
                             await trio.lowlevel.checkpoint()
                             now = time.monotonic()
-                            until = now + _TURN
+                            until = now + _TURN_S
                         begun = now
 
     def close(self) -> None:
@@ -125,14 +125,14 @@ class Hub:
         if not ready:
             return 0
         now = trio.current_time()
-        draining, totals, counting = self.drain.begun, self.totals, self.counting
+        draining, stats, counting = self.drain.begun, self.stats, self.counting
         short: list[bytes] = []
         sent_on = 0
         channels: list[Any] = self._channels  # whoever is watched is there
         for fd, _ in ready:
             channel: HubChannel = channels[fd]
             session = channel.session
-            if channel.unsent:
+            if channel.write_buffer:
                 self._flush(channel)
                 continue
             if session is None:
@@ -149,16 +149,16 @@ class Hub:
                 continue
             if counting:
                 channel.count_read(data)
-            elif totals is not None:  # joined, many short reads are counted at a third of the cost
+            elif stats is not None:  # joined, many short reads are counted at a third of the cost
                 if len(data) < _SHORT:
                     short.append(data)
                 else:
-                    totals.read(data)
+                    stats.read(data)
             try:
                 if data:
                     reply = session.receive(data)
                 else:
-                    channel.heard_all = True
+                    channel.eof_received = True
                     reply = session.end_of_input()
             except Exception as error:  # noqa: BLE001 - raised again in the connection's own task
                 channel.wake(error)
@@ -173,37 +173,39 @@ class Hub:
                 else:
                     sent_on += sent
                 if sent != len(reply):
-                    channel.unsent = memoryview(reply)[sent:]
+                    channel.write_buffer = memoryview(reply)[sent:]
                     self.watch(channel, EPOLLOUT)
                     continue
             if session.closing:
                 channel.wake()
-        if totals is not None:
-            totals.sent += sent_on
+        if stats is not None:
+            stats.sent += sent_on
             if short:
-                totals.read(b"".join(short))
+                stats.read(b"".join(short))
         return len(ready)
 
     def _failed(self, channel: HubChannel, error: OSError) -> None:
         if isinstance(error, BlockingIOError):
             self.watch(channel, self.listening)  # where another task has sent what was waited for
             return
-        channel.unsent = b""
+        channel.write_buffer = b""
         if channel.session is not None:
             channel.wake(ConnectionLost())
 
     def _flush(self, channel: HubChannel) -> None:
-        """Send more of what is unsent; until the kernel has it all, the client is not read from."""
+        """Send more of what is write_buffer; until the kernel has it all, the client is not read from."""
         try:
-            sent = channel.sock.send(channel.unsent)
+            sent = channel.sock.send(channel.write_buffer)
         except BlockingIOError:
             sent = 0
         except OSError as error:
             self._failed(channel, error)
             return
         channel.count_sent(sent)
-        channel.unsent = memoryview(channel.unsent)[sent:] if sent < len(channel.unsent) else b""
-        if channel.unsent:
+        channel.write_buffer = (
+            memoryview(channel.write_buffer)[sent:] if sent < len(channel.write_buffer) else b""
+        )
+        if channel.write_buffer:
             self.watch(channel, EPOLLOUT)
         elif channel.session is None:
             self.watch(channel, channel.watched & EPOLLIN)
@@ -216,7 +218,7 @@ class Hub:
         """Have every conversation finished: where the kernel has room for a reply, it is, at once."""
         self.listening = EPOLLIN | EPOLLOUT
         for channel in filter(None, self._channels):
-            if channel.session is not None and not channel.unsent:
+            if channel.session is not None and not channel.write_buffer:
                 self.watch(channel, self.listening)
 
     def _finish(self, channel: HubChannel, session: Session) -> None:
@@ -227,15 +229,15 @@ class Hub:
                 left = channel.waiting()
             while not session.closing:
                 data = (
-                    channel.receive_now(min(left, READ_SIZE))
+                    channel.recv_nowait(min(left, READ_SIZE))
                     if left
-                    else channel.read_now(1, socket.MSG_PEEK)
+                    else channel.read_nowait(1, socket.MSG_PEEK)
                 )
                 if data is None or (data and not left):
                     break
                 left -= len(data)
                 channel.answer(session, data)
-                if channel.unsent:
+                if channel.write_buffer:
                     self._left[channel] = left
                     self.watch(channel, EPOLLOUT)
                     return
@@ -253,7 +255,7 @@ class Hub:
         limits = self.limits
         shortest = min(limits.idle_timeout, limits.line_timeout, limits.write_timeout)
         while True:
-            await trio.sleep(min(shortest / _SWEEPS, _LONGEST_PAUSE))
+            await trio.sleep(min(shortest / _SWEEPS, _MAX_SWEEP_INTERVAL_S))
             now = trio.current_time()
             for channel in filter(None, self._channels):
                 if (limit := channel.overdue(now)) is not None:

@@ -30,7 +30,7 @@ EPOLLOUT: Final = 4
 READ_SIZE: Final = 256 * 1024
 
 #: How many bytes a channel holds for sending them together.
-MOST_HELD: Final = 65536
+MAX_HELD: Final = 65536
 
 _JUST_NOW: Final = math.inf
 
@@ -68,10 +68,10 @@ class HubChannel(Channel):
         sock: the socket, non-blocking.
         watched: the events that the hub's epoll is to tell of; 0 if it is not registered there.
         session: what the hub is to run; None while the task is awake.
-        unsent: what is still to be sent: what is held to be sent with what follows (a bytearray),
+        write_buffer: what is still to be sent: what is held to be sent with what follows (a bytearray),
             or what the kernel did not take.
         stamp: when its client was last heard of, or its task began to wait.
-        heard_all: whether the client has sent its last byte, and the session knows.
+        eof_received: whether the client has sent its last byte, and the session knows.
     """
 
     __slots__ = (
@@ -79,12 +79,12 @@ class HubChannel(Channel):
         "_hub",
         "_known_to_trio",
         "_task",
-        "heard_all",
+        "eof_received",
         "session",
         "sock",
         "stamp",
-        "unsent",
         "watched",
+        "write_buffer",
     )
 
     received = 0  # unless it is a `CountingHubChannel`
@@ -96,8 +96,8 @@ class HubChannel(Channel):
         self.sock = sock
         self.watched = 0
         self.session: Session | None = None
-        self.unsent: bytes | bytearray | memoryview = b""
-        self.heard_all = False
+        self.write_buffer: bytes | bytearray | memoryview = b""
+        self.eof_received = False
         self._hub = hub
         self._begun: tuple[int, float] | None = None  # the line that is unfinished, and since when
         self._known_to_trio = False  # whether trio's own epoll may have a task waiting for it
@@ -116,58 +116,58 @@ class HubChannel(Channel):
         """
         greeting = session.open()
         if greeting:
-            self.unsent = self.send_now(greeting)  # the hub sends the rest
+            self.write_buffer = self.send_nowait(greeting)  # the hub sends the rest
 
     def go_on(self, session: Session) -> Awaitable[None]:
         """Run a conversation that has been opened; as `converse` in all else."""
-        if not (self.unsent or session.closing or self._hub.drain.begun):
+        if not (self.write_buffer or session.closing or self._hub.drain.begun):
             self._hear(session)
-            if self.parted:
+            if self.needs_no_linger:
                 return _over()  # the end of the input has come by now: the task is done with its first step
         return self._listen_for_silence(session) if session.awaits_silence else self.resume(session)
 
     def resume(self, session: Session) -> Awaitable[None]:
         """Leave socket and session to the hub; see `Channel.resume`."""
-        if self.unsent:
-            self.unsent = self.send_now(b"")
-        if session.closing and not self.unsent:
+        if self.write_buffer:
+            self.write_buffer = self.send_nowait(b"")
+        if session.closing and not self.write_buffer:
             return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - awaited by the caller
         self.session = session
         self.stamp = _JUST_NOW
         self._begun = None
         self._task = trio.lowlevel.current_task()
-        events = EPOLLOUT if self.unsent else self._hub.listening
+        events = EPOLLOUT if self.write_buffer else self._hub.listening
         if events != self.watched:
             self._hub.watch(self, events)
         # Without a coroutine in between: a parked task would have to keep it.
         return trio.lowlevel.wait_task_rescheduled(self)  # noqa: ASYNC105 - as above
 
     @property
-    def parted(self) -> bool:
-        """Whether nothing is unread or unsent, so that the close ends the output without a reset."""
-        return self.heard_all and not self.unsent
+    def needs_no_linger(self) -> bool:
+        """Whether nothing is unread or write_buffer, so that the close ends the output without a reset."""
+        return self.eof_received and not self.write_buffer
 
     async def receive_some(self) -> bytes:
         """Return what one read gives; see `Channel.receive_some`."""
-        while (data := self.receive_now()) is None:
+        while (data := self.recv_nowait()) is None:
             await self._until(trio.lowlevel.wait_readable)
         return data
 
-    def receive_now(self, most: int = READ_SIZE) -> bytes | None:
+    def recv_nowait(self, max_bytes: int = READ_SIZE) -> bytes | None:
         """Return what is there already, b"" at the end of input; None if nothing is.
 
         Raises:
             ConnectionLost: the client reset the connection.
         """
-        data = self.read_now(most)
+        data = self.read_nowait(max_bytes)
         if data and self._hub.counted:
             self.count_read(data)
         return data
 
-    def read_now(self, most: int, flags: int = 0) -> bytes | None:
-        """As `receive_now`, but it is not counted."""
+    def read_nowait(self, max_bytes: int, flags: int = 0) -> bytes | None:
+        """As `recv_nowait`, but it is not counted."""
         try:
-            return self.sock.recv(most, flags)
+            return self.sock.recv(max_bytes, flags)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -179,24 +179,24 @@ class HubChannel(Channel):
 
     async def send_all(self, data: bytes | memoryview) -> None:
         """Send all of `data`; see `Channel.send_all`."""
-        rest = self.send_now(data)
+        rest = self.send_nowait(data)
         if not rest:
             return
         try:
             with trio.move_on_after(self._hub.limits.write_timeout):
                 while rest:
                     await self._until(trio.lowlevel.wait_writable)
-                    rest = self.send_now(rest)
+                    rest = self.send_nowait(rest)
                 return
         finally:
-            self.unsent = rest  # cancelled: who sends next begins with it
+            self.write_buffer = rest  # cancelled: who sends next begins with it
         raise TooSlow("write_timeout")
 
-    def send_now(self, data: bytes | memoryview) -> bytes | memoryview:
-        """Send what the kernel takes, what was held before it; see `Channel.send_now`."""
-        if self.unsent:
-            data = b"".join((self.unsent, data))
-            self.unsent = b""
+    def send_nowait(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Send what the kernel takes, what was held before it; see `Channel.send_nowait`."""
+        if self.write_buffer:
+            data = b"".join((self.write_buffer, data))
+            self.write_buffer = b""
         if not data:
             return b""
         try:
@@ -209,32 +209,32 @@ class HubChannel(Channel):
             self.count_sent(sent)
         return b"" if sent == len(data) else memoryview(data)[sent:]
 
-    def hold(self, data: bytes) -> bool:
-        """Take `data` to be sent with what follows it; see `Channel.hold`."""
-        held = self.unsent
-        if len(held) + len(data) > MOST_HELD:
+    def try_buffer(self, data: bytes) -> bool:
+        """Take `data` to be sent with what follows it; see `Channel.try_buffer`."""
+        held = self.write_buffer
+        if len(held) + len(data) > MAX_HELD:
             return False
         if isinstance(held, bytearray):
             held += data
             return True
         if held:
             return False
-        self.unsent = bytearray(data)
+        self.write_buffer = bytearray(data)
         self._hub.watch(self, self.watched | EPOLLOUT)  # so the hub sends it when it has its next turn
         return True
 
-    async def end_output(self) -> None:
-        """End the output; see `Channel.end_output`."""
-        if self.unsent:
+    async def send_eof(self) -> None:
+        """End the output; see `Channel.send_eof`."""
+        if self.write_buffer:
             await self.send_all(b"")
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError as error:
             raise ConnectionLost from error
 
-    async def part(self) -> None:
-        """End the output and let the client go; see `Channel.part`."""
-        await self.end_output()
+    async def close_gracefully(self) -> None:
+        """End the output and let the client go; see `Channel.close_gracefully`."""
+        await self.send_eof()
         with trio.move_on_after(self._hub.limits.linger_timeout):
             while await self.receive_some():
                 pass
@@ -245,10 +245,10 @@ class HubChannel(Channel):
 
     def close(self) -> None:
         """Close the socket."""
-        if self.unsent:
+        if self.write_buffer:
             with suppress(ConnectionLost):
-                self.send_now(b"")
-            self.unsent = b""
+                self.send_nowait(b"")
+            self.write_buffer = b""
         if self.session is not None:
             self.wake(ConnectionLost())
         if self.watched:
@@ -259,13 +259,13 @@ class HubChannel(Channel):
 
     def count_read(self, data: bytes) -> None:
         """Take note of what was read."""
-        if self._hub.totals is not None:
-            self._hub.totals.read(data)
+        if self._hub.stats is not None:
+            self._hub.stats.read(data)
 
     def count_sent(self, sent: int) -> None:
         """Take note of so many bytes sent."""
-        if self._hub.totals is not None:
-            self._hub.totals.sent += sent
+        if self._hub.stats is not None:
+            self._hub.stats.sent += sent
 
     def wake(self, error: Exception | None = None) -> None:
         """Let the parked task go on, or raise an error in it."""
@@ -280,7 +280,7 @@ class HubChannel(Channel):
             return None
         limits = self._hub.limits
         self.stamp = min(self.stamp, now)
-        if self.unsent:
+        if self.write_buffer:
             return "write_timeout" if now - self.stamp >= limits.write_timeout else None
         line = session.unfinished
         if not line:
@@ -298,10 +298,10 @@ class HubChannel(Channel):
         elif data is None:
             reply = session.silence()
         else:
-            self.heard_all = True
+            self.eof_received = True
             reply = session.end_of_input()
         if reply:
-            self.unsent = self.send_now(reply)
+            self.write_buffer = self.send_nowait(reply)
 
     def __call__(self, _: object) -> trio.lowlevel.Abort:
         """Give up waiting, for trio; a bound method in its place would cost each parked task 64 bytes."""
@@ -311,11 +311,11 @@ class HubChannel(Channel):
     def _hear(self, session: Session) -> None:
         """Answer what is there already."""
         begun = time.monotonic()
-        data = self.receive_now(READ_SIZE)
+        data = self.recv_nowait(READ_SIZE)
         if data is not None:
             self.answer(session, data)
-            if self._hub.totals is not None:
-                self._hub.totals.served(1, time.monotonic() - begun)
+            if self._hub.stats is not None:
+                self._hub.stats.served(1, time.monotonic() - begun)
 
     async def _listen_for_silence(self, session: Session) -> None:
         """Leave it to the hub, but prompt the client if it keeps silent."""
@@ -324,7 +324,7 @@ class HubChannel(Channel):
             return
         if session.awaits_silence and not self._hub.drain.begun:
             # It may have spoken just now, and the hub not have heard it yet.
-            self.answer(session, self.receive_now())
+            self.answer(session, self.recv_nowait())
         await self.resume(session)
 
     async def _until(self, ready: Callable[[socket.socket], Awaitable[None]]) -> None:

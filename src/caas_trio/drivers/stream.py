@@ -11,7 +11,7 @@ import trio
 from caas_trio.core.errors import ConnectionLost, TooSlow
 from caas_trio.core.limits import Limits
 from caas_trio.core.session import Session
-from caas_trio.core.telemetry import Totals
+from caas_trio.core.telemetry import ServerStats
 
 from .channel import Channel
 from .drain import Drain
@@ -28,13 +28,13 @@ class StreamChannel(Channel):
         limits: Limits,
         drain: Drain,
         certificate: Mapping[str, object] | None = None,
-        totals: Totals | None = None,
+        stats: ServerStats | None = None,
     ) -> None:
         self.certificate = certificate
         self._stream = stream
         self._limits = limits
         self._drain = drain
-        self._totals = totals or Totals()
+        self._stats = stats or ServerStats()
         self.received = 0
         self.sent = 0
 
@@ -43,7 +43,7 @@ class StreamChannel(Channel):
         with _translated():
             data = bytes(await self._stream.receive_some(READ_SIZE))
         self.received += len(data)
-        self._totals.read(data)
+        self._stats.read(data)
         return data
 
     async def send_all(self, data: bytes | memoryview) -> None:
@@ -51,12 +51,12 @@ class StreamChannel(Channel):
         with trio.move_on_after(self._limits.write_timeout), _translated():
             await self._stream.send_all(data)
             self.sent += len(data)
-            self._totals.sent += len(data)
+            self._stats.sent += len(data)
             return
         raise TooSlow("write_timeout")
 
-    async def end_output(self) -> None:
-        """End the output; see `Channel.end_output`. A stream that cannot half-close ends with `aclose`."""
+    async def send_eof(self) -> None:
+        """End the output; see `Channel.send_eof`. A stream that cannot half-close ends with `aclose`."""
         if isinstance(self._stream, trio.abc.HalfCloseableStream):
             with trio.move_on_after(self._limits.write_timeout), _translated():
                 return await self._stream.send_eof()
@@ -85,12 +85,12 @@ class StreamChannel(Channel):
                     return
                 found = trio.current_time()
                 reply = session.receive(data) if data else session.end_of_input()
-                self._totals.served(1, trio.current_time() - found)
+                self._stats.served(1, trio.current_time() - found)
                 await self._say(reply)
 
-    async def part(self) -> None:
-        """End the output and let the client go; see `Channel.part`."""
-        await self.end_output()
+    async def close_gracefully(self) -> None:
+        """End the output and let the client go; see `Channel.close_gracefully`."""
+        await self.send_eof()
         with trio.move_on_after(self._limits.linger_timeout):
             while isinstance(self._stream, trio.abc.HalfCloseableStream) and await self.receive_some():
                 pass

@@ -13,13 +13,13 @@ from typing import Final
 
 import trio
 
-#: The most that one record holds, RFC 8446 section 5.1. So much is encrypted, and sent, at a time.
+#: The max_bytes that one record holds, RFC 8446 section 5.1. So much is encrypted, and sent, at a time.
 _RECORD: Final = 16384
 #: OpenSSL's buffers keep the largest size they have had: this is what an idle connection may hold.
 _READ_SIZE: Final = 2 * _RECORD
 
 #: What reads may leave to be said: answers to key updates and the like, sent with what is sent next.
-_MOST_UNSAID: Final = 65536
+_MAX_UNSAID: Final = 65536
 
 #: The type of the record that begins a handshake, RFC 8446 section 5.1.
 _HANDSHAKE: Final = b"\x16"
@@ -134,12 +134,12 @@ class TlsStream(trio.abc.HalfCloseableStream):
             trio.BrokenResourceError: the connection was reset, cut off or tampered with.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        most = _READ_SIZE if max_bytes is None else max_bytes
-        if most < 1:
-            raise ValueError(f"max_bytes is {most}; it must be 1 or more")
+        max_bytes = _READ_SIZE if max_bytes is None else max_bytes
+        if max_bytes < 1:
+            raise ValueError(f"max_bytes is {max_bytes}; it must be 1 or more")
         waited = False
         with _translated():
-            while (data := self._held(most)) is None:
+            while (data := self._held(max_bytes)) is None:
                 await self._fill()
                 waited = True
         if not waited:
@@ -154,19 +154,19 @@ class TlsStream(trio.abc.HalfCloseableStream):
         finally:
             await self.transport.aclose()
 
-    def _held(self, most: int) -> bytes | None:
+    def _held(self, max_bytes: int) -> bytes | None:
         """Return what can be read without the transport, b"" at the end of the input; None if nothing can."""
         if not self._unread:
-            return self._decrypt(most)
-        data, self._unread = self._unread[:most], self._unread[most:]
+            return self._decrypt(max_bytes)
+        data, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]
         return data
 
-    def _decrypt(self, most: int) -> bytes | None:
+    def _decrypt(self, max_bytes: int) -> bytes | None:
         parts: list[bytes] = []
         try:
-            while most > 0 and (part := self.tls.read(min(most, _RECORD))):
+            while max_bytes > 0 and (part := self.tls.read(min(max_bytes, _RECORD))):
                 parts.append(part)
-                most -= len(part)
+                max_bytes -= len(part)
         except ssl.SSLWantReadError:
             return b"".join(parts) or None
         except ssl.SSLZeroReturnError:  # the end, once the output has ended too
@@ -178,7 +178,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
     async def _fill(self) -> bytes:
         """Receive more, and return it as it is."""
-        if self._outgoing.pending > _MOST_UNSAID:
+        if self._outgoing.pending > _MAX_UNSAID:
             raise trio.BrokenResourceError("the other side asks for answers and does not let them out")
         data = await self.transport.receive_some(_READ_SIZE)
         if not data:

@@ -17,7 +17,7 @@ import click
 import structlog
 
 #: How many characters of a value are told.
-MOST_TOLD: Final = 200
+MAX_TOLD: Final = 200
 
 #: The levels that are used, the most talkative first.
 LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -54,11 +54,11 @@ def tell(message: str) -> None:
 
 
 def harmless(text: str) -> str:
-    """Return at most `MOST_TOLD` characters of a text, with all that does not print escaped."""
+    """Return at most `MAX_TOLD` characters of a text, with all that does not print escaped."""
     escaped = "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[:MOST_TOLD]
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[:MAX_TOLD]
     )
-    return escaped if len(text) <= MOST_TOLD else f"{escaped}..."
+    return escaped if len(text) <= MAX_TOLD else f"{escaped}..."
 
 
 def _make_harmless(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -21,14 +21,14 @@ from caas_trio.core.endpoint import DATAGRAMS, Endpoint
 from caas_trio.core.errors import TooSlow
 from caas_trio.core.limits import Limits
 from caas_trio.core.peer import Peer
-from caas_trio.core.telemetry import BOUNDS, Arrivals, BoundedNames, Outcome, Telemetry, Totals
+from caas_trio.core.telemetry import BOUNDS, BoundedNames, ListenerStats, Outcome, ServerStats, Telemetry
 from caas_trio.server.admission import most_connections
 
 #: The timeouts that end a connection.
 _TIMEOUTS: Final = ("opening_timeout", "idle_timeout", "line_timeout", "write_timeout")
 
 
-#: What `Totals` counts, and the counters of the same names.
+#: What `ServerStats` counts, and the counters of the same names.
 _MOVED: Final = ("received", "sent", "lines", "oversize")
 
 #: What becomes of a gauge where several processes serve: of those that live, or of all there were.
@@ -61,18 +61,18 @@ class _Connections:
     """Those of an endpoint.
 
     Attributes:
-        arrivals: what counts them; several listeners may be at one endpoint.
+        listener_stats: what counts them; several listeners may be at one endpoint.
     """
 
     def __init__(self, metrics: _Metrics, endpoint: Endpoint) -> None:
-        self.arrivals: list[Arrivals] = []
+        self.listener_stats: list[ListenerStats] = []
         self._accepted = _Running(metrics.accepted.labels(endpoint))
         self._ended = {outcome: _Running(metrics.ended.labels(endpoint, outcome)) for outcome in Outcome}
         self._open = metrics.open.labels(endpoint)
 
     def update(self) -> None:
-        accepted = sum(each.accepted for each in self.arrivals)
-        ended = {outcome: sum(each.ended[outcome] for each in self.arrivals) for outcome in Outcome}
+        accepted = sum(each.accepted for each in self.listener_stats)
+        ended = {outcome: sum(each.ended[outcome] for each in self.listener_stats) for outcome in Outcome}
         self._accepted.advance_to(accepted)  # first: where others look on, no more end than were let in
         for outcome, total in ended.items():
             self._ended[outcome].advance_to(total)
@@ -127,9 +127,9 @@ class Metrics(Telemetry):
         self._connections: dict[Endpoint, _Connections] = {}
         self._datagrams: Tally[Endpoint] = Tally()
         self._datagrams_told: Tally[Endpoint] = Tally()
-        self._totals: list[Totals] = []
+        self._stats: list[ServerStats] = []
         self._so_far = {name: _Running(getattr(metrics, name)) for name in _MOVED}
-        self._waits_told = Totals().waits
+        self._waits_told = ServerStats().waits
         self._waited_told = 0.0
         self._reason = BoundedNames()
         metrics.build.labels(__version__, platform.python_version()).set(1)
@@ -151,9 +151,9 @@ class Metrics(Telemetry):
             metrics.datagrams.labels(endpoint).inc(served - self._datagrams_told[endpoint])
             self._datagrams_told[endpoint] = served
         for name, running in self._so_far.items():
-            running.advance_to(sum(getattr(each, name) for each in self._totals))
-        waits = [sum(counts) for counts in zip(*(each.waits for each in self._totals), strict=True)]
-        waited = sum(each.waited for each in self._totals)
+            running.advance_to(sum(getattr(each, name) for each in self._stats))
+        waits = [sum(counts) for counts in zip(*(each.waits for each in self._stats), strict=True)]
+        waited = sum(each.waited for each in self._stats)
         more = (now - before for now, before in zip(waits, self._waits_told, strict=True))
         if waits:
             metrics.times.add(more, waited - self._waited_told)
@@ -164,14 +164,14 @@ class Metrics(Telemetry):
         if endpoint.scheme in DATAGRAMS:
             self._datagrams[endpoint] += 0
 
-    def counting(self, totals: Totals) -> None:
+    def counting(self, stats: ServerStats) -> None:
         """Follow what the connections of a server do."""
-        self._totals.append(totals)
-        for arrivals in totals.arrivals:
-            endpoint = arrivals.endpoint
+        self._stats.append(stats)
+        for listener_stats in stats.listeners:
+            endpoint = listener_stats.endpoint
             if endpoint not in self._connections:
                 self._connections[endpoint] = _Connections(self._metrics, endpoint)
-            self._connections[endpoint].arrivals.append(arrivals)
+            self._connections[endpoint].listener_stats.append(listener_stats)
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
         """Count a bug."""

@@ -25,20 +25,20 @@ from caas_trio.drivers.connection import Connection
 from caas_trio.server.serving import serve
 
 #: About the longest head of a request, in bytes.
-_MOST_HEAD: Final = 8192
+_MAX_HEAD: Final = 8192
 
 #: How long (seconds) a request may take to arrive.
-_PATIENCE: Final = 2.0
+_REQUEST_TIMEOUT_S: Final = 2.0
 
 #: The least between two answers (seconds): a page costs some milliseconds, in which nothing else is
 #: done, so whoever asks all the time may take a tenth of a processor and no more.
 PACE: Final = 0.05
 
 _LIMITS: Final = Limits(
-    max_connections=16,  # the last of them waits `_PATIENCE` and 16 * `PACE`
+    max_connections=16,  # the last of them waits `_REQUEST_TIMEOUT_S` and 16 * `PACE`
     at_capacity=AtCapacity.WAIT,
-    idle_timeout=_PATIENCE,
-    write_timeout=_PATIENCE,
+    idle_timeout=_REQUEST_TIMEOUT_S,
+    write_timeout=_REQUEST_TIMEOUT_S,
     linger_timeout=0.5,
 )
 
@@ -101,10 +101,10 @@ class Responder:
 
     async def handle(self, connection: Connection) -> None:
         """Answer; who does not get a request across in time is not answered."""
-        http = h11.Connection(h11.SERVER, _MOST_HEAD)
+        http = h11.Connection(h11.SERVER, _MAX_HEAD)
         event: object = None
         try:
-            with trio.move_on_after(_PATIENCE):
+            with trio.move_on_after(_REQUEST_TIMEOUT_S):
                 event = await _receive(http, connection)
         except h11.RemoteProtocolError as error:
             event = Answer(HTTPStatus(error.error_status_hint), b"this is no request\n")
@@ -133,7 +133,7 @@ class Responder:
 async def _receive(http: h11.Connection, connection: Connection) -> object:
     """Return the request, or what came in its place."""
     while (event := http.next_event()) is h11.NEED_DATA:
-        http.receive_data(await connection.receive_some(_MOST_HEAD))
+        http.receive_data(await connection.receive_some(_MAX_HEAD))
     return event
 
 

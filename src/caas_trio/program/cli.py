@@ -11,9 +11,9 @@ import trio
 from caas_trio.observing.logs import tell
 
 from .command import PROGRAM, command, parse
-from .complaint import MISTAKES, complaint
-from .signals import leave_alone
+from .signals import ignore_signals
 from .supervisor import Supervisor
+from .user_error import USER_ERRORS, user_error
 
 __all__ = ["command", "main", "run"]
 
@@ -25,8 +25,8 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(program, int):
             return program
         trio.run(Supervisor(arguments, program).run if program.supervised else program.run)
-    except* MISTAKES as mistakes:
-        told = complaint(mistakes)
+    except* USER_ERRORS as mistakes:
+        told = user_error(mistakes)
     else:
         return 0
     tell(f"{PROGRAM}: {told.text}")
@@ -36,5 +36,5 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Run as a program."""
     status = run(sys.argv[1:])
-    leave_alone()
+    ignore_signals()
     sys.exit(status)

@@ -51,7 +51,7 @@ class Order:
         config: what the file of settings says.
         sockets: what to serve.
         slot: a number that no other worker has at the time.
-        pulse: how many seconds may lie between two signs of life; `math.inf` if none are wanted.
+        watchdog_interval: how many seconds may lie between two signs of life; `math.inf` if none are wanted.
         figures: the folder that figures are shared in; None if nobody wants them.
     """
 
@@ -59,7 +59,7 @@ class Order:
     config: Mapping[str, Any]
     sockets: Sequence[SharedSocket]
     slot: int
-    pulse: float
+    watchdog_interval: float
     figures: str | None
 
     def line(self) -> str:

@@ -14,7 +14,7 @@ from caas_trio.core.session import Oversize
 from caas_trio.drivers.hubchannel import READ_SIZE as HUB_READ_SIZE
 from caas_trio.drivers.stream import READ_SIZE as STREAM_READ_SIZE
 from caas_trio.server.admission import RESERVED_DESCRIPTORS, most_connections
-from caas_trio.server.opening import hub_wanted
+from caas_trio.server.handshaker import hub_wanted
 
 from .options import MODE
 

@@ -17,12 +17,12 @@ class Notifier:
     """Tells a service manager how the service is; where there is none, it does nothing.
 
     Attributes:
-        pulse: how many seconds may lie between two calls of `alive`: half of what the manager
+        watchdog_interval: how many seconds may lie between two calls of `alive`: half of what the manager
             waits before it takes the service for dead. `math.inf` if it does not watch.
     """
 
-    def __init__(self, address: str = "", pulse: float = math.inf) -> None:
-        self.pulse = pulse
+    def __init__(self, address: str = "", watchdog_interval: float = math.inf) -> None:
+        self.watchdog_interval = watchdog_interval
         self._ends = False
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
 

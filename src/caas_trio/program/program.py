@@ -21,18 +21,18 @@ from caas_trio.core.limits import Limits
 from caas_trio.core.telemetry import Telemetry, together
 from caas_trio.core.tls import Certificates
 from caas_trio.core.trust import Trust
+from caas_trio.observing.log_telemetry import ConnectionEnds, LogTelemetry
 from caas_trio.observing.metrics import Metrics
 from caas_trio.observing.monitoring import serve_monitoring
-from caas_trio.observing.reports import ConnectionEnds, Reports
 from caas_trio.server.datagram import DatagramService, serve_datagrams
 from caas_trio.server.listeners import Listener
 from caas_trio.server.mixed import serve_mixed
-from caas_trio.server.pulse import Pulse
 from caas_trio.server.server import NewSession
 from caas_trio.server.serving import serve_sessions
+from caas_trio.server.watchdog import Watchdog
 
 from .notify import Notifier
-from .signals import HEEDED, heed
+from .signals import HANDLED, handle_signals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +74,10 @@ class Program:
         """Serve until a signal asks for a stop and all is drained."""
         stop = trio.Event()
         manager = Notifier.from_environment()
-        reports = Reports(self.log)
+        reports = LogTelemetry(self.log)
         output = Announcement(self.trust, reports, manager)
         telemetries: list[Telemetry] = [reports]
-        with closing(reports), trio.open_signal_receiver(*HEEDED) as signals:
+        with closing(reports), trio.open_signal_receiver(*HANDLED) as signals:
             async with trio.open_nursery() as nursery:
 
                 def begin_to_stop() -> None:
@@ -86,7 +86,7 @@ class Program:
 
                 again = partial(reload, self.trust, reports, manager)
                 cut = nursery.cancel_scope.cancel
-                nursery.start_soon(partial(heed, signals, again=again, stop=begin_to_stop, cut=cut))
+                nursery.start_soon(partial(handle_signals, signals, again=again, stop=begin_to_stop, cut=cut))
                 if self.metrics is not None:
                     disable_created_metrics()  # type: ignore[no-untyped-call] # no use, and half of the page
                     metrics = Metrics(self.limits)
@@ -95,8 +95,10 @@ class Program:
                     output.monitored_at = await nursery.start(
                         partial(monitoring, ready=lambda: output.done and not stop.is_set())
                     )
-                pulse = Pulse(manager.alive, manager.pulse)
-                await self.serve(self.endpoints, telemetries, stop=stop, pulse=pulse, task_status=output)
+                watchdog = Watchdog(manager.alive, manager.watchdog_interval)
+                await self.serve(
+                    self.endpoints, telemetries, stop=stop, watchdog=watchdog, task_status=output
+                )
                 nursery.cancel_scope.cancel()
 
     async def serve(
@@ -106,7 +108,7 @@ class Program:
         *,
         stop: trio.Event,
         retire: trio.Event | None = None,
-        pulse: Pulse,
+        watchdog: Watchdog,
         task_status: trio.TaskStatus[list[Endpoint]],
     ) -> None:
         """Serve connections and datagrams until told to stop, or to retire; see `caas_trio.serve`."""
@@ -117,7 +119,7 @@ class Program:
             "telemetry": together(*telemetries, *ends),
             "stop": stop,
             "retire": retire,
-            "pulse": pulse,
+            "watchdog": watchdog,
         }
         await serve_mixed(
             partial(serve_sessions, self.new_session, takeover=self.takeover, **common),
@@ -127,7 +129,7 @@ class Program:
         )
 
 
-def reload(trust: Trust, reports: Reports, manager: Notifier) -> None:
+def reload(trust: Trust, reports: LogTelemetry, manager: Notifier) -> None:
     """Read the certificates again; those in use stay if the new ones are not right."""
     with manager.reloading():
         if not isinstance(trust.tls, Certificates):
@@ -147,7 +149,7 @@ class Announcement:
         monitored_at: where else it listens.
     """
 
-    def __init__(self, trust: Trust, reports: Reports, manager: Notifier) -> None:
+    def __init__(self, trust: Trust, reports: LogTelemetry, manager: Notifier) -> None:
         self.done = False
         self.monitored_at: Sequence[Endpoint] = ()
         self._trust = trust

@@ -14,7 +14,7 @@ SETTLED: Final = 1.0
 FIRST_DELAY: Final = 0.1
 
 #: So many in a row that did not live are the end.
-MOST_FAILURES: Final = 5
+MAX_FAILURES: Final = 5
 
 
 class Restarts:
@@ -33,6 +33,6 @@ class Restarts:
             self._failures = 0
             return 0.0
         self._failures += 1
-        if self._failures == MOST_FAILURES:
+        if self._failures == MAX_FAILURES:
             return None
         return float(FIRST_DELAY * 2 ** (self._failures - 1))

@@ -1,4 +1,4 @@
-"""What the signals ask for: `heed`."""
+"""What the signals ask for: `handle_signals`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 #: Two that ask for a stop, a second of which cuts everything off, and one that asks for a reload.
-HEEDED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-async def heed(
+async def handle_signals(
     signals: AsyncIterator[int],
     *,
     again: Callable[[], object],
@@ -33,7 +33,7 @@ async def heed(
             stop()
 
 
-def leave_alone() -> None:
+def ignore_signals() -> None:
     """Have the end of this process left alone: one signal too many must not spoil it."""
-    for number in HEEDED:
+    for number in HANDLED:
         signal.signal(number, signal.SIG_IGN)

@@ -17,25 +17,25 @@ from typing import Final, TypeAlias
 import trio
 
 from caas_trio.core.errors import CaasError
+from caas_trio.observing.log_telemetry import LogTelemetry
 from caas_trio.observing.monitoring import serve_monitoring
-from caas_trio.observing.reports import Reports
 from caas_trio.observing.sharedmetrics import SharedFigures
-from caas_trio.server.pulse import Pulse
+from caas_trio.server.watchdog import Watchdog
 
 from .command import parse
-from .complaint import MISTAKES, complaint
 from .control import Order
 from .notify import Notifier
 from .program import Announcement, Program
-from .restarts import MOST_FAILURES, Restarts
+from .restarts import MAX_FAILURES, Restarts
 from .sharedsockets import SharedSockets
-from .signals import HEEDED, heed
-from .workers import Death, Start, Worker, start_process
+from .signals import HANDLED, handle_signals
+from .user_error import USER_ERRORS, user_error
+from .worker_process import Death, Start, Worker, start_process
 
 #: How long (seconds) a worker may take to end once its drain is over.
 GRACE: Final = 5.0
 
-#: A sign of life comes so many times in the time that the service manager's pulse may take.
+#: A sign of life comes so many times in the time that the service manager's watchdog may take.
 _SIGNS: Final = 4
 
 Parse: TypeAlias = Callable[[Sequence[str]], Program | int]
@@ -122,7 +122,7 @@ class Supervisor:
         self._log = program.log
         self._first = program
         self._manager = Notifier.from_environment()
-        self._pulse = Pulse(self._manager.alive, self._manager.pulse)
+        self._watchdog = Watchdog(self._manager.alive, self._manager.watchdog_interval)
         self._current = Generation(program, SharedSockets())
         self._generations: list[Generation] = []
         self._slots: set[int] = set()
@@ -139,13 +139,15 @@ class Supervisor:
             OSError: likewise.
         """
         ask, asked = trio.open_memory_channel[None](1)
-        reports = Reports(self._log)
-        with ExitStack() as opened, trio.open_signal_receiver(*HEEDED) as signals:
+        reports = LogTelemetry(self._log)
+        with ExitStack() as opened, trio.open_signal_receiver(*HANDLED) as signals:
             opened.callback(reports.close)
             opened.callback(self._close)
             async with trio.open_nursery() as aside:
                 again = partial(_ask, ask)
-                aside.start_soon(partial(heed, signals, again=again, stop=self._stop, cut=self._cut))
+                aside.start_soon(
+                    partial(handle_signals, signals, again=again, stop=self._stop, cut=self._cut)
+                )
                 async with trio.open_nursery() as self._places:
                     with self._starting:
                         await self._begin_to_serve(aside, opened, reports)
@@ -154,7 +156,7 @@ class Supervisor:
         if self._failure is not None:
             raise WorkersFailed(self._failure)
 
-    async def _begin_to_serve(self, aside: trio.Nursery, opened: ExitStack, reports: Reports) -> None:
+    async def _begin_to_serve(self, aside: trio.Nursery, opened: ExitStack, reports: LogTelemetry) -> None:
         """Return when the first workers are ready and it has been said where they listen."""
         first = self._current
         output = Announcement(first.program.trust, reports, self._manager)
@@ -213,8 +215,8 @@ class Supervisor:
             program = self._parse(self._arguments)
             assert isinstance(program, Program)  # noqa: S101 - the same arguments were one before
             new = Generation(program, await self._opened(program))
-        except* MISTAKES as mistakes:
-            reason = complaint(mistakes).text
+        except* USER_ERRORS as mistakes:
+            reason = user_error(mistakes).text
         if reason is not None:
             self._reload_failed(reason)
             return
@@ -234,8 +236,8 @@ class Supervisor:
         try:
             if not new.over.is_set():
                 await new.sockets.take_over()
-        except* MISTAKES as mistakes:
-            new.fail(complaint(mistakes).text)
+        except* USER_ERRORS as mistakes:
+            new.fail(user_error(mistakes).text)
 
     def _succeed(self, old: Generation, new: Generation) -> None:
         """Have new workers take over from the old ones."""
@@ -243,12 +245,12 @@ class Supervisor:
         old.sockets.close(but=new.sockets)
         old.end("retire")
         for worker in old.workers:
-            self._pulse.forget(worker)
+            self._watchdog.unregister(worker)
         for worker in new.workers:
-            self._pulse.round(worker)
+            self._watchdog.tick(worker)
         exposed = [str(each) for each in new.sockets.endpoints if new.program.trust.exposes(each)]
         if exposed:
-            Reports(self._log).exposed(exposed)
+            LogTelemetry(self._log).exposed(exposed)
         for setting, kept in _kept(self._first, new.program):
             self._log.warning("a setting is changed by a restart only", setting=setting, still=kept)
         self._log.info("reloaded", workers=new.program.workers)
@@ -284,7 +286,7 @@ class Supervisor:
             elif death.refused and not generation.settled.is_set():
                 self._give_up(death.reason)
             elif delay is None:
-                row = f"{MOST_FAILURES} in a row"
+                row = f"{MAX_FAILURES} in a row"
                 self._give_up(f"workers die before they have served for long, {row}: {death.reason}")
             else:
                 self._log.error("worker died", **death.told(), again_in=delay)
@@ -300,7 +302,7 @@ class Supervisor:
             config=generation.program.config or {},
             sockets=generation.sockets.described(),
             slot=slot,
-            pulse=self._manager.pulse / _SIGNS,
+            watchdog_interval=self._manager.watchdog_interval / _SIGNS,
             figures=None if self._figures is None else str(self._figures.folder),
         )
         try:
@@ -313,11 +315,11 @@ class Supervisor:
                 await worker.run()
             finally:
                 generation.workers.discard(worker)
-                self._pulse.forget(worker)
+                self._watchdog.unregister(worker)
                 if self._figures is not None:
                     self._figures.worker_gone(slot)
         except OSError as error:
-            return Death(slot, None, complaint(error).text)
+            return Death(slot, None, user_error(error).text)
         finally:
             self._slots.discard(slot)
         return worker.death()
@@ -326,7 +328,7 @@ class Supervisor:
         """Note that a worker is ready, or goes on."""
         generation.check()
         if generation is self._current and worker.ready:
-            self._pulse.round(worker)
+            self._watchdog.tick(worker)
 
     def _give_up(self, reason: str) -> None:
         self._failure = self._failure or reason

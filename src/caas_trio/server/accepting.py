@@ -11,12 +11,12 @@ from typing import Final, TypeAlias
 import trio
 
 from caas_trio.core.peer import peer_of
-from caas_trio.core.telemetry import Arrivals, Telemetry
+from caas_trio.core.telemetry import ListenerStats, Telemetry
 from caas_trio.core.trust import Trust
 
 from .admission import Admission, Host, SpareDescriptor, refuse, words_for
 from .newcomers import Newcomers
-from .pulse import Pulse
+from .watchdog import Watchdog
 
 #: How many connections one wake-up accepts before other tasks have their turn.
 _BURST: Final = 64
@@ -28,7 +28,7 @@ _SHARED_BURST: Final = 4
 
 #: Out of descriptors or memory: accepting pauses, as long as trio's own does.
 _NO_ROOM: Final = SpareDescriptor.RAN_OUT | {errno.ENOBUFS, errno.ENOMEM}
-_PAUSE: Final = 0.1
+_RETRY_DELAY_S: Final = 0.1
 
 #: accept(2): errors of the connection that was to be accepted, not of the listening socket.
 _ITS_OWN_FAULT: Final = frozenset(
@@ -47,7 +47,7 @@ _ITS_OWN_FAULT: Final = frozenset(
 )
 
 #: Begins a connection that was let in: socket, address, where it came in, host.
-Begin: TypeAlias = Callable[[socket.socket, object, Arrivals, Host], None]
+Begin: TypeAlias = Callable[[socket.socket, object, ListenerStats, Host], None]
 #: Begins to tell a connection that there is no room for it, and to let it go gently.
 LetGo: TypeAlias = Callable[[socket.socket], None]
 
@@ -74,40 +74,44 @@ class Acceptor:
         telemetry: Telemetry,
         spare: SpareDescriptor,
         newcomers: Newcomers,
-        pulse: Pulse,
+        watchdog: Watchdog,
     ) -> None:
         self._begin = begin
-        self._let_go = let_go
+        self._reject_gracefully = let_go
         self._admission = admission
         self._trust = trust
         self._screening = admission.counts_hosts or trust.asks
         self._telemetry = telemetry
         self._spare = spare
         self._newcomers = newcomers
-        self._pulse = pulse
+        self._watchdog = watchdog
 
-    async def accept(self, sock: socket.socket, arrivals: Arrivals, *, shared: bool = False) -> None:
+    async def accept(
+        self, sock: socket.socket, listener_stats: ListenerStats, *, shared: bool = False
+    ) -> None:
         """Accept from a listening socket, which other processes may share, until cancelled."""
         burst = _SHARED_BURST if shared else _BURST
         until_ready = partial(self._until_ready, sock)
         while True:
-            self._pulse.round(sock)
-            if await self._pulse.wait(until_ready) and not self.accept_waiting(sock, arrivals, burst):
-                await trio.sleep(_PAUSE)
+            self._watchdog.tick(sock)
+            if await self._watchdog.wait(until_ready) and not self.accept_waiting(
+                sock, listener_stats, burst
+            ):
+                await trio.sleep(_RETRY_DELAY_S)
 
     async def _until_ready(self, sock: socket.socket) -> None:
         await self._admission.wait_while_shut()
         await trio.lowlevel.wait_readable(sock)
 
-    def accept_waiting(self, sock: socket.socket, arrivals: Arrivals, most: int) -> bool:
+    def accept_waiting(self, sock: socket.socket, listener_stats: ListenerStats, most: int) -> bool:
         """Accept at most `most` connections from the queue; return whether the machine had room."""
         try:
-            return self._accept_waiting(sock, arrivals, most)
+            return self._accept_waiting(sock, listener_stats, most)
         finally:
             self._newcomers.settle()
 
-    def _accept_waiting(self, sock: socket.socket, arrivals: Arrivals, most: int) -> bool:
-        words = words_for(arrivals.endpoint)
+    def _accept_waiting(self, sock: socket.socket, listener_stats: ListenerStats, most: int) -> bool:
+        words = words_for(listener_stats.endpoint)
         family, kind = sock.family, sock.type
         for _ in range(most):
             if self._admission.shut:
@@ -122,18 +126,18 @@ class Acceptor:
                     continue
                 if error.errno not in _NO_ROOM:
                     raise
-                self._telemetry.accept_failed(error, arrivals.endpoint)
-                if error.errno not in SpareDescriptor.RAN_OUT or not self._spare.turn_away(sock, words):
+                self._telemetry.accept_failed(error, listener_stats.endpoint)
+                if error.errno not in SpareDescriptor.RAN_OUT or not self._spare.reject(sock, words):
                     return False
             else:
-                self._let_in(accepted, address, arrivals)
+                self._let_in(accepted, address, listener_stats)
         else:
             self._newcomers.hear_out()
         return True
 
-    def _let_in(self, accepted: socket.socket, address: object, arrivals: Arrivals) -> None:
+    def _let_in(self, accepted: socket.socket, address: object, listener_stats: ListenerStats) -> None:
         """Begin a connection, or refuse it."""
-        endpoint, host = arrivals.endpoint, None
+        endpoint, host = listener_stats.endpoint, None
         if self._screening:
             proxied = self._trust.expects_header(endpoint)
             if proxied or self._trust.asks_for(address):
@@ -147,12 +151,12 @@ class Acceptor:
             host = self._admission.host_of(address[0] if isinstance(address, tuple) and not proxied else None)
         reason = self._admission.admit(host)
         if reason is None:
-            self._begin(accepted, address, arrivals, host)
+            self._begin(accepted, address, listener_stats, host)
             return
         self._telemetry.connection_refused(reason, endpoint, peer_of(accepted, address))
         words = words_for(endpoint)
         if words and self._admission.gentle:
             self._admission.refusing += 1
-            self._let_go(accepted)
+            self._reject_gracefully(accepted)
         else:
             refuse(accepted, words)

@@ -40,13 +40,13 @@ class Admission:
     """Counts the connections that are open, in all and by host.
 
     Attributes:
-        most: how many may be open at a time.
+        limit: how many may be open at a time.
         open: how many are.
         refusing: how many refused ones are being let go.
     """
 
     def __init__(self, limits: Limits) -> None:
-        self.most = most_connections(limits.max_connections)
+        self.limit = most_connections(limits.max_connections)
         self.open = 0
         self.refusing = 0
         self._newcomers_wait = limits.at_capacity is AtCapacity.WAIT
@@ -57,12 +57,12 @@ class Admission:
     @property
     def shut(self) -> bool:
         """Whether no connection is to be accepted for now."""
-        return self._newcomers_wait and self.open >= self.most
+        return self._newcomers_wait and self.open >= self.limit
 
     @property
     def room(self) -> int:
         """How many more connections may be open."""
-        return max(0, self.most - self.open)
+        return max(0, self.limit - self.open)
 
     @property
     def counts_hosts(self) -> bool:
@@ -89,7 +89,7 @@ class Admission:
 
     def admit(self, host: Host = None) -> str | None:
         """Let a connection in and count it, or return the reason why not."""
-        if self.open >= self.most:
+        if self.open >= self.limit:
             return "too many connections"
         if host is not None and not self.admit_host(host):
             return TOO_MANY_FROM_HOST
@@ -137,7 +137,7 @@ class SpareDescriptor:
         self._spare: int | None = None
         self._keep()
 
-    def turn_away(self, listening: socket.socket, words: bytes = REFUSAL) -> bool:
+    def reject(self, listening: socket.socket, words: bytes = REFUSAL) -> bool:
         """Accept one connection, tell it why and close it; return whether that could be done."""
         if self._spare is None:
             self._keep()

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import trio
 
-from caas_trio.core.datagramrules import MOST_BYTES, Datagram, Drop, Rules
+from caas_trio.core.datagramrules import MAX_BYTES, Datagram, Drop, Rules
 from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.errors import EndpointError
 from caas_trio.core.limits import Limits
@@ -23,7 +23,7 @@ from caas_trio.drivers.drain import either
 from caas_trio.drivers.requesthandler import DatagramRequestHandler
 
 from .listeners import Listener, listen_all
-from .pulse import Pulse
+from .watchdog import Watchdog
 
 DatagramService: TypeAlias = Callable[[bytes], bytes | None]
 
@@ -32,7 +32,7 @@ _BURST: Final = 64
 
 #: The machine is out of memory for datagrams: as long a pause as accepting makes.
 _NO_MEMORY: Final = frozenset({errno.ENOBUFS, errno.ENOMEM})
-_PAUSE: Final = 0.1
+_RETRY_DELAY_S: Final = 0.1
 
 #: udp(7), ip(7): what became of an earlier reply, told at whichever call comes next.
 _OF_AN_EARLIER_ONE: Final = frozenset(
@@ -67,7 +67,7 @@ async def serve_datagrams(
     telemetry: Telemetry | None = None,
     stop: trio.Event | None = None,
     retire: trio.Event | None = None,
-    pulse: Pulse | None = None,
+    watchdog: Watchdog | None = None,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answer each datagram, on all endpoints, with what `service` makes of it, until told to stop.
@@ -102,7 +102,7 @@ async def serve_datagrams(
         telemetry: told what happens; nobody is, by default.
         stop: an event that begins the drain.
         retire: another one: there are no connections here that could end by themselves.
-        pulse: beats as long as the server takes datagrams; see `Pulse`.
+        watchdog: beats as long as the server takes datagrams; see `Watchdog`.
         task_status: for `nursery.start`.
 
     Raises:
@@ -129,7 +129,7 @@ async def serve_datagrams(
                 trust,
                 telemetry=telemetry or Telemetry(),
                 handling=handling,
-                pulse=pulse or Pulse(lambda: None),
+                watchdog=watchdog or Watchdog(lambda: None),
             )
             doors = [
                 _Door(DatagramSocket(sock), Rules(sock.getsockname(), reply_to_servers), listener.endpoint)
@@ -170,23 +170,23 @@ class _Server:
         *,
         telemetry: Telemetry,
         handling: trio.Nursery,
-        pulse: Pulse,
+        watchdog: Watchdog,
     ) -> None:
         self.telemetry = telemetry
-        self._pulse = pulse
+        self._watchdog = watchdog
         self._service = service
         self._limits = limits
         self._trust = trust
         self._handling = handling
         self._handled = 0
-        self._memory = bytearray(MOST_BYTES)
+        self._memory = bytearray(MAX_BYTES)
 
     async def receive(self, door: _Door) -> None:
         """Serve what comes until cancelled."""
         until_ready = partial(trio.lowlevel.wait_readable, door.socket.sock)
         while True:
-            self._pulse.round(door.socket)
-            if await self._pulse.wait(until_ready):
+            self._watchdog.tick(door.socket)
+            if await self._watchdog.wait(until_ready):
                 await self._burst(door)
 
     async def receive_last(self, door: _Door) -> None:
@@ -208,7 +208,7 @@ class _Server:
                 if error.errno not in _NO_MEMORY:
                     raise
                 self.telemetry.accept_failed(error, door.endpoint)
-                await trio.sleep(_PAUSE)
+                await trio.sleep(_RETRY_DELAY_S)
                 break
             if datagram is None:
                 return False

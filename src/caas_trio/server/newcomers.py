@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final, NoReturn, TypeAlias
 
 from caas_trio.core.session import Session
-from caas_trio.core.telemetry import Arrivals, Totals
+from caas_trio.core.telemetry import ListenerStats, ServerStats
 from caas_trio.drivers.hubchannel import READ_SIZE, HubChannel
 
 from .admission import Host
@@ -24,11 +24,11 @@ from .admission import Host
 #: Begins, or goes on with, a conversation.
 Run: TypeAlias = Callable[[], Awaitable[object]]
 #: Starts the task of a connection.
-Start: TypeAlias = Callable[[Run, HubChannel, Arrivals, Host], None]
+Start: TypeAlias = Callable[[Run, HubChannel, ListenerStats, Host], None]
 #: Runs a session by what is given.
 RunSession: TypeAlias = Callable[[Callable[[Session], Awaitable[None]], Session], Awaitable[None]]
 #: Closes a connection whose conversation is over, and counts it out.
-Finish: TypeAlias = Callable[[Session, HubChannel, Arrivals, Host], None]
+Finish: TypeAlias = Callable[[Session, HubChannel, ListenerStats, Host], None]
 
 #: How often in a row all may prove to be silent before they get their tasks. A look costs a tenth of
 #: what a task does.
@@ -42,28 +42,34 @@ class Newcomers:
         run_session: how a session is run in the task of a connection.
         start: starts that task.
         finish: ends a connection that needed none.
-        totals: counts what newcomers send; None if nobody wants to know.
+        stats: counts what newcomers send; None if nobody wants to know.
     """
 
-    def __init__(self, run_session: RunSession, start: Start, finish: Finish, totals: Totals | None) -> None:
+    def __init__(
+        self, run_session: RunSession, start: Start, finish: Finish, stats: ServerStats | None
+    ) -> None:
         self._run_session = run_session
         self._start = start
         self._finish = finish
-        self._totals = totals
+        self._stats = stats
         # Each with the mark whether it has been answered.
-        self._waiting: deque[tuple[HubChannel, Session, Arrivals, Host, bool]] = deque()
+        self._waiting: deque[tuple[HubChannel, Session, ListenerStats, Host, bool]] = deque()
 
     def add(
-        self, new_session: Callable[[], Session], channel: HubChannel, arrivals: Arrivals, host: Host
+        self,
+        new_session: Callable[[], Session],
+        channel: HubChannel,
+        listener_stats: ListenerStats,
+        host: Host,
     ) -> None:
         """Open the conversation of a connection that has been let in."""
         try:
             session = new_session()
             channel.open(session)
         except Exception as error:  # noqa: BLE001 - raised again in the connection's own task
-            self._start(partial(_fail, error), channel, arrivals, host)
+            self._start(partial(_fail, error), channel, listener_stats, host)
         else:
-            self._waiting.append((channel, session, arrivals, host, False))
+            self._waiting.append((channel, session, listener_stats, host, False))
 
     def hear(self) -> bool:
         """Answer what newcomers have sent; return false if, for a while, that is nothing."""
@@ -79,41 +85,43 @@ class Newcomers:
 
         Who has been answered before, and says more, is here to stay, and gets a task.
         """
-        reads, totals, begun = 0, self._totals, time.monotonic()
+        reads, stats, begun = 0, self._stats, time.monotonic()
         for _ in range(len(self._waiting)):
-            channel, session, arrivals, host, answered = newcomer = self._waiting.popleft()
+            channel, session, listener_stats, host, answered = newcomer = self._waiting.popleft()
             try:
-                data = None if channel.unsent or session.closing else channel.read_now(READ_SIZE)
+                data = None if channel.write_buffer or session.closing else channel.read_nowait(READ_SIZE)
                 if data is None:
                     self._waiting.append(newcomer)
                     continue
                 reads += 1
-                if data and totals is not None:
-                    totals.read(data)
+                if data and stats is not None:
+                    stats.read(data)
                 channel.answer(session, data)
             except Exception as error:  # noqa: BLE001 - raised again in the connection's own task
                 self._start(
-                    partial(self._run_session, partial(_fail, error), session), channel, arrivals, host
+                    partial(self._run_session, partial(_fail, error), session), channel, listener_stats, host
                 )
                 continue
-            if channel.parted:
-                self._finish(session, channel, arrivals, host)
+            if channel.needs_no_linger:
+                self._finish(session, channel, listener_stats, host)
             elif answered:
-                self._go_on(channel, session, arrivals, host)
+                self._go_on(channel, session, listener_stats, host)
             else:
-                self._waiting.append((channel, session, arrivals, host, True))
-        if reads and totals is not None:
-            totals.served(reads, time.monotonic() - begun)
+                self._waiting.append((channel, session, listener_stats, host, True))
+        if reads and stats is not None:
+            stats.served(reads, time.monotonic() - begun)
         return reads > 0
 
     def settle(self) -> None:
         """Give all that are left a task."""
         while self._waiting:
-            channel, session, arrivals, host, _ = self._waiting.popleft()
-            self._go_on(channel, session, arrivals, host)
+            channel, session, listener_stats, host, _ = self._waiting.popleft()
+            self._go_on(channel, session, listener_stats, host)
 
-    def _go_on(self, channel: HubChannel, session: Session, arrivals: Arrivals, host: Host) -> None:
-        self._start(partial(self._run_session, channel.go_on, session), channel, arrivals, host)
+    def _go_on(
+        self, channel: HubChannel, session: Session, listener_stats: ListenerStats, host: Host
+    ) -> None:
+        self._start(partial(self._run_session, channel.go_on, session), channel, listener_stats, host)
 
 
 def _fail(error: Exception, *_: object) -> NoReturn:

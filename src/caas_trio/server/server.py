@@ -16,12 +16,12 @@ from caas_trio.core.limits import Limits
 from caas_trio.core.peer import InternetPeer, Peer, peer_behind, peer_of
 from caas_trio.core.session import Session
 from caas_trio.core.telemetry import (
-    Arrivals,
+    ListenerStats,
     Outcome,
+    ServerStats,
     Telemetry,
-    Totals,
     listens_to_each,
-    listens_to_totals,
+    listens_to_stats,
     outcome_of,
 )
 from caas_trio.core.trust import Trust
@@ -31,11 +31,11 @@ from caas_trio.drivers.hubchannel import HubChannel
 
 from .accepting import Acceptor
 from .admission import REFUSAL, TOO_MANY_FROM_HOST, Admission, Host, SpareDescriptor
+from .handshaker import Handshaker, Refused
 from .listeners import Listener, listen_all
 from .newcomers import Newcomers, Run
-from .opening import Opening, Refused
-from .pulse import Pulse
 from .unixsocket import BACKLOG
+from .watchdog import Watchdog
 
 NewSession: TypeAlias = Callable[[], Session]
 #: Holds the conversation of a channel; the last is its `Peer`, or the socket that tells it.
@@ -45,7 +45,7 @@ Conversation: TypeAlias = Callable[[Channel, Endpoint, Any], Awaitable[object]]
 #: How long (seconds), after a successor has taken over, who is connected may go on before the drain. A
 #: client that came just before it may not have spoken yet. Programs speak within milliseconds of their
 #: connect, and behind a balancer within a round trip of their own; nobody else is owed a wait.
-HESITATION: Final = 1.0
+HANDOVER_DELAY_S: Final = 1.0
 
 #: Found faster than on the class, before Python 3.12.
 _COMPLETED: Final = Outcome.COMPLETED
@@ -59,7 +59,7 @@ class Server:
         limits: Limits,
         trust: Trust,
         telemetry: Telemetry | None,
-        pulse: Pulse | None,
+        watchdog: Watchdog | None,
         *,
         stop: trio.Event | None,
         retire: trio.Event | None,
@@ -72,13 +72,13 @@ class Server:
         self._trust = trust
         self._telemetry = telemetry or Telemetry()
         self._each_is_told = listens_to_each(self._telemetry)
-        self.counting = listens_to_totals(self._telemetry)
-        self.totals = Totals()
-        self._pulse = pulse or Pulse(lambda: None)
+        self.counting = listens_to_stats(self._telemetry)
+        self.stats = ServerStats()
+        self._watchdog = watchdog or Watchdog(lambda: None)
         self._admission = Admission(limits)
         self._new_session = new_session
         self._newcomers = Newcomers(
-            self.run_session, self._start, self._finish, self.totals if self.counting else None
+            self.run_session, self._start, self._finish, self.stats if self.counting else None
         )
 
     async def run(
@@ -102,21 +102,21 @@ class Server:
             for listener in listeners:
                 opened.callback(listener.close)
             self._trust = self._trust.bound([(each.asked, each.endpoint) for each in listeners])
-            self._opening = Opening(
+            self._handshaker = Handshaker(
                 self._limits,
                 self._trust,
                 self.drain,
-                totals=self.totals if self.counting else None,
+                stats=self.stats if self.counting else None,
                 counting=self._each_is_told,
             )
-            opened.callback(self._opening.close)
+            opened.callback(self._handshaker.close)
             spare = SpareDescriptor()
             opened.callback(spare.close)
             for listener in listeners:
                 await listener.take_over()  # last of all, when nothing else can fail
             async with trio.open_nursery() as driving:
-                if self._opening.hub is not None:
-                    driving.start_soon(self._opening.hub.run)
+                if self._handshaker.hub is not None:
+                    driving.start_soon(self._handshaker.hub.run)
                 await self._serve(listeners, spare, driving, task_status)
                 driving.cancel_scope.cancel()
 
@@ -132,19 +132,21 @@ class Server:
             acceptor = Acceptor(
                 begin=self._begin,
                 newcomers=self._newcomers,
-                let_go=lambda accepted: connections.start_soon(self._let_go, accepted, name="refusal"),
+                let_go=lambda accepted: connections.start_soon(
+                    self._reject_gracefully, accepted, name="refusal"
+                ),
                 admission=self._admission,
                 trust=self._trust,
                 telemetry=self._telemetry,
                 spare=spare,
-                pulse=self._pulse,
+                watchdog=self._watchdog,
             )
-            arriving = [(each, self.totals.arriving_at(each.endpoint)) for each in listeners]
+            arriving = [(each, self.stats.add_listener(each.endpoint)) for each in listeners]
             async with trio.open_nursery() as accepting:
-                self._telemetry.counting(self.totals)
-                for listener, arrivals in arriving:
+                self._telemetry.counting(self.stats)
+                for listener, listener_stats in arriving:
                     self._telemetry.listening(listener.endpoint)
-                    accept = partial(acceptor.accept, arrivals=arrivals, shared=listener.shared)
+                    accept = partial(acceptor.accept, listener_stats=listener_stats, shared=listener.shared)
                     for sock in listener.sockets:
                         accepting.start_soon(accept, sock)
                 task_status.started([listener.endpoint for listener in listeners])
@@ -154,11 +156,11 @@ class Server:
                 listener.withdraw()  # before the last look at the queue: nobody comes after it
             if self._stop.is_set():
                 self._admission.end_waiting()
-            for listener, arrivals in arriving:
+            for listener, listener_stats in arriving:
                 for sock in listener.sockets:
                     # Who retires refuses nobody for want of room: others may have the socket, and room.
                     most = BACKLOG if self._stop.is_set() else self._admission.room
-                    acceptor.accept_waiting(sock, arrivals, most)
+                    acceptor.accept_waiting(sock, listener_stats, most)
             for listener in listeners:
                 listener.close()
             if self._stop.is_set() and not _handed_over(listeners):
@@ -177,69 +179,77 @@ class Server:
         await self._stop.wait()
         stopped = trio.current_time()
         if _handed_over(listeners):
-            await trio.sleep(min(HESITATION, self._limits.drain_timeout / 2))
+            await trio.sleep(min(HANDOVER_DELAY_S, self._limits.drain_timeout / 2))
         self._begin_drain(stopped)
 
-    async def _let_go(self, accepted: socket.socket) -> None:
+    async def _reject_gracefully(self, accepted: socket.socket) -> None:
         try:
-            await _turn_away(self._opening.plain(accepted))
+            await _reject(self._handshaker.plain(accepted))
         finally:
             self._admission.refusing -= 1
 
-    def _begin(self, accepted: socket.socket, address: object, arrivals: Arrivals, host: Host) -> None:
+    def _begin(
+        self, accepted: socket.socket, address: object, listener_stats: ListenerStats, host: Host
+    ) -> None:
         """Begin a connection that has been let in."""
-        arrivals.accepted += 1
-        endpoint = arrivals.endpoint
-        if self._each_is_told or self._opening.asks(endpoint):
-            self._connections.start_soon(self._connect, accepted, address, arrivals, host, name="connection")
+        listener_stats.accepted += 1
+        endpoint = listener_stats.endpoint
+        if self._each_is_told or self._handshaker.required(endpoint):
+            self._connections.start_soon(
+                self._connect, accepted, address, listener_stats, host, name="connection"
+            )
             return
-        channel = self._opening.plain(accepted)
+        channel = self._handshaker.plain(accepted)
         if self._new_session is not None and isinstance(channel, HubChannel):
-            self._newcomers.add(self._new_session, channel, arrivals, host)
+            self._newcomers.add(self._new_session, channel, listener_stats, host)
             return
         # Where nobody wants to know who the peer is, there is the socket to ask it later.
         peer = accepted if self._new_session else peer_of(accepted, address)
         run = partial(self._conversation, channel, endpoint, peer)
-        self._connections.start_soon(self._converse, run, channel, arrivals, peer, host, name="connection")
-
-    def _start(self, run: Run, channel: HubChannel, arrivals: Arrivals, host: Host) -> None:
-        """Start the task of a newcomer."""
         self._connections.start_soon(
-            self._converse, run, channel, arrivals, channel.sock, host, name="connection"
+            self._converse, run, channel, listener_stats, peer, host, name="connection"
         )
 
-    def _finish(self, session: Session, channel: HubChannel, arrivals: Arrivals, host: Host) -> None:
+    def _start(self, run: Run, channel: HubChannel, listener_stats: ListenerStats, host: Host) -> None:
+        """Start the task of a newcomer."""
+        self._connections.start_soon(
+            self._converse, run, channel, listener_stats, channel.sock, host, name="connection"
+        )
+
+    def _finish(
+        self, session: Session, channel: HubChannel, listener_stats: ListenerStats, host: Host
+    ) -> None:
         """End the connection of a newcomer whose conversation is over."""
-        self.totals.ended(session)
+        self.stats.ended(session)
         try:
-            self._telemetry.conversation_ended(None, arrivals.endpoint)
+            self._telemetry.conversation_ended(None, listener_stats.endpoint)
         finally:
             channel.close()
             self._admission.release(host)
-            arrivals.ended[_COMPLETED] += 1
+            listener_stats.ended[_COMPLETED] += 1
 
     def run_session(self, run: Callable[[Session], Awaitable[None]], session: Session) -> Awaitable[None]:
         """Run a session; where it is wanted, count what it finds too long."""
         try:
             talk = run(session)
         except Exception:
-            self.totals.ended(session)
+            self.stats.ended(session)
             raise
-        return self.totals.follow(session, talk) if self.counting else talk
+        return self.stats.follow(session, talk) if self.counting else talk
 
     async def _connect(
-        self, accepted: socket.socket, address: object, arrivals: Arrivals, host: Host
+        self, accepted: socket.socket, address: object, listener_stats: ListenerStats, host: Host
     ) -> None:
         """Run one connection from its first byte to its close, and tell of both."""
-        endpoint = arrivals.endpoint
+        endpoint = listener_stats.endpoint
         peer = peer_of(accepted, address)
         begun = trio.current_time()
         outcome, channel = Outcome.CUT_OFF, None
         self._telemetry.connection_opened(endpoint, peer)
         try:
-            if self._opening.asks(endpoint):
+            if self._handshaker.required(endpoint):
                 try:
-                    proven = await self._opening.prove(accepted, peer, endpoint)
+                    established = await self._handshaker.perform(accepted, peer, endpoint)
                 except ConnectionLost:  # it left by itself, as health checks do
                     outcome = Outcome.LOST
                     return
@@ -247,29 +257,34 @@ class Server:
                     outcome, peer = Outcome.REFUSED, refused.peer
                     self._telemetry.connection_refused(refused.reason, endpoint, peer)
                     return
-                peer = proven.peer
+                peer = established.peer
                 if self._trust.expects_header(endpoint):
                     host = self._admission.host_of(peer.host if isinstance(peer, InternetPeer) else None)
                     if not self._admission.admit_host(host):
                         outcome, host = Outcome.REFUSED, None
                         self._telemetry.connection_refused(TOO_MANY_FROM_HOST, endpoint, peer)
-                        await _turn_away(proven.channel)
+                        await _reject(established.channel)
                         return
-                channel = proven.channel
+                channel = established.channel
             else:
-                channel = self._opening.plain(accepted)
+                channel = self._handshaker.plain(accepted)
             self._telemetry.conversation_begun(channel, endpoint, peer)
             run = partial(self._conversation, channel, endpoint, peer)
-            outcome = await self._converse(run, channel, arrivals, peer, host)
+            outcome = await self._converse(run, channel, listener_stats, peer, host)
         finally:
             if channel is None:
                 self._admission.release(host)
-                arrivals.ended[outcome] += 1
+                listener_stats.ended[outcome] += 1
             seconds = trio.current_time() - begun
             self._telemetry.connection_closed(outcome, channel, endpoint, peer, seconds)
 
     async def _converse(
-        self, run: Run, channel: Channel, arrivals: Arrivals, peer: Peer | socket.socket, host: Host
+        self,
+        run: Run,
+        channel: Channel,
+        listener_stats: ListenerStats,
+        peer: Peer | socket.socket,
+        host: Host,
     ) -> Outcome:
         """Hold the conversation, part from the client, close the connection and count it out."""
         outcome = Outcome.CUT_OFF
@@ -279,11 +294,11 @@ class Server:
                 del run  # or a parked task would keep it
                 await conversation
             except BaseException as error:  # noqa: BLE001 - sorted, and raised again if it is not ours
-                came_to, orderly = self._sort_out(error, arrivals.endpoint, peer)
+                came_to, orderly = self._classify_failure(error, listener_stats.endpoint, peer)
             else:
                 came_to, orderly = Outcome.COMPLETED, True
-                self._telemetry.conversation_ended(None, arrivals.endpoint)
-            if orderly and not channel.parted:
+                self._telemetry.conversation_ended(None, listener_stats.endpoint)
+            if orderly and not channel.needs_no_linger:
                 await _part(channel)
             outcome = came_to
             return outcome
@@ -292,9 +307,9 @@ class Server:
                 await channel.aclose()
             finally:  # cancelled, it may have raised
                 self._admission.release(host)
-                arrivals.ended[outcome] += 1
+                listener_stats.ended[outcome] += 1
 
-    def _sort_out(
+    def _classify_failure(
         self, error: BaseException, endpoint: Endpoint, peer: Peer | socket.socket
     ) -> tuple[Outcome, bool]:
         """Report a bug, raise what is not ours; return what it was, and whether to part from the client."""
@@ -318,15 +333,15 @@ def _handed_over(listeners: Iterable[Listener]) -> bool:
 
 async def _part(channel: Channel) -> None:
     with suppress(PeerError):
-        await channel.part()
+        await channel.close_gracefully()
 
 
-async def _turn_away(channel: Channel) -> None:
+async def _reject(channel: Channel) -> None:
     """Tell a connection that there is no room for it, part from it and close it."""
     try:
         with suppress(PeerError):
             await channel.send_all(REFUSAL)
-            await channel.part()
+            await channel.close_gracefully()
     finally:
         await channel.aclose()
 

@@ -17,8 +17,8 @@ from caas_trio.drivers.connection import Connection
 from caas_trio.drivers.requesthandler import StreamRequestHandler
 
 from .listeners import Listener
-from .pulse import Pulse
 from .server import NewSession, Server
+from .watchdog import Watchdog
 
 Handler: TypeAlias = Callable[[Connection], Awaitable[object]]
 
@@ -32,7 +32,7 @@ async def serve(
     stop: trio.Event | None = None,
     retire: trio.Event | None = None,
     takeover: bool = False,
-    pulse: Pulse | None = None,
+    watchdog: Watchdog | None = None,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve each connection, on all endpoints, by a call of `handler`, until told to stop.
@@ -69,7 +69,7 @@ async def serve(
             all other endpoints are open, and take its place; no client finds the path without a
             server, and who has connected to the old one may still speak, for a second. If the old one
             has not begun to stop after 30 seconds, that is a `ListenError`.
-        pulse: beats as long as the server accepts; see `Pulse`.
+        watchdog: beats as long as the server accepts; see `Watchdog`.
         task_status: for `nursery.start`.
 
     Raises:
@@ -80,12 +80,12 @@ async def serve(
         ExceptionGroup: of OSError: a listening socket failed.
     """
     handle = _handle_requests(handler) if isinstance(handler, type) else handler
-    server = Server(limits, trust, telemetry, pulse, stop=stop, retire=retire)
+    server = Server(limits, trust, telemetry, watchdog, stop=stop, retire=retire)
 
     def conversation(channel: Channel, at: Endpoint, peer: Peer) -> Awaitable[object]:
         connection = Connection(channel, at, peer, limits, server.drain)
         talk = handle(connection)
-        return server.totals.follow(connection, talk) if server.counting else talk
+        return server.stats.follow(connection, talk) if server.counting else talk
 
     await server.run(conversation, endpoints, takeover, task_status)
 
@@ -99,7 +99,7 @@ async def serve_sessions(
     stop: trio.Event | None = None,
     retire: trio.Event | None = None,
     takeover: bool = False,
-    pulse: Pulse | None = None,
+    watchdog: Watchdog | None = None,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve a session of its own to each connection, on all endpoints, until told to stop.
@@ -121,7 +121,7 @@ async def serve_sessions(
             all other endpoints are open, and take its place; no client finds the path without a
             server, and who has connected to the old one may still speak, for a second. If the old one
             has not begun to stop after 30 seconds, that is a `ListenError`.
-        pulse: beats as long as the server accepts; see `Pulse`.
+        watchdog: beats as long as the server accepts; see `Watchdog`.
         task_status: for `nursery.start`.
 
     Raises:
@@ -134,7 +134,7 @@ async def serve_sessions(
     def conversation(channel: Channel, _: Endpoint, __: object) -> Awaitable[None]:
         return server.run_session(channel.converse, new_session())
 
-    server = Server(limits, trust, telemetry, pulse, stop=stop, retire=retire, new_session=new_session)
+    server = Server(limits, trust, telemetry, watchdog, stop=stop, retire=retire, new_session=new_session)
     await server.run(conversation, endpoints, takeover, task_status)
 
 

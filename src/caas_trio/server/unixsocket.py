@@ -38,11 +38,11 @@ from caas_trio.core.peer import credentials
 BACKLOG: Final = 65535
 
 #: What sun_path of unix(7) holds, less the NUL that ends it.
-_MOST_PATH_BYTES: Final = 107
+_MAX_PATH_BYTES: Final = 107
 
 #: A takeover: how long the old server may take to begin its stop, and how often the lock is tried.
-_PATIENCE: Final = 30.0
-_MOMENT: Final = 0.005
+_TAKEOVER_TIMEOUT_S: Final = 30.0
+_TAKEOVER_POLL_S: Final = 0.005
 
 _TAKEN: Final = "another server listens on it"
 
@@ -130,14 +130,14 @@ class UnixSocket:
         """
         path = Path(self._endpoint.path)
         told = False
-        with trio.move_on_after(_PATIENCE):
+        with trio.move_on_after(_TAKEOVER_TIMEOUT_S):
             while (beside := self._waits_beside(path)) is not None:
                 lock = PathLock.take(path)
                 if lock is not None:
                     self._move_to(path, lock, beside)
                 else:
                     told = told or self._tell_to_stop(path)
-                    await trio.sleep(_MOMENT)
+                    await trio.sleep(_TAKEOVER_POLL_S)
             return
         raise ListenError(str(self._endpoint), "the server that listens on it does not stop")
 
@@ -201,8 +201,8 @@ def bind_unix(endpoint: Endpoint, mode: int, *, takeover: bool = False) -> UnixS
     """
     kind = socket.SOCK_STREAM if endpoint.scheme is Scheme.UNIX else socket.SOCK_DGRAM
     size = len(os.fsencode(endpoint.path))
-    if size > _MOST_PATH_BYTES:
-        excess = f"the path has {size} bytes; a Unix socket's has at most {_MOST_PATH_BYTES}"
+    if size > _MAX_PATH_BYTES:
+        excess = f"the path has {size} bytes; a Unix socket's has at most {_MAX_PATH_BYTES}"
         raise ListenError(str(endpoint), excess)
     if endpoint.path.startswith("@"):
         return UnixSocket(endpoint, _bind(f"\0{endpoint.path[1:]}", kind, None), None)
@@ -270,7 +270,7 @@ def _bind(address: str, kind: socket.SocketKind, mode: int | None) -> socket.soc
 def _bindable_name(path: Path) -> Iterator[Path]:
     """Yield a name in the directory of `path` that is short enough to bind to."""
     new = Path(f"{path}.new")
-    if len(os.fsencode(new)) <= _MOST_PATH_BYTES:
+    if len(os.fsencode(new)) <= _MAX_PATH_BYTES:
         yield new
         return
     short = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()

@@ -22,7 +22,7 @@ BUGS: Final = (
     Bug(
         "a handshake is not told of the stop",
         "tls",
-        "patience.deadline = min(patience.deadline, trio.current_time() + _AT_A_STOP)",
+        "patience.deadline = min(patience.deadline, trio.current_time() + _STOPPING_TIMEOUT_S)",
         "pass",
     ),
     Bug(

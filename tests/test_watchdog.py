@@ -13,18 +13,18 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from caas_trio import AtCapacity, Endpoint, Limits, LineSession, Pulse, serve_datagrams, serve_sessions
+from caas_trio import AtCapacity, Endpoint, Limits, LineSession, Watchdog, serve_datagrams, serve_sessions
 
 
 async def test_it_beats_as_long_as_every_loop_goes_round(autojump_clock: MockClock) -> None:
     beats: list[float] = []
-    pulse = Pulse(lambda: beats.append(trio.current_time()), 8)
-    assert pulse.turn == 4
+    watchdog = Watchdog(lambda: beats.append(trio.current_time()), 8)
+    assert watchdog.turn == 4
 
     async def go_round(times: int) -> None:
         for _ in range(times):
-            pulse.round(times)
-            await trio.sleep(pulse.turn)
+            watchdog.tick(times)
+            await trio.sleep(watchdog.turn)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(go_round, 5)
@@ -37,28 +37,28 @@ async def test_it_beats_as_long_as_every_loop_goes_round(autojump_clock: MockClo
 
 async def test_busy_loops_do_not_make_it_race(autojump_clock: MockClock) -> None:
     beats: list[float] = []
-    pulse = Pulse(lambda: beats.append(trio.current_time()), 8)
+    watchdog = Watchdog(lambda: beats.append(trio.current_time()), 8)
     for _ in range(100):
-        pulse.round("busy")
+        watchdog.tick("busy")
         await trio.sleep(0.1)
     assert [round(beat) for beat in beats] == [0, 4, 8]
 
 
 async def test_without_a_watchdog_it_never_beats(mock_clock: MockClock) -> None:
-    pulse = Pulse(lambda: pytest.fail("nobody asked for it"))
-    assert pulse.turn == math.inf
-    pulse.round("a")
+    watchdog = Watchdog(lambda: pytest.fail("nobody asked for it"))
+    assert watchdog.turn == math.inf
+    watchdog.tick("a")
 
 
 async def test_a_wait_is_over_with_what_it_waits_for_or_with_the_turn(autojump_clock: MockClock) -> None:
-    pulse = Pulse(lambda: None, 8)
-    assert await pulse.wait(partial(trio.sleep, 3))
-    assert not await pulse.wait(partial(trio.sleep, 5))
+    watchdog = Watchdog(lambda: None, 8)
+    assert await watchdog.wait(partial(trio.sleep, 3))
+    assert not await watchdog.wait(partial(trio.sleep, 5))
     assert trio.current_time() == 7
 
 
 async def test_without_a_watchdog_a_wait_takes_as_long_as_it_takes(autojump_clock: MockClock) -> None:
-    assert await Pulse(lambda: None).wait(partial(trio.sleep, 10**6))
+    assert await Watchdog(lambda: None).wait(partial(trio.sleep, 10**6))
     assert trio.current_time() == 10**6
 
 
@@ -67,7 +67,7 @@ async def test_a_server_that_accepts_has_one_and_one_that_stops_has_none(
     autojump_clock: MockClock, tmp_path: Path, *, crowded: bool
 ) -> None:
     beats: list[float] = []
-    pulse = Pulse(lambda: beats.append(trio.current_time()), 2)
+    watchdog = Watchdog(lambda: beats.append(trio.current_time()), 2)
     path = tmp_path / "s"
     stop = trio.Event()
     limits = Limits(max_connections=1, at_capacity=AtCapacity.WAIT)
@@ -81,7 +81,7 @@ async def test_a_server_that_accepts_has_one_and_one_that_stops_has_none(
                     *endpoints,
                     limits=limits,
                     stop=stop,
-                    pulse=pulse,
+                    watchdog=watchdog,
                     task_status=task_status,
                 )
 
@@ -99,10 +99,10 @@ async def test_a_server_that_accepts_has_one_and_one_that_stops_has_none(
 
 async def test_a_server_of_datagrams_has_one(autojump_clock: MockClock, tmp_path: Path) -> None:
     beats: list[float] = []
-    pulse = Pulse(lambda: beats.append(trio.current_time()), 2)
+    watchdog = Watchdog(lambda: beats.append(trio.current_time()), 2)
     endpoints = (f"unixgram:{tmp_path / 's'}", "udp://127.0.0.1:0")
     async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve_datagrams, bytes.upper, *endpoints, pulse=pulse))
+        await nursery.start(partial(serve_datagrams, bytes.upper, *endpoints, watchdog=watchdog))
         await trio.sleep(10)
         nursery.cancel_scope.cancel()
     assert len(beats) >= 10

@@ -1,4 +1,4 @@
-"""A worker process: `python -m caas_trio.program.worker DESCRIPTOR`, started by a supervisor alone."""
+"""A worker process: `python -m caas_trio.program.worker_main DESCRIPTOR`, started by a supervisor alone."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ import trio
 
 from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.telemetry import Telemetry
+from caas_trio.observing.log_telemetry import LogTelemetry
 from caas_trio.observing.metrics import Metrics
-from caas_trio.observing.reports import Reports
 from caas_trio.observing.sharedmetrics import join, keep_writing
 from caas_trio.server.listeners import Listener
-from caas_trio.server.pulse import Pulse
+from caas_trio.server.watchdog import Watchdog
 
 from .command import parse
-from .complaint import MISTAKES, complaint
 from .control import Control, Order, SharedSocket
 from .program import Program
-from .signals import HEEDED, heed, leave_alone
+from .signals import HANDLED, handle_signals, ignore_signals
+from .user_error import USER_ERRORS, user_error
 
 
 def main() -> NoReturn:
     """Run as a program."""
     status = run(socket.socket(fileno=int(sys.argv[1])))
-    leave_alone()
+    ignore_signals()
     sys.exit(status)
 
 
@@ -42,8 +42,8 @@ def run(sock: socket.socket) -> int:
         control = Control(sock)
         try:
             trio.run(work, control)
-        except* MISTAKES as mistakes:
-            told = complaint(mistakes)
+        except* USER_ERRORS as mistakes:
+            told = user_error(mistakes)
         else:
             return 0
         control.say(f"failed {told.text}")
@@ -59,14 +59,16 @@ async def work(control: Control) -> None:
     program = parse(order.arguments, order.config)
     assert isinstance(program, Program)  # noqa: S101 - or there would be no supervisor
     program = replace(program, log=program.log.bind(worker=order.slot))
-    reports = Reports(program.log)
+    reports = LogTelemetry(program.log)
     listeners = [take(each, shared=program.workers > 1) for each in order.sockets]
     duty = Duty(control, program.limits.drain_timeout, listeners)
-    with closing(reports), trio.open_signal_receiver(*HEEDED) as signals:
+    with closing(reports), trio.open_signal_receiver(*HANDLED) as signals:
         telemetries: list[Telemetry] = [reports]
         async with trio.open_nursery() as nursery:
             # What cuts off is the supervisor's say: a service manager may signal all processes at once.
-            nursery.start_soon(partial(heed, signals, again=_nothing, stop=duty.stop.set, cut=_nothing))
+            nursery.start_soon(
+                partial(handle_signals, signals, again=_nothing, stop=duty.stop.set, cut=_nothing)
+            )
             nursery.start_soon(duty.obey)
             if order.figures is not None:
                 join(Path(order.figures), order.slot)
@@ -79,7 +81,7 @@ async def work(control: Control) -> None:
                     telemetries,
                     stop=duty.stop,
                     retire=duty.retire,
-                    pulse=Pulse(lambda: control.say("alive"), order.pulse),
+                    watchdog=Watchdog(lambda: control.say("alive"), order.watchdog_interval),
                     task_status=duty,
                 )
             nursery.cancel_scope.cancel()

@@ -11,8 +11,8 @@ import trio
 from trio.testing import MockClock
 
 from caas_trio import Endpoint, InternetPeer
-from caas_trio.core.telemetry import Outcome, Traffic
-from caas_trio.observing.reports import INTERVAL, ConnectionEnds, Reports
+from caas_trio.core.telemetry import ConnectionStats, Outcome
+from caas_trio.observing.log_telemetry import INTERVAL, ConnectionEnds, LogTelemetry
 
 ENDPOINT = Endpoint.parse("tcp://127.0.0.1:1")
 UDP = Endpoint.parse("udp://127.0.0.1:1")
@@ -56,7 +56,7 @@ def failure(fails: Callable[[], None]) -> Exception:
     raise AssertionError
 
 
-class Moved(Traffic):
+class Moved(ConnectionStats):
     """What a connection may have moved."""
 
     received = 10
@@ -64,7 +64,7 @@ class Moved(Traffic):
 
 
 async def test_each_kind_of_event_is_logged(mock_clock: MockClock, logged: Logged) -> None:
-    reports = Reports(logged.log)
+    reports = LogTelemetry(logged.log)
     reports.conversation_failed(failure(broken), ENDPOINT, PEER)
     reports.connection_refused("too many connections", ENDPOINT, PEER)
     reports.accept_failed(FULL, ENDPOINT)
@@ -90,7 +90,7 @@ async def test_each_kind_of_event_is_logged(mock_clock: MockClock, logged: Logge
 async def test_a_flood_is_told_once_an_interval_and_counted(
     autojump_clock: MockClock, logged: Logged
 ) -> None:
-    reports = Reports(logged.log)
+    reports = LogTelemetry(logged.log)
     for _ in range(1000):
         reports.connection_refused("too many connections", ENDPOINT, PEER)
     reports.connection_refused("another reason", ENDPOINT, PEER)
@@ -102,7 +102,7 @@ async def test_a_flood_is_told_once_an_interval_and_counted(
 
 
 async def test_what_was_counted_is_told_in_the_end(mock_clock: MockClock, logged: Logged) -> None:
-    reports = Reports(logged.log)
+    reports = LogTelemetry(logged.log)
     for _ in range(134):
         reports.connection_refused("too many connections", ENDPOINT, PEER)
     for _ in range(2):
@@ -116,7 +116,7 @@ async def test_what_was_counted_is_told_in_the_end(mock_clock: MockClock, logged
 
 
 async def test_reasons_without_end_are_no_flood_of_lines(mock_clock: MockClock, logged: Logged) -> None:
-    reports = Reports(logged.log)
+    reports = LogTelemetry(logged.log)
     for number in range(1000):
         reports.connection_refused(f"the header {number} is wrong", ENDPOINT, PEER)
     assert len(logged.lines) == 33
@@ -126,12 +126,12 @@ async def test_reasons_without_end_are_no_flood_of_lines(mock_clock: MockClock, 
     ]
 
 
-@pytest.mark.parametrize(("traffic", "bytes_moved"), [(Moved(), (10, 20)), (None, (0, 0))])
+@pytest.mark.parametrize(("stats", "bytes_moved"), [(Moved(), (10, 20)), (None, (0, 0))])
 def test_the_end_of_each_connection_is_logged_where_that_is_wanted(
-    traffic: Traffic | None, bytes_moved: tuple[int, int], logged: Logged
+    stats: ConnectionStats | None, bytes_moved: tuple[int, int], logged: Logged
 ) -> None:
-    for telemetry in (Reports(logged.log), ConnectionEnds(logged.log)):
-        telemetry.connection_closed(Outcome.LOST, traffic, ENDPOINT, PEER, 1.23456789)
+    for telemetry in (LogTelemetry(logged.log), ConnectionEnds(logged.log)):
+        telemetry.connection_closed(Outcome.LOST, stats, ENDPOINT, PEER, 1.23456789)
     received, sent = bytes_moved
     told = {"outcome": "lost", "seconds": 1.234568, "received": received, "sent": sent}
     assert logged.lines == [("info", "connection ended", {"endpoint": ENDPOINT, "peer": PEER, **told})]

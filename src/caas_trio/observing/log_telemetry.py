@@ -1,4 +1,4 @@
-"""What the command line logs while it serves: `Reports`."""
+"""What the command line logs while it serves: `LogTelemetry`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.errors import TlsError
 from caas_trio.core.peer import Peer
-from caas_trio.core.telemetry import BoundedNames, Outcome, Telemetry, Traffic
+from caas_trio.core.telemetry import BoundedNames, ConnectionStats, Outcome, Telemetry
 
 #: A kind of event is logged once within so many seconds; what repeats it is counted.
 INTERVAL: Final = 10.0
@@ -26,7 +26,7 @@ class _Kind(NamedTuple):
     reason: str = ""
 
 
-class Reports(Telemetry):
+class LogTelemetry(Telemetry):
     """Logs what is wrong: at once, and a flood of the same once per interval."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
@@ -131,7 +131,7 @@ class ConnectionEnds(Telemetry):
         self._log = log
 
     def connection_closed(
-        self, outcome: Outcome, traffic: Traffic | None, endpoint: Endpoint, peer: Peer, seconds: float
+        self, outcome: Outcome, stats: ConnectionStats | None, endpoint: Endpoint, peer: Peer, seconds: float
     ) -> None:
         """Log the end of a connection, and what went over it."""
         self._log.info(
@@ -140,8 +140,8 @@ class ConnectionEnds(Telemetry):
             peer=peer,
             outcome=outcome,
             seconds=round(seconds, 6),
-            received=traffic.received if traffic else 0,
-            sent=traffic.sent if traffic else 0,
+            received=stats.received if stats else 0,
+            sent=stats.sent if stats else 0,
         )
 
 

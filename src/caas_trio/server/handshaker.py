@@ -1,6 +1,6 @@
-"""From an accepted socket to a `Channel`: `Opening`.
+"""From an accepted socket to a `Channel`: `Handshaker`.
 
-Most sockets are a channel at once. Some have to show something first: `prove` is for them, and runs
+Most sockets are a channel at once. Some have to show something first: `perform` is for them, and runs
 in the connection's own task, so that nobody else waits for a slow one.
 """
 
@@ -20,7 +20,7 @@ from caas_trio.core.errors import ConnectionLost, HandshakeFailed, PeerError, To
 from caas_trio.core.limits import Limits
 from caas_trio.core.peer import Peer, peer_of
 from caas_trio.core.proxy_header import MAX_HEADER, ProxyHeader, ProxyHeaderParser
-from caas_trio.core.telemetry import Totals
+from caas_trio.core.telemetry import ServerStats
 from caas_trio.core.tls import Certificates, openssl_words
 from caas_trio.core.trust import Trust
 from caas_trio.drivers.channel import Channel
@@ -31,13 +31,13 @@ from caas_trio.drivers.stream import StreamChannel
 from caas_trio.drivers.tlsstream import TlsStream
 
 #: How long (seconds) an opening may still take once the server is stopping: a few round trips.
-_AT_A_STOP: Final = 1.0
+_STOPPING_TIMEOUT_S: Final = 1.0
 
 #: Found faster than on the class, before Python 3.12.
 _TLS: Final = Scheme.TLS
 
 
-class Proven(NamedTuple):
+class Established(NamedTuple):
     """A connection that has shown what it had to."""
 
     channel: Channel
@@ -58,7 +58,7 @@ class Refused(Exception):  # noqa: N818 - a verdict
         self.peer = peer
 
 
-class Opening:
+class Handshaker:
     """Makes channels for a server; who made it closes it."""
 
     def __init__(
@@ -67,11 +67,11 @@ class Opening:
         trust: Trust,
         drain: Drain,
         *,
-        totals: Totals | None = None,
+        stats: ServerStats | None = None,
         counting: bool = False,
     ) -> None:
-        self.hub = Hub(limits, drain, totals=totals, counting=counting) if hub_wanted() else None
-        self._totals = totals
+        self.hub = Hub(limits, drain, stats=stats, counting=counting) if hub_wanted() else None
+        self._stats = stats
         self._limits = limits
         self._trust = trust
         self._drain = drain
@@ -87,13 +87,13 @@ class Opening:
             accepted.setblocking(False)  # noqa: FBT003 - the socket module's signature
             return (CountingHubChannel if self.hub.counting else HubChannel)(accepted, self.hub)
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
-        return StreamChannel(stream, self._limits, self._drain, totals=self._totals)
+        return StreamChannel(stream, self._limits, self._drain, stats=self._stats)
 
-    def asks(self, endpoint: Endpoint) -> bool:
-        """Return whether what connects to this endpoint has to show something first: `prove` then."""
+    def required(self, endpoint: Endpoint) -> bool:
+        """Return whether what connects to this endpoint has to show something first: `perform` then."""
         return endpoint.scheme is _TLS or self._trust.expects_header(endpoint)
 
-    async def prove(self, accepted: socket.socket, peer: Peer, endpoint: Endpoint) -> Proven:
+    async def perform(self, accepted: socket.socket, peer: Peer, endpoint: Endpoint) -> Established:
         """Return the channel and the peer of a socket, once it has shown what it has to.
 
         The socket is closed if it does not.
@@ -112,7 +112,7 @@ class Opening:
                         secure = endpoint.scheme is Scheme.TLS
                         channel = await self._over_tls(accepted) if secure else self.plain(accepted)
                     on_failure.pop_all()
-                    return Proven(channel, peer)
+                    return Established(channel, peer)
                 raise TooSlow("opening_timeout")
             except ConnectionLost:
                 raise
@@ -148,7 +148,7 @@ class Opening:
         with suppress(AttributeError, OSError):  # not Linux, or closed already
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         certificate = stream.tls.getpeercert() or None
-        return StreamChannel(stream, self._limits, self._drain, certificate, self._totals)
+        return StreamChannel(stream, self._limits, self._drain, certificate, self._stats)
 
     async def _let_the_alert_arrive(self, accepted: socket.socket) -> None:
         """Read on for a moment: a close with unread input would make the kernel reset the connection."""
@@ -182,7 +182,7 @@ async def _proxy_header(accepted: socket.socket) -> ProxyHeader:
 
 def _hurry(patience: trio.CancelScope) -> None:
     """Let an opening that is under way when the server stops take no longer than it has to."""
-    patience.deadline = min(patience.deadline, trio.current_time() + _AT_A_STOP)
+    patience.deadline = min(patience.deadline, trio.current_time() + _STOPPING_TIMEOUT_S)
 
 
 def hub_wanted() -> bool:

@@ -9,29 +9,29 @@ import click
 from caas_trio.core.errors import CaasError, UsageError
 
 #: What a user can do something about; anything else is a bug.
-MISTAKES: Final = (CaasError, OSError, click.Abort, click.ClickException, KeyboardInterrupt)
+USER_ERRORS: Final = (CaasError, OSError, click.Abort, click.ClickException, KeyboardInterrupt)
 
 _FAILED: Final = 1
 _WRONG_USAGE: Final = 2
 
 
-class Complaint(NamedTuple):
+class UserMessage(NamedTuple):
     """A line without its end, and the exit status that goes with it."""
 
     text: str
     status: int
 
 
-def complaint(failure: BaseException) -> Complaint:
-    """Return what to say of one of `MISTAKES`, or of a group of them; its first one speaks for all."""
+def user_error(failure: BaseException) -> UserMessage:
+    """Return what to say of one of `USER_ERRORS`, or of a group of them; its first one speaks for all."""
     while isinstance(failure, BaseExceptionGroup):
         failure = failure.exceptions[0]
     match failure:
         case click.ClickException():
-            return Complaint(_line(failure.format_message()), failure.exit_code)
+            return UserMessage(_line(failure.format_message()), failure.exit_code)
         case click.Abort() | KeyboardInterrupt():
-            return Complaint("interrupted", _FAILED)
-    return Complaint(_line(str(failure)), _WRONG_USAGE if isinstance(failure, UsageError) else _FAILED)
+            return UserMessage("interrupted", _FAILED)
+    return UserMessage(_line(str(failure)), _WRONG_USAGE if isinstance(failure, UsageError) else _FAILED)
 
 
 def _line(message: str) -> str:

@@ -1,4 +1,4 @@
-"""A sign of life from the loops that take connections, and datagrams: `Pulse`."""
+"""A sign of life from the loops that take connections, and datagrams: `Watchdog`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 
-class Pulse:
+class Watchdog:
     """Calls `beat` as long as every loop that takes connections or datagrams goes round, for a watchdog.
 
     Args:
@@ -26,12 +26,12 @@ class Pulse:
         self._loops: set[object] = set()
         self._missing: set[object] = set()
 
-    def forget(self, loop: object) -> None:
+    def unregister(self, loop: object) -> None:
         """Note that a loop is over."""
         self._loops.discard(loop)
         self._missing.discard(loop)
 
-    def round(self, loop: object) -> None:
+    def tick(self, loop: object) -> None:
         """Note that a loop comes round."""
         self._loops.add(loop)
         self._missing.discard(loop)

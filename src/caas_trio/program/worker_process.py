@@ -18,7 +18,7 @@ from caas_trio.server.threads import thread_needed
 from .control import Control, Order
 
 #: How long (seconds) a worker may take to get ready.
-PATIENCE: Final = 30.0
+WORKER_TIMEOUT_S: Final = 30.0
 
 
 class Process(Protocol):
@@ -91,7 +91,7 @@ class Worker:
         self._order = order
         self._process, self._control = started
         self._heard = heard
-        self._patience = trio.CancelScope(deadline=trio.current_time() + PATIENCE)
+        self._patience = trio.CancelScope(deadline=trio.current_time() + WORKER_TIMEOUT_S)
         self._ordered = False
         self._word: str | None = None
         self._failure: str | None = None
@@ -142,7 +142,9 @@ class Worker:
         """Return what it died of, once it is gone; None if it ended as it was told."""
         status = self._process.returncode or 0
         if self._patience.cancelled_caught:
-            reason = "it did not end" if self.told else f"it was not ready within {PATIENCE:.0f} seconds"
+            reason = (
+                "it did not end" if self.told else f"it was not ready within {WORKER_TIMEOUT_S:.0f} seconds"
+            )
         elif self._failure is not None:
             reason = self._failure
         elif self.told and not status:
@@ -179,7 +181,7 @@ async def start_process(order: Order) -> Started:
         safe = [] if {"", str(Path.cwd())} & set(sys.path) else ["-P"]
         with thread_needed():
             process = await trio.lowlevel.open_process(
-                [sys.executable, *safe, "-m", "caas_trio.program.worker", str(theirs.fileno())],
+                [sys.executable, *safe, "-m", "caas_trio.program.worker_main", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno(), *shared],
