@@ -102,11 +102,15 @@ def conformance_page(session: nox.Session) -> None:
     session.run("python", "-m", "ci.conformance.page")
 
 
+#: How long a fuzzing session may take after Ctrl-C to kill its harnesses and print its table.
+_INTERRUPT_TIMEOUT_S = 10
+
+
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Fuzz: every harness for a minute, or what is asked for (see fuzz/README.md)."""
     install_atheris(session)
-    session.run("python", "-m", "fuzz.run", *session.posargs)
+    session.run("python", "-m", "fuzz.run", *session.posargs, interrupt_timeout=_INTERRUPT_TIMEOUT_S)
 
 
 @nox.session
@@ -134,7 +138,7 @@ def fuzz_merge(session: nox.Session) -> None:
 def fuzz_proof(session: nox.Session) -> None:
     """Plant bugs in a copy of the package, one at a time; the harnesses have to find them."""
     install_atheris(session)
-    session.run("python", "-m", "fuzz.proof", *session.posargs)
+    session.run("python", "-m", "fuzz.proof", *session.posargs, interrupt_timeout=_INTERRUPT_TIMEOUT_S)
 
 
 @nox.session

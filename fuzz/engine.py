@@ -11,6 +11,7 @@ from typing import Final
 
 import atheris
 
+from .interrupt import end_with_parent
 from .mutator import mutate
 
 #: libFuzzer's options, unless the command line says otherwise.
@@ -66,6 +67,7 @@ def fuzz_bytes(check: Callable[[bytes], None], max_len: int) -> None:
 
 
 def _arguments(max_len: int) -> list[str]:
+    end_with_parent()
     name = Path(sys.argv[0]).stem
     again = f"{sys.executable} -m fuzz.{name}"  # libFuzzer starts itself again, by a shell, to merge
     return [again, f"-max_len={max_len}", *_DEFAULTS, *sys.argv[1:]]

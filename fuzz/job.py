@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from .meter import Meter, Reach
-from .targets import Target, files
+import trio
+
+from .coverage_probe import CoverageProbe, Reach
+from .interrupt import child_environment
+from .targets import Target, files, shown
 
 #: libFuzzer's reports: executions so far, size of the corpus, executions a second.
 _REPORT: Final = re.compile(r"#(\d+)\s+\w+\s+cov: \d+ ft: \d+ corp: (\d+)/.*exec/s: (\d+)")
 _DONE: Final = re.compile(r"stat::number_of_executed_units:\s+(\d+)")
 _KEPT_OUTPUT: Final = 40
-_MINIMIZE_SECONDS: Final = 60
-#: New inputs are measured this often at most: looking takes time from the harness.
-_LOOK_SECONDS: Final = 2
+_MINIMIZE_TIMEOUT_S: Final = 60
+#: New inputs are measured this often at most: measuring takes time from the harness.
+_LOOK_INTERVAL_S: Final = 2
+#: More than any input has, so that a disk is found full a little too early and never too late.
+_PROBE_BYTES: Final = 1 << 16
 
 
 class Verdict(enum.Enum):
     """How a run ended."""
 
-    RUNNING = "running"
+    WAITING = "not run"
+    RUNNING = "interrupted"  # in the closing table: the run had begun, and was not over
     CLEAN = "clean"
     CRASHED = "crashed"
     BROKEN = "broken"  # the harness itself could not run
@@ -45,7 +53,7 @@ class Progress:
     corpus: int = 0
     new: int = 0
     reach: Reach | None = None
-    verdict: Verdict = Verdict.RUNNING
+    verdict: Verdict = Verdict.WAITING
     output: list[str] = field(default_factory=list)
     crashes: list[Crash] = field(default_factory=list)
 
@@ -67,75 +75,148 @@ class Crash:
     command: str
 
 
-def fuzz(target: Target, seconds: int, progress: Progress) -> None:
-    """Run a harness for `seconds`, keeping `progress` up to date; new inputs go to `target.found`."""
+async def fuzz(target: Target, seconds: int, progress: Progress) -> None:
+    """Run a harness for `seconds`, keeping `progress` up to date; new inputs go to `target.found`.
+
+    Where inputs can no longer be kept, the run ends, and its verdict is BROKEN. A failing input is
+    filed with the regressions before it is minimized, so that a cancellation does not lose it.
+    """
+    progress.verdict = Verdict.RUNNING
+    try:
+        await _fuzz(target, seconds, progress)
+        progress.crashes = [await _minimized(target, crash) for crash in progress.crashes]
+    except OSError as error:
+        progress.verdict = Verdict.BROKEN
+        where = shown(Path(error.filename)) if error.filename else "an input"
+        progress.output = [*progress.output, f"cannot keep {where}: {error.strerror}"]
+
+
+async def _fuzz(target: Target, seconds: int, progress: Progress) -> None:
     target.found.mkdir(parents=True, exist_ok=True)
     seen = before = set(files(target.found))
-    with Meter(target) as meter:
-        meter.add([*target.inputs(), *before])
+    with CoverageProbe(target) as probe:
 
-        def look() -> None:
+        async def measure(paths: Iterable[Path]) -> None:
+            await trio.to_thread.run_sync(probe.add, paths, abandon_on_cancel=True)
+
+        await measure([*target.inputs(), *before])
+
+        async def look() -> None:
             nonlocal seen
+            check_room(target.found)
             found = set(files(target.found))
-            meter.add(found - seen)
+            await measure(found - seen)
             seen = found
-            progress.new, progress.reach = len(found - before), meter.reach
+            progress.new, progress.reach = len(found - before), probe.reach
 
         corpora = [path for path in (target.found, target.corpus, target.regressions) if path.is_dir()]
-        watch([*target.command, *map(str, corpora)], seconds, progress, look, partial(keep, target))
+        await watch([*target.command, *map(str, corpora)], seconds, progress, look, partial(keep, target))
 
 
-def watch(
+def check_room(directory: Path) -> None:
+    """Raise OSError if no more inputs can be kept in a directory, which libFuzzer does not report."""
+    try:
+        with tempfile.TemporaryFile(dir=directory) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(directory)) from None
+
+
+async def watch(
     command: list[str],
     seconds: int,
     progress: Progress,
-    look: Callable[[], None],
+    look: Callable[[], Awaitable[None]],
     keep: Callable[[Path], Crash],
 ) -> None:
-    """Run a harness to its end, which is its first failure, or `seconds`.
+    """Run a harness to its end, which is its first failure, or `seconds`; a cancellation kills it.
 
     Args:
         command: how to start it, its corpora included.
         seconds: how long it runs, loading the corpus aside.
         progress: kept up to date with what it reports; has the verdict in the end.
         look: called every now and then, to look at what has been found.
-        keep: called with each failing input.
+        keep: called with each failing input, after a cancellation as well.
     """
+    progress.verdict = Verdict.RUNNING
     with tempfile.TemporaryDirectory() as scratch:
         options = [f"-max_total_time={seconds}", "-print_final_stats=1", f"-artifact_prefix={scratch}/"]
-        process = subprocess.Popen(
-            [*command, *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-        assert process.stdout is not None
-        looked = 0.0
-        with process:
-            for line in process.stdout:
-                progress.read(line.rstrip("\n"))
-                if time.monotonic() - looked > _LOOK_SECONDS:
-                    look()
-                    looked = time.monotonic()
-        look()
-        failing = [path for path in files(Path(scratch)) if not path.name.startswith("slow-unit")]
-        progress.crashes = [keep(path) for path in failing]
-    if progress.crashes:
-        progress.verdict = Verdict.CRASHED
-    else:
-        progress.verdict = Verdict.BROKEN if process.returncode else Verdict.CLEAN
+        try:
+            status = await _follow([*command, *options], progress, look)
+        finally:
+            failing = [path for path in files(Path(scratch)) if not path.name.startswith("slow-unit")]
+            progress.crashes = [keep(path) for path in failing]
+            if failing:
+                progress.verdict = Verdict.CRASHED
+    if not progress.crashes:
+        progress.verdict = Verdict.BROKEN if status else Verdict.CLEAN
+
+
+async def _follow(command: list[str], progress: Progress, look: Callable[[], Awaitable[None]]) -> int:
+    """Run a command, whose lines go to `progress`; return its exit status."""
+    process = await trio.lowlevel.open_process(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # a terminal's Ctrl-C is for us alone
+        env=child_environment(),
+    )
+    assert process.stdout is not None
+    try:
+        looked, rest = 0.0, b""
+        async for chunk in process.stdout:
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                progress.read(line.decode(errors="replace"))
+            if lines and trio.current_time() - looked > _LOOK_INTERVAL_S:
+                await look()
+                looked = trio.current_time()
+        await look()
+        return await process.wait()
+    finally:
+        await _kill(process)
+
+
+async def _kill(process: trio.Process) -> None:
+    """Kill a process with all that it has started, and wait for its end."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with trio.CancelScope(shield=True):
+        await process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                await pipe.aclose()
 
 
 def keep(target: Target, artifact: Path) -> Crash:
-    """Minimize a failing input and file it with the regressions."""
-    kind = artifact.name.partition("-")[0]
-    if kind == "crash":  # one that hangs or eats memory is kept as it is
-        command = [sys.executable, "-m", "fuzz.minimize", target.name, str(artifact)]
-        subprocess.run(command, timeout=_MINIMIZE_SECONDS, check=False)
+    """File a failing input with the regressions."""
     data = artifact.read_bytes()
-    path = target.regressions / hashlib.sha256(data).hexdigest()[:16]
+    path = target.regressions / _digest(data)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-    path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return Crash(kind, str(path), f"python -m fuzz.replay {path}")
+    return _crash(artifact.name.partition("-")[0], path)
+
+
+async def _minimized(target: Target, crash: Crash) -> Crash:
+    """Make a kept input smaller; one that hangs or takes too long to minimize stays as it is."""
+    path = Path(crash.where)
+    if crash.kind != "crash":  # one that hangs or eats memory
+        return crash
+    with trio.move_on_after(_MINIMIZE_TIMEOUT_S):
+        command = [sys.executable, "-m", "fuzz.minimize", target.name, str(path)]
+        await trio.run_process(command, check=False, capture_stdout=True, capture_stderr=True)
+    return _crash(crash.kind, _renamed(path))
+
+
+def _renamed(path: Path) -> Path:
+    """Give a kept input the name that its bytes have; return its new path."""
+    return path.rename(path.with_name(_digest(path.read_bytes())))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _crash(kind: str, path: Path) -> Crash:
+    return Crash(kind, str(shown(path)), f"python -m fuzz.replay {shown(path)}")

@@ -52,12 +52,11 @@ def merge(target: Target) -> tuple[int, int]:
 @click.argument("names", nargs=-1)
 def main(names: tuple[str, ...]) -> None:
     """Prune the corpora of harnesses, all by default."""
-    try:
-        chosen = select(names)
-    except KeyError as error:
-        raise click.UsageError(f"there is no harness {error.args[0]!r}") from None
-    for target in chosen:
-        before, after = merge(target)
+    for target in select(names):
+        try:
+            before, after = merge(target)
+        except OSError as error:
+            raise click.ClickException(f"{error.filename}: {error.strerror}") from None
         print(f"fuzz_{target.name}: {before} inputs before, {after} now", flush=True)
 
 

@@ -6,16 +6,17 @@ the same failure is the same exception from the same line.
 
 from __future__ import annotations
 
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from .targets import Target
+import click
 
-_SECONDS: Final = 20
+from .targets import select
+
+_TIMEOUT_S: Final = 20
 
 Failure: TypeAlias = tuple[type[Exception], str, int | None]
 
@@ -46,7 +47,7 @@ def smaller(data: bytes) -> Iterator[bytes]:
 def minimize(check: Callable[[bytes], None], data: bytes) -> bytes:
     """Return an input that fails as `data` does and cannot be made smaller in one move."""
     wanted = failure(check, data)
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + _TIMEOUT_S
     progress = wanted is not None
     while progress:
         progress = False
@@ -59,6 +60,27 @@ def minimize(check: Callable[[bytes], None], data: bytes) -> bytes:
     return data
 
 
+@click.command()
+@click.argument("name", metavar="TARGET")
+@click.argument("file", type=click.Path(path_type=Path))
+def main(name: str, file: Path) -> None:
+    """Make a failing input of the harness TARGET smaller; FILE is rewritten.
+
+    Exits with 1 if the input does not fail, or if the file cannot be read or written.
+    """
+    [target] = select([name])
+    try:
+        data = file.read_bytes()
+        if failure(target.check, data) is None:
+            raise click.ClickException(f"{file} does not fail; there is nothing to minimize")
+        smallest = minimize(target.check, data)
+        new = file.with_name(f".{file.name}.new")  # the old one stays whole if this is interrupted
+        new.write_bytes(smallest)
+        new.replace(file)
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+    print(f"{file}: {len(data)} bytes before, {len(smallest)} now")
+
+
 if __name__ == "__main__":
-    file = Path(sys.argv[2])
-    file.write_bytes(minimize(Target(sys.argv[1]).check, file.read_bytes()))
+    main()

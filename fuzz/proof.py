@@ -9,16 +9,17 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import click
+import trio
 from rich.console import Console
 from rich.table import Table
 
+from .interrupt import until_signalled
 from .job import Crash, Progress, Verdict, watch
 from .planted import BUGS, PACKAGE
 from .planted.bug import Bug
@@ -48,17 +49,23 @@ def plant(bug: Bug | None, directory: Path) -> None:
         module.write_text(bug.applied(module.read_text()))
 
 
-def hunt(seconds: int, target: Target, bug: Bug | None = None, *, seeds: bool = True) -> Outcome:
+async def hunt(seconds: int, target: Target, bug: Bug | None = None, *, seeds: bool = True) -> Outcome:
     """Run a harness on a copy of the package with a bug in it, until it fails or time is up."""
     progress = Progress()
     with tempfile.TemporaryDirectory() as copy, tempfile.TemporaryDirectory() as found:
         plant(bug, Path(copy))
         corpora = [found, str(target.corpus)] if seeds else [found]
         command = ["env", f"PYTHONPATH={copy}", *target.command, *corpora]
-        began = time.monotonic()
-        watch(command, seconds, progress, lambda: None, lambda path: Crash(path.name, "", ""))
-        took = time.monotonic() - began
+        began = trio.current_time()
+        await watch(
+            command, seconds, progress, trio.lowlevel.checkpoint, lambda path: Crash(path.name, "", "")
+        )
+        took = trio.current_time() - began
     return Outcome(progress.verdict, took, progress.executions, progress.output)
+
+
+def _without_keeping(artifact: Path) -> Crash:
+    return Crash(artifact.name, "", "")
 
 
 @click.command()
@@ -69,7 +76,7 @@ def hunt(seconds: int, target: Target, bug: Bug | None = None, *, seeds: bool = 
 def main(parts: tuple[str, ...], seconds: int, jobs: int, *, seeds: bool) -> None:
     """Plant bugs, all or those whose description or harness contains a PART, and hunt them.
 
-    Exits with 1 if one was missed, or if a harness fails without a bug.
+    Exits with 1 if one was missed, or if a harness fails without a bug; with 130 after Ctrl-C.
     """
     console = Console()
     chosen = [bug for bug in BUGS if not parts or any(part in f"{bug.harness} {bug.what}" for part in parts)]
@@ -77,28 +84,64 @@ def main(parts: tuple[str, ...], seconds: int, jobs: int, *, seeds: bool) -> Non
         raise click.UsageError(f"no bug and no harness has {' or '.join(map(repr, parts))} in its name")
     for bug in chosen:  # an entry that no longer applies is to be known before hours are spent
         bug.applied((PACKAGE / bug.module).read_text())
-    harnesses = {target.name: target for target in targets()}
-    controls = [harnesses[name] for name in sorted({bug.harness for bug in chosen})]
-    with ThreadPoolExecutor(jobs) as pool:
-        for target, outcome in zip(
-            controls, pool.map(partial(hunt, _CONTROL_SECONDS), controls), strict=True
-        ):
-            if outcome.verdict is not Verdict.CLEAN:
-                console.print("\n".join(outcome.output), markup=False)
-                raise click.ClickException(f"fuzz_{target.name} fails without a bug; nothing is proved")
-        console.print(f"without a bug, {len(controls)} harnesses find nothing")
-        hunts = pool.map(lambda bug: hunt(seconds, harnesses[bug.harness], bug, seeds=seeds), chosen)
-        outcomes = []
-        for bug, outcome in zip(chosen, hunts, strict=True):
-            outcomes.append(outcome)
-            console.print(
-                f"{result(outcome):>9}  fuzz_{bug.harness}: {bug.what}", highlight=False, soft_wrap=True
-            )
-    console.print(table(chosen, outcomes))
-    found = sum(outcome.verdict is Verdict.CRASHED for outcome in outcomes)
+    proof = Proof(seconds, jobs, console, seeds=seeds)
+    status = trio.run(until_signalled, partial(proof.run, chosen))
+    console.print(table(proof.outcomes))
+    found = sum(outcome.verdict is Verdict.CRASHED for outcome in proof.outcomes.values())
     console.print(f"{found} of {len(chosen)} found")
-    if found < len(chosen):
-        sys.exit(1)
+    sys.exit(status or int(found < len(chosen)))
+
+
+class Proof:
+    """Hunts of many bugs, a few at a time.
+
+    Attributes:
+        outcomes: what has become of the bugs so far.
+    """
+
+    def __init__(self, seconds: int, jobs: int, console: Console, *, seeds: bool) -> None:
+        self.outcomes: dict[Bug, Outcome] = {}
+        self._seconds = seconds
+        self._jobs = jobs
+        self._console = console
+        self._seeds = seeds
+        self._harnesses = {target.name: target for target in targets()}
+
+    async def run(self, bugs: list[Bug]) -> None:
+        """Hunt these bugs, and print what becomes of each; first, run their harnesses without a bug.
+
+        Without a hunt if one of the harnesses fails by itself: nothing would be proved.
+        """
+        harnesses = sorted({bug.harness for bug in bugs})
+        failed: list[str] = []
+        await self._work(partial(self._control, name, failed) for name in harnesses)
+        if not failed:
+            self._console.print(f"without a bug, {len(harnesses)} harnesses find nothing")
+            await self._work(partial(self._hunt, bug) for bug in bugs)
+
+    async def _work(self, works: Iterable[Callable[[], Awaitable[None]]]) -> None:
+        queue = iter(works)
+
+        async def work() -> None:
+            for each in queue:
+                await each()
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(self._jobs):
+                nursery.start_soon(work)
+
+    async def _control(self, name: str, failed: list[str]) -> None:
+        outcome = await hunt(_CONTROL_SECONDS, self._harnesses[name])
+        if outcome.verdict is not Verdict.CLEAN:
+            failed.append(name)
+            self._console.print("\n".join(outcome.output), markup=False)
+            self._console.print(f"fuzz_{name} fails without a bug; nothing is proved")
+
+    async def _hunt(self, bug: Bug) -> None:
+        outcome = await hunt(self._seconds, self._harnesses[bug.harness], bug, seeds=self._seeds)
+        self.outcomes[bug] = outcome
+        line = f"{result(outcome):>9}  fuzz_{bug.harness}: {bug.what}"
+        self._console.print(line, highlight=False, soft_wrap=True)
 
 
 def result(outcome: Outcome) -> str:
@@ -112,12 +155,12 @@ def result(outcome: Outcome) -> str:
             return "BROKEN"
 
 
-def table(bugs: list[Bug], outcomes: list[Outcome]) -> Table:
+def table(outcomes: dict[Bug, Outcome]) -> Table:
     """Return the table at the end."""
     shown = Table("bug", "harness")
     shown.add_column("runs", justify="right")
     shown.add_column("found after", justify="right")
-    for bug, outcome in zip(bugs, outcomes, strict=True):
+    for bug, outcome in outcomes.items():
         shown.add_row(bug.what, f"fuzz_{bug.harness}", f"{outcome.executions:,}", result(outcome))
     return shown
 

@@ -12,12 +12,14 @@ import functools
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import trio
 
+from .interrupt import end_with_parent
 from .job import Crash, Progress, watch
 from .targets import files
 
@@ -70,6 +72,7 @@ class Fuzzer:
     def pytest_runtest_call(self, item: pytest.Item) -> None:
         import atheris  # noqa: PLC0415 - the properties can be listed without it
 
+        end_with_parent()
         atheris.Setup([item.nodeid, *self._options], atheris.instrument_func(one_input(item)))
         atheris.Fuzz()
 
@@ -100,14 +103,14 @@ def properties() -> list[str]:
 
 def runs_of_properties(
     names: tuple[str, ...], seconds: int
-) -> Iterator[tuple[str, Callable[[Progress], None]]]:
+) -> Iterator[tuple[str, Callable[[Progress], Awaitable[None]]]]:
     """Yield a name and a run for each property of which a name is a part; for all, without names."""
     for node in properties():
         if not names or any(name in node for name in names):
             yield node.partition("::")[2], functools.partial(fuzz_property, node, seconds)
 
 
-def fuzz_property(node: str, seconds: int, progress: Progress) -> None:
+async def fuzz_property(node: str, seconds: int, progress: Progress) -> None:
     """Run a property for `seconds`, keeping `progress` up to date."""
     command = ["env", f"HYPOTHESIS_PROFILE={_PROFILE}", sys.executable, "-m", "fuzz.properties", node]
     replay = f"HYPOTHESIS_PROFILE={_PROFILE} python -m pytest '{node}'"
@@ -117,10 +120,11 @@ def fuzz_property(node: str, seconds: int, progress: Progress) -> None:
 
     with tempfile.TemporaryDirectory() as corpus:
 
-        def look() -> None:
+        async def look() -> None:
             progress.new = len(files(Path(corpus)))
+            await trio.lowlevel.checkpoint()
 
-        watch([*command, corpus], seconds, progress, look, keep)
+        await watch([*command, corpus], seconds, progress, look, keep)
 
 
 if __name__ == "__main__":

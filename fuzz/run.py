@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 import click
+import trio
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from .interrupt import until_signalled
 from .job import Progress, Verdict, fuzz
 from .targets import select
 
-_REPORT_SECONDS = 10
+#: How often a line per harness is shown: on a terminal, in place; elsewhere.
+_LIVE_INTERVAL_S: Final = 0.25
+_REPORT_INTERVAL_S: Final = 10
 
 
 @dataclass
@@ -26,42 +30,51 @@ class Run:
     """One harness in the table."""
 
     name: str
-    start: Callable[[Progress], None]
+    start: Callable[[Progress], Awaitable[None]]
     progress: Progress = field(default_factory=Progress)
 
 
-def run_all(runs: list[Run], jobs: int, console: Console) -> bool:
-    """Run them, `jobs` at a time, and show how they get on; return whether all were clean."""
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(run.start, run.progress) for run in runs]
-        watch(runs, futures, console)
-    for future in futures:
-        future.result()
+def run_all(runs: list[Run], jobs: int, console: Console) -> int:
+    """Run them, `jobs` at a time, show how they get on, and print a table of how they ended.
+
+    SIGINT and SIGTERM kill what is running and end it all.
+
+    Returns:
+        An exit status: 0 if all were clean, 1 if not, and 128 plus its number for a signal.
+    """
+    status = trio.run(until_signalled, partial(_run_all, runs, jobs, console))
     console.print(table(runs))
     for run in runs:
         explain(run, console)
-    return all(run.progress.verdict is Verdict.CLEAN for run in runs)
+    return status or int(any(run.progress.verdict is not Verdict.CLEAN for run in runs))
 
 
-def watch(runs: list[Run], futures: list[Future[None]], console: Console) -> None:
+async def _run_all(runs: list[Run], jobs: int, console: Console) -> None:
+    queue = iter(runs)
+
+    async def work() -> None:
+        for run in queue:
+            await run.start(run.progress)
+
+    async with trio.open_nursery() as showing:
+        showing.start_soon(show, runs, console)
+        async with trio.open_nursery() as nursery:
+            for _ in range(jobs):
+                nursery.start_soon(work)
+        showing.cancel_scope.cancel()
+
+
+async def show(runs: list[Run], console: Console) -> None:
     """Show a line for each running harness: in place on a terminal, now and then elsewhere."""
-    if console.is_terminal:
-        with Live(console=console, transient=True) as live:
-            while not all(future.done() for future in futures):
-                live.update("\n".join(lines(runs, futures)))
-                time.sleep(0.25)
-        return
-    reported = time.monotonic()
-    while not all(future.done() for future in futures):
-        time.sleep(0.25)
-        if time.monotonic() - reported >= _REPORT_SECONDS:
-            reported = time.monotonic()
-            console.print("\n".join(lines(runs, futures)), highlight=False, soft_wrap=True)
-
-
-def lines(runs: list[Run], futures: list[Future[None]]) -> list[str]:
-    """Return a line for each harness that is running."""
-    return [line(run) for run, future in zip(runs, futures, strict=True) if future.running()]
+    live = Live(console=console, transient=True) if console.is_terminal else None
+    with live or nullcontext():
+        while True:
+            await trio.sleep(_LIVE_INTERVAL_S if live else _REPORT_INTERVAL_S)
+            lines = "\n".join(line(run) for run in runs if run.progress.verdict is Verdict.RUNNING)
+            if live:
+                live.update(lines)
+            else:
+                console.print(lines, highlight=False, soft_wrap=True)
 
 
 def line(run: Run) -> str:
@@ -83,21 +96,21 @@ def table(runs: list[Run]) -> Table:
     for run in runs:
         progress = run.progress
         reach = f"{progress.reach.branch_percentage:.1f} %" if progress.reach else "-"
-        broken = progress.verdict is Verdict.BROKEN
+        ended = progress.verdict in {Verdict.CLEAN, Verdict.CRASHED}
         shown.add_row(
             run.name,
             f"{progress.executions:,}",
             f"{progress.rate:,}",
             str(progress.new),
             reach,
-            "broken" if broken else str(len(progress.crashes)),
+            str(len(progress.crashes)) if ended else progress.verdict.value,
         )
     return shown
 
 
 def explain(run: Run, console: Console) -> None:
     """Say what went wrong with a run, and how to see it again."""
-    if run.progress.verdict is Verdict.CLEAN:
+    if run.progress.verdict not in {Verdict.BROKEN, Verdict.CRASHED}:
         return
     console.rule(run.name)
     console.print("\n".join(run.progress.output), markup=False, highlight=False)
@@ -114,7 +127,8 @@ def explain(run: Run, console: Console) -> None:
 def main(names: tuple[str, ...], seconds: int, jobs: int) -> None:
     """Run harnesses, all by default; `property [NAME]...` runs properties of the test suite instead.
 
-    Exits with 1 if one of them crashed. A failing input is minimized and saved with the regressions.
+    Exits with 1 if one of them crashed or could not run, and with 130 after Ctrl-C. A failing input is
+    minimized and saved with the regressions.
     """
     if importlib.util.find_spec("atheris") is None:
         raise click.ClickException("atheris is not installed; it has wheels for Linux and macOS on CPython")
@@ -125,13 +139,8 @@ def main(names: tuple[str, ...], seconds: int, jobs: int) -> None:
         if not runs:
             raise click.UsageError(f"no property has {' or '.join(map(repr, names[1:]))} in its name")
     else:
-        try:
-            chosen = select(names)
-        except KeyError as error:
-            raise click.UsageError(f"there is no harness {error.args[0]!r}") from None
-        runs = [Run(f"fuzz_{target.name}", partial(fuzz, target, seconds)) for target in chosen]
-    if not run_all(runs, jobs, Console()):
-        sys.exit(1)
+        runs = [Run(f"fuzz_{target.name}", partial(fuzz, target, seconds)) for target in select(names)]
+    sys.exit(run_all(runs, jobs, Console()))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+import click
+
 HERE: Final = Path(__file__).parent
 #: What runs find goes here, until `merge` has picked what is worth keeping.
 FOUND: Final = HERE.parent / ".fuzz"
@@ -20,9 +22,13 @@ class Target:
 
     Attributes:
         name: what it checks; its file is `fuzz_<name>.py`, its check is in `checks/<name>.py`.
+        kept_in: the directory of the seeds and regressions of all targets.
+        found_in: the directory of what runs find.
     """
 
     name: str
+    kept_in: Path = HERE
+    found_in: Path = FOUND
 
     @property
     def command(self) -> list[str]:
@@ -32,17 +38,17 @@ class Target:
     @property
     def corpus(self) -> Path:
         """The seeds: written by hand, or found once and worth keeping."""
-        return HERE / "corpus" / self.name
+        return self.kept_in / "corpus" / self.name
 
     @property
     def regressions(self) -> Path:
         """The inputs that once crashed."""
-        return HERE / "regressions" / self.name
+        return self.kept_in / "regressions" / self.name
 
     @property
     def found(self) -> Path:
         """What runs on this machine have found."""
-        return FOUND / "corpus" / self.name
+        return self.found_in / "corpus" / self.name
 
     @property
     def check(self) -> Callable[[bytes], None]:
@@ -62,7 +68,7 @@ class Target:
 
 
 def files(*directories: Path) -> list[Path]:
-    """Return the files in directories, of which some may not exist."""
+    """Return all entries of directories, of which some may not exist."""
     return sorted(path for directory in directories if directory.is_dir() for path in directory.iterdir())
 
 
@@ -75,7 +81,15 @@ def select(names: Iterable[str]) -> list[Target]:
     """Return the harnesses of these names, with or without `fuzz_`; all if there are no names.
 
     Raises:
-        KeyError: there is none of a name; the error names it.
+        UsageError: there is no harness of a name.
     """
     known = {target.name: target for target in targets()}
+    for name in names:
+        if name.removeprefix("fuzz_") not in known:
+            raise click.UsageError(f"there is no harness {name!r}; there are {', '.join(known)}")
     return [known[name.removeprefix("fuzz_")] for name in names] or list(known.values())
+
+
+def shown(path: Path) -> Path:
+    """Return a path as it is shown: relative to the working directory, if it is in there."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

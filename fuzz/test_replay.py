@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .meter import Meter, Reach
+from .coverage_probe import CoverageProbe, Reach
 from .targets import HERE, Target, targets
 
 LEAST = 95  # percent
@@ -22,9 +22,9 @@ def test_an_input_that_is_kept_passes(target: Target, path: Path) -> None:
 @pytest.fixture(scope="module")
 def reach() -> dict[str, Reach]:
     """Return what all the inputs together reach in each module that some target answers for."""
-    with Meter(*targets()) as meter:
-        meter.add(path for _, path in INPUTS)
-        return meter.modules
+    with CoverageProbe(*targets()) as probe:
+        probe.add(path for _, path in INPUTS)
+        return probe.modules
 
 
 @pytest.mark.parametrize("module", sorted({module for target in targets() for module in target.modules}))

@@ -1,4 +1,4 @@
-"""Measure what inputs reach: `python -m fuzz.meter TARGET...`, paths on standard input.
+"""Measure what inputs reach: `python -m fuzz.coverage_probe TARGET...`, paths on standard input.
 
 Answers each line, paths separated by tabs, with one of JSON: a `Reach` for each module that the targets
 answer for. The directory that a file is in names its target.
@@ -43,7 +43,7 @@ class Reach(NamedTuple):
 _NOWHERE: Final = Reach(0, 0, 0, 0)
 
 
-class Meter:
+class CoverageProbe:
     """A process that replays inputs under coverage.py; a context manager that ends it.
 
     Args:
@@ -55,10 +55,11 @@ class Meter:
 
     def __init__(self, *targets: Target) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fuzz.meter", *(target.name for target in targets)],
+            [sys.executable, "-m", "fuzz.coverage_probe", *(target.name for target in targets)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # a terminal's Ctrl-C is for the parent alone
         )
         self.modules: dict[str, Reach] = {}
 
@@ -72,7 +73,7 @@ class Meter:
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
 
     def add(self, paths: Iterable[Path]) -> None:
         """Run more inputs and bring `modules` up to date; it stays as it is if the process has died."""
