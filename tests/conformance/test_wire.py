@@ -6,8 +6,9 @@ import pytest
 import trio
 import trio.testing
 
+from caas_trio.conformance.cuts import WHOLE
 from caas_trio.conformance.wire import End, Wire, why
-from caas_trio.conformance.wirelog import WireLog
+from caas_trio.conformance.wirelog import Event, WireLog
 
 
 async def received_in_turn(wire: Wire, server: trio.socket.SocketType, pieces: list[bytes]) -> bytes:
@@ -59,3 +60,39 @@ def test_why_there_is_no_connection_is_told_in_the_kernels_words() -> None:
     outer.__cause__ = ExceptionGroup("several", [refused, OSError("other")])
     assert why(outer) == "Connection refused"
     assert why(OSError("plain")) == "plain"
+
+
+async def test_what_is_sent_is_logged_ahead_of_its_answer() -> None:
+    client, server = trio.socket.socketpair()
+    log = WireLog()
+    with client, server:
+        wire = Wire(trio.SocketStream(client), 0, log)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wire.write)
+            wire.send(b"a" * (64 << 20), WHOLE)  # more than the kernel takes: the send goes on
+            await server.recv(1)
+            await server.send(b"A")
+            assert await wire.receive() == b"A"
+            wire.close()
+    assert [(entry.event, entry.data[:1]) for entry in log.entries] == [
+        (Event.SENT, b"a"),
+        (Event.RECEIVED, b"A"),
+    ]
+    assert 0 < log.entries[0].size == wire.sent < 64 << 20
+
+
+async def test_what_cannot_be_sent_is_neither_sent_nor_logged_as_sent() -> None:
+    client, server = trio.socket.socketpair()
+    log = WireLog()
+    with client:
+        wire = Wire(trio.SocketStream(client), 0, log)
+        server.close()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wire.write)
+            wire.send(b"a\n", WHOLE)
+            wire.send(b"b\n", WHOLE)
+            wire.end_input()
+            await wire.flushed()
+            wire.close()
+    assert (wire.everything_sent, wire.write_failed, wire.sent) == (False, True, 0)
+    assert [(entry.event, entry.size, entry.data) for entry in log.entries] == [(Event.SENT, 0, b"")]

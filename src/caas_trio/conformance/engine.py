@@ -247,7 +247,7 @@ class _Run:
         wire = self._wires[step.client]
         wire.send(step.data, WHOLE)
         sent, since = wire.sent, trio.current_time()
-        while not wire.everything_sent and trio.current_time() - since < step.quiet:
+        while not (wire.everything_sent or wire.write_failed) and trio.current_time() - since < step.quiet:
             await trio.sleep(_GLANCE)
             if wire.sent != sent:
                 sent, since = wire.sent, trio.current_time()

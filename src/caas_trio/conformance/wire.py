@@ -128,29 +128,35 @@ class Wire:
         self._flushed = trio.Event()
         self._flushed.set()
         self._connected_at = trio.current_time()
-        self._write_failed = False
         self.end: End | None = None
         self.optional_prompt = b""
+        #: Bytes that the kernel has taken, and whether it refused to take more.
         self.sent = 0
+        self.write_failed = False
         #: Seconds from the connection to the first send; None before it.
         self.lateness: float | None = None
 
     async def write(self) -> None:
-        """Send what is handed over, for as long as the connection is there. Runs as a task of its own."""
+        """Send what is handed over, for as long as the connection is there. Runs as a task of its own.
+
+        Behind a send that fails, nothing more is sent: what is handed over then is dropped.
+        """
         async with self._take:
             async for job in self._take:
                 try:
-                    await self._write_one(job)
+                    if not self.write_failed:
+                        await self._write_one(job)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    self._write_failed = True
+                    self.write_failed = True
                 self._waiting -= 1
                 if not self._waiting:
                     self._flushed.set()
 
     async def _write_one(self, job: tuple[bytes, Cut] | None) -> None:
+        # What is logged is logged first: the server may answer before a send returns.
         if job is None:
-            await self._stream.send_eof()
             self._log.add(self._client, Event.ENDED_INPUT)
+            await self._stream.send_eof()
             return
         data, cut = job
         for number, piece in enumerate(cut.pieces(data)):
@@ -159,10 +165,12 @@ class Wire:
             if self.lateness is None:
                 self.lateness = trio.current_time() - self._connected_at
             with memoryview(piece) as view:
+                entry = self._log.begin(self._client, Event.SENT, view)
                 for start in range(0, len(view), _WRITE_SIZE):
-                    await self._stream.send_all(view[start : start + _WRITE_SIZE])
-                    self.sent += len(view[start : start + _WRITE_SIZE])
-                self._log.add(self._client, Event.SENT, view)
+                    chunk = view[start : start + _WRITE_SIZE]
+                    await self._stream.send_all(chunk)
+                    self.sent += len(chunk)
+                    entry.size += len(chunk)
 
     def _hand_over(self, job: tuple[bytes, Cut] | None) -> None:
         if not self._waiting:
@@ -180,11 +188,11 @@ class Wire:
 
     @property
     def everything_sent(self) -> bool:
-        """Whether nothing handed over is waiting to be sent."""
-        return not self._waiting
+        """Whether everything handed over is sent: nothing waits, and nothing failed."""
+        return not self._waiting and not self.write_failed
 
     async def flushed(self) -> None:
-        """Return once everything handed over is sent."""
+        """Return once everything handed over is sent, or cannot be."""
         await self._flushed.wait()
 
     async def receive(self) -> bytes:
@@ -217,7 +225,7 @@ class Wire:
             # The kernel tells of a reset once: if it told the writer, the reader sees a mere end.
             with trio.move_on_after(_MOMENT):
                 await self._flushed.wait()
-            self.end = End.RESET if self._write_failed else End.FIN
+            self.end = End.RESET if self.write_failed else End.FIN
         self._log.add(self._client, _EVENTS[self.end])
         return b""
 

@@ -27,23 +27,28 @@ class Event(enum.Enum):
     REFUSED = "no connection"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
     """One thing that happened.
 
     Attributes:
-        seconds: when, from the beginning of the case.
+        seconds: when it began, from the beginning of the case.
         client: on which connection.
         event: what.
-        size: how many bytes passed.
-        data: the first of them.
+        size: how many bytes passed; it grows while a large piece is sent.
+        head: the first bytes that pass, or are to.
     """
 
     seconds: float
     client: int
     event: Event
     size: int
-    data: bytes
+    head: bytes
+
+    @property
+    def data(self) -> bytes:
+        """The first of the bytes that passed."""
+        return self.head[: self.size]
 
 
 @dataclass(slots=True)
@@ -56,8 +61,17 @@ class WireLog:
 
     def add(self, client: int, event: Event, data: bytes | memoryview = b"") -> None:
         """Note an event."""
-        if len(self.entries) >= _MOST_ENTRIES:
-            self.left_out += 1
-            return
+        self.begin(client, event, data).size = len(data)
+
+    def begin(self, client: int, event: Event, data: bytes | memoryview) -> Entry:
+        """Note an event that begins now; return its entry, of which the caller counts the bytes.
+
+        The entry does not belong to the log if that is full.
+        """
         seconds = time.perf_counter() - self._start
-        self.entries.append(Entry(seconds, client, event, len(data), bytes(data[:_MOST_BYTES])))
+        entry = Entry(seconds, client, event, 0, bytes(data[:_MOST_BYTES]))
+        if len(self.entries) < _MOST_ENTRIES:
+            self.entries.append(entry)
+        else:
+            self.left_out += 1
+        return entry

@@ -127,8 +127,7 @@ def _in_turn(profile: Profile) -> Iterator[Step]:
         yield Connect(client)
         if client % 3:
             yield from served(profile, client=client)
-        else:
-            yield Leave(client)
+        yield Leave(client)
 
 
 def _unread(profile: Profile) -> Iterator[Step]:
