@@ -54,6 +54,19 @@ def test_every_case_named_by_another_is_there_and_none_waits_for_itself() -> Non
     graphlib.TopologicalSorter({case.id: case.after for case in CASES}).prepare()
 
 
+def test_no_case_without_a_cr_waits_for_one_that_has_some() -> None:
+    """What a server makes of CRs says nothing about the others: one that drops them is judged on all else."""
+
+    def sends_cr(case: Case) -> bool:
+        profile = next(profile for profile in PROFILES if case.unfit(profile) is None)
+        return any(isinstance(step, Send) and b"\r" in step.data for step in case.script(profile))
+
+    streams = [case for case in CASES if not heavy(case) and "PROXY" not in case.id]
+    with_cr = {case.id for case in streams if sends_cr(case)}
+    assert len(with_cr) > 10
+    assert [case.id for case in streams if case.id not in with_cr and with_cr & {*case.after}] == []
+
+
 def test_the_sanity_cases_come_first() -> None:
     stream = [case for case in CASES if "DGRAM" not in case.id]
     assert [case.sanity for case in stream] == sorted((case.sanity for case in stream), reverse=True)

@@ -173,7 +173,7 @@ async def test_a_case_whose_reason_to_fail_is_known_is_not_judged(
     monkeypatch.setattr(runner_module, "CASES", cases)
     report = await judge(right(), Profile(), cases, jobs=1)
     assert [(result.case.name, result.verdict, result.reason) for result in report.results] == [
-        ("third", Verdict.NOT_JUDGED, "FRAME-1.second/whole failed"),
+        ("third", Verdict.NOT_JUDGED, "FRAME-1.first/whole failed"),
         ("second", Verdict.NOT_JUDGED, "FRAME-1.first/whole failed"),
         ("first", Verdict.FAILED, ""),
         ("free", Verdict.PASSED, ""),

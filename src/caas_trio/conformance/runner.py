@@ -92,14 +92,14 @@ class _Runner:
         self._patience = patience
         self._observer = observer
         self._results: dict[str, Result] = {}
-        #: Cases that failed, and those that were not judged for that reason.
-        self._failed: set[str] = set()
+        #: Why the cases after a case are not judged: it failed, or one that it is itself after.
+        self._causes: dict[str, str] = {}
         self._done = {case.id: trio.Event() for case in cases}
 
     def _keep(self, result: Result) -> None:
         self._results[result.case.id] = result
-        if result.faults:
-            self._failed.add(result.case.id)
+        if result.faults and result.answer is not Verdict.PASSED:
+            self._causes[result.case.id] = f"{result.case.id} failed"
         self._done[result.case.id].set()
         self._observer(result)
 
@@ -137,9 +137,9 @@ class _Runner:
         for before in case.after:
             if before in self._done:
                 await self._done[before].wait()
-                if before in self._failed:
-                    self._failed.add(case.id)
-                    self._keep(Result(case, answer=Verdict.NOT_JUDGED, reason=f"{before} failed"))
+                if cause := self._causes.get(before):
+                    self._causes[case.id] = cause
+                    self._keep(Result(case, answer=Verdict.NOT_JUDGED, reason=cause))
                     return
         async with limiter:
             self._keep(await run_case(case, self._endpoint, self._profile, self._patience))

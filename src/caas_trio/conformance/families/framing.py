@@ -124,6 +124,8 @@ def _family(sample: _Sample) -> Iterator[Case]:
 
 
 _SEVERAL: Final = b"one\ntwo two\nthree three three\r\nfour\n"
+_PLAIN_LINES: Final = b"one\ntwo two\nthree three three\nfour\n"
+_TWO_PASSED: Final = ("ORDER-8.two/whole",)
 _MIXED_PASSED: Final = ("FRAME-2.mixed/whole",)
 _LONG_PASSED: Final = ("FRAME-7.64KiB/whole",)
 _STREAM_PASSED: Final = (*CUT, "LIMIT-10.limit+1/whole", "LIMIT-10.ten-times/whole")
@@ -137,6 +139,9 @@ def _conversation_cuts() -> Iterator[Case]:
         yield Case(
             "FRAME-6", "several", script, cut.name, (Need.STREAM, Need.CONVERSATION), after=_MIXED_PASSED
         )
+    for cut in (cuts.THIRDS, cuts.BYTE):
+        needs = (Need.STREAM, Need.CONVERSATION)
+        yield Case("FRAME-6", "plain-lines", exchange(_PLAIN_LINES, cut), cut.name, needs, after=_TWO_PASSED)
     for size in _BUFFER_SIZES:
         for length in (size - 1, size, size + 1):
             data = b"x" * (length - 1) + b"\n"
