@@ -93,7 +93,6 @@ def test_a_descriptor_is_taken_as_what_it_is_bound_to(hand_down: Callable[[socke
         with socket.create_connection(("127.0.0.1", port)) as client:
             accepted, _ = got.accept()
             with accepted:
-                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
                 assert client.getpeername() == accepted.getsockname()
 
 
@@ -223,6 +222,26 @@ async def test_each_socket_has_a_listener(
         each.close()
     left = {each.name for each in tmp_path.iterdir()}  # noqa: ASYNC240 - nothing else runs
     assert left == {"a", "b"}
+
+
+@pytest.mark.parametrize("driver", ["hub", "stream"])
+async def test_a_client_that_came_before_the_service_is_served_like_any_other(
+    driver: str,
+    hand_down: Callable[[socket.socket], int],
+    nursery: trio.Nursery,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CAAS_TRIO_DRIVER", driver)
+    sock = listening()
+    early = trio.SocketStream(trio.socket.from_stdlib_socket(socket.create_connection(sock.getsockname())))
+    await early.send_all(b"he")
+    await early.socket.send(b"l", socket.MSG_OOB)
+    await early.send_all(b"lo\n")
+    await early.send_eof()
+    await nursery.start(partial(serve_sessions, lambda: LineSession(bytes.upper), f"fd://{hand_down(sock)}"))
+    assert b"".join([data async for data in early]) == b"HELLO\n"
+    await early.aclose()
+    nursery.cancel_scope.cancel()
 
 
 async def test_a_header_is_expected_on_what_systemd_has_passed_by_that_name(

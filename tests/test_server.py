@@ -418,6 +418,19 @@ async def shout(connection: Connection) -> None:
         await connection.send(line.upper())
 
 
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:0", "tcp://[::1]:0", "unix:{}/a"])
+async def test_urgent_data_stays_in_its_place(endpoint: str, tmp_path: Path) -> None:
+    async with serving(CAPITALS, endpoint.format(tmp_path)) as server, await server.connect() as client:
+        await client.send_all(b"he")
+        await client.socket.send(b"l", socket.MSG_OOB)
+        await client.send_all(b"lo\n")
+        await receive(client, b"HELLO\n")
+        await client.socket.send(b"a\n", socket.MSG_OOB)
+        await client.socket.send(b"b\n", socket.MSG_OOB)
+        server.stop.set()  # the drain reads what is there, whatever it is
+        assert await receive_all(client) == b"A\nB\n"
+
+
 async def test_a_handler_serves_lines() -> None:
     async with serving_handler(shout) as server:
         assert await server.talk(b"hello\r\nworld") == PROMPT + b"HELLO\r\nWORLD"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -15,6 +16,7 @@ from caas_trio.core.telemetry import ListenerStats, Telemetry
 from caas_trio.core.trust import Trust
 
 from .admission import Admission, Host, SpareDescriptor, refuse, words_for
+from .listeners import set_stream_options
 from .newcomers import Newcomers
 from .watchdog import Watchdog
 
@@ -62,7 +64,11 @@ def accept(listening: socket.socket, family: int, kind: int) -> tuple[socket.soc
 
 
 class Acceptor:
-    """Takes connections, and begins each; what is not let in is refused."""
+    """Takes connections, and begins each; what is not let in is refused.
+
+    Args:
+        bare: the listening sockets whose connections do not inherit their options.
+    """
 
     def __init__(
         self,
@@ -75,6 +81,7 @@ class Acceptor:
         spare: SpareDescriptor,
         newcomers: Newcomers,
         watchdog: Watchdog,
+        bare: Collection[socket.socket] = (),
     ) -> None:
         self._begin = begin
         self._reject_gracefully = let_go
@@ -85,6 +92,7 @@ class Acceptor:
         self._spare = spare
         self._newcomers = newcomers
         self._watchdog = watchdog
+        self._bare = bare
 
     async def accept(
         self, sock: socket.socket, listener_stats: ListenerStats, *, shared: bool = False
@@ -113,6 +121,7 @@ class Acceptor:
     def _accept_waiting(self, sock: socket.socket, listener_stats: ListenerStats, most: int) -> bool:
         words = words_for(listener_stats.endpoint)
         family, kind = sock.family, sock.type
+        let_in = self._let_in_bare if sock in self._bare else self._let_in
         for _ in range(most):
             if self._admission.shut:
                 break
@@ -130,10 +139,15 @@ class Acceptor:
                 if error.errno not in SpareDescriptor.RAN_OUT or not self._spare.reject(sock, words):
                     return False
             else:
-                self._let_in(accepted, address, listener_stats)
+                let_in(accepted, address, listener_stats)
         else:
             self._newcomers.hear_out()
         return True
+
+    def _let_in_bare(self, accepted: socket.socket, address: object, listener_stats: ListenerStats) -> None:
+        with suppress(OSError):  # the client has reset the connection
+            set_stream_options(accepted)
+        self._let_in(accepted, address, listener_stats)
 
     def _let_in(self, accepted: socket.socket, address: object, listener_stats: ListenerStats) -> None:
         """Begin a connection, or refuse it."""

@@ -134,8 +134,6 @@ def _take(endpoint: Endpoint, number: int, kind: socket.SocketKind) -> socket.so
         raise
     os.set_inheritable(number, False)  # noqa: FBT003 - the os module's signature
     sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
-    if kind is socket.SOCK_STREAM and sock.family != socket.AF_UNIX:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as on a socket of our own
     return sock
 
 

@@ -75,6 +75,15 @@ class Listener:
     shared: bool = False
     handed_over: bool = False
 
+    @property
+    def passes_options_on(self) -> bool:
+        """Whether all that is accepted has the options of its listening socket.
+
+        A connection on a Unix socket never has them, and one that was waiting on an inherited socket
+        before this process set them does not either.
+        """
+        return self.asked.scheme in _SERVED[socket.SOCK_STREAM][0]
+
     async def take_over(self) -> None:
         """Return once the path is ours, if another server still had it; see `UnixSocket.take_over`.
 
@@ -148,9 +157,24 @@ async def listen_all(
                 found = [await listen(endpoint, kind, unix_mode=unix_mode, takeover=takeover)]
             for listener in found:
                 opened.callback(listener.close)
+                for sock in listener.sockets:
+                    if kind is socket.SOCK_STREAM:
+                        set_stream_options(sock)
             listeners += found
         opened.pop_all()
     return listeners
+
+
+def set_stream_options(sock: socket.socket) -> None:
+    """Set what every stream connection needs; a TCP connection inherits it from its listening socket.
+
+    Urgent data stays in line (RFC 6093, section 5): the kernel would take its last byte out of the
+    stream. Each send is an answer: Nagle's algorithm would hold the second of two back until the
+    client acknowledges the first, 40 ms later.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 @contextlib.contextmanager
@@ -222,9 +246,7 @@ def _bind(family: int, kind: socket.SocketKind, address: tuple[object, ...]) -> 
         if kind == socket.SOCK_STREAM:
             # Not for datagrams: there it would let another process take the port away.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # What is accepted inherits it. Each send is an answer: Nagle's algorithm would hold the
-            # second of two back until the client acknowledges the first, 40 ms later.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            set_stream_options(sock)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)

@@ -140,6 +140,7 @@ class Server:
                 telemetry=self._telemetry,
                 spare=spare,
                 watchdog=self._watchdog,
+                bare={sock for each in listeners if not each.passes_options_on for sock in each.sockets},
             )
             arriving = [(each, self.stats.add_listener(each.endpoint)) for each in listeners]
             async with trio.open_nursery() as accepting:
