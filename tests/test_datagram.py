@@ -32,8 +32,10 @@ from caas_trio import (
     EndpointError,
     InternetPeer,
     Limits,
+    Listener,
     ListenError,
     LocalPeer,
+    Scheme,
     StreamRequestHandler,
     Telemetry,
     Trust,
@@ -118,7 +120,7 @@ class Running:
 @asynccontextmanager
 async def serving(
     service: DatagramService | type[DatagramRequestHandler] = bytes.upper,
-    *endpoints: str,
+    *endpoints: str | Listener,
     **options: Any,
 ) -> AsyncIterator[Running]:
     stop, telemetry = trio.Event(), Recorder()
@@ -498,6 +500,44 @@ async def test_who_asks_everybody_is_not_answered() -> None:
             await client.sendto(b"you", ("127.0.0.1", port))
             assert await client.recv(100) == b"YOU"
     assert server.telemetry.dropped == {Drop.TO_MANY: 1}
+
+
+@pytest.fixture
+def dual_stack() -> Listener:
+    """A socket for IPv6 and IPv4, as systemd opens it for `ListenDatagram=PORT`."""
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    sock.bind(("::", 0))
+    sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
+    endpoint = Endpoint(Scheme.UDP, host="::", port=sock.getsockname()[1])
+    return Listener(endpoint, endpoint, [sock])
+
+
+@linux
+async def test_ipv4_clients_of_a_dual_stack_socket_go_by_the_rules_for_ipv4(dual_stack: Listener) -> None:
+    trust = Trust(allow_from=(ip_network("127.0.0.2/32"), ip_network("::1/128")))
+    async with serving(bytes.upper, dual_stack, trust=trust) as server:
+        port = server.endpoints[0].port
+        with (
+            trio.socket.socket(type=socket.SOCK_DGRAM) as stranger,
+            trio.socket.socket(type=socket.SOCK_DGRAM) as friend,
+            trio.socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as six,
+        ):
+            await stranger.bind(("127.0.0.3", 0))
+            await stranger.sendto(b"hello", ("127.0.0.1", port))
+            await friend.bind(("127.0.0.2", 0))
+            friend.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            await friend.sendto(b"everybody", ("127.255.255.255", port))
+            await friend.sendto(b"you", ("127.1.2.3", port))
+            assert await friend.recvfrom(100) == (b"YOU", ("127.1.2.3", port))
+            await six.sendto(b"hello", ("::1", port))
+            reply, sender = await six.recvfrom(100)
+            assert (reply, sender[:2]) == (b"HELLO", ("::1", port))
+            assert server.telemetry.senders == [
+                InternetPeer(*stranger.getsockname()),
+                InternetPeer(*friend.getsockname()),
+            ]
+    assert server.telemetry.dropped == {"the address is not allowed": 1, Drop.TO_MANY: 1}
 
 
 async def test_a_system_that_tells_less_is_served_as_well(

@@ -44,6 +44,7 @@ WRONG = {
     "tcp://::1:80": "an IPv6 address is written in brackets",
     "tcp://[127.0.0.1]:80": "brackets are for IPv6 addresses",
     "tcp://[::g]:80": "'::g' is no IP address",
+    "tcp://[::ffff:127.0.0.1]:80": "'::ffff:127.0.0.1' is an IPv4 address; write 127.0.0.1",
     "tcp://[::1%a/b]:80": "'::1%a/b' is no IP address",
     "tcp://127.1:80": "'127.1' is no IP address",
     "tcp://0x7f.0x1:80": "'0x7f.0x1' is no IP address",

@@ -102,6 +102,12 @@ def test_sockets_of_each_family_are_taken(hand_down: Callable[[socket.socket], i
     assert Path(path).is_socket()  # whose it is to remove
     abstract = f"{tmp_path.name}{os.getpid()}"
     assert taken(f"fd://{hand_down(listening(socket.AF_UNIX, chr(0) + abstract))}") == [f"unix:@{abstract}"]
+    mapped = socket.socket(socket.AF_INET6)
+    mapped.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    mapped.bind(("::ffff:127.0.0.1", 0))
+    mapped.listen()
+    [four] = taken(f"fd://{hand_down(mapped)}")
+    assert four.startswith("tcp://127.0.0.1:")
     [six] = taken(f"fd://{hand_down(listening(socket.AF_INET6, ('::1', 0)))}")
     assert six.startswith("tcp://[::1]:")
 

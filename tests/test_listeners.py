@@ -79,6 +79,18 @@ async def test_an_address_family_the_machine_lacks_is_left_out(monkeypatch: pyte
     listener.close()
 
 
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+async def test_every_interface_of_ipv6_is_none_of_ipv4_and_both_may_have_one_port(
+    kind: socket.SocketKind,
+) -> None:
+    scheme = "tcp" if kind is socket.SOCK_STREAM else "udp"
+    [six] = await listen_all([Endpoint.parse(f"{scheme}://[::]:0")], kind)
+    with closing(six):
+        assert six.sockets[0].getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+        [four] = await listen_all([Endpoint.parse(f"{scheme}://0.0.0.0:{six.endpoint.port}")], kind)
+        four.close()
+
+
 async def test_what_is_accepted_over_tcp_sends_at_once() -> None:
     listener = await listen(Endpoint.parse("tcp://127.0.0.1:0"))
     with closing(listener), socket.create_connection(listener.sockets[0].getsockname()):

@@ -17,6 +17,9 @@ from caas_trio.core.peer import Peer, peer_behind, peer_of
         (("192.0.2.1", 5), InternetPeer("192.0.2.1", 5), "192.0.2.1:5"),
         (("2001:db8::1", 5, 0, 0), InternetPeer("2001:db8::1", 5), "[2001:db8::1]:5"),
         (("::ffff:192.0.2.1", 5, 0, 0), InternetPeer("192.0.2.1", 5), "192.0.2.1:5"),
+        (("0:0::FFFF:c000:201", 5, 0, 0), InternetPeer("192.0.2.1", 5), "192.0.2.1:5"),
+        (("::ffff:1:2:3", 5, 0, 0), InternetPeer("::ffff:1:2:3", 5), "[::ffff:1:2:3]:5"),
+        (("no ffff: address", 5), InternetPeer("no ffff: address", 5), "[no ffff: address]:5"),
     ],
 )
 def test_a_client_of_the_network_is_its_address(address: object, peer: Peer, text: str) -> None:

@@ -32,6 +32,7 @@ INSIDE = (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::
     ("peer", "objection"),
     [
         (InternetPeer("192.0.2.255", 1), None),
+        (InternetPeer("::ffff:192.0.2.255", 1), None),
         (InternetPeer("192.0.3.0", 1), "the address is not allowed"),
         (InternetPeer("2001:db8::1", 1), None),
         (InternetPeer("fe80::1%lo", 1), "the address is not allowed"),
@@ -50,6 +51,15 @@ def test_a_mode_says_who_may_and_nothing_else(mode: int) -> None:
     assert Trust(unix_mode=0o777).unix_mode == 0o777
     with pytest.raises(LimitError, match="unix_mode is"):
         Trust(unix_mode=mode)
+
+
+def test_networks_of_ipv4_mapped_addresses_are_refused() -> None:
+    mapped = (ipaddress.ip_network("::ffff:192.0.2.0/120"),)
+    expected = "must be networks of IPv4 addresses, written as such"
+    with pytest.raises(LimitError, match=f"^allow_from is .*; it {expected}"):
+        Trust(allow_from=mapped)
+    with pytest.raises(LimitError, match=f"^proxy_from is .*; it {expected}"):
+        Trust(proxy_from=mapped)
 
 
 def test_only_what_is_listed_is_asked_for() -> None:

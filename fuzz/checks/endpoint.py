@@ -96,7 +96,8 @@ def _is_number(digits: str, most: int) -> bool:
 def _is_host(host: str) -> bool:
     if host.startswith("[") and host.endswith("]"):
         address, percent, zone = host[1:-1].partition("%")
-        return _is_address(socket.AF_INET6, address) and (not percent or _is_zone(zone))
+        right = _is_address(socket.AF_INET6, address) and not _is_mapped(address)
+        return right and (not percent or _is_zone(zone))
     labels = host.split(".")
     if len(labels) > 1 and not labels[-1]:
         labels.pop()
@@ -113,6 +114,11 @@ def _is_label(label: str) -> bool:
 
 def _is_zone(zone: str) -> bool:
     return bool(zone) and _WORD.issuperset(set(zone) - {"-", "."})
+
+
+def _is_mapped(address: str) -> bool:
+    """Whether it is an IPv4 address in the clothes of an IPv6 one."""
+    return socket.inet_pton(socket.AF_INET6, address).startswith(bytes(10) + b"\xff\xff")
 
 
 def _is_address(family: socket.AddressFamily, text: str) -> bool:

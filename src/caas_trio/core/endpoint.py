@@ -19,6 +19,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from .errors import EndpointError
+from .peer import unmapped
 
 
 class Scheme(enum.Enum):
@@ -198,6 +199,8 @@ def _host_reason(host: str) -> str | None:
         address(host)
     except ValueError:
         return f"{host!r} is no IP address"
+    if unmapped(host) != host:
+        return f"{host!r} is an IPv4 address; write {unmapped(host)}"
     return None if written.fullmatch(host) else f"{host!r} is no IP address"
 
 

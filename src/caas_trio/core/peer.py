@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import struct
 from dataclasses import dataclass
 from typing import TypeAlias
 
 
+def unmapped(host: str) -> str:
+    """Return the IPv4 address that an IPv4-mapped IPv6 one stands for; any other host as it is.
+
+    A socket that serves both families has its IPv4 clients as `::ffff:192.0.2.7` (RFC 4291, section
+    2.5.5.2). Every rule about addresses is meant for the client, however the socket writes it.
+    """
+    if ":" not in host or "ffff:" not in host.lower():
+        return host
+    try:
+        mapped = ipaddress.IPv6Address(host).ipv4_mapped
+    except ValueError:
+        return host
+    return host if mapped is None else str(mapped)
+
+
 @dataclass(frozen=True, slots=True)
 class InternetPeer:
-    """The other side of a TCP connection.
+    """The other side of a TCP connection, or the sender of a UDP datagram.
 
     Attributes:
-        host: its IP address; an IPv4 client of an IPv6 socket has its IPv4 one. Empty if it is not
-            known: the client was gone before anybody asked.
+        host: its IP address; an IPv4 client of an IPv6 socket has its IPv4 one (see `unmapped`). Empty
+            if it is not known: the client was gone before the server asked.
         port: its port.
     """
 
     host: str
     port: int
+
+    def __post_init__(self) -> None:
+        """Replace an IPv4-mapped address."""
+        host = unmapped(self.host)
+        if host is not self.host:
+            object.__setattr__(self, "host", host)
 
     def __str__(self) -> str:
         if not self.host:
@@ -55,7 +77,7 @@ def peer_of(sock: socket.socket, address: object) -> Peer:
     """Return the peer of an accepted socket, given the address that `accept` returned."""
     match address:
         case (str(host), int(port), *_):
-            return InternetPeer(host.removeprefix("::ffff:") if "." in host else host, port)
+            return InternetPeer(host, port)
         case _:
             return credentials(sock)
 

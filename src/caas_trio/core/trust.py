@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from .endpoint import DATAGRAMS, Endpoint, Scheme
 from .errors import EndpointError, LimitError
-from .peer import InternetPeer, LocalPeer, Peer
+from .peer import InternetPeer, LocalPeer, Peer, unmapped
 from .tls import Certificates
 
 #: The permission bits that say who may connect; those for set-user-id and the like say nothing.
@@ -45,7 +45,8 @@ class Trust:
         tls: what tls endpoints are served with, `Certificates` or a context of your own; they need it.
 
     Raises:
-        LimitError: the mode is no set of permissions.
+        LimitError: the mode is no set of permissions, or a network is one of IPv4-mapped addresses:
+            no peer has such an address (see `InternetPeer`).
     """
 
     allow_from: tuple[Network, ...] = ()
@@ -57,9 +58,13 @@ class Trust:
     tls: Certificates | ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no mode."""
+        """Refuse what is no mode, and networks that no peer is in."""
         if not 0 <= self.unix_mode <= _MAX_MODE:
             raise LimitError("unix_mode", self.unix_mode, "0 to 0o777")
+        for name, networks in (("allow_from", self.allow_from), ("proxy_from", self.proxy_from)):
+            for network in networks:
+                if unmapped(str(network.network_address)) != str(network.network_address):
+                    raise LimitError(name, network, "networks of IPv4 addresses, written as such")
 
     def bound(self, endpoints: Collection[tuple[Endpoint, Endpoint]]) -> Trust:
         """Return the same for endpoints as they were bound, with real ports.

@@ -8,7 +8,7 @@ import sys
 from typing import Final
 
 from caas_trio.core.datagramrules import MAX_BYTES, Datagram
-from caas_trio.core.peer import LocalPeer
+from caas_trio.core.peer import LocalPeer, unmapped
 
 #: ip(7); the socket module names it since Python 3.12. None where the system is not Linux.
 _IP_PKTINFO: Final[int | None] = 8 if sys.platform == "linux" else None
@@ -29,6 +29,8 @@ _LEAST_BYTES: Final = 256
 
 _ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognized, not bound
 _IPV6_MULTICAST: Final = 0xFF
+#: An IPv4 address on a socket for both families (RFC 4291, section 2.5.5.2).
+_IPV4_MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
 class DatagramSocket:
@@ -63,6 +65,8 @@ class DatagramSocket:
                 return Datagram(data, address, whole, local != destination, (here,))
             if level == socket.IPPROTO_IPV6:
                 destination, _ = _PKTINFO6.unpack(value)
+                if destination.startswith(_IPV4_MAPPED):
+                    continue  # what IP_PKTINFO says comes next, and knows broadcast addresses
                 here = (level, kind, _PKTINFO6.pack(destination, 0))
                 return Datagram(data, address, whole, destination[0] == _IPV6_MULTICAST, (here,))
             return Datagram(data, address, whole, process=LocalPeer(*_CREDENTIALS.unpack(value)))
@@ -89,12 +93,15 @@ class DatagramSocket:
                 return socket.CMSG_SPACE(_CREDENTIALS.size)
             return 0
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        if self.sock.getsockname()[0] in _ANYWHERE:
-            # Unasked, the reply would come from the address that the route prefers.
-            if self.sock.family == socket.AF_INET and _IP_PKTINFO is not None:
-                self.sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-                return socket.CMSG_SPACE(_PKTINFO.size)
-            if self.sock.family == socket.AF_INET6 and _IPV6_RECVPKTINFO is not None:
-                self.sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
-                return socket.CMSG_SPACE(_PKTINFO6.size)
-        return 0
+        if unmapped(self.sock.getsockname()[0]) not in _ANYWHERE:
+            return 0
+        # Unasked, the reply would come from the address that the route prefers.
+        size, six = 0, self.sock.family == socket.AF_INET6
+        if six and _IPV6_RECVPKTINFO is not None:
+            self.sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
+            size += socket.CMSG_SPACE(_PKTINFO6.size)
+        both = six and not self.sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+        if (both or not six) and _IP_PKTINFO is not None:
+            self.sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+            size += socket.CMSG_SPACE(_PKTINFO.size)
+        return size

@@ -16,7 +16,8 @@ Examples, and a client to try each with:
 
 \b
 An ENDPOINT is one of
-  tcp://HOST:PORT   port 0 takes a free one; IPv6 is written tcp://[::1]:7000
+  tcp://HOST:PORT   port 0 takes a free one; IPv6 is written tcp://[::1]:7000.
+                    Every interface is 0.0.0.0 for IPv4 and [::] for IPv6: give both for both
   unix:/PATH        a Unix socket, removed when the service ends; as long as it runs,
                     PATH.lock beside it keeps a second one off
   unix:@NAME        an abstract Unix socket (Linux)

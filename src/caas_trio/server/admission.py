@@ -15,6 +15,7 @@ import trio
 
 from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.limits import AtCapacity, Limits
+from caas_trio.core.peer import unmapped
 from caas_trio.core.trust import Network
 
 #: What a connection is told that is not let in.
@@ -82,9 +83,9 @@ class Admission:
         """Return what an IP address counts as, for `admit`; None if hosts are not counted."""
         if self._most_per_host is None or address is None:
             return None
-        host = ipaddress.ip_address(address)
+        host = ipaddress.ip_address(unmapped(address))
         if isinstance(host, ipaddress.IPv6Address):
-            return host.ipv4_mapped or ipaddress.ip_network((host.packed, _ONE_HOST), strict=False)
+            return ipaddress.ip_network((host.packed, _ONE_HOST), strict=False)
         return host
 
     def admit(self, host: Host = None) -> str | None:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.errors import EndpointError, ListenError
+from caas_trio.core.peer import unmapped
 
 #: The schemes of endpoints that are inherited.
 INHERITED: Final = frozenset({Scheme.FD, Scheme.SYSTEMD})
@@ -159,7 +160,7 @@ def _bound_to(sock: socket.socket, kind: socket.SocketKind, asked: Endpoint) -> 
     try:
         match address:
             case (str(host), int(port), *_):
-                return Endpoint(internet, host=host, port=port)
+                return Endpoint(internet, host=unmapped(host), port=port)
             case bytes():  # abstract: a NUL, then the name
                 return Endpoint(local, path=f"@{os.fsdecode(address[1:])}")
             case _:
