@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from caas_trio import ConnectionLost, First, Limits, LineSession, Oversize, Session, StreamTransform, TooSlow
+from caas_trio.core.telemetry import ServerStats
 from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.drain import DRAIN_READ_TIMEOUT_S, Drain
 from caas_trio.drivers.hub import Hub
@@ -44,7 +45,14 @@ class Conversation:
 
     opened: ClassVar[list[socket.socket]] = []
 
-    def __init__(self, nursery: trio.Nursery, kind: str, session: Session, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        kind: str,
+        session: Session,
+        limits: Limits = LIMITS,
+        stats: ServerStats | None = None,
+    ) -> None:
         self.drain = Drain()
         self.over = trio.Event()
         self.raised: Exception | None = None
@@ -53,20 +61,20 @@ class Conversation:
         self.channel: Channel
         if kind == "memory":
             self.client, stream = trio.testing.memory_stream_pair()
-            self.channel = StreamChannel(stream, limits, self.drain)
+            self.channel = StreamChannel(stream, limits, self.drain, stats=stats)
         else:
             ours, theirs = socket.socketpair()
             self.opened.append(ours)
             self.client = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
             if kind == "hub":
                 theirs.setblocking(False)  # noqa: FBT003 - the socket module's signature
-                self.hub = Hub(limits, self.drain)
+                self.hub = Hub(limits, self.drain, stats=stats)
                 self.channel = HubChannel(theirs, self.hub)
             else:
                 server: Client = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
                 if kind == "tls":
                     self.client, server = over_tls(self.client, server)
-                self.channel = StreamChannel(server, limits, self.drain)
+                self.channel = StreamChannel(server, limits, self.drain, stats=stats)
         nursery.start_soon(self._serve, session)
 
     async def _serve(self, session: Session) -> None:
@@ -309,6 +317,54 @@ async def test_the_drain_answers_what_was_received_and_no_half_line(
     await conversation.client.send_eof()
     await conversation.over.wait()
     assert trio.current_time() < 1
+
+
+class Careful(Counting):
+    """Wants no more than 100 bytes at a time, and notes the rounds in which it gets them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.max_chunk = 100
+        self.most = 0
+
+    def receive(self, data: bytes | bytearray | memoryview) -> bytes:
+        self.most = max(self.most, len(data))
+        return super().receive(data)
+
+
+class Rounds(ServerStats):
+    """Counts how often a driver had its turn."""
+
+    rounds = 0
+
+    def served(self, reads: int, seconds: float) -> None:
+        self.rounds += 1
+        super().served(reads, seconds)
+
+
+async def test_a_session_gets_no_more_at_a_time_than_it_wants(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    session, rounds = Careful(), Rounds()
+    conversation = Conversation(nursery, kind, session, stats=rounds)
+    await conversation.client.send_all(b"ninebytes\n" * 200)
+    await conversation.client.send_eof()
+    assert await receive_all(conversation.client) == b"NINEBYTES\n" * 200
+    assert session.most == session.max_chunk
+    assert rounds.rounds >= 20
+
+
+async def test_the_drain_takes_one_read_at_a_time_so_that_it_can_be_ended(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    session, rounds = Careful(), Rounds()
+    conversation = Conversation(nursery, kind, session, stats=rounds)
+    await trio.testing.wait_all_tasks_blocked()
+    await conversation.client.send_all(b"ninebytes\n" * 200 + b"and a tail")
+    conversation.drain.begin()
+    assert await receive_all(conversation.client) == b"NINEBYTES\n" * 200
+    assert session.most == session.max_chunk
+    assert rounds.rounds >= 20
 
 
 async def test_the_drain_wakes_a_conversation_that_waits(

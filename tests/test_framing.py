@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from typing import Any, Self
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from caas_trio import LimitError, LineBuffer, LineTooLong, StateError
+from caas_trio.core.framing import Chunk
 
 from .models import NaiveLineBuffer
 from .strategies import AWKWARD, LIMITS, chunked, inputs
@@ -263,9 +266,22 @@ TestAgainstTheModel = AgainstTheModel.TestCase
 
 
 class Counting(bytearray):
-    """Counts the bytes that searches look at."""
+    """Counts the bytes that searches look at, and those that are copied."""
 
     looked_at = 0
+    copied = 0
+
+    def __iadd__(self, more: Chunk) -> Self:  # type: ignore[override,misc]
+        self.copied += len(more)
+        return super().__iadd__(more)
+
+    def __getitem__(self, wanted: Any) -> Any:
+        self.copied += len(range(*wanted.indices(len(self))))
+        return super().__getitem__(wanted)
+
+    def __bytes__(self) -> bytes:
+        self.copied += len(self)
+        return bytes(memoryview(self))
 
     def find(self, sub: bytes, start: int = 0, end: int | None = None) -> int:  # type: ignore[override]
         found = super().find(sub, start, end)
@@ -305,3 +321,41 @@ def test_the_work_is_linear(chunks: list[bytes], limit: int, how: str) -> None:
             except LineTooLong:
                 continue
     assert counting.looked_at <= 4 * sum(map(len, chunks))
+    assert counting.copied <= 3 * sum(map(len, chunks))
+
+
+TAKES = st.one_of(
+    st.sampled_from([("next_line",), ("take_lines",), ("take_pieces",), ("take_some", 1), ("take_some", 9)]),
+    st.tuples(st.sampled_from(["take_line_piece", "take_exactly"]), st.sampled_from([1, 20, 5000])),
+    st.tuples(st.just("take_until"), st.sampled_from([b"\n", b"\r\n", b"x", b"never"])),
+)
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"\n", b"a\n", b"x" * 9 + b"\n", b"x" * 11 + b"\n", b"x" * 40 + b"\r\n"]), min_size=1
+    ),
+    st.lists(TAKES, min_size=1, max_size=6),
+    st.sampled_from([10, 2000]),
+)
+def test_the_work_is_linear_for_every_mixture(
+    lines: list[bytes], takes: list[tuple[str, Any]], limit: int
+) -> None:
+    """One read full of lines, oversize ones too, and a caller that goes on after `LineTooLong`."""
+    chunk = b"".join(lines) * (8000 // len(b"".join(lines)) + 1)
+    buffer = LineBuffer(limit)
+    counting = Counting()
+    buffer._buffer = counting
+    buffer.feed(chunk)
+    calls = 0
+    while len(buffer):
+        held = len(buffer)
+        for how, *wanted in takes:
+            calls += 1
+            with suppress(LineTooLong):
+                getattr(buffer, how)(*wanted)
+        if len(buffer) == held:
+            break
+    # Beside what each byte costs once for each kind of search, a call may look at a few bytes again.
+    assert counting.looked_at <= 8 * len(chunk) + 64 * calls
+    assert counting.copied <= 4 * len(chunk)

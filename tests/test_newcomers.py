@@ -128,6 +128,22 @@ def heard(client: socket.socket) -> bytes:
     return b"".join(chunks)
 
 
+class Careful(LineSession):
+    """Wants little at a time, as a session does that may have much work with each byte."""
+
+    def __init__(self) -> None:
+        super().__init__(bytes.upper)
+        self.max_chunk = 10
+
+
+async def test_costly_newcomers_get_tasks_so_that_others_have_their_turn(tmp_path: Path) -> None:
+    async with served(tmp_path / "caas.sock", Careful) as stage:
+        clients = [stage.client(b"one\ntwo\nth") for _ in range(6)]
+        await trio.testing.wait_all_tasks_blocked()
+        assert [heard(client) for client in clients] == [b"ONE\nTWO\nTH"] * len(clients)
+        assert stage.tasks == len(clients)
+
+
 async def test_who_is_through_when_accepted_needs_no_task(tmp_path: Path, driver: str) -> None:
     recorder = Summing()
     async with served(tmp_path / "caas.sock", telemetry=recorder) as stage:

@@ -147,6 +147,29 @@ def test_stream_answers_an_oversize_line_as_it_comes() -> None:
     assert session.receive(b"\nf") == b"\n"
 
 
+@pytest.mark.parametrize("max_line", [1, 10, 1000, 65536])
+def test_one_read_asks_for_a_bounded_number_of_error_lines(max_line: int) -> None:
+    session = opened(max_line=max_line, oversize=Oversize.DISCARD)
+    line = b"a" * (max_line + 1) + b"\n"
+    said = session.receive(line * (session.max_chunk // len(line)))
+    assert said.count(b"\n") <= 128
+    assert session.max_chunk >= min(262144, 128 * len(line))
+
+
+def test_one_read_asks_for_a_bounded_number_of_calls() -> None:
+    calls: list[bytes] = []
+
+    def service(line: bytes) -> bytes:
+        calls.append(line)
+        return line
+
+    session = LineSession(service)
+    session.open()
+    session.receive(b"\n" * session.max_chunk)
+    assert len(calls) == session.max_chunk == 8192
+    assert opened().max_chunk == 262144
+
+
 def test_a_line_of_100_mib_in_stream_mode_costs_one_chunk() -> None:
     chunk = b"x" * 65536
     session = opened(oversize=Oversize.STREAM)

@@ -37,7 +37,7 @@ from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import ConnectionStats, ListenerStats, Outcome, ServerStats
 from caas_trio.drivers import hub, hubchannel
 from caas_trio.drivers.requesthandler import Reader
-from caas_trio.server import accepting, admission, newcomers
+from caas_trio.server import accepting, admission
 
 from .conversation import Plan
 
@@ -51,7 +51,7 @@ TRUST: Final = Trust(allow_from=(ipaddress.ip_network("192.0.2.0/24"), ipaddress
 #: Bounds of the server made so small that a few clients exceed them.
 vars(accepting)["_BURST"] = 2
 vars(admission)["_GENTLE_REFUSALS"] = 1
-vars(hub)["READ_SIZE"] = vars(hubchannel)["READ_SIZE"] = vars(newcomers)["READ_SIZE"] = 6000
+vars(hubchannel)["READ_SIZE"] = Session.max_chunk = 6000
 vars(hub)["_SHORT"] = 1000
 #: For each server that starts, this would cost more than all the rest.
 vars(hub)["_WARMING"] = 0

@@ -97,8 +97,8 @@ BUGS: Final = (
     Bug(
         "the search offset outlives the bytes it was for",
         "line_buffer",
-        "self._buffer.clear()\n        self._searched = 0",
-        "self._buffer.clear()",
+        "self._searched = 0\n        self._sought = _NOT_SOUGHT\n        if source",
+        "self._sought = _NOT_SOUGHT\n        if source",
     ),
     Bug(
         "an oversize line is reported for each chunk of it",
@@ -148,8 +148,8 @@ BUGS: Final = (
     Bug(
         "the rest is copied for each line taken: quadratic",
         "line_buffer",
-        "del self._buffer[:end]",
-        "self._buffer = self._buffer[end:]",
+        "else:\n            del self._buffer[:end]",
+        "else:\n            self._buffer = self._buffer[end:]",
     ),
     Bug(
         "input is accepted behind the end of input",

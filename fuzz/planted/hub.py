@@ -34,8 +34,8 @@ BUGS: Final = (
     Bug(
         "what the kernel holds at the stop is dropped",
         "server",
-        "while not session.closing:\n                data",
-        "while channel.write_buffer:\n                data",
+        "left = channel.waiting()",
+        "left = 0",
     ),
     Bug(
         "a session that has said its last is not noticed",

@@ -34,7 +34,7 @@ BUGS: Final = (
     Bug(
         "a client is prompted although it has just spoken",
         "server",
-        "self.answer(session, self.recv_nowait())",
+        "self.answer(session, self.recv_nowait(session.max_chunk))",
         "self.answer(session, None)",
     ),
 )

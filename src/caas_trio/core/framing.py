@@ -326,14 +326,26 @@ class LineBuffer:
         return len(source) if self.ended else 0
 
     def _drop(self, source: bytes | bytearray, delimiter: bytes) -> NoReturn:
-        """Begin to drop an oversize line, and report it."""
-        dropped = bytes(source)
-        self._buffer.clear()
+        """Drop an oversize line, as far as it is here, and report it.
+
+        What is behind it stays where it is: many such lines in one chunk cost no copy each.
+        """
+        found = source.find(delimiter, self._max_line + 1)  # within the limit there is none
+        if found < 0:
+            end = len(source)
+            self._front = _SKIPPED
+            self._skip_to = delimiter
+            self._skip_tail = bytes(source[max(0, end - len(delimiter) + 1) :])
+        else:
+            end = found + len(delimiter)
+            self._front = _WITHIN
+            self._finished += 1
         self._searched = 0
         self._sought = _NOT_SOUGHT
-        self._front = _SKIPPED
-        self._skip_to = delimiter
-        self._skip(dropped)
+        if source is self._buffer:
+            del self._buffer[:end]
+        else:
+            self._buffer += memoryview(source)[end:]
         self.oversize_lines += 1
         raise LineTooLong(self._max_line)
 

@@ -25,6 +25,14 @@ Service: TypeAlias = Callable[[bytes], bytes]
 
 _LF_BYTE: Final = LF[0]
 
+#: What one read of a connection can give at most, in bytes.
+MAX_CHUNK: Final = 256 * 1024
+
+#: How many calls of a service that gets line by line one read can ask for: as many as it has bytes.
+_MAX_LINES: Final = 8192
+#: How many oversize lines a read can hold that are discarded: each costs as much as twenty calls.
+_MAX_NOTICES: Final = 128
+
 DEFAULT_PROMPT: Final = b"Enter some data to be capitalized:\n"
 
 
@@ -32,9 +40,16 @@ class Session(abc.ABC):
     """One conversation. A driver makes each call in turn and sends what it returns.
 
     Write your own by subclassing. What a session raises ends its connection and no other.
+
+    Attributes:
+        max_chunk: the most bytes that one call of `receive` is to get; what the client has sent beyond
+            them comes with the next call, after other connections have had their turn. Lower it where
+            a byte may cost much: nothing else runs during a call.
     """
 
     __slots__ = ()
+
+    max_chunk: int = MAX_CHUNK
 
     @abc.abstractmethod
     def open(self) -> bytes:
@@ -213,6 +228,7 @@ class LineSession(Session):
         "_shortcut",
         "_state",
         "closing",
+        "max_chunk",
         "oversize_lines",
     )
 
@@ -238,6 +254,11 @@ class LineSession(Session):
         self._oversize = oversize
         self._once = once
         self._max_line = line_limit(max_line)
+        self.max_chunk = Session.max_chunk
+        if not self._bytewise:
+            self.max_chunk = min(self.max_chunk, _MAX_LINES)
+        if oversize is Oversize.DISCARD:
+            self.max_chunk = min(self.max_chunk, _MAX_NOTICES * (max_line + 2))
         # None before the first line, and between whole lines of a bytewise service: most of the time.
         self._buffer: LineBuffer | None = None
         self._buffers = 0  # how many there have been

@@ -33,8 +33,9 @@ from .hubchannel import EPOLLIN, EPOLLOUT, READ_SIZE, HubChannel
 _WARMING: Final = 4 * READ_SIZE
 
 #: How many sockets one poll tells of, and how long (seconds) the hub goes on polling while sockets
-#: are ready, before other tasks have their turn.
-_EVENTS: Final = 256
+#: are ready, before other tasks have their turn. Both are bounds: a read of the costliest kind takes
+#: about a millisecond, and the kernel tells of those that are still to be served first.
+_EVENTS: Final = 64
 _TURN_S: Final = 0.002
 
 #: Reads of fewer bytes are kept until all of a poll have been served, and counted together.
@@ -143,7 +144,7 @@ class Hub:
                 continue
             channel.stamp = now
             try:
-                data = channel.sock.recv(READ_SIZE)
+                data = channel.sock.recv(session.max_chunk)
             except OSError as error:
                 self._failed(channel, error)
                 continue
@@ -222,25 +223,25 @@ class Hub:
                 self.watch(channel, self.listening)
 
     def _finish(self, channel: HubChannel, session: Session) -> None:
-        """Answer what has been received by now, the kernel's buffer included, and nothing later."""
+        """Answer what has been received by now, the kernel's buffer included, and nothing later.
+
+        One read a turn, as ever: the drain timeout must be able to end it.
+        """
         try:
             left = self._left.pop(channel, None)
             if left is None:
                 left = channel.waiting()
-            while not session.closing:
-                data = (
-                    channel.recv_nowait(min(left, READ_SIZE))
-                    if left
-                    else channel.read_nowait(1, socket.MSG_PEEK)
-                )
-                if data is None or (data and not left):
-                    break
-                left -= len(data)
+            data = channel.recv_nowait(min(left, session.max_chunk)) if left else None
+            left = left - len(data) if data else 0
+            if data:
                 channel.answer(session, data)
-                if channel.write_buffer:
-                    self._left[channel] = left
-                    self.watch(channel, EPOLLOUT)
-                    return
+            over = session.closing or channel.write_buffer or left
+            if not over and channel.read_nowait(1, socket.MSG_PEEK) == b"":
+                channel.answer(session, b"")
+            if channel.write_buffer or (left and not session.closing):
+                self._left[channel] = left
+                self.watch(channel, EPOLLOUT if channel.write_buffer else self.listening)
+                return
         except Exception as error:  # noqa: BLE001 - raised again in the connection's own task
             channel.wake(error)
         else:

@@ -16,7 +16,7 @@ import outcome
 import trio
 
 from caas_trio.core.errors import ConnectionLost, TooSlow
-from caas_trio.core.session import Session
+from caas_trio.core.session import MAX_CHUNK, Session
 
 from .channel import Channel
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 EPOLLIN: Final = 1  # the same on every Linux; the select module lacks the names elsewhere
 EPOLLOUT: Final = 4
 
-#: What one read can give.
-READ_SIZE: Final = 256 * 1024
+#: What one read can give; a session may want less.
+READ_SIZE: Final = MAX_CHUNK
 
 #: How many bytes a channel holds for sending them together.
 MAX_HELD: Final = 65536
@@ -311,7 +311,7 @@ class HubChannel(Channel):
     def _hear(self, session: Session) -> None:
         """Answer what is there already."""
         begun = time.monotonic()
-        data = self.recv_nowait(READ_SIZE)
+        data = self.recv_nowait(session.max_chunk)
         if data is not None:
             self.answer(session, data)
             if self._hub.stats is not None:
@@ -324,7 +324,7 @@ class HubChannel(Channel):
             return
         if session.awaits_silence and not self._hub.drain.begun:
             # It may have spoken just now, and the hub not have heard it yet.
-            self.answer(session, self.recv_nowait())
+            self.answer(session, self.recv_nowait(session.max_chunk))
         await self.resume(session)
 
     async def _until(self, ready: Callable[[socket.socket], Awaitable[None]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import trio
@@ -38,10 +39,10 @@ class StreamChannel(Channel):
         self.received = 0
         self.sent = 0
 
-    async def receive_some(self) -> bytes:
+    async def receive_some(self, max_bytes: int = READ_SIZE) -> bytes:
         """Return what one read gives; see `Channel.receive_some`."""
         with _translated():
-            data = bytes(await self._stream.receive_some(READ_SIZE))
+            data = bytes(await self._stream.receive_some(max_bytes))
         self.received += len(data)
         self._stats.read(data)
         return data
@@ -71,11 +72,12 @@ class StreamChannel(Channel):
     async def resume(self, session: Session) -> None:
         """Go on with a conversation; see `Channel.resume`."""
         line, begun = 0, trio.current_time()
+        receive = partial(self.receive_some, min(READ_SIZE, session.max_chunk))
         while not session.closing:
             if session.unfinished != line:
                 line, begun = session.unfinished, trio.current_time()
             try:
-                data = await self._drain.receive(self.receive_some, self._waits(session, begun))
+                data = await self._drain.receive(receive, self._waits(session, begun))
             except TooSlow as error:
                 if error.limit != "prompt_delay":
                     raise

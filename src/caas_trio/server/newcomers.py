@@ -17,7 +17,7 @@ from typing import Final, NoReturn, TypeAlias
 
 from caas_trio.core.session import Session
 from caas_trio.core.telemetry import ListenerStats, ServerStats
-from caas_trio.drivers.hubchannel import READ_SIZE, HubChannel
+from caas_trio.drivers.hubchannel import HubChannel
 
 from .admission import Host
 
@@ -33,6 +33,10 @@ Finish: TypeAlias = Callable[[Session, HubChannel, ListenerStats, Host], None]
 #: How often in a row all may prove to be silent before they get their tasks. A look costs a tenth of
 #: what a task does.
 _PATIENCE: Final = 4
+
+#: How much all of them may send together in a turn, in full reads of `Session.max_chunk` bytes, each of
+#: which may cost a millisecond. After that they get their tasks, and others their turn.
+_FULL_READS: Final = 4
 
 
 class Newcomers:
@@ -54,6 +58,7 @@ class Newcomers:
         self._stats = stats
         # Each with the mark whether it has been answered.
         self._waiting: deque[tuple[HubChannel, Session, ListenerStats, Host, bool]] = deque()
+        self._reads_left: float = _FULL_READS
 
     def add(
         self,
@@ -89,11 +94,15 @@ class Newcomers:
         for _ in range(len(self._waiting)):
             channel, session, listener_stats, host, answered = newcomer = self._waiting.popleft()
             try:
-                data = None if channel.write_buffer or session.closing else channel.read_nowait(READ_SIZE)
+                if channel.write_buffer or session.closing or self._reads_left <= 0:
+                    data = None
+                else:
+                    data = channel.read_nowait(session.max_chunk)
                 if data is None:
                     self._waiting.append(newcomer)
                     continue
                 reads += 1
+                self._reads_left -= len(data) / session.max_chunk
                 if data and stats is not None:
                     stats.read(data)
                 channel.answer(session, data)
@@ -114,6 +123,7 @@ class Newcomers:
 
     def settle(self) -> None:
         """Give all that are left a task."""
+        self._reads_left = _FULL_READS
         while self._waiting:
             channel, session, listener_stats, host, _ = self._waiting.popleft()
             self._go_on(channel, session, listener_stats, host)
