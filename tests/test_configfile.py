@@ -80,6 +80,12 @@ def test_no_number_of_workers_is_one_for_each_processor(monkeypatch: pytest.Monk
     assert program("--workers", "0").workers == 1
 
 
+def test_a_byte_order_mark_is_no_setting(tmp_path: Path) -> None:
+    file = tmp_path / "windows.toml"
+    file.write_bytes(b"\xef\xbb\xbfmax-line = 10\r\nonce = true\r\n")
+    assert program("--config", str(file)).limits.max_line == 10
+
+
 def test_the_file_is_named_as_the_source(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--config", str(file), "--explain"]) == 0
     explained = capsys.readouterr().out
@@ -102,14 +108,21 @@ def test_the_file_is_named_as_the_source(file: Path, capsys: pytest.CaptureFixtu
         ("unix-mode = 0o660", "sets 'unix-mode' to 432, and that is to be a text"),
         ('unix-mode = "999"', "sets 'unix-mode': '999' is not"),
         ("once = 1", "sets 'once' to 1, and that is to be true or false"),
-        ('endpoints = "unix:@a"', "sets 'endpoints' to 'unix:@a', and that is to be a list of texts"),
+        (
+            'endpoints = "unix:@a"',
+            "sets 'endpoints' to 'unix:@a', and that is to be a list of one text or more",
+        ),
+        ("endpoints = []", "sets 'endpoints' to [], and that is to be a list of one text or more"),
         ("allow-from = [true]", "sets 'allow-from' to [True], and that is to be a list of texts"),
         ('allow-from = ["x"]', "sets 'allow-from': 'x' is not a network"),
         ('first = "nobody"', "sets 'first': 'nobody' is not one of"),
         ("max-line", "is no TOML: Expected '=' after a key"),
         (f"max-line = {'[' * 5000}", "is no TOML that can be read: it is nested too deeply"),
         (r'tls-cert = "a\u0000b"', "sets 'tls-cert' to 'a\\x00b', and that is to be a text or a number"),
-        (r'endpoints = ["\u0000"]', "sets 'endpoints' to ['\\x00'], and that is to be a list of texts"),
+        (
+            r'endpoints = ["\u0000"]',
+            "sets 'endpoints' to ['\\x00'], and that is to be a list of one text or more",
+        ),
     ],
 )
 def test_a_mistake_is_told_in_one_line(

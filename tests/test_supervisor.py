@@ -358,6 +358,46 @@ async def test_a_reload_that_fails_leaves_the_old_workers_and_says_why(  # noqa:
     await stage.stop()
 
 
+@pytest.mark.parametrize("left", ["", "# to be written\n", "\ufeff", "max-line = 10\n"])
+async def test_a_file_that_is_being_written_leaves_the_old_workers(
+    left: str, stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    file = tmp_path / "caas.toml"
+    whole = "max-line = 10\nendpoints = ['tcp://127.0.0.1:0']\n"
+    file.write_text(whole)
+    stage.arguments[-1:] = ["--config", str(file)]
+    await begin(stage, nursery)
+    old = list(stage.played)
+    file.write_text(left)
+    await stage.signal(signal.SIGHUP)
+    await trio.sleep(40)
+    reason = "has no endpoints any more" if "max-line" in left else "is empty now"
+    assert stage.logged() == [
+        (FAILED, f"the file of settings {reason}; if that is meant, restart the service")
+    ]
+    assert stage.alive == old
+    file.write_text(whole)
+    await stage.signal(signal.SIGHUP)
+    await trio.sleep(40)
+    assert stage.logged() == [("reloaded", "")]
+    await stage.stop()
+
+
+async def test_a_file_that_was_empty_may_be_empty(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    file = tmp_path / "caas.toml"
+    file.touch()
+    stage.arguments += ["--config", str(file)]
+    await begin(stage, nursery)
+    for settings in ("", "max-line = 10\n"):
+        file.write_text(settings)
+        await stage.signal(signal.SIGHUP)
+        await trio.sleep(40)
+        assert stage.logged() == [("reloaded", "")]
+    await stage.stop()
+
+
 async def test_endpoints_come_and_go(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ false; what may be repeated is a list. The command line and the environment win 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -36,7 +37,7 @@ def read_config(file: Path, context: click.Context) -> dict[str, _Text]:
         click.UsageError: it is no TOML, or says what the command line could not say.
     """
     try:
-        found = tomllib.loads(file.read_text("utf-8"))
+        found = tomllib.loads(file.read_text("utf-8-sig"))  # some editors begin it with a BOM
     except OSError as error:
         raise click.ClickException(f"cannot use {file}: {(error.strerror or str(error)).lower()}") from error
     except ValueError as error:  # both that it is no TOML, and that it is no UTF-8
@@ -60,6 +61,27 @@ def read_config(file: Path, context: click.Context) -> dict[str, _Text]:
     return settings
 
 
+def check_replacement(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Refuse settings that look like those of a file that is being written.
+
+    A file that has been truncated, to be written anew, is valid TOML, and so is its first half. If it
+    took effect, the service would leave its endpoints.
+
+    Args:
+        old: what the file said when it was read last.
+        new: what it says now.
+
+    Raises:
+        click.UsageError: it says nothing any more, or names no endpoints any more.
+    """
+    if old and not new:
+        raise click.UsageError("the file of settings is empty now; if that is meant, restart the service")
+    if "endpoints" in old and "endpoints" not in new:
+        raise click.UsageError(
+            "the file of settings has no endpoints any more; if that is meant, restart the service"
+        )
+
+
 def _key(parameter: click.Parameter) -> str:
     """Return what a parameter is called in the file."""
     return max(parameter.opts, key=len).lstrip("-")
@@ -72,7 +94,7 @@ def _repeated(parameter: click.Parameter) -> bool:
 def _kind(parameter: click.Parameter) -> str:
     """Return what a parameter's value is in the file."""
     if _repeated(parameter):
-        return "a list of texts"
+        return "a list of texts" if parameter.multiple else "a list of one text or more"
     if isinstance(parameter, click.Option) and parameter.is_flag:
         return "true or false"
     return "a text" if parameter.type is MODE else "a text or a number"
@@ -83,7 +105,8 @@ def _written(parameter: click.Parameter, value: Any) -> _Text | None:
     if _repeated(parameter):
         texts = [_scalar(each) for each in value] if isinstance(value, list) else [None]
         written = [text for text in texts if text is not None]
-        return written if len(written) == len(texts) else None
+        least = 0 if parameter.multiple else 1  # no endpoints would mean the default one
+        return written if len(written) == len(texts) >= least else None
     if isinstance(parameter, click.Option) and parameter.is_flag:
         return value if isinstance(value, bool) else None
     if parameter.type is MODE and not isinstance(value, str):

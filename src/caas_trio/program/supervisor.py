@@ -23,6 +23,7 @@ from caas_trio.observing.sharedmetrics import SharedFigures
 from caas_trio.server.watchdog import Watchdog
 
 from .command import parse
+from .configfile import check_replacement
 from .control import Order
 from .notify import Notifier
 from .program import Announcement, Program
@@ -214,6 +215,7 @@ class Supervisor:
         try:
             program = self._parse(self._arguments)
             assert isinstance(program, Program)  # noqa: S101 - the same arguments were one before
+            check_replacement(old.program.config or {}, program.config or {})
             new = Generation(program, await self._opened(program))
         except* USER_ERRORS as mistakes:
             reason = user_error(mistakes).text
