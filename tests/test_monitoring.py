@@ -81,7 +81,6 @@ async def test_the_pages() -> None:
         assert headers["Content-Length"] == str(len(body))
         assert headers["Connection"] == "close"
         assert body == b"caas_trio_up 1.0\n"
-        assert (await about.get("/metrics?name[]=x"))[2] == body
         assert (await about.get("/healthz"))[0] == "HTTP/1.1 200 OK"
         assert (await about.get("/readyz"))[0] == "HTTP/1.1 200 OK"
         about.ready = False
@@ -89,11 +88,42 @@ async def test_the_pages() -> None:
         assert (await about.get("/readyz"))[0] == "HTTP/1.1 503 Service Unavailable"
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/metrics?name[]=x",
+        "/metrics/",
+        "/metrics/?name[]=x/y",
+        "/%6detrics",
+        "http://127.0.0.1:9464/metrics",
+        "HTTP://[::1]/metrics/",
+        "https://user@metrics.example/metrics?name[]=x",
+    ],
+)
+async def test_a_page_is_named_in_more_than_one_way(method: str, target: str) -> None:
+    async with monitored() as about:
+        request = f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n"
+        status, headers, body = await about.ask(request.encode())
+        assert status == "HTTP/1.1 200 OK"
+        assert headers["Content-Length"] == str(len(about.figures()))
+        assert body == (about.figures() if method == "GET" else b"")
+
+
 @pytest.mark.parametrize(
     ("request_line", "status"),
     [
         (b"GET / HTTP/1.1", "404 Not Found"),
-        (b"GET /metrics/ HTTP/1.1", "404 Not Found"),
+        (b"GET http://x HTTP/1.1", "404 Not Found"),
+        (b"GET http://metrics HTTP/1.1", "404 Not Found"),
+        (b"GET http:///metrics HTTP/1.1", "404 Not Found"),
+        (b"GET ftp://x/metrics HTTP/1.1", "404 Not Found"),
+        (b"GET /x/http://x/metrics HTTP/1.1", "404 Not Found"),
+        (b"GET /Metrics HTTP/1.1", "404 Not Found"),
+        (b"GET /metrics// HTTP/1.1", "404 Not Found"),
+        (b"OPTIONS * HTTP/1.1", "404 Not Found"),
+        (b"CONNECT x:80 HTTP/1.1", "404 Not Found"),
+        (b"POST http://x/metrics HTTP/1.1", "405 Method Not Allowed"),
         (b"GET //metrics HTTP/1.1", "404 Not Found"),
         (b"POST / HTTP/1.1", "404 Not Found"),
         (b"POST /metrics HTTP/1.1", "405 Method Not Allowed"),

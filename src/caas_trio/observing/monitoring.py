@@ -10,9 +10,11 @@ request, within a time, and ended. However many come, only so many are answered 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, NamedTuple, TypeAlias
+from urllib.parse import unquote_to_bytes
 
 import h11
 import trio
@@ -41,6 +43,9 @@ _LIMITS: Final = Limits(
     write_timeout=_REQUEST_TIMEOUT_S,
     linger_timeout=0.5,
 )
+
+#: What a target begins with that is a whole URI; schemes know no case (RFC 3986, section 3.1).
+_ABSOLUTE: Final = re.compile(rb"https?://[^/]", re.IGNORECASE)
 
 _ALLOWED: Final = (b"GET", b"HEAD")
 
@@ -121,8 +126,7 @@ class Responder:
         await trio.sleep_until(turn)
 
     def _answer(self, request: h11.Request) -> Answer:
-        path, _, _ = request.target.partition(b"?")
-        page = self._pages.get(path)
+        page = self._pages.get(_path(request.target))
         if page is None:
             return Answer(HTTPStatus.NOT_FOUND, b"there are /metrics, /healthz and /readyz\n")
         if request.method not in _ALLOWED:
@@ -135,6 +139,19 @@ async def _receive(http: h11.Connection, connection: Connection) -> object:
     while (event := http.next_event()) is h11.NEED_DATA:
         http.receive_data(await connection.receive_some(_MAX_HEAD))
     return event
+
+
+def _path(target: bytes) -> bytes:
+    """Return the path that a request's target names, decoded, without a slash at its end.
+
+    The target may be a whole URI (RFC 9112, section 3.2.2), which says once more where we are, and the
+    query says nothing that these pages know.
+    """
+    path, _, _ = target.partition(b"?")
+    if _ABSOLUTE.match(path):
+        _, _, path = path.partition(b"//")[2].partition(b"/")
+        path = b"/" + path
+    return unquote_to_bytes(path).removesuffix(b"/") or b"/"
 
 
 def _written(http: h11.Connection, answer: Answer, method: bytes = b"GET") -> bytes:
