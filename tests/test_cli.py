@@ -22,6 +22,7 @@ import pytest
 import trio
 
 from caas_trio import (
+    App,
     AtCapacity,
     Certificates,
     Endpoint,
@@ -29,7 +30,6 @@ from caas_trio import (
     Limits,
     LineSession,
     Oversize,
-    Session,
     Trust,
     __version__,
 )
@@ -38,6 +38,7 @@ from caas_trio.core.capitals import Utf8Capitals, utf8_capitals
 from caas_trio.observing.log_telemetry import LogTelemetry
 from caas_trio.observing.logs import LogFormat, open_log
 from caas_trio.program import cli
+from caas_trio.program.loading import AppName
 from caas_trio.program.notify import Notifier
 from caas_trio.program.program import Announcement, Program, reload
 from caas_trio.program.signals import handle_signals
@@ -96,6 +97,10 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         (["--metrics", "9464"], "'9464' is no HOST:PORT: a port must follow the host"),
         (["--metrics", "http://a:1"], "'http://a:1' is no HOST:PORT"),
         (["--frist"], "No such option"),
+        (["--app", "shouts.py"], "'shouts.py' is a file; name the module: shouts:NAME"),
+        (["--app", "a:b", "--app-dir", "/missing"], "/missing is not a directory to import an app from"),
+        (["--app", "a:b", "--text", "ascii"], "--text is for capitals, and --app serves something else"),
+        (["--app", "qqq:b", "tcp://127.0.0.1:0"], "there is no module 'qqq' in"),
         (["--prompt"], "requires an argument"),
     ],
 )
@@ -199,8 +204,8 @@ def test_the_defaults(asked_for: list[Program], capsys: pytest.CaptureFixture[st
     assert re.fullmatch(r"\S+Z \[warning  \] an event\s*\n", capsys.readouterr().err)
     assert program.endpoints == (Endpoint.parse("tcp://127.0.0.1:50007"),)
     assert (program.limits, program.trust) == (Limits(), Trust())
-    assert program.datagram_service is bytes.upper
-    assert asked(program.new_session()) == (
+    assert served(program).datagrams is bytes.upper
+    assert asked(program) == (
         bytes.upper,
         First.CLIENT,
         b"Enter some data to be capitalized:\n",
@@ -210,8 +215,16 @@ def test_the_defaults(asked_for: list[Program], capsys: pytest.CaptureFixture[st
     )
 
 
-def asked(session: Session) -> tuple[object, ...]:
+def served(program: Program) -> App:
+    assert isinstance(program.app, App)
+    return program.app
+
+
+def asked(program: Program) -> tuple[object, ...]:
     """Return what a session was made of."""
+    new_session = served(program).session
+    assert new_session is not None
+    session = new_session()
     assert isinstance(session, LineSession)
     return (
         session._service,
@@ -301,11 +314,37 @@ def test_every_option_is_also_a_variable(
         proxy_from=(ipaddress.ip_network("2001:db8::/32"),),
     )
     prompt = "say it: \u00e9".encode() + b"\xff\n"
-    service, *rest = asked(program.new_session())
+    service, *rest = asked(program)
     assert isinstance(service, Utf8Capitals)
-    assert program.datagram_service is utf8_capitals
-    assert asked(program.new_session())[0] is not service
+    assert served(program).datagrams is utf8_capitals
+    assert asked(program)[0] is not service
     assert rest == [First.EITHER, prompt, 10, Oversize.DISCARD, True]
+
+
+@pytest.mark.parametrize("source", ["options", "variables", "file"])
+def test_an_app_is_named(
+    source: str, asked_for: list[Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = []
+    if source == "options":
+        arguments = ["--app", "shouts:shout", "--app-dir", str(tmp_path)]
+    elif source == "variables":
+        monkeypatch.setenv("CAAS_TRIO_APP", "shouts:shout")
+        monkeypatch.setenv("CAAS_TRIO_APP_DIR", str(tmp_path))
+    else:
+        (tmp_path / "settings.toml").write_text(f'app = "shouts:shout"\napp-dir = "{tmp_path}"\n')
+        arguments = ["--config", str(tmp_path / "settings.toml")]
+    assert cli.run(arguments) == 0
+    [program] = asked_for
+    assert program.app == AppName("shouts", "shout", tmp_path)
+    assert program.lines.oversize is Oversize.REJECT
+    assert {"app", "app_dir"} <= program.given
+
+
+def test_the_way_of_an_app_with_long_lines_may_be_chosen(asked_for: list[Program]) -> None:
+    assert cli.run(["--app", "shouts:shout", "--oversize", "stream"]) == 0
+    [program] = asked_for
+    assert program.lines.oversize is Oversize.STREAM
 
 
 TLS_OPTIONS = {"tls_cert": 0, "tls_key": 1, "tls_client_ca": 2}
@@ -381,7 +420,7 @@ def test_what_is_open_to_all_is_told_once(capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_table_of_options_is_complete() -> None:
     named = {parameter.name for parameter in cli.command.params if isinstance(parameter, click.Option)}
-    assert named == {*OPTIONS, *TLS_OPTIONS, "config", "explain", "version"}
+    assert named == {*OPTIONS, *TLS_OPTIONS, "app", "app_dir", "config", "explain", "version"}
 
 
 def test_help_has_an_example_of_each_order(capsys: pytest.CaptureFixture[str]) -> None:

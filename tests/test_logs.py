@@ -83,3 +83,39 @@ def test_a_standard_error_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPa
     monkeypatch.undo()
     monkeypatch.setattr(sys, "stderr", None)
     open_log(LogFormat.CONSOLE, "info").info("an event")
+
+
+def failing(message: str) -> None:
+    raise ValueError(message)
+
+
+def told_of(message: str, log_format: LogFormat, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what is logged of a bug whose message came from a client."""
+    log = open_log(log_format, "warning")
+    try:
+        failing(message)
+    except ValueError as error:
+        log.error("conversation failed", exc_info=(ValueError, error, error.__traceback__), peer="a")  # noqa: TRY400
+    return capsys.readouterr().err
+
+
+def test_for_people_a_traceback_is_below_its_line_and_indented(capsys: pytest.CaptureFixture[str]) -> None:
+    first, *lines, last = told_of(NASTY, LogFormat.CONSOLE, capsys).splitlines()
+    assert "conversation failed" in first
+    assert lines[0] == "    Traceback (most recent call last):"
+    assert "    raise ValueError(message)" in "\n".join(lines)
+    assert lines[-1] == r"    ValueError: \x1b[2J"
+    assert last == r"    forged: \u202e\x00\udcff" + "\u00e9"
+
+
+def test_for_machines_a_traceback_is_a_value(capsys: pytest.CaptureFixture[str]) -> None:
+    text = told_of(NASTY, LogFormat.JSON, capsys)
+    assert text.count("\n") == 1
+    assert json.loads(text)["exception"].splitlines()[-1].startswith("    forged: ")
+
+
+@pytest.mark.parametrize("message", ["a" * 1_000_000, "a\n" * 1_000_000])
+def test_a_traceback_is_bounded(message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = told_of(message, LogFormat.CONSOLE, capsys)
+    assert len(text.splitlines()) <= 1002
+    assert max(map(len, text.splitlines())) < 1100

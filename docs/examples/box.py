@@ -7,7 +7,7 @@ QUIT\n                  the end
 
 from __future__ import annotations
 
-import until_signal
+import sys
 
 import caas_trio
 
@@ -45,4 +45,4 @@ class Box:
 
 
 if __name__ == "__main__":
-    until_signal.main(Box().handler)
+    caas_trio.run(Box().handler, *sys.argv[1:])

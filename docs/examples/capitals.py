@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import until_signal
+import sys
 
 import caas_trio
 
@@ -15,4 +15,4 @@ async def handler(connection: caas_trio.Connection) -> None:
 
 
 if __name__ == "__main__":
-    until_signal.main(handler)
+    caas_trio.run(handler, *sys.argv[1:])

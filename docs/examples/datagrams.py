@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import until_signal
+import sys
 
 import caas_trio
 
@@ -17,4 +17,4 @@ class CaaSHandler(caas_trio.DatagramRequestHandler):
 
 
 if __name__ == "__main__":
-    until_signal.main(CaaSHandler, caas_trio.serve_datagrams, "udp://127.0.0.1:50007")
+    caas_trio.run(CaaSHandler, *(sys.argv[1:] or ["udp://127.0.0.1:50007"]))

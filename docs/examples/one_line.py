@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import until_signal
+import sys
 
 import caas_trio
 
@@ -18,4 +18,4 @@ class CaaSHandler(caas_trio.StreamRequestHandler):
 
 
 if __name__ == "__main__":
-    until_signal.main(CaaSHandler)
+    caas_trio.run(CaaSHandler, *sys.argv[1:])

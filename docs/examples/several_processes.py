@@ -8,8 +8,6 @@ import subprocess
 import sys
 import time
 
-import until_signal
-
 import caas_trio
 
 
@@ -51,6 +49,6 @@ def start(count: int = 2, port: int = 50007) -> int:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case [str(endpoint)] if endpoint.startswith("fd://"):
-            until_signal.main(handler)
+            caas_trio.run(handler, *sys.argv[1:])
         case arguments:
             sys.exit(start(*map(int, arguments)))

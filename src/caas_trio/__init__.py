@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from .core.endpoint import Endpoint, Scheme
 from .core.errors import (
+    AppError,
     CaasError,
     ConnectionLost,
     EndpointError,
@@ -35,6 +36,8 @@ from .core.trust import Trust
 if TYPE_CHECKING:
     from .drivers.connection import Connection
     from .drivers.requesthandler import DatagramRequestHandler, StreamRequestHandler
+    from .program.script import run
+    from .server.app import App
     from .server.datagram import serve_datagrams
     from .server.listeners import Listener
     from .server.serving import serve, serve_sessions
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "App",
+    "AppError",
     "AtCapacity",
     "CaasError",
     "Certificates",
@@ -82,6 +87,7 @@ __all__ = [
     "Watchdog",
     "__version__",
     "encode_proxy_header",
+    "run",
     "serve",
     "serve_datagrams",
     "serve_sessions",
@@ -89,11 +95,13 @@ __all__ = [
 
 #: What needs trio is loaded when it is asked for: the core can be used, and fuzzed, without it.
 _NEEDS_TRIO: Final = {
+    "App": ".server.app",
     "Connection": ".drivers.connection",
     "DatagramRequestHandler": ".drivers.requesthandler",
     "Listener": ".server.listeners",
     "Watchdog": ".server.watchdog",
     "StreamRequestHandler": ".drivers.requesthandler",
+    "run": ".program.script",
     "serve": ".server.serving",
     "serve_datagrams": ".server.datagram",
     "serve_sessions": ".server.serving",

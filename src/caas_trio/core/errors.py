@@ -195,6 +195,25 @@ class ListenError(CaasError):
         return f"cannot listen on {self.endpoint}: {self.reason}"
 
 
+class AppError(CaasError):
+    """The code of an app failed outside its connections: while it was imported, or in its context.
+
+    The cause (`__cause__`) is what it raised.
+
+    Attributes:
+        app: the app, by its name.
+        reason: what happened, one clause without a full stop.
+    """
+
+    def __init__(self, app: str, reason: str) -> None:
+        super().__init__(app, reason)
+        self.app = app
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.app}: {self.reason}"
+
+
 class TlsError(CaasError):
     """A certificate, a key or a list of CAs cannot be used.
 

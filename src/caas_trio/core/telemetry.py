@@ -1,4 +1,4 @@
-"""What a server reports, and to whom: `Telemetry`. The library itself logs nothing."""
+"""What a server reports, and to whom: `Telemetry`."""
 
 from __future__ import annotations
 

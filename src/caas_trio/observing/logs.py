@@ -10,6 +10,7 @@ import enum
 import logging
 import os
 import sys
+import traceback
 from collections.abc import MutableMapping
 from typing import Any, Final
 
@@ -18,6 +19,14 @@ import structlog
 
 #: How many characters of a value are told.
 MAX_TOLD: Final = 200
+
+#: The value that is a traceback: structlog writes one of that name below the line.
+_TRACEBACK: Final = "exception"
+
+#: How many frames, lines and characters of a line are told of a traceback: those at its end.
+_MAX_FRAMES: Final = 100
+_MAX_LINES: Final = 1000
+_MAX_LINE: Final = 1000
 
 #: The levels that are used, the most talkative first.
 LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -37,6 +46,7 @@ def open_log(log_format: LogFormat, level: str) -> structlog.typing.FilteringBou
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper("iso"),
+            _format_traceback,
             _make_harmless,
             _renderer(log_format),
         ],
@@ -53,17 +63,29 @@ def tell(message: str) -> None:
         sys.stderr = None
 
 
-def harmless(text: str) -> str:
-    """Return at most `MAX_TOLD` characters of a text, with all that does not print escaped."""
+def harmless(text: str, limit: int = MAX_TOLD) -> str:
+    """Return at most `limit` characters of a text, with all that does not print escaped."""
     escaped = "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[:MAX_TOLD]
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[:limit]
     )
-    return escaped if len(text) <= MAX_TOLD else f"{escaped}..."
+    return escaped if len(text) <= limit else f"{escaped}..."
+
+
+def _format_traceback(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put text in the place of `exc_info`. Each line is indented, so that none looks like an event."""
+    if error := event.pop("exc_info", None):
+        told = traceback.TracebackException(*error, limit=-_MAX_FRAMES, compact=True)
+        lines = [line for part in told.format() for line in part.rstrip("\n").split("\n")]
+        if len(lines) > _MAX_LINES:
+            half = _MAX_LINES // 2
+            lines[half:-half] = [f"... and {len(lines) - _MAX_LINES} more lines ..."]
+        event[_TRACEBACK] = "\n".join(f"    {harmless(line, _MAX_LINE)}" for line in lines)
+    return event
 
 
 def _make_harmless(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return {
-        name: value if isinstance(value, int | float) else harmless(str(value))
+        name: value if isinstance(value, int | float) or name == _TRACEBACK else harmless(str(value))
         for name, value in event.items()
     }
 

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from caas_trio import __version__
 from caas_trio.core.capitals import Utf8Capitals, ascii_capitals, utf8_capitals
 from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.framing import DEFAULT_MAX_LINE
 from caas_trio.core.limits import AtCapacity, Limits
-from caas_trio.core.session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
+from caas_trio.core.session import DEFAULT_PROMPT, First, Oversize, Service
 from caas_trio.core.trust import Network, Trust
 from caas_trio.observing.logs import LEVELS, LogFormat, open_log
-from caas_trio.server.datagram import DatagramService
+from caas_trio.server.app import App, DatagramService
 
+from .appoptions import LineOptions
 from .configfile import read_config
 from .explain import explanation
 from .helptext import EPILOG
+from .loading import AppName
 from .options import (
     BYTES,
     CONNECTIONS,
@@ -38,9 +41,9 @@ from .options import (
     check_proxied,
 )
 from .program import Program
+from .script import DEFAULT_ENDPOINT
 
 PROGRAM: Final = "caas-trio"
-DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:50007"
 
 #: What may turn out to be a Unix socket.
 _MAYBE_UNIX: Final = {Scheme.UNIX, Scheme.UNIXGRAM, Scheme.FD, Scheme.SYSTEMD}
@@ -65,6 +68,19 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
 )
 @click.argument(
     "endpoints", metavar="[ENDPOINT]...", nargs=-1, type=EndpointType(), default=(DEFAULT_ENDPOINT,)
+)
+@click.option(
+    "--app",
+    metavar="MODULE:NAME",
+    show_default="capitals",
+    help="Serve this, a handler, a service, a session or an App of your own, and not capitals.",
+)
+@click.option(
+    "--app-dir",
+    type=FILE,
+    default=Path(),
+    show_default="where it is started",
+    help="With --app: the directory that comes first where modules are looked for.",
 )
 @click.option(
     "--first",
@@ -95,7 +111,7 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     type=click.Choice([oversize.value for oversize in Oversize]),
     default=Oversize.STREAM.value,
     help="A longer line: end the connection with an error, skip the line with an error, "
-    "or answer it piece by piece.",
+    "or answer it piece by piece. With --app the default is reject.",
 )
 @click.option(
     "--text",
@@ -245,6 +261,8 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
 def command(
     *,
     endpoints: tuple[Endpoint, ...],
+    app: str | None,
+    app_dir: Path,
     first: str,
     prompt: str,
     max_line: int,
@@ -275,24 +293,24 @@ def command(
     A line ends with a line feed. Letters are raised, every other byte comes back as it is.
     """
     context = click.get_current_context()
-    new_service, datagram_service = _SERVICES[text]
+    given = frozenset(name for name in context.params if _is_given(context, name))
     speaker, policy = First(first), Oversize(oversize)
     said = prompt.encode(errors="surrogateescape") + b"\n"
-
-    def new_session() -> LineSession:
-        return LineSession(new_service(), speaker, said, max_line, policy, once=once)
-
+    if app is not None and "oversize" not in given:
+        policy = Oversize.REJECT  # a service of somebody else's may not know what to do with a piece
+    lines = LineOptions(first=speaker, prompt=said, oversize=policy, once=once)
     endpoints = endpoints or (Endpoint.parse(DEFAULT_ENDPOINT),)
     check_proxied(endpoints, proxy_on, proxy_from, everywhere=proxy_protocol)
     if allow_uid and not any(endpoint.scheme in _MAYBE_UNIX for endpoint in endpoints):
         raise click.UsageError("--allow-uid says who may connect to a Unix socket, and there is none")
     bounds = Limits(max_line=max_line, at_capacity=AtCapacity(at_capacity), **limits)
     if explain:
-        click.echo(explanation(context, bounds, text, Oversize(oversize), workers or processors()))
+        click.echo(explanation(context, bounds, text, policy, workers or processors()))
         return None
     return Program(
-        new_session=new_session,
-        datagram_service=datagram_service,
+        app=_capitals(text, lines, max_line) if app is None else _named_app(app, app_dir, given),
+        lines=lines,
+        given=given,
         endpoints=endpoints,
         limits=bounds,
         trust=Trust(
@@ -311,6 +329,21 @@ def command(
         workers=workers or processors(),
         config=None if config is None else context.default_map,
     )
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
+
+
+def _capitals(text: str, lines: LineOptions, max_line: int) -> App:
+    new_service, datagram_service = _SERVICES[text]
+    return App(session=lambda: lines.session_of(new_service(), max_line), datagrams=datagram_service)
+
+
+def _named_app(name: str, folder: Path, given: Collection[str]) -> AppName:
+    if "text" in given:
+        raise click.UsageError("--text is for capitals, and --app serves something else")
+    return AppName.parse(name, folder)
 
 
 def processors() -> int:

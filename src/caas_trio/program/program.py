@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import click
 import trio
 from prometheus_client import disable_created_metrics
 from structlog.typing import FilteringBoundLogger
 
 from caas_trio.core.endpoint import Endpoint
-from caas_trio.core.errors import TlsError
+from caas_trio.core.errors import AppError, TlsError
 from caas_trio.core.limits import Limits
 from caas_trio.core.telemetry import Telemetry, together
 from caas_trio.core.tls import Certificates
@@ -24,14 +21,15 @@ from caas_trio.core.trust import Trust
 from caas_trio.observing.log_telemetry import ConnectionEnds, LogTelemetry
 from caas_trio.observing.metrics import Metrics
 from caas_trio.observing.monitoring import serve_monitoring
-from caas_trio.server.datagram import DatagramService, serve_datagrams
+from caas_trio.server.app import App, Lifespan
+from caas_trio.server.hosting import open_app, serve_app
 from caas_trio.server.listeners import Listener
-from caas_trio.server.mixed import serve_mixed
-from caas_trio.server.server import NewSession
-from caas_trio.server.serving import serve_sessions
 from caas_trio.server.watchdog import Watchdog
 
+from .appoptions import LineOptions, apply
+from .loading import AppName, load
 from .notify import Notifier
+from .script import announce
 from .signals import HANDLED, handle_signals
 
 
@@ -40,8 +38,9 @@ class Program:
     """What the command line asks for.
 
     Attributes:
-        new_session: makes the session of a connection.
-        datagram_service: answers datagrams.
+        app: what is served, or its name.
+        lines: how a service of lines converses.
+        given: the names of the options that somebody has set.
         endpoints: where to listen.
         limits: see `Limits`.
         trust: see `Trust`.
@@ -53,8 +52,7 @@ class Program:
         config: what a file of settings says; None without one.
     """
 
-    new_session: NewSession
-    datagram_service: DatagramService
+    app: App | AppName
     endpoints: Sequence[Endpoint]
     limits: Limits
     trust: Trust
@@ -62,6 +60,8 @@ class Program:
     log: FilteringBoundLogger
     log_ends: bool
     metrics: Endpoint | None
+    lines: LineOptions = field(default_factory=LineOptions)
+    given: frozenset[str] = frozenset()
     workers: int = 1
     config: Mapping[str, Any] | None = None
 
@@ -72,34 +72,77 @@ class Program:
 
     async def run(self) -> None:
         """Serve until a signal asks for a stop and all is drained."""
-        stop = trio.Event()
+        stop, started = trio.Event(), trio.Event()
         manager = Notifier.from_environment()
         reports = LogTelemetry(self.log)
         output = Announcement(self.trust, reports, manager)
         telemetries: list[Telemetry] = [reports]
+        if self.metrics is not None:
+            disable_created_metrics()  # type: ignore[no-untyped-call] # no use, and half of the page
+        app = await self.load()  # before the signals are caught, so that Ctrl-C ends a slow import
         with closing(reports), trio.open_signal_receiver(*HANDLED) as signals:
             async with trio.open_nursery() as nursery:
 
                 def begin_to_stop() -> None:
                     manager.stopping()
                     stop.set()
+                    if not started.is_set():  # the app's context may wait for anything
+                        nursery.cancel_scope.cancel()
 
                 again = partial(reload, self.trust, reports, manager)
                 cut = nursery.cancel_scope.cancel
                 nursery.start_soon(partial(handle_signals, signals, again=again, stop=begin_to_stop, cut=cut))
-                if self.metrics is not None:
-                    disable_created_metrics()  # type: ignore[no-untyped-call] # no use, and half of the page
-                    metrics = Metrics(self.limits)
-                    telemetries.append(metrics)
-                    monitoring = partial(serve_monitoring, self.metrics, metrics.page, telemetry=reports)
-                    output.monitored_at = await nursery.start(
-                        partial(monitoring, ready=lambda: output.done and not stop.is_set())
+                async with self.open(app) as program:
+                    started.set()
+                    if self.metrics is not None:
+                        metrics = Metrics(program.limits)
+                        telemetries.append(metrics)
+                        monitoring = partial(serve_monitoring, self.metrics, metrics.page, telemetry=reports)
+                        output.monitored_at = await nursery.start(
+                            partial(monitoring, ready=lambda: output.done and not stop.is_set())
+                        )
+                    watchdog = Watchdog(manager.alive, manager.watchdog_interval)
+                    await program.serve(
+                        self.endpoints, telemetries, stop=stop, watchdog=watchdog, task_status=output
                     )
-                watchdog = Watchdog(manager.alive, manager.watchdog_interval)
-                await self.serve(
-                    self.endpoints, telemetries, stop=stop, watchdog=watchdog, task_status=output
-                )
                 nursery.cancel_scope.cancel()
+
+    async def load(self) -> App | Lifespan:
+        """Import the app if it was named; if that fails, log why.
+
+        Raises:
+            CaasError: it cannot be imported, or served.
+        """
+        if not isinstance(self.app, AppName):
+            return self.app
+        try:
+            return await load(self.app)
+        except AppError as error:
+            self._app_failed(error)
+            raise
+
+    @asynccontextmanager
+    async def open(self, app: App | Lifespan) -> AsyncIterator[Program]:
+        """Enter the app's context, and yield the program with what is served, and its limits, in place.
+
+        Raises:
+            AppError: the context has failed; the log has the traceback.
+            UsageError: the app cannot be served, or not with these options.
+        """
+        try:
+            async with open_app(app) as served:
+                asked = served
+                if isinstance(self.app, AppName):
+                    asked = apply(self.lines, self.limits, self.given, served, self.endpoints)
+                yield replace(self, app=asked, limits=asked.limits or self.limits)
+        except AppError as error:
+            self._app_failed(error)
+            raise
+
+    def _app_failed(self, error: AppError) -> None:
+        cause = error.__cause__ or error
+        told = (type(cause), cause, cause.__traceback__)
+        self.log.error("the app has failed", app=error.app, exc_info=told)
 
     async def serve(
         self,
@@ -111,20 +154,23 @@ class Program:
         watchdog: Watchdog,
         task_status: trio.TaskStatus[list[Endpoint]],
     ) -> None:
-        """Serve connections and datagrams until told to stop, or to retire; see `caas_trio.serve`."""
+        """Serve connections and datagrams until told to stop, or to retire; see `caas_trio.serve`.
+
+        Call it on what `open` yields.
+        """
+        assert isinstance(self.app, App)  # noqa: S101 - it has been opened
         ends = [ConnectionEnds(self.log)] if self.log_ends else []
-        common: dict[str, Any] = {
-            "limits": self.limits,
-            "trust": self.trust,
-            "telemetry": together(*telemetries, *ends),
-            "stop": stop,
-            "retire": retire,
-            "watchdog": watchdog,
-        }
-        await serve_mixed(
-            partial(serve_sessions, self.new_session, takeover=self.takeover, **common),
-            partial(serve_datagrams, self.datagram_service, **common),
+        own = [self.app.telemetry] if self.app.telemetry is not None else []
+        await serve_app(
+            self.app,
             places,
+            limits=self.limits,
+            trust=self.trust,
+            takeover=self.takeover,
+            telemetry=together(*telemetries, *ends, *own),
+            stop=stop,
+            retire=retire,
+            watchdog=watchdog,
             task_status=task_status,
         )
 
@@ -161,13 +207,6 @@ class Announcement:
         exposed = [str(endpoint) for endpoint in endpoints if self._trust.exposes(endpoint)]
         if exposed:
             self._reports.exposed(exposed)
-        try:
-            for endpoint in endpoints:
-                click.echo(os.fsencode(f"listening on {endpoint}"))
-            for endpoint in self.monitored_at:
-                click.echo(f"metrics on http://{endpoint.authority}/metrics")
-        except OSError as error:
-            sys.stdout = None  # or the interpreter would try once more at its end
-            raise click.ClickException(f"cannot write to standard output: {error.strerror}") from error
+        announce(endpoints, self.monitored_at)
         self.done = True
         self._manager.ready()

@@ -60,6 +60,8 @@ async def work(control: Control) -> None:
     assert isinstance(program, Program)  # noqa: S101 - or there would be no supervisor
     program = replace(program, log=program.log.bind(worker=order.slot))
     reports = LogTelemetry(program.log)
+    if order.figures is not None:
+        join(Path(order.figures), order.slot)  # before the app is imported, for it may have metrics too
     listeners = [take(each, shared=program.workers > 1) for each in order.sockets]
     duty = Duty(control, program.limits.drain_timeout, listeners)
     with closing(reports), trio.open_signal_receiver(*HANDLED) as signals:
@@ -70,20 +72,20 @@ async def work(control: Control) -> None:
                 partial(handle_signals, signals, again=_nothing, stop=duty.stop.set, cut=_nothing)
             )
             nursery.start_soon(duty.obey)
-            if order.figures is not None:
-                join(Path(order.figures), order.slot)
-                metrics = Metrics(program.limits)
-                telemetries.append(metrics)
-                nursery.start_soon(keep_writing, metrics.update)
             with duty.scope:
-                await program.serve(
-                    listeners,
-                    telemetries,
-                    stop=duty.stop,
-                    retire=duty.retire,
-                    watchdog=Watchdog(lambda: control.say("alive"), order.watchdog_interval),
-                    task_status=duty,
-                )
+                async with program.open(await program.load()) as opened:
+                    if order.figures is not None:
+                        metrics = Metrics(opened.limits)
+                        telemetries.append(metrics)
+                        nursery.start_soon(keep_writing, metrics.update)
+                    await opened.serve(
+                        listeners,
+                        telemetries,
+                        stop=duty.stop,
+                        retire=duty.retire,
+                        watchdog=Watchdog(lambda: control.say("alive"), order.watchdog_interval),
+                        task_status=duty,
+                    )
             nursery.cancel_scope.cancel()
 
 

@@ -23,6 +23,7 @@ from caas_trio.drivers.drain import either
 from caas_trio.drivers.requesthandler import DatagramRequestHandler
 
 from .listeners import Listener, listen_all
+from .reporting import LoggingTelemetry
 from .watchdog import Watchdog
 
 DatagramService: TypeAlias = Callable[[bytes], bytes | None]
@@ -99,7 +100,8 @@ async def serve_datagrams(
         reply_to_servers: send replies also to ports below 1024 and to those with the endpoint's own
             port number. Two servers that answer each other never end: leave it off unless replies
             of this service are never answered.
-        telemetry: told what happens; nobody is, by default.
+        telemetry: told what happens; by default bugs, refusals and timeouts are logged, to `logging`'s
+            "caas_trio". `Telemetry()` is silence.
         stop: an event that begins the drain.
         retire: another one: there are no connections here that could end by themselves.
         watchdog: beats as long as the server takes datagrams; see `Watchdog`.
@@ -127,7 +129,7 @@ async def serve_datagrams(
                 service,
                 limits,
                 trust,
-                telemetry=telemetry or Telemetry(),
+                telemetry=LoggingTelemetry() if telemetry is None else telemetry,
                 handling=handling,
                 watchdog=watchdog or Watchdog(lambda: None),
             )

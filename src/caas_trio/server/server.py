@@ -34,6 +34,7 @@ from .admission import REFUSAL, TOO_MANY_FROM_HOST, Admission, Host, SpareDescri
 from .handshaker import Handshaker, Refused
 from .listeners import Listener, listen_all
 from .newcomers import Newcomers, Run
+from .reporting import LoggingTelemetry
 from .unixsocket import BACKLOG
 from .watchdog import Watchdog
 
@@ -70,7 +71,7 @@ class Server:
         self._retire = retire
         self._limits = limits
         self._trust = trust
-        self._telemetry = telemetry or Telemetry()
+        self._telemetry = LoggingTelemetry() if telemetry is None else telemetry
         self._each_is_told = listens_to_each(self._telemetry)
         self.counting = listens_to_stats(self._telemetry)
         self.stats = ServerStats()

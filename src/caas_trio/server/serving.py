@@ -61,7 +61,8 @@ async def serve(
             `Listener`, whose sockets are closed as if the server had opened them.
         limits: see `Limits`.
         trust: who may connect; see `Trust`.
-        telemetry: told what happens; nobody is, by default.
+        telemetry: told what happens; by default bugs, refusals and timeouts are logged, to `logging`'s
+            "caas_trio". `Telemetry()` is silence.
         stop: an event that begins the drain.
         retire: an event that makes it accept no more, and return once all connections have ended by
             themselves; `stop` may still begin the drain.
@@ -113,7 +114,8 @@ async def serve_sessions(
             `Listener`, whose sockets are closed as if the server had opened them.
         limits: see `Limits`.
         trust: who may connect; see `Trust`.
-        telemetry: told what happens; nobody is, by default.
+        telemetry: told what happens; by default bugs, refusals and timeouts are logged, to `logging`'s
+            "caas_trio". `Telemetry()` is silence.
         stop: an event that begins the drain.
         retire: an event that makes it accept no more, and return once all connections have ended by
             themselves; `stop` may still begin the drain.

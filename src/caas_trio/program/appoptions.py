@@ -1,0 +1,93 @@
+"""Which options apply to what is served, and what they make of it: `apply`.
+
+No I/O, no clock, no trio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Final
+
+from caas_trio.core.endpoint import DATAGRAMS, Endpoint
+from caas_trio.core.errors import UsageError
+from caas_trio.core.limits import Limits
+from caas_trio.core.session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
+from caas_trio.server.app import App, NewSession
+
+#: The ways to serve, as a message calls them.
+_WAYS: Final = {
+    "handler": "a handler",
+    "service": "a service of lines",
+    "session": "sessions",
+    "datagrams": "datagrams",
+}
+
+_CONNECTIONS: Final = ("handler", "service", "session")
+
+#: Which ways to serve an option is for; those that are not here are for all.
+_FOR: Final[dict[str, Sequence[str]]] = {
+    **dict.fromkeys(("first", "prompt", "oversize", "once"), ("service",)),
+    "max_line": ("service", "handler"),
+    "prompt_delay": ("service", "session"),
+    **dict.fromkeys(("idle_timeout", "line_timeout", "write_timeout", "opening_timeout"), _CONNECTIONS),
+    **dict.fromkeys(("max_connections", "max_per_host", "at_capacity", "takeover"), _CONNECTIONS),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineOptions:
+    """How a service of lines converses; see `LineSession`."""
+
+    first: First = First.CLIENT
+    prompt: bytes = DEFAULT_PROMPT
+    oversize: Oversize = Oversize.REJECT
+    once: bool = False
+
+    def session_of(self, service: Service, max_line: int) -> LineSession:
+        """Return a session of a service."""
+        return LineSession(service, self.first, self.prompt, max_line, self.oversize, once=self.once)
+
+
+def apply(
+    lines: LineOptions, limits: Limits, given: Collection[str], app: App, endpoints: Iterable[Endpoint]
+) -> App:
+    """Return an app with the options of a command line applied: it has no service of lines, and has limits.
+
+    Args:
+        lines: how a service of lines converses.
+        limits: as the command line has them, defaults included.
+        given: the names of the options that somebody has set.
+        app: what is served.
+        endpoints: where.
+
+    Raises:
+        UsageError: an option was set that does nothing for what is served.
+    """
+    ways = _ways(app, endpoints)
+    for option, wanted in _FOR.items():
+        if option in given and ways and not ways & set(wanted):
+            told = " and ".join(_WAYS[way] for way in _WAYS if way in ways)
+            meant = " or ".join(_WAYS[way] for way in wanted)
+            raise UsageError(f"--{option.replace('_', '-')} is for {meant}, and the app has {told}")
+    limits = _merged(limits, given, app.limits)
+    new_session: NewSession | None = app.session
+    if app.service is not None:
+        new_session = partial(lines.session_of, app.service, limits.max_line)
+    return replace(app, service=None, session=new_session, datagrams=app.datagram_service, limits=limits)
+
+
+def _ways(app: App, endpoints: Iterable[Endpoint]) -> set[str]:
+    """Return the ways in which an app serves these endpoints; those that are inherited may be of any kind."""
+    ways = {way for way in _CONNECTIONS if getattr(app, way) is not None}
+    if all(endpoint.scheme in DATAGRAMS for endpoint in endpoints):
+        ways.clear()
+    return ways if app.datagram_service is None else {*ways, "datagrams"}
+
+
+def _merged(limits: Limits, given: Collection[str], defaults: Limits | None) -> Limits:
+    if defaults is None:
+        return limits
+    names = [field.name for field in fields(Limits) if field.name in given]
+    return replace(defaults, **{name: getattr(limits, name) for name in names})

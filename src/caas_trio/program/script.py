@@ -1,0 +1,155 @@
+"""A server as the whole of a script: `run`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import click
+import trio
+
+from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.errors import AppError, TlsError
+from caas_trio.core.limits import Limits
+from caas_trio.core.telemetry import Telemetry, together
+from caas_trio.core.tls import Certificates
+from caas_trio.core.trust import Trust
+from caas_trio.observing.logs import tell
+from caas_trio.server.app import App, Lifespan, as_app
+from caas_trio.server.hosting import open_app, serve_app
+from caas_trio.server.listeners import Listener
+from caas_trio.server.reporting import LoggingTelemetry
+from caas_trio.server.watchdog import Watchdog
+
+from .signals import handle_signals
+from .user_error import USER_ERRORS, user_error
+
+DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:50007"
+
+_log = logging.getLogger("caas_trio")
+
+
+def run(
+    app: object,
+    *endpoints: Endpoint | Listener | str,
+    limits: Limits | None = None,
+    trust: Trust = Trust(),  # noqa: B008 - immutable
+    telemetry: Telemetry | None = None,
+    stop: trio.Event | None = None,
+    retire: trio.Event | None = None,
+    takeover: bool = False,
+    watchdog: Watchdog | None = None,
+) -> None:
+    """Serve an app until a signal asks for a stop and all is drained; for scripts.
+
+    A line such as "listening on tcp://127.0.0.1:50007" goes to standard output for each endpoint.
+    SIGTERM or Ctrl-C begins the drain, a second one ends everything at once. SIGHUP has certificates
+    (`Trust(tls=Certificates(...))`) read again.
+
+    Args:
+        app: a handler, a service, a session class, a `DatagramRequestHandler` class, an `App`, or a
+            function decorated with `contextlib.asynccontextmanager` that yields one of them. It is entered
+            before anything is served and left after the drain.
+        *endpoints: where to listen, as for `serve`, connections and datagrams alike;
+            tcp://127.0.0.1:50007 by default.
+        limits: see `Limits`; by default those of the `App`.
+        trust: who may connect; see `Trust`.
+        telemetry: told what happens; by default what goes wrong is logged under "caas_trio". The one
+            of the `App` is told in any case.
+        stop: an event that begins the drain, as a signal does.
+        retire: see `serve`.
+        takeover: see `serve`.
+        watchdog: see `Watchdog`.
+
+    Raises:
+        SystemExit: with status 2 for a wrong call, and 1 for what the machine does not allow, or the
+            app's context; a line on standard error says what it was.
+    """
+    options = {"trust": trust, "retire": retire, "takeover": takeover, "watchdog": watchdog}
+    try:
+        parsed = [
+            Endpoint.parse(each) if isinstance(each, str) else each
+            for each in endpoints or (DEFAULT_ENDPOINT,)
+        ]
+        script = _Script(as_app(app), parsed, limits, telemetry, options)
+        trio.run(script.serve_until_signal, stop)
+    except* USER_ERRORS as mistakes:
+        told = user_error(mistakes)
+    else:
+        return
+    tell(told.text)
+    sys.exit(told.status)
+
+
+@dataclass(frozen=True)
+class _Script:
+    """What a script serves, and how; see `run`."""
+
+    app: App | Lifespan
+    endpoints: Sequence[Endpoint | Listener]
+    limits: Limits | None
+    telemetry: Telemetry | None
+    options: dict[str, Any]
+
+    async def serve_until_signal(self, stop: trio.Event | None) -> None:
+        stop = trio.Event() if stop is None else stop
+        tls = self.options["trust"].tls
+        hangup = [signal.SIGHUP] if isinstance(tls, Certificates) else []
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, *hangup) as signals:
+            async with trio.open_nursery() as nursery:
+                cut = nursery.cancel_scope.cancel
+                again = partial(_reload, tls)
+                nursery.start_soon(partial(handle_signals, signals, again=again, stop=stop.set, cut=cut))
+                try:
+                    async with open_app(self.app) as app:
+                        await self._serve(app, stop)
+                except AppError as error:
+                    _log.error("%s", error, exc_info=error.__cause__)
+                    raise
+                nursery.cancel_scope.cancel()
+
+    async def _serve(self, app: App, stop: trio.Event) -> None:
+        telemetry = LoggingTelemetry() if self.telemetry is None else self.telemetry
+        async with trio.open_nursery() as nursery:
+            serve = partial(
+                serve_app,
+                app,
+                self.endpoints,
+                limits=self.limits or app.limits or Limits(),
+                telemetry=telemetry if app.telemetry is None else together(telemetry, app.telemetry),
+                stop=stop,
+                **self.options,
+            )
+            announce(await nursery.start(serve))
+
+
+def announce(endpoints: Sequence[Endpoint], monitored_at: Sequence[Endpoint] = ()) -> None:
+    """Write a line to standard output for each endpoint.
+
+    Raises:
+        click.ClickException: standard output is gone, or full.
+    """
+    try:
+        for endpoint in endpoints:
+            click.echo(os.fsencode(f"listening on {endpoint}"))
+        for endpoint in monitored_at:
+            click.echo(f"metrics on http://{endpoint.authority}/metrics")
+    except OSError as error:
+        sys.stdout = None  # or the interpreter would try once more at its end
+        raise click.ClickException(f"cannot write to standard output: {error.strerror}") from error
+
+
+def _reload(tls: Certificates) -> None:
+    """Read certificates again; those in use stay if the new ones are not right."""
+    try:
+        tls.reload()
+    except TlsError:
+        _log.exception("the certificates could not be reloaded; the old ones stay")
+    else:
+        _log.info("the certificates have been reloaded")

@@ -1,0 +1,233 @@
+"""What may be served: `App`, what is taken for one, and the one line that says why something is not."""
+
+from __future__ import annotations
+
+import socketserver
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial, wraps
+from types import SimpleNamespace
+
+import pytest
+
+import caas_trio
+from caas_trio import (
+    App,
+    Connection,
+    DatagramRequestHandler,
+    LineSession,
+    Session,
+    StreamRequestHandler,
+    StreamTransform,
+    UsageError,
+)
+from caas_trio.server.app import as_app
+
+
+async def handler(connection: Connection) -> None:
+    """Do nothing."""
+
+
+async def pooled(pool: object, connection: Connection) -> None:
+    """Do nothing."""
+
+
+class Waiting:
+    """A handler that is an object."""
+
+    async def __call__(self, connection: Connection) -> None:
+        """Do nothing."""
+
+
+def service(line: bytes) -> bytes:
+    return line
+
+
+class Echo(Session):
+    """A session that needs nothing."""
+
+    closing = False
+
+    def open(self) -> bytes:
+        return b""
+
+    def receive(self, data: bytes | bytearray | memoryview) -> bytes:
+        return bytes(data)
+
+    def end_of_input(self) -> bytes:
+        self.closing = True
+        return b""
+
+
+class Half(Session):
+    """A session that lacks a method, among others."""
+
+    def open(self) -> bytes:
+        return b""
+
+
+class Limited(Echo):
+    """A session that is made with something."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+
+class Lines(StreamRequestHandler):
+    """A handler in the shape of `socketserver`."""
+
+
+class Packets(DatagramRequestHandler):
+    """Likewise, for datagrams."""
+
+
+class Old(socketserver.StreamRequestHandler):
+    """A handler of `socketserver`."""
+
+
+class OldPackets(socketserver.DatagramRequestHandler):
+    """Likewise, for datagrams."""
+
+
+@asynccontextmanager
+async def context() -> AsyncIterator[object]:
+    yield handler
+
+
+@asynccontextmanager
+async def context_of(pool: object) -> AsyncIterator[object]:
+    yield handler
+
+
+async def generator(connection: Connection) -> AsyncIterator[bytes]:
+    yield b""
+
+
+def replies(line: bytes) -> Iterator[bytes]:
+    yield line
+
+
+async def both(first: object, second: object) -> None:
+    """Take too much."""
+
+
+async def none() -> None:
+    """Take too little."""
+
+
+def late(connection: Connection) -> None:
+    """Forget to be async."""
+
+
+def late_as_text(connection: caas_trio.Connection) -> None:
+    """Likewise."""
+
+
+def sessions() -> Session:
+    return Echo()
+
+
+@wraps(handler)
+def decorated(connection: Connection) -> Awaitable[None]:
+    return handler(connection)
+
+
+whole = App(service=service, datagrams=Packets)
+
+
+@pytest.mark.parametrize("thing", [handler, partial(pooled, None), Waiting(), Lines])
+def test_a_handler(thing: object) -> None:
+    app = as_app(thing)
+    assert isinstance(app, App)
+    assert app == App(handler=thing)  # type: ignore[arg-type]
+    assert (app.takes_connections, app.takes_datagrams) == (True, False)
+
+
+@pytest.mark.parametrize("thing", [service, bytes.upper, partial(service), StreamTransform(service)])
+def test_a_service_answers_datagrams_too(thing: object) -> None:
+    app = as_app(thing)
+    assert isinstance(app, App)
+    assert app.service is app.datagram_service is thing
+    assert (app.takes_connections, app.takes_datagrams) == (True, True)
+
+
+@pytest.mark.parametrize("thing", [Echo, partial(Limited, 3), partial(LineSession, service)])
+def test_a_session_class(thing: object) -> None:
+    assert as_app(thing) == App(session=thing)  # type: ignore[arg-type]
+
+
+def test_a_handler_of_datagrams() -> None:
+    app = as_app(Packets)
+    assert app == App(datagrams=Packets)
+    assert (app.takes_connections, app.takes_datagrams) == (False, True)
+
+
+def test_an_app_is_taken_as_it_is() -> None:
+    assert as_app(whole) is whole
+    assert whole.datagram_service is Packets
+
+
+@pytest.mark.parametrize("thing", [context, partial(context_of, None)])
+def test_a_context_manager_is_found_without_a_call(thing: object) -> None:
+    assert as_app(thing) is thing
+
+
+@pytest.mark.parametrize("thing", [decorated, lambda connection: pooled(None, connection), handler])
+def test_who_says_what_it_is_may_have_any_function(thing: object) -> None:
+    assert App(handler=thing).handler is thing  # type: ignore[arg-type]
+    assert App(session=sessions).session is sessions
+
+
+@pytest.mark.parametrize(
+    ("thing", "told"),
+    [
+        (Old, "Old is a handler of socketserver; derive it from caas_trio.StreamRequestHandler and make"),
+        (OldPackets, "OldPackets is a handler of socketserver; derive it from caas_trio.DatagramRequest"),
+        (socketserver.TCPServer, "TCPServer is a server of socketserver; name the handler that it serves"),
+        (dict, "dict is a class of another kind than StreamRequestHandler, DatagramRequestHandler and"),
+        (Half, "Half does not define closing, end_of_input, receive"),
+        (Limited, "Limited takes limit; a session is made without arguments, as by functools.partial"),
+        (Echo(), "Echo cannot be served: it is one session; name its class, for each connection has one"),
+        (None, "NoneType cannot be served: it is None, and not a function or a class"),
+        (SimpleNamespace(), "SimpleNamespace cannot be served: it is a SimpleNamespace, and not a function"),
+        (generator, "generator is an async generator; a handler sends with `await connection.send(...)`"),
+        (replies, "replies is a generator; a service returns its reply"),
+        (both, "both takes first, second; a handler is called with one argument, the Connection"),
+        (none, "none takes no arguments; a handler is called with one argument, the Connection"),
+        (late, "late takes a Connection and is not async; write `async def`"),
+        (late_as_text, "late_as_text takes a Connection and is not async; write `async def`"),
+        (sessions, "what returns a Session is served as App(session=...)"),
+        (context_of, "context_of is entered without arguments, so it must have no parameters"),
+    ],
+)
+def test_what_cannot_be_served_is_told_in_one_line(thing: object, told: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        as_app(thing)
+    assert told in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_call_of_an_async_function_is_no_handler() -> None:
+    call = none()
+    with pytest.raises(UsageError, match="it is the call of an async function; name the function"):
+        as_app(call)
+    call.close()
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ({}, "an App needs a handler, a service, a session or datagrams"),
+        ({"handler": handler, "service": service}, "in one way, not by handler and service"),
+        ({"handler": service}, "service is not async; a handler is an async function of a Connection"),
+        ({"service": handler}, "handler is async; a service is a plain function"),
+        ({"session": Lines}, "Lines cannot be a session: it is a class of another kind"),
+        ({"datagrams": dict}, "dict is a class of another kind"),
+        ({"service": Echo}, "Echo cannot be a service: it is a class of another kind"),
+        ({"session": 7}, "int cannot be a session: it is a int"),
+    ],
+)
+def test_an_app_refuses_what_cannot_be_served(parts: dict[str, object], told: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        App(**parts)  # type: ignore[arg-type]
+    assert told in str(raised.value)

@@ -1,0 +1,209 @@
+"""An app, served: each kind of it, its context, and whose fault a failure is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
+
+import pytest
+import trio
+
+from caas_trio import App, AppError, Connection, Endpoint, Limits, LineSession, ListenError, Trust, UsageError
+from caas_trio.server.hosting import open_app, serve_app
+
+
+async def shout(connection: Connection) -> None:
+    async for line in connection:
+        await connection.send(line.upper())
+
+
+def louder(line: bytes) -> bytes:
+    return line.upper()
+
+
+async def ask(endpoint: Endpoint, data: bytes) -> bytes:
+    """Send data, and the end of it; return all that comes."""
+    async with await trio.open_tcp_stream(endpoint.host, endpoint.port) as client:
+        await client.send_all(data)
+        await client.send_eof()
+        return b"".join([chunk async for chunk in client])
+
+
+@pytest.mark.parametrize(
+    "app",
+    [App(handler=shout), App(service=louder), App(session=partial(LineSession, louder))],
+    ids=["handler", "service", "session"],
+)
+async def test_each_way_to_serve(app: App, nursery: trio.Nursery) -> None:
+    serve = partial(serve_app, app, [Endpoint.parse("tcp://127.0.0.1:0")], limits=Limits(), trust=Trust())
+    [bound] = await nursery.start(serve)
+    assert await ask(bound, b"a\nb") == b"A\nB"
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_service_answers_lines_and_datagrams(nursery: trio.Nursery) -> None:
+    endpoints = [Endpoint.parse(f"{scheme}://127.0.0.1:0") for scheme in ("tcp", "udp")]
+    stop = trio.Event()
+    limits = Limits(max_line=3)
+    serve = partial(serve_app, App(service=louder), endpoints, limits=limits, trust=Trust(), stop=stop)
+    bound = await nursery.start(serve)
+    assert await ask(bound[0], b"abc\nabcd\n") == b"ABC\nerror: line longer than 3 bytes\n"
+    with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as client:
+        await client.connect((bound[1].host, bound[1].port))
+        await client.send(b"hello")
+        assert await client.recv(10) == b"HELLO"
+    stop.set()
+
+
+@pytest.mark.parametrize(
+    ("app", "endpoint", "told"),
+    [
+        (App(handler=shout), "udp://127.0.0.1:0", "is for datagrams, and the app serves connections only"),
+        (
+            App(datagrams=louder),
+            "tcp://127.0.0.1:0",
+            "is for connections, and the app answers datagrams only",
+        ),
+    ],
+)
+async def test_an_endpoint_that_nothing_is_served_at_is_refused(app: App, endpoint: str, told: str) -> None:
+    with pytest.RaisesGroup(pytest.RaisesExc(UsageError, match=f"{endpoint} {told}")):
+        await serve_app(app, [Endpoint.parse(endpoint)], limits=Limits(), trust=Trust())
+
+
+@asynccontextmanager
+async def working(events: list[str]) -> AsyncIterator[object]:
+    events.append("entered")
+    yield shout
+    events.append("left")
+
+
+async def test_a_context_is_entered_and_left() -> None:
+    events: list[str] = []
+    async with open_app(partial(working, events)) as app:
+        assert app == App(handler=shout)
+        assert events == ["entered"]
+    assert events == ["entered", "left"]
+
+
+async def test_an_app_without_a_context_is_served_as_it_is() -> None:
+    app = App(handler=shout)
+    async with open_app(app) as opened:
+        assert opened is app
+
+
+async def fail(*, after: trio.Event) -> None:
+    await after.wait()
+    raise ValueError("the pool\nis gone")
+
+
+@asynccontextmanager
+async def with_a_task(failing: trio.Event) -> AsyncIterator[object]:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(fail, after=failing))
+        yield shout
+
+
+async def test_a_background_task_that_fails_ends_what_is_served() -> None:
+    failing, interrupted = trio.Event(), trio.Event()
+
+    async def serve() -> None:
+        async with open_app(partial(with_a_task, failing)):
+            failing.set()
+            try:
+                await trio.sleep_forever()
+            finally:
+                interrupted.set()
+
+    with pytest.raises(AppError, match="with_a_task: its context has failed: ValueError: the pool") as raised:
+        await serve()
+    assert interrupted.is_set()
+    assert isinstance(raised.value.__cause__, ExceptionGroup)
+
+
+def unreachable() -> None:
+    raise OSError("no database")
+
+
+@asynccontextmanager
+async def fails_to_start() -> AsyncIterator[object]:
+    unreachable()
+    yield shout
+
+
+@asynccontextmanager
+async def fails_to_end() -> AsyncIterator[object]:
+    yield shout
+    unreachable()
+
+
+@pytest.mark.parametrize("context", [fails_to_start, fails_to_end])
+async def test_a_context_that_fails_is_the_apps_fault(
+    context: Callable[[], AbstractAsyncContextManager[object]],
+) -> None:
+    told = f"{context.__name__}: its context has failed: OSError: no database"
+    with pytest.raises(AppError) as raised:
+        async with open_app(context):
+            pass
+    assert str(raised.value) == told
+
+
+@asynccontextmanager
+async def swallows() -> AsyncIterator[object]:
+    with suppress(Exception):
+        yield shout
+
+
+@asynccontextmanager
+async def in_a_nursery() -> AsyncIterator[object]:
+    async with trio.open_nursery():
+        yield shout
+
+
+@asynccontextmanager
+async def in_place_of_it() -> AsyncIterator[object]:
+    try:
+        yield shout
+    except ListenError:
+        raise ValueError("in its place") from None
+
+
+@pytest.mark.parametrize("context", [partial(working, []), swallows, in_a_nursery])
+async def test_what_fails_inside_is_raised_as_it_is(
+    context: Callable[[], AbstractAsyncContextManager[object]],
+) -> None:
+    with pytest.raises(ListenError, match="taken"):
+        async with open_app(context):
+            raise ListenError("tcp://127.0.0.1:1", "taken")
+
+
+async def test_what_the_context_raises_in_its_place_is_the_apps() -> None:
+    with pytest.raises(AppError, match="ValueError: in its place"):
+        async with open_app(in_place_of_it):
+            raise ListenError("tcp://127.0.0.1:1", "taken")
+
+
+def yielding(thing: object) -> Callable[[], AbstractAsyncContextManager[object]]:
+    @asynccontextmanager
+    async def context() -> AsyncIterator[object]:
+        yield thing
+
+    return context
+
+
+@pytest.mark.parametrize(
+    ("thing", "told"),
+    [
+        (None, "NoneType cannot be served: it is None"),
+        (fails_to_start, "must yield what is served, not another context manager"),
+    ],
+)
+async def test_what_a_context_yields_is_to_be_an_app(thing: object, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        await _entered(open_app(yielding(thing)))
+
+
+async def _entered(context: AbstractAsyncContextManager[App]) -> Awaitable[None] | None:
+    async with context:
+        return None

@@ -1,0 +1,138 @@
+"""Without an observer, what goes wrong is in the log of the logging module."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from functools import partial
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from caas_trio import Connection, Endpoint, InternetPeer, Telemetry, TooSlow, serve, serve_datagrams
+from caas_trio.core.errors import ConnectionLost
+from caas_trio.server.reporting import INTERVAL_S, LoggingTelemetry, app_frames
+
+ENDPOINT = Endpoint.parse("tcp://127.0.0.1:1")
+PEER = InternetPeer("127.0.0.1", 2)
+
+
+async def broken(connection: Connection) -> None:
+    await connection.receive_line()
+    _ = 1 / 0
+
+
+def broken_service(data: bytes) -> bytes:
+    raise ValueError(data)
+
+
+def raise_one(number: int) -> None:
+    if number:
+        raise ValueError(number)
+    raise KeyError(number)
+
+
+async def visit(endpoint: Endpoint) -> bytes:
+    async with await trio.open_tcp_stream(endpoint.host, endpoint.port) as client:
+        await client.send_all(b"a\n")
+        return bytes(await client.receive_some())
+
+
+async def test_a_handlers_bug_is_logged_with_its_traceback(
+    caplog: pytest.LogCaptureFixture, nursery: trio.Nursery
+) -> None:
+    [bound] = await nursery.start(partial(serve, broken, "tcp://127.0.0.1:0"))
+    assert await visit(bound) == b""
+    nursery.cancel_scope.cancel()
+    [record] = caplog.records
+    assert (record.name, record.levelname) == ("caas_trio", "ERROR")
+    assert record.getMessage().startswith(f"conversation failed endpoint='{bound}' peer='127.0.0.1:")
+    assert record.exc_text is not None
+    first, *_, last = record.exc_text.splitlines()[1:]
+    assert "in broken" in first  # its own frames, and none of ours on the way to them
+    assert last == "ZeroDivisionError: division by zero"
+
+
+async def test_a_bug_in_a_service_of_datagrams_is_logged(
+    caplog: pytest.LogCaptureFixture, nursery: trio.Nursery
+) -> None:
+    stop = trio.Event()
+    [bound] = await nursery.start(partial(serve_datagrams, broken_service, "udp://127.0.0.1:0", stop=stop))
+    with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as client:
+        await client.sendto(b"hello", (bound.host, bound.port))
+    stop.set()
+    while not caplog.records:
+        await trio.lowlevel.checkpoint()
+    assert "datagram failed" in caplog.text
+    assert "ValueError: b'hello'" in caplog.text
+
+
+async def test_an_observer_that_does_nothing_is_silence(
+    caplog: pytest.LogCaptureFixture, nursery: trio.Nursery
+) -> None:
+    [bound] = await nursery.start(partial(serve, broken, "tcp://127.0.0.1:0", telemetry=Telemetry()))
+    assert await visit(bound) == b""
+    nursery.cancel_scope.cancel()
+    assert caplog.records == []
+
+
+async def test_what_the_machine_has_no_room_for_is_a_warning(
+    caplog: pytest.LogCaptureFixture, mock_clock: MockClock
+) -> None:
+    caplog.set_level(logging.INFO)
+    reports = LoggingTelemetry()
+    reports.connection_refused("too many connections", ENDPOINT, PEER)
+    reports.accept_failed(OSError(errno.EMFILE, "Too many open files"), ENDPOINT)
+    reports.datagram_dropped("it is too long", ENDPOINT, None)
+    reports.drain_timed_out()
+    reports.conversation_ended(TooSlow("write_timeout"), ENDPOINT)
+    reports.conversation_ended(TooSlow("idle_timeout"), ENDPOINT)
+    reports.conversation_ended(ConnectionLost(), ENDPOINT)
+    reports.conversation_ended(None, ENDPOINT)
+    at = f"endpoint='{ENDPOINT}'"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", f"connection refused {at} peer='{PEER}' reason='too many connections'"),
+        ("WARNING", f"no room for another connection {at} error='Too many open files'"),
+        ("WARNING", f"datagram not answered {at} reason='it is too long'"),
+        ("WARNING", "the drain timeout is over; unfinished conversations were cut off"),
+        ("WARNING", f"conversation ended {at} reason='the write timeout is over'"),
+        ("INFO", f"conversation ended {at} reason='the idle timeout is over'"),
+    ]
+
+
+async def test_the_same_bug_is_logged_once_an_interval_and_another_one_beside_it(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    reports = LoggingTelemetry()
+
+    def fail(number: int) -> None:
+        try:
+            raise_one(number)
+        except (KeyError, ValueError) as error:
+            reports.conversation_failed(error, ENDPOINT, PEER)
+
+    for number in (1, 2, 3, 0):
+        fail(number)
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ValueError, KeyError]
+    await trio.sleep(INTERVAL_S)  # the mock clock's
+    fail(4)
+    fail(5)
+    assert "conversation failed (and 2 more like this since)" in caplog.messages[2]
+    reports.close()
+    assert caplog.messages[3].startswith("and 1 more like this: conversation failed reason='ValueError at ")
+
+
+async def test_a_failure_without_a_frame_is_logged_too(
+    caplog: pytest.LogCaptureFixture, mock_clock: MockClock
+) -> None:
+    LoggingTelemetry().conversation_failed(ValueError("a"), ENDPOINT, PEER)
+    assert "conversation failed" in caplog.text
+
+
+def test_a_failure_of_ours_keeps_our_frames() -> None:
+    with pytest.raises(ValueError, match="an endpoint") as raised:
+        Endpoint.parse("nonsense")
+    ours = raised.value.__traceback__
+    assert ours is not None
+    assert app_frames(ours.tb_next) is ours.tb_next
