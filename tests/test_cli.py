@@ -407,6 +407,14 @@ async def test_a_hangup_reloads_what_can_be_reloaded(
     assert not everything.cancel_called
 
 
+def test_a_name_that_is_no_utf_8_is_shown_with_its_bytes_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    reports = LogTelemetry(open_log(LogFormat.JSON, "warning"))
+    Announcement(Trust(), reports, Notifier()).started([Endpoint.parse("unix:caf\udce9")])
+    assert capsys.readouterr().out == "listening on unix:caf\\xe9\n"
+    missing = (1, r"cannot use caf\xe9.toml: no such file or directory")
+    assert told(capsys, "--config", "caf\udce9.toml") == missing
+
+
 def test_what_is_open_to_all_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     reports = LogTelemetry(open_log(LogFormat.JSON, "warning"))
     texts = ["tcp://127.0.0.1:1", "tcp://0.0.0.0:2", "tcp://[::]:3"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import resource
+from pathlib import Path
 
 import pytest
 import trio
@@ -52,6 +53,14 @@ def test_each_setting_has_an_origin(
     assert settings["--metrics"] == ("off", "default")
     named = {parameter.opts[0] for parameter in cli.command.params}
     assert set(settings) == named - {"--explain", "--version"}
+
+
+def test_a_name_that_is_no_utf_8_is_escaped(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "caf\udce9\n.toml"
+    file.write_text("max-line = 100")
+    (_, endpoints, *rows), _ = explained(capsys, "--config", str(file), "unix:caf\udce9")
+    assert endpoints[1] == r"unix:caf\xe9"
+    assert ["--max-line", "100", rf"{tmp_path}/caf\xe9\n.toml"] in rows
 
 
 def test_the_default_endpoint_is_told(capsys: pytest.CaptureFixture[str]) -> None:

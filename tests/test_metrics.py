@@ -58,6 +58,18 @@ def changed(metrics: Metrics, before: dict[str, float]) -> dict[str, float]:
     }
 
 
+def test_a_name_that_is_no_utf_8_is_escaped(metrics: Metrics) -> None:
+    stats = ServerStats()
+    stats.add_listener(Endpoint.parse("unix:caf\udce9"))
+    metrics.counting(stats)
+    metrics.listening(Endpoint.parse("unixgram:caf\udce9"))
+    metrics.connection_refused("caf\udce9", UNIX, PEER)
+    metrics.datagram_dropped("caf\udce9", UDP, PEER)
+    page = figures(metrics)
+    assert {r"connections_open{unix:caf\xe9}", r"datagrams_total{unixgram:caf\xe9}"} <= set(page)
+    assert {r"connections_refused_total{caf\xe9}", r"datagrams_dropped_total{caf\xe9}"} <= set(page)
+
+
 def test_what_is_on_the_page_before_anything_has_happened(metrics: Metrics) -> None:
     stats = ServerStats()
     stats.add_listener(TCP)

@@ -57,6 +57,17 @@ def report() -> Report:
     return Report(ENDPOINT, Profile(), results)
 
 
+def test_a_name_that_is_no_utf_8_is_escaped(report: Report) -> None:
+    report = replace(report, endpoint=Endpoint.parse("unix:caf\udce9"))
+    for written in (
+        text.summary(report),
+        machine.as_json(report),
+        machine.as_junit(report),
+        html_report.as_html(report),
+    ):
+        assert "caf\\xe9" in written.encode().decode().replace("\\\\", "\\")
+
+
 def test_the_options_say_what_is_not_the_default() -> None:
     assert options(Profile()) == []
     profile = Profile(

@@ -15,6 +15,7 @@ import trio
 from caas_trio import __version__
 from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.errors import EndpointError, TlsError
+from caas_trio.core.printable import printable
 
 from . import datagram
 from .case import Result
@@ -204,7 +205,7 @@ def _judge_with_progress(endpoint: Endpoint, profile: Profile, **options: Any) -
     """Return the report; on a terminal a bar shows how far it is."""
     console = rich.console.Console(stderr=True)
     with rich.progress.Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(f"judging {endpoint}", total=len(options["cases"]))
+        bar = progress.add_task(f"judging {printable(str(endpoint))}", total=len(options["cases"]))
 
         def observe(_: Result) -> None:
             progress.advance(bar)

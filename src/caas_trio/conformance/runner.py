@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 import trio
 
 from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.printable import printable
 
 from . import datagram
 from .case import Case, Result, Verdict
@@ -168,9 +169,10 @@ async def check_reachable(endpoint: Endpoint, seconds: float, profile: Profile =
             else:
                 await trio.aclose_forcefully(await CONNECTORS[endpoint.scheme](endpoint, profile))
     except OSError as error:
-        raise UnreachableError(f"{endpoint} cannot be reached: {why(error)}") from None
+        raise UnreachableError(f"{printable(str(endpoint))} cannot be reached: {why(error)}") from None
     except trio.TooSlowError:
-        raise UnreachableError(f"{endpoint} cannot be reached: no answer in {seconds:g} seconds") from None
+        reason = f"no answer in {seconds:g} seconds"
+        raise UnreachableError(f"{printable(str(endpoint))} cannot be reached: {reason}") from None
 
 
 async def judge(

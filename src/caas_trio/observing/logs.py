@@ -17,6 +17,8 @@ from typing import Any, Final
 import click
 import structlog
 
+from caas_trio.core.printable import printable
+
 #: How many characters of a value are told.
 MAX_TOLD: Final = 200
 
@@ -65,9 +67,7 @@ def tell(message: str) -> None:
 
 def harmless(text: str, limit: int = MAX_TOLD) -> str:
     """Return at most `limit` characters of a text, with all that does not print escaped."""
-    escaped = "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[:limit]
-    )
+    escaped = printable(text[:limit])
     return escaped if len(text) <= limit else f"{escaped}..."
 
 

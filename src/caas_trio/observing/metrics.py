@@ -21,6 +21,7 @@ from caas_trio.core.endpoint import DATAGRAMS, Endpoint
 from caas_trio.core.errors import TooSlow
 from caas_trio.core.limits import Limits
 from caas_trio.core.peer import Peer
+from caas_trio.core.printable import printable
 from caas_trio.core.telemetry import BOUNDS, BoundedNames, ListenerStats, Outcome, ServerStats, Telemetry
 from caas_trio.server.admission import most_connections
 
@@ -65,10 +66,11 @@ class _Connections:
     """
 
     def __init__(self, metrics: _Metrics, endpoint: Endpoint) -> None:
+        at = printable(str(endpoint))
         self.listener_stats: list[ListenerStats] = []
-        self._accepted = _Running(metrics.accepted.labels(endpoint))
-        self._ended = {outcome: _Running(metrics.ended.labels(endpoint, outcome)) for outcome in Outcome}
-        self._open = metrics.open.labels(endpoint)
+        self._accepted = _Running(metrics.accepted.labels(at))
+        self._ended = {outcome: _Running(metrics.ended.labels(at, outcome)) for outcome in Outcome}
+        self._open = metrics.open.labels(at)
 
     def update(self) -> None:
         accepted = sum(each.accepted for each in self.listener_stats)
@@ -148,7 +150,7 @@ class Metrics(Telemetry):
         for connections in self._connections.values():
             connections.update()
         for endpoint, served in self._datagrams.items():
-            metrics.datagrams.labels(endpoint).inc(served - self._datagrams_told[endpoint])
+            metrics.datagrams.labels(printable(str(endpoint))).inc(served - self._datagrams_told[endpoint])
             self._datagrams_told[endpoint] = served
         for name, running in self._so_far.items():
             running.advance_to(sum(getattr(each, name) for each in self._stats))
@@ -184,7 +186,7 @@ class Metrics(Telemetry):
 
     def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
         """Count a connection that was not let in."""
-        self._metrics.refused.labels(self._reason(reason)).inc()
+        self._metrics.refused.labels(printable(self._reason(reason))).inc()
         if reason == str(TooSlow("opening_timeout")):
             self._metrics.timeouts.labels("opening_timeout").inc()
 
@@ -194,7 +196,7 @@ class Metrics(Telemetry):
 
     def datagram_dropped(self, reason: str, endpoint: Endpoint, sender: Peer | None) -> None:  # noqa: ARG002
         """Count a datagram that was not answered."""
-        self._metrics.dropped.labels(self._reason(reason)).inc()
+        self._metrics.dropped.labels(printable(self._reason(reason))).inc()
 
     def datagram_failed(self, error: Exception, endpoint: Endpoint, sender: Peer) -> None:  # noqa: ARG002
         """Count a bug."""

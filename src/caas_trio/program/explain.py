@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from caas_trio.core.limits import Limits
+from caas_trio.core.printable import printable
 from caas_trio.core.session import Oversize
 from caas_trio.drivers.hubchannel import READ_SIZE as HUB_READ_SIZE
 from caas_trio.drivers.stream import READ_SIZE as STREAM_READ_SIZE
@@ -57,7 +58,8 @@ def _settings(context: click.Context) -> Iterator[tuple[str, str, str]]:
         if name not in context.params or name == "explain":
             continue
         option = parameter.opts[0] if isinstance(parameter, click.Option) else name
-        yield option, _value(parameter, context.params[name]), _source(context, name, option)
+        value = _value(parameter, context.params[name])
+        yield option, printable(value), printable(_source(context, name, option))
 
 
 def _source(context: click.Context, name: str, option: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ import trio
 from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.errors import AppError, TlsError
 from caas_trio.core.limits import Limits
+from caas_trio.core.printable import printable
 from caas_trio.core.telemetry import Telemetry, together
 from caas_trio.core.tls import Certificates
 from caas_trio.core.trust import Trust
@@ -137,7 +137,7 @@ def announce(endpoints: Sequence[Endpoint], monitored_at: Sequence[Endpoint] = (
     """
     try:
         for endpoint in endpoints:
-            click.echo(os.fsencode(f"listening on {endpoint}"))
+            click.echo(f"listening on {printable(str(endpoint))}")
         for endpoint in monitored_at:
             click.echo(f"metrics on http://{endpoint.authority}/metrics")
     except OSError as error:

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import click
 
 from caas_trio.core.errors import CaasError, UsageError
+from caas_trio.core.printable import printable
 
 #: What a user can do something about; anything else is a bug.
 USER_ERRORS: Final = (CaasError, OSError, click.Abort, click.ClickException, KeyboardInterrupt)
@@ -35,4 +36,4 @@ def user_error(failure: BaseException) -> UserMessage:
 
 
 def _line(message: str) -> str:
-    return " ".join(message.split())
+    return printable(" ".join(message.split()))

@@ -7,6 +7,7 @@ import shlex
 from caas_trio.conformance.case import Case
 from caas_trio.conformance.profile import DEFAULT_PROMPT, First, Profile, Service
 from caas_trio.conformance.runner import Report
+from caas_trio.core.printable import printable
 
 
 def options(profile: Profile) -> list[str]:
@@ -35,5 +36,11 @@ def options(profile: Profile) -> list[str]:
 
 def again(report: Report, case: Case) -> str:
     """Return the command line that repeats one case, quoted for a shell."""
-    words = ["python", "-m", "caas_trio.conformance", str(report.endpoint), *options(report.profile)]
+    words = [
+        "python",
+        "-m",
+        "caas_trio.conformance",
+        printable(str(report.endpoint)),
+        *options(report.profile),
+    ]
     return shlex.join([*words, "--case", case.id])

@@ -17,6 +17,7 @@ from caas_trio.conformance.case import Verdict
 from caas_trio.conformance.clauses import CLAUSES, SECTIONS
 from caas_trio.conformance.runner import Report
 from caas_trio.conformance.wirelog import Event
+from caas_trio.core.printable import printable
 
 from .command import again, options
 from .text import by_section, counted, section_verdict
@@ -56,6 +57,7 @@ def as_html(report: Report) -> str:
     source = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     context: dict[str, Any] = {
         "report": report,
+        "endpoint": printable(str(report.endpoint)),
         "declared": " ".join(options(report.profile)) or "the defaults",
         "sections": [
             (section, SECTIONS[section], section_verdict(results), counted(results), results)

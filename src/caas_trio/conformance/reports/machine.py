@@ -10,6 +10,7 @@ from typing import Any, Final
 from caas_trio.conformance.case import Fault, Result, Verdict
 from caas_trio.conformance.clauses import CLAUSES, SECTIONS
 from caas_trio.conformance.runner import Report
+from caas_trio.core.printable import printable
 
 from .command import again
 from .text import by_section, counted
@@ -22,7 +23,7 @@ def as_json(report: Report) -> str:
     """Return the report as JSON: keyed by endpoint, then by case; bytes are written as Python writes them."""
     profile = report.profile
     document = {
-        str(report.endpoint): {
+        printable(str(report.endpoint)): {
             "profile": {
                 "service": profile.service.value,
                 "first": profile.first.value,
@@ -76,7 +77,7 @@ def _clean(text: str) -> str:
 
 def as_junit(report: Report, *, strict: bool = False) -> str:
     """Return the report as JUnit XML: a suite per section; with `strict` a missed SHOULD is a failure."""
-    root = ET.Element("testsuites", name=_clean(str(report.endpoint)))
+    root = ET.Element("testsuites", name=_clean(printable(str(report.endpoint))))
     for section, results in by_section(report):
         suite = ET.SubElement(
             root, "testsuite", name=f"{section} {SECTIONS[section]}", tests=str(len(results))

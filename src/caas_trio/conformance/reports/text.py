@@ -8,6 +8,7 @@ from itertools import groupby
 from caas_trio.conformance.case import Fault, Result, Verdict
 from caas_trio.conformance.clauses import CLAUSES, SECTIONS
 from caas_trio.conformance.runner import Report
+from caas_trio.core.printable import printable
 
 from .command import again, options
 
@@ -81,4 +82,4 @@ def _bytes(fault: Fault) -> Iterator[str]:
 def summary(report: Report) -> str:
     """Return the last line: the endpoint, the verdict, the figures."""
     verdict = "conforms" if report.conforms() else "does not conform"
-    return f"{report.endpoint} {verdict}: {counted(list(report.results))}"
+    return f"{printable(str(report.endpoint))} {verdict}: {counted(list(report.results))}"
