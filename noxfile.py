@@ -1,29 +1,36 @@
-"""Every check of the project, each as one nox session; `nox` without arguments is the gate."""
+# /// script
+# dependencies = ["nox[uv]>=2026.10.20"]
+# ///
+"""Every check of the project, each as one nox session.
+
+`nox` without arguments is the short gate: minutes, with nothing but Python installed. `nox -t gate` is the
+rest of it. The block above has nox install uv for itself, which makes environments in a second.
+"""
 
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import nox
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
+AT_HAND = f"{sys.version_info.major}.{sys.version_info.minor}"
+#: A process of pytest for each core; one that has no tests left takes some of another's.
+IN_PARALLEL = ("--numprocesses=logical", "--dist=worksteal")
 
-nox.needs_version = ">=2026.10.20"
-nox.options.sessions = [
-    *("lint", "types", "tests", "coverage"),
-    *("conformance", "conformance_proof", "conformance_page", "haproxy"),
-    *("fuzz_replay", "fuzz_smoke"),
-    "systemd",
-]
-# A supported Python that is not installed is skipped, and named in nox's closing table.
+nox.options.sessions = ["lint", "types", "tests", "fuzz_replay", "conformance_quick"]
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+# A supported Python that is absent is not fetched: its session is skipped, and named in the closing table.
+nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
-nox.options.default_venv_backend = "virtualenv"
 
 
 def activate_pyenv_versions() -> None:
-    """Let nox see every supported Python that pyenv has installed, not only the active one."""
+    """Make each supported Python that pyenv has installed visible, not only the active one."""
     if shutil.which("pyenv") is None:
         return
     listing = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True, check=False)  # noqa: S607
@@ -57,19 +64,32 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
-@nox.session(python=PYTHONS)
-def tests(session: nox.Session) -> None:
-    """Test the installed wheel, not the source tree, on one supported Python."""
-    session.install(".", *group("tests"))
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
-
-
 @nox.session
-def coverage(session: nox.Session) -> None:
-    """Combine what the `tests` sessions measured; every line and branch is required."""
-    session.install(*group("tests"))
-    session.run("coverage", "combine")
+def tests(session: nox.Session) -> None:
+    """Test the installed wheel on the Python at hand; every line and branch of the package is required."""
+    session.install(".", *group("tests"))
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL)
+    session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
+
+
+@nox.session(python=[python for python in PYTHONS if python != AT_HAND], tags=["gate"])
+def pythons(session: nox.Session) -> None:
+    """Test the installed wheel on each other supported Python."""
+    session.install(".", *group("tests"))
+    session.run("pytest", *(session.posargs or IN_PARALLEL))
+
+
+@nox.session(python=PYTHONS[0], tags=["gate"])
+def oldest(session: nox.Session) -> None:
+    """Test with the oldest dependencies that pyproject.toml allows, on the oldest Python."""
+    allowed = [requirement.replace(">=", "==") for requirement in PYPROJECT["project"]["dependencies"]]
+    session.install(".", *allowed, *group("tests"))
+    session.run("pytest", *(session.posargs or IN_PARALLEL))
 
 
 @nox.session
@@ -80,20 +100,27 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def conformance_quick(session: nox.Session) -> None:
+    """Judge our server on each transport, in one setting."""
+    session.install(".", *group("judged"))
+    session.run("python", "-m", "ci.conformance.matrix", "--quick")
+
+
+@nox.session(tags=["gate"])
 def conformance(session: nox.Session) -> None:
     """Judge our server in all its settings, and the peers; `-- --write` renews docs/conformance.md."""
     session.install(".", *group("peers"))
     session.run("python", "-m", "ci.conformance.matrix", *session.posargs)
 
 
-@nox.session
+@nox.session(tags=["gate"])
 def conformance_proof(session: nox.Session) -> None:
     """Prove that the suite bites: each wrong server fails by the clause it breaks, the right one by none."""
     session.install(".")
     session.run("python", "-m", "ci.conformance.proof", *session.posargs)
 
 
-@nox.session
+@nox.session(tags=["gate"])
 def conformance_page(session: nox.Session) -> None:
     """Open the suite's pages in Debian's Chromium; CI has to have it."""
     if shutil.which("chromium") is None and not os.environ.get("CI"):
@@ -113,7 +140,7 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", "-m", "fuzz.run", *session.posargs, interrupt_timeout=_INTERRUPT_TIMEOUT_S)
 
 
-@nox.session
+@nox.session(tags=["gate"])
 def fuzz_smoke(session: nox.Session) -> None:
     """Run each harness for a second."""
     install_atheris(session)
@@ -124,7 +151,7 @@ def fuzz_smoke(session: nox.Session) -> None:
 def fuzz_replay(session: nox.Session) -> None:
     """Run all seeds and old crashers through the checks; no atheris is needed."""
     session.install(".", *group("fuzz"))
-    session.run("pytest", "fuzz", *session.posargs)
+    session.run("pytest", *(session.posargs or ("fuzz", *IN_PARALLEL)))
 
 
 @nox.session
@@ -141,7 +168,7 @@ def fuzz_proof(session: nox.Session) -> None:
     session.run("python", "-m", "fuzz.proof", *session.posargs, interrupt_timeout=_INTERRUPT_TIMEOUT_S)
 
 
-@nox.session
+@nox.session(tags=["gate"])
 def haproxy(session: nox.Session) -> None:
     """Put Debian's haproxy in front of the service, and restart and kill servers; CI has to have it."""
     if shutil.which("haproxy") is None and not os.environ.get("CI"):
@@ -161,7 +188,7 @@ def install_atheris(session: nox.Session) -> None:
         )
 
 
-@nox.session
+@nox.session(tags=["gate"])
 def systemd(session: nox.Session) -> None:
     """Check the units in docs/deploy by systemd's own tools; CI has to have them."""
     if shutil.which("systemd-socket-activate") is None and not os.environ.get("CI"):
@@ -170,7 +197,7 @@ def systemd(session: nox.Session) -> None:
     session.run("python", "-m", "ci.systemd")
 
 
-@nox.session
+@nox.session(tags=["gate"])
 def package(session: nox.Session) -> None:
     """Build the sdist, the wheel from it, and test both as they would be installed."""
     session.install(*group("package"))
@@ -182,15 +209,7 @@ def package(session: nox.Session) -> None:
     session.run("python", "-P", str(Path("ci/package.py").resolve()), "--smoke", built)
 
 
-@nox.session(python=PYTHONS[0])
-def oldest(session: nox.Session) -> None:
-    """Test with the oldest dependencies that pyproject.toml allows, on the oldest Python."""
-    allowed = [requirement.replace(">=", "==") for requirement in PYPROJECT["project"]["dependencies"]]
-    session.install(".", *allowed, *group("tests"))
-    session.run("pytest", *session.posargs)
-
-
-@nox.session
+@nox.session(tags=["gate"])
 def deploy(session: nox.Session) -> None:
     """Hold docs/deploy against haproxy, nginx and Kubernetes' schemas; takes about a minute."""
     session.install(".", *group("deploy"))
@@ -219,7 +238,7 @@ def workers(session: nox.Session) -> None:
     session.run("python", "-m", "ci.soak.workers", *session.posargs)
 
 
-@nox.session
+@nox.session(tags=["gate"])
 def promtool(session: nox.Session) -> None:
     """Have Prometheus's own tool read the pages of figures; CI has to have it."""
     if shutil.which("promtool") is None and not os.environ.get("CI"):

@@ -199,19 +199,21 @@ def test_all_are_taken_or_none(hand_down: Callable[[socket.socket], int], system
     [
         ((None, None, None), "no socket was passed to it (LISTEN_FDS is not set)"),
         ((None, "1", None), "no socket was passed to it (LISTEN_FDS is not set)"),
-        (("1", "1", None), f"the sockets were passed to process 1, and this is {os.getpid()}"),
-        ((str(os.getpid()), "-1", None), "LISTEN_FDS is '-1', not a number of sockets"),
-        ((str(os.getpid()), "10000", None), "LISTEN_FDS is '10000', not a number of sockets"),
-        ((str(os.getpid()), "2", "a"), "LISTEN_FDS says 2, and LISTEN_FDNAMES names 1"),
-        ((str(os.getpid()), "0", None), "no socket of that name was passed"),
+        (("1", "1", None), "the sockets were passed to process 1, and this is {pid}"),
+        (("{pid}", "-1", None), "LISTEN_FDS is '-1', not a number of sockets"),
+        (("{pid}", "10000", None), "LISTEN_FDS is '10000', not a number of sockets"),
+        (("{pid}", "2", "a"), "LISTEN_FDS says 2, and LISTEN_FDNAMES names 1"),
+        (("{pid}", "0", None), "no socket of that name was passed"),
     ],
     ids=str,
 )
 def test_what_systemd_did_not_pass_is_refused(
     systemd: Say, said: tuple[str | None, str | None, str | None], why: str
 ) -> None:
-    systemd(*said)
-    assert reason("systemd:a") == why
+    own = str(os.getpid())  # not among the parameters: each worker of pytest-xdist has another one
+    pid, *rest = said
+    systemd(pid and pid.format(pid=own), *rest)
+    assert reason("systemd:a") == why.format(pid=own)
 
 
 async def test_each_socket_has_a_listener(
