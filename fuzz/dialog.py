@@ -67,3 +67,8 @@ def steps(data: bytes, limit: int, known: frozenset[int]) -> list[Step]:
         line = line + len(text) if last < 0 else len(text) - last - 1
     found.append((chunk, CUT))
     return found
+
+
+def tokens(known: frozenset[int]) -> tuple[bytes, ...]:
+    """Return what mutations of a harness insert, by the signs that it acts on: each as a step."""
+    return tuple(ESCAPE + bytes([sign]) for sign in sorted(known))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,11 +38,14 @@ def instrumenting(*modules: str) -> AbstractContextManager[object]:
     return atheris.instrument_imports(include=["caas_trio"], exclude=sorted(others))  # type: ignore[no-any-return]
 
 
-def fuzz_conversations(check: Callable[[bytes], None], max_len: int = 48, mostly: int = 20) -> None:
+def fuzz_conversations(
+    check: Callable[[bytes], None], tokens: Sequence[bytes], max_len: int = 48, mostly: int = 20
+) -> None:
     """Fuzz a check of conversations as the command line says (libFuzzer's options); does not return.
 
     Args:
         check: what every input goes through.
+        tokens: what its scripts are made of besides the common steps, see `mutate`.
         max_len: the longest input. What there is to find shows within a few lines, and short inputs
             are what the rate comes from.
         mostly: what three mutations in four are no longer than.
@@ -54,7 +57,7 @@ def fuzz_conversations(check: Callable[[bytes], None], max_len: int = 48, mostly
             most = min(most, mostly)
         if seed & 1:
             return bytes(atheris.Mutate(data, most))
-        return mutate(data, most, seed >> 3)
+        return mutate(data, most, seed >> 3, tokens)
 
     atheris.Setup(_arguments(max_len), check, custom_mutator=mutated)
     atheris.Fuzz()

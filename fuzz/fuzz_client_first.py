@@ -7,7 +7,7 @@ below 1. Anything else is a crash.
 from fuzz.engine import fuzz_conversations, instrumenting
 
 with instrumenting("caas_trio.core.session"):
-    from fuzz.checks.client_first import check
+    from fuzz.checks.client_first import TOKENS, check
 
 if __name__ == "__main__":
-    fuzz_conversations(check)
+    fuzz_conversations(check, TOKENS)

@@ -7,8 +7,8 @@ for a second reader and a closed connection. Anything else is a crash.
 from fuzz.engine import fuzz_conversations, instrumenting
 
 with instrumenting("caas_trio.drivers.connection"):
-    from fuzz.checks.connection import open_player
+    from fuzz.checks.connection import TOKENS, open_player
 from fuzz.loop import Loop
 
 if __name__ == "__main__":
-    fuzz_conversations(Loop(open_player))
+    fuzz_conversations(Loop(open_player), TOKENS)

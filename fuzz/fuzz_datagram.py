@@ -9,8 +9,8 @@ from fuzz.engine import fuzz_conversations, instrumenting
 with instrumenting(
     "caas_trio.server.datagram", "caas_trio.core.datagramrules", "caas_trio.drivers.datagramsocket"
 ):
-    from fuzz.checks.datagram import open_player
+    from fuzz.checks.datagram import TOKENS, open_player
 from fuzz.loop import Loop
 
 if __name__ == "__main__":
-    fuzz_conversations(Loop(open_player))
+    fuzz_conversations(Loop(open_player), TOKENS)

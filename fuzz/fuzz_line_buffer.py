@@ -7,7 +7,7 @@ after the end of input, `LimitError` exactly for a limit below 1. Anything else 
 from fuzz.engine import fuzz_conversations, instrumenting
 
 with instrumenting("caas_trio.core.framing"):
-    from fuzz.checks.line_buffer import check
+    from fuzz.checks.line_buffer import TOKENS, check
 
 if __name__ == "__main__":
-    fuzz_conversations(check)
+    fuzz_conversations(check, TOKENS)

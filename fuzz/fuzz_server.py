@@ -17,9 +17,9 @@ with instrumenting(
     "caas_trio.server.server",
     "caas_trio.drivers.stream",
 ):
-    from fuzz.checks.server import open_player
+    from fuzz.checks.server import TOKENS, open_player
 from fuzz.loop import Loop
 
 if __name__ == "__main__":
     # Each step costs turns of all tasks; what a few steps show is best looked for with few of them.
-    fuzz_conversations(Loop(open_player), mostly=12)
+    fuzz_conversations(Loop(open_player), TOKENS, mostly=12)

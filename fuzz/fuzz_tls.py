@@ -7,9 +7,9 @@ other. Anything else is a crash.
 
 from fuzz.engine import fuzz_conversations, instrumenting
 
-with instrumenting("caas_trio.server.opening", "caas_trio.drivers.tlsstream"):
-    from fuzz.checks.tls import open_player
+with instrumenting("caas_trio.server.handshaker", "caas_trio.drivers.tlsstream"):
+    from fuzz.checks.tls import TOKENS, open_player
 from fuzz.loop import Loop
 
 if __name__ == "__main__":
-    fuzz_conversations(Loop(open_player))
+    fuzz_conversations(Loop(open_player), TOKENS)

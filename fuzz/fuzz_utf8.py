@@ -6,7 +6,7 @@ Accepted: nothing. Every exception is a crash.
 from fuzz.engine import fuzz_conversations, instrumenting
 
 with instrumenting("caas_trio.core.capitals"):
-    from fuzz.checks.utf8 import check
+    from fuzz.checks.utf8 import TOKENS, check
 
 if __name__ == "__main__":
-    fuzz_conversations(check)
+    fuzz_conversations(check, TOKENS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from .dialog import ESCAPE, HEADER
@@ -12,6 +12,9 @@ TOKENS: Final = (
     b"\n", b"\r\n", b"\r", b"\n\n", b"\0", b"\xff/", b"\xff.", b"\xff~", b"\xffx", b"\xff<\n", b"\xff=\n",
     b"\xff>\n", b"\xff=\xff/\n", b"\xff>\xff/", b"\xff=\r\n", b"\xff<\r\n",
 )  # fmt: skip
+
+#: Values that a header's byte is set to: the smallest, the largest, and where a sign or a half begins.
+_EDGES: Final = (0, 1, 2, 3, 4, 127, 128, 254, 255)
 
 
 class Dice:
@@ -26,10 +29,10 @@ class Dice:
         return (self._state >> 33) % n
 
 
-def insert_token(script: bytes, dice: Dice) -> bytes:
-    """Put a token somewhere: cut a chunk, hit the limit, end a line, fall silent."""
+def insert_token(script: bytes, dice: Dice, tokens: Sequence[bytes] = TOKENS) -> bytes:
+    """Insert a token somewhere: cut a chunk, hit the limit, end a line, fall silent."""
     at = dice.below(len(script) + 1)
-    return script[:at] + TOKENS[dice.below(len(TOKENS))] + script[at:]
+    return script[:at] + tokens[dice.below(len(tokens))] + script[at:]
 
 
 def join_chunks(script: bytes, dice: Dice) -> bytes:
@@ -77,18 +80,31 @@ def drop_part(script: bytes, dice: Dice) -> bytes:
 
 
 MUTATIONS: Final[tuple[Callable[[bytes, Dice], bytes], ...]] = (
-    insert_token, insert_token, insert_token, join_chunks, move_step, swap_line_ends, repeat_part, drop_part,
+    join_chunks, move_step, swap_line_ends, repeat_part, drop_part,
 )  # fmt: skip
+#: Of eight mutations, so many insert a token of a harness, and so many one of `TOKENS`.
+_OWN, _COMMON = 2, 1
 
 
-def mutate(data: bytes, most: int, seed: int) -> bytes:
-    """Return `data` changed in one or two places, at most `most` bytes long."""
+def mutate(data: bytes, most: int, seed: int, own: Sequence[bytes] = TOKENS) -> bytes:
+    """Return `data` changed in one or two places, at most `most` bytes long.
+
+    Args:
+        data: an input.
+        most: the most bytes of the result.
+        seed: what the choices are drawn from.
+        own: what may be inserted besides `TOKENS`: the steps and delimiters of one harness.
+    """
     dice = Dice(seed)
     head, script = data[:HEADER], data[HEADER:]
     if dice.below(8) == 0 and head:
         at = dice.below(len(head))
-        head = head[:at] + bytes([head[at] ^ 1 << dice.below(8)]) + head[at + 1 :]
-    script = MUTATIONS[dice.below(len(MUTATIONS))](script, dice)
-    if dice.below(2):
-        script = MUTATIONS[dice.below(len(MUTATIONS))](script, dice)
+        changed = head[at] ^ 1 << dice.below(8) if dice.below(4) else _EDGES[dice.below(len(_EDGES))]
+        head = head[:at] + bytes([changed]) + head[at + 1 :]
+    for _ in range(1 + dice.below(2)):
+        choice = dice.below(_OWN + _COMMON + len(MUTATIONS))
+        if choice >= _OWN + _COMMON:
+            script = MUTATIONS[choice - _OWN - _COMMON](script, dice)
+        else:
+            script = insert_token(script, dice, own if choice < _OWN else TOKENS)
     return (head + script)[:most]

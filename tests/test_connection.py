@@ -286,6 +286,27 @@ async def test_a_byte_now_and_then_does_not_help(
     nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("name", MIXED_READS)
+async def test_a_byte_of_an_oversize_line_now_and_then_does_not_help(
+    name: str, pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    async def drip() -> None:
+        with suppress(trio.BrokenResourceError):
+            for _ in range(20):
+                await trio.sleep(9)  # the mock clock's
+                await pair.client.send_all(b"x")
+
+    await pair.client.send_all(b"x" * (LIMITS.max_line + 1))
+    with pytest.raises(LineTooLong):
+        await pair.connection.receive_line()
+    nursery.start_soon(drip)
+    with pytest.raises(TooSlow) as caught:
+        await MIXED_READS[name](pair.connection, 5)
+    assert caught.value.limit == "line_timeout"
+    assert trio.current_time() == pytest.approx(LIMITS.line_timeout, abs=1)
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_line_is_not_late_because_the_handler_was(
     pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from caas_trio.core.framing import Chunk
+from fuzz.dialog import CUT, ESCAPE
 
 Answer = TypeVar("Answer")
+
+CUT_STEP: Final = ESCAPE + bytes([CUT])
 
 #: As many pieces a chunk is cut into at most, which keeps the rate up.
 PIECES: Final = 3
@@ -22,6 +25,13 @@ def cut(chunk: bytes, size: int) -> list[bytes]:
     most = size * (PIECES - 1)
     pieces = [chunk[start : start + size] for start in range(0, min(len(chunk), most), size)]
     return [*pieces, chunk[most:]] if len(chunk) > most else pieces
+
+
+def cuts(texts: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Return scripts that send each text: whole, and cut at each place."""
+    return tuple(
+        text[:at] + (CUT_STEP if at else b"") + text[at:] for text in texts for at in range(len(text))
+    )
 
 
 def hand_over(receive: Callable[[Chunk], Answer], piece: bytes, choice: int) -> Answer:

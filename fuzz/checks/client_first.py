@@ -6,7 +6,9 @@ from typing import Final
 
 from caas_trio.core.session import First
 
-from .conversation import converse
+from .conversation import TOKENS, converse
+
+__all__ = ["MODULES", "TOKENS", "check"]
 
 MODULES: Final = ("caas_trio.core.session",)
 

@@ -25,10 +25,10 @@ from caas_trio.drivers.connection import Connection
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.requesthandler import Reader
 from caas_trio.drivers.stream import StreamChannel
-from fuzz.dialog import CUT, END, header, steps
+from fuzz.dialog import CUT, END, header, steps, tokens
 from tests.models import NaiveLineBuffer as Model
 
-from .chunks import cut
+from .chunks import cut, cuts
 
 MODULES: Final = ("caas_trio.drivers.connection",)
 
@@ -136,7 +136,11 @@ def _reads(count: int, delimiter: bytes) -> dict[int, Read]:
 _PATIENT, _RIVAL, _DRAIN = b"tbd"
 #: Something is sent in between.
 _SEND: Final = ord("h")
-_KNOWN: Final = frozenset({*b"luwes", _PATIENT, _RIVAL, _DRAIN, _SEND, END})
+#: So many lines arrive at once, and as many reads follow: more than are served before others' turn.
+_MANY: Final = ord("m")
+_MANY_READS: Final = 130
+_KNOWN: Final = frozenset({*b"luwes", _PATIENT, _RIVAL, _DRAIN, _SEND, _MANY, END})
+TOKENS: Final = (*tokens(_KNOWN), *cuts(_DELIMITERS))
 
 
 def check(data: bytes) -> None:
@@ -154,34 +158,21 @@ async def play(data: bytes) -> None:
     """Play one script; the clock has to be a mock clock that jumps."""
     choice, limit, cutting, count = header(data)
     limit = limit % _MAX_LIMIT + 1
-    stage = _Stage(limit, choice)
-    reads = _reads(count % 16 + 1, _DELIMITERS[choice & 3])
-    read = reads[ord("l")]
+    stage = _Stage(limit, choice, _reads(count % 16 + 1, _DELIMITERS[choice & 3]))
     for chunk, sign in steps(data, limit, _KNOWN):
         for piece in cut(chunk, cutting):
             stage.put(piece)
-        if sign in reads:
-            read = reads[sign]
-            await stage.read(read, _SOON)
-        elif sign == _PATIENT:
-            await stage.read(read, _LATE)
-        elif sign == _RIVAL:
-            await stage.read_as_rivals(read)
-        elif sign == _DRAIN:
-            stage.begin_drain()
-        elif sign == _SEND:
-            await stage.send()
-        elif sign == END:
-            stage.end()
-        else:
-            assert sign == CUT
+        if sign != CUT:
+            await stage.act(sign)
     await stage.finish()
 
 
 class _Stage:
     """A connection and its model."""
 
-    def __init__(self, limit: int, choice: int) -> None:
+    def __init__(self, limit: int, choice: int, reads: dict[int, Read]) -> None:
+        self.reads = reads
+        self.latest = reads[ord("l")]
         self.badly = bool(choice & 4)  # whether its last send is cancelled
         self.rest = _RESTS[choice >> 5 & 3]
         self.wire = Wire() if choice & 16 else HalfCloseableWire()
@@ -194,6 +185,24 @@ class _Stage:
         self.arrived: deque[bytes] = deque()
         self.ended = False
         self.drained = False
+
+    async def act(self, sign: int) -> None:
+        """Do what a step of the script says."""
+        if sign == _DRAIN:
+            self.begin_drain()
+        elif sign == _SEND:
+            await self.send()
+        elif sign == END:
+            self.end()
+        elif sign == _RIVAL:
+            await self.read_as_rivals(self.latest)
+        elif sign == _MANY:
+            self.put(_MANY_READS * b"\n")
+            for _ in range(_MANY_READS):
+                await self.read(self.latest, _SOON)
+        else:
+            self.latest = self.reads.get(sign, self.latest)
+            await self.read(self.latest, _LATE if sign == _PATIENT else _SOON)
 
     def put(self, piece: bytes) -> None:
         """Let a piece arrive, unless the input has ended."""
@@ -250,8 +259,8 @@ class _Stage:
                 taken = await read.of_connection(self.connection)
             except LineTooLong as error:
                 return str(error)
-            except InputEnded:
-                return f"InputEnded: {len(self.model.rest)}"
+            except InputEnded as error:
+                return f"InputEnded: {error.received}"
             except TooSlow as error:
                 return f"TooSlow: {error.limit}"
             assert type(taken) is bytes

@@ -7,20 +7,23 @@ in whichever chunks; a call that does not fit raises `StateError` and changes no
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from caas_trio.core.errors import LimitError, StateError
 from caas_trio.core.session import First, LineSession, Oversize, StreamTransform
-from fuzz.dialog import CUT, END, SILENCE, header, steps
+from fuzz.dialog import CUT, END, SILENCE, header, steps, tokens
 
 from .chunks import cut, hand_over
+from .progress import Progress
 
 _LF: Final = b"\n"
 #: A step besides those of a dialog: the driver opens the session a second time.
 _OPEN: Final = ord("o")
 _KNOWN: Final = frozenset({END, SILENCE, _OPEN})
+TOKENS: Final = tokens(_KNOWN)
 _MAX_LIMIT: Final = 24
+_MAX_INPUT: Final = 1 << 16  # more bytes than a script sends
 _OVERSIZE: Final = tuple(Oversize)
 
 
@@ -59,8 +62,8 @@ class Plan:
 
     def note(self, line: bytes) -> bytes:
         """Serve a line and put it on record."""
-        assert self.heard is not None
-        assert type(line) is bytes
+        assert self.heard is not None, "no service of this plan keeps a record"
+        assert type(line) is bytes, f"the service got a {type(line).__name__}"
         self.heard.append(line)
         return line.swapcase()
 
@@ -104,6 +107,7 @@ class Conversation:
     ended: bool = False
     spoken: bool = False  # the client has, or its silence has been noted
     over: bool = False
+    progress: Progress = field(default_factory=Progress)
 
     def refuse(self, choice: int) -> None:
         """One call, of the header's choice, fits neither before the opening nor behind the end."""
@@ -127,7 +131,9 @@ class Conversation:
         self.spoken = self.spoken or bool(piece)
         self.said += hand_over(self.session.receive, piece, kind)
         self.compare()
-        assert self.over or len(self.session._buffer or b"") <= self.plan.limit
+        held = len(self.session._buffer or b"")
+        assert self.over or held <= self.plan.limit, f"{held} bytes held, limit {self.plan.limit}"
+        self.compare_progress()
 
     def act(self, sign: int) -> None:
         """Do what a step of the script says."""
@@ -141,7 +147,7 @@ class Conversation:
     def look(self) -> None:
         """Look at what a driver would, before it waits."""
         expected = self.plan.first is First.EITHER and not (self.spoken or self.ended)
-        assert self.session.awaits_silence is expected
+        assert self.session.awaits_silence is expected, f"awaits_silence is not {expected}"
 
     def keep_silent(self) -> None:
         """Let the opening delay pass, which only counts while nobody has spoken."""
@@ -168,9 +174,22 @@ class Conversation:
         replies, heard, self.over = self.plan.replies(self.received, ended=self.ended)
         expected = self.prompted + b"".join(replies)
         assert self.said == expected, f"said {self.said!r} instead of {expected!r}"
-        assert self.session.closing is self.over
+        notices = sum(reply.startswith(b"error: ") for reply in replies)
+        counted = self.session.oversize_lines
+        assert counted == notices, f"{counted} oversize lines of {notices} counted"
+        assert self.session.closing is self.over, f"closing is not {self.over}"
         if self.plan.heard is not None:
             self.compare_heard(heard)
+
+    def compare_progress(self) -> None:
+        """Compare what the session says of the line that is being received."""
+        if self.over:
+            return
+        begun = len(self.received) - (self.received.rfind(_LF) + 1)
+        streamed = self.plan.oversize is Oversize.STREAM and begun > self.plan.limit
+        self.progress.steps = self.received.count(_LF) * (_MAX_INPUT + 1)
+        self.progress.steps += begun // self.plan.limit if streamed else 0
+        self.progress.compare(self.session.unfinished, begun=begun > 0)
 
     def compare_heard(self, heard: list[bytes]) -> None:
         """Compare what the service was given; with `Oversize.STREAM` a long line may come in pieces."""
@@ -178,9 +197,10 @@ class Conversation:
         if self.plan.oversize is not Oversize.STREAM:
             assert given == heard, f"the service got {given!r} instead of {heard!r}"
             return
-        assert given is not None
-        assert b"".join(given) == b"".join(heard)
-        assert all(given)
+        assert given is not None, "nothing is on record"
+        whole_given, whole_heard = b"".join(given), b"".join(heard)
+        assert whole_given == whole_heard, f"the service got {whole_given!r} instead of {whole_heard!r}"
+        assert all(given), "the service was called with nothing"
         assert all(_LF not in piece[:-1] for piece in given), "a call for more than a line"
         whole = {piece for piece in heard if len(piece) <= self.plan.limit}
         assert whole <= set(given), "a line within the limit came in pieces"

@@ -31,9 +31,11 @@ from caas_trio.core.datagramrules import Drop
 from caas_trio.core.peer import Peer
 from caas_trio.server import datagram
 from caas_trio.server.watchdog import Watchdog
-from fuzz.dialog import CUT, header, steps
+from fuzz.dialog import CUT, header, steps, tokens
 
-MODULES: Final = ("caas_trio.server.datagram",)
+from .datagramrules import check_rules
+
+MODULES: Final = ("caas_trio.server.datagram", "caas_trio.core.datagramrules")
 
 #: Steps besides the cut, which sends: look at what has come of it; who sends from here on (the last one has
 #: no address); time passes; the one who sends leaves; the server is told to stop.
@@ -44,6 +46,7 @@ _NAMELESS: Final = 2
 _IN: Final = {ord("u"): errno.ECONNREFUSED, ord("m"): errno.ENOBUFS, ord("i"): errno.EBADF}
 _OUT: Final = {ord("a"): errno.EAGAIN, ord("l"): errno.EMSGSIZE, ord("r"): errno.EHOSTUNREACH}
 _KNOWN: Final = frozenset({_LOOK, _TIME, _LEAVE, _STOP, *_CLIENTS, *_IN, *_OUT})
+TOKENS: Final = (*tokens(_KNOWN), b"!", b"?", b"#", b"+", b"w", b"z")
 
 _REASONS: Final = {
     errno.EAGAIN: Drop.NO_ROOM,
@@ -153,7 +156,8 @@ async def play(clients: list[socket.socket], data: bytes) -> None:
     Clients that have not left are there for the next script: they have read all that was sent to them.
     """
     clients[:] = [_client(number) if sock.fileno() < 0 else sock for number, sock in enumerate(clients)]
-    choice, *_ = header(data)
+    choice, ports, lengths, _ = header(data)
+    check_rules(ports, lengths)
     trust, from_afar = _TRUST[choice >> 1 & 3], bool(choice & 8)
     stage = _Stage(clients, handlers=bool(choice & 1), trust=trust, from_afar=from_afar)
     with stage.failing():

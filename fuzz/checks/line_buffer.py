@@ -12,15 +12,18 @@ from typing import Final, TypeAlias
 
 from caas_trio.core.errors import LimitError, LineTooLong, StateError
 from caas_trio.core.framing import LineBuffer
-from fuzz.dialog import CUT, END, header, steps
+from fuzz.dialog import CUT, END, header, steps, tokens
 from tests.models import NaiveLineBuffer as Model
 
-from .chunks import cut, hand_over
+from .chunks import cut, cuts, hand_over
 from .counted import CountedBytes
+from .progress import Progress
 
 MODULES: Final = ("caas_trio.core.framing",)
 
 _WAYS: Final = ("next_line", "take_lines", "take_pieces", "take_rest")
+#: Steps that feed the chunk before them: by the call that takes, instead of by itself.
+_TAKE_FROM: Final = dict(zip(b"NLP", _WAYS[:3], strict=True))
 #: Steps besides those of a dialog: take once in one of the ways; make the limit smaller or larger.
 _TAKE: Final = dict(zip(b"nlpr", _WAYS, strict=True))
 _TAKE_COUNT: Final = {ord("w"): "take_line_piece", ord("e"): "take_exactly", ord("s"): "take_some"}
@@ -28,9 +31,10 @@ _UNTIL: Final = ord("u")
 #: What came last comes again so many times, once in a script: whoever keeps what is past is found out.
 _AGAIN: Final = ord("+")
 _TIMES: Final = 16
-_DELIMITERS: Final = (b"\n", b"\r\n", b"pp", b"aba")
+_DELIMITERS: Final = (b"\n", b"\r\n", b"pp", b"aba", b"\r\n\r\n", b"END", b"aab", b"\n\n")
 _SHRINK, _GROW = b"mM"
-_KNOWN: Final = frozenset({*_TAKE, *_TAKE_COUNT, _UNTIL, _AGAIN, _SHRINK, _GROW, END})
+_KNOWN: Final = frozenset({*_TAKE, *_TAKE_FROM, *_TAKE_COUNT, _UNTIL, _AGAIN, _SHRINK, _GROW, END})
+TOKENS: Final = (*tokens(_KNOWN), *cuts(_DELIMITERS))
 _MAX_LIMIT: Final = 24
 
 _Taken: TypeAlias = bytes | str | None
@@ -47,20 +51,25 @@ def check(data: bytes) -> None:
     if limit == 0:
         _refuse_limit(first)
         return
-    pair = _Pair(limit, (None, *_WAYS[:3])[first & 3], counted=bool(first & 64), at_once=bool(first & 128))
+    delimiter = _DELIMITERS[count & 3 | count >> 4 & 4]
+    by_delimiter = (delimiter,) if first & 32 else ()
+    way = "take_until" if by_delimiter else (None, *_WAYS[:3])[first & 3]
+    pair = _Pair(limit, way, *by_delimiter, counted=bool(first & 64), at_once=bool(first & 128))
     for chunk, sign in steps(data, limit, _KNOWN):
         if pair.model.ended:
             pair.refuse_input()
+        elif sign in _TAKE_FROM:
+            pair.feed_and_take(_TAKE_FROM[sign], chunk)
         else:
             for piece in cut(chunk, cutting):
                 pair.feed(piece, (first >> 2) % 3)
         if sign in _TAKE_COUNT:
             pair.take(_TAKE_COUNT[sign], count >> 2 & 15 or 1)
         elif sign == _UNTIL:
-            pair.take("take_until", _DELIMITERS[count & 3])
+            pair.take("take_until", delimiter)
         elif sign == _AGAIN:
             pair.feed_again(chunk[-8:])
-        elif sign != CUT:
+        elif sign != CUT and sign not in _TAKE_FROM:
             pair.act(sign)
     pair.finish()
 
@@ -71,21 +80,25 @@ class _Pair:
     Args:
         limit: the limit of both.
         way: how lines are taken after each chunk; None for only where the script says so.
+        how: the arguments of that call.
         counted: whether to count the work.
         at_once: whether a chunk is fed and taken in one call.
     """
 
-    def __init__(self, limit: int, way: str | None, *, counted: bool, at_once: bool) -> None:
+    def __init__(self, limit: int, way: str | None, *how: bytes, counted: bool, at_once: bool) -> None:
         self.buffer = LineBuffer(limit)
         self.model = Model(limit)
         self.way = way
+        self.how = how
         self.counted = counted
-        self.at_once = at_once and way is not None
+        self.at_once = at_once and way is not None and not how
+        self.oversize_lines = 0
         self.again = False
         self.fed = 0
         self.longest = 0
         self.last_way = way
         self.searched_again = 0
+        self.progress = Progress()
         self.highest = limit
         if counted:
             self.buffer._buffer = CountedBytes()
@@ -98,17 +111,43 @@ class _Pair:
             self.feed(piece, 0)
 
     def feed(self, piece: bytes, kind: int) -> None:
+        """Feed a piece to both, and take from it if that is the way of this script."""
+        if self.at_once and self.way:
+            self.feed_and_take(self.way, piece)
+            return
+        self.feed_model(piece)
+        hand_over(self.buffer.feed, piece, kind)
+        self.compare_progress()
+        self.take_rest_of(piece)
+
+    def take_rest_of(self, piece: bytes) -> None:
+        """Take until nothing comes back, if that is the way of this script."""
+        if self.way:
+            held = len(self.buffer._buffer)
+            assert held <= self.highest + sum(map(len, self.how)) + len(piece), f"{held} bytes held"
+            self.take_all(self.way, *self.how)
+            rest = len(self.model.rest)  # and so the buffer's, as `take` found
+            most = self.model.max_line + sum(map(len, self.how))
+            assert rest <= most, f"{rest} bytes left, limit {self.model.max_line}"
+
+    def feed_and_take(self, way: str, piece: bytes) -> None:
+        """Feed a piece by the call that takes, which then takes once."""
+        self.feed_model(piece)
+        self.take(way, chunk=piece)
+        self.take_rest_of(piece)
+
+    def feed_model(self, piece: bytes) -> None:
+        """Feed a piece to the model; the buffer gets it otherwise."""
+        skipping = self.model.skipping
         self.model.feed(piece)
+        self.progress.steps += skipping and not self.model.skipping
         self.fed += len(piece)
         self.longest = max(self.longest, len(piece))
-        if self.at_once and self.way:
-            self.take(self.way, chunk=piece)
-        else:
-            hand_over(self.buffer.feed, piece, kind)
-        if self.way:
-            assert len(self.buffer._buffer) <= self.highest + len(piece)
-            self.take_all(self.way)
-            assert len(self.model.rest) <= self.model.max_line  # and so the buffer's, as `take` found
+
+    def compare_progress(self) -> None:
+        """Compare what the buffer says of the line that is being received."""
+        begun = bool(self.model.rest) or self.model.skipping or self.model.streaming
+        self.progress.compare(self.buffer.unfinished, begun=begun and not self.model.ended)
 
     def act(self, sign: int) -> None:
         """Do what a step of the script says."""
@@ -128,15 +167,21 @@ class _Pair:
         if way != self.last_way:  # what one way has searched, another one may search again
             self.searched_again += len(self.model.rest) + len(chunk)
             self.last_way = way
+        if way == "take_until":  # which may begin in what was searched before
+            self.searched_again += 2 * sum(len(each) for each in how if isinstance(each, bytes))
+        streaming = self.model.streaming
         taken = _outcome(getattr(self.buffer, way), *((chunk,) if chunk else how))
         expected = _outcome(getattr(self.model, way), *how)
         held = len(self.buffer._buffer)  # what `len(buffer)` says is compared in the end
         if taken != expected or held != len(self.model.rest):
             raise AssertionError(f"{way}: {taken!r} instead of {expected!r}, {held} held")
+        self.oversize_lines += isinstance(expected, str)
+        self.progress.taken(way, expected, self.model, streaming=streaming)
+        self.compare_progress()
         return taken
 
-    def take_all(self, way: str) -> None:
-        while self.take(way):
+    def take_all(self, way: str, *how: bytes) -> None:
+        while self.take(way, *how):
             pass
 
     def end(self) -> None:
@@ -147,12 +192,15 @@ class _Pair:
         """End the input, take what is left, and look at what the whole conversation cost."""
         if not self.counted:  # looking costs work
             self.buffer._check_invariants()
-        assert len(self.buffer) == len(self.model.rest)
+        assert len(self.buffer) == len(self.model.rest), f"{len(self.buffer)} is said to be held"
         if not self.model.ended:
             self.end()
-        self.take_all(self.way or "next_line")
-        assert self.buffer.ended
-        assert self.buffer.max_line == self.model.max_line
+        self.take_all(self.way or "next_line", *self.how)
+        counted = self.buffer.oversize_lines
+        assert counted == self.oversize_lines, f"{counted} oversize lines of {self.oversize_lines} counted"
+        assert self.buffer.ended, "the end of the input was forgotten"
+        limit = self.buffer.max_line
+        assert limit == self.model.max_line, f"the limit is {limit}, set to {self.model.max_line}"
         assert len(_SIBLING) == 1, "two buffers share what they hold"
         if self.way and not self.counted:
             kept = _footprint(self.buffer) - _EMPTY
@@ -190,7 +238,7 @@ def _outcome(take: Callable[..., bytes | None], *how: bytes | int) -> _Taken:
         taken = take(*how)
     except LineTooLong as error:
         return str(error)
-    assert taken is None or type(taken) is bytes
+    assert taken is None or type(taken) is bytes, f"taken as {type(taken).__name__}"
     return taken
 
 
@@ -203,6 +251,6 @@ def _refuse_limit(below: int) -> None:
     try:
         LineBuffer(-below)
     except LimitError as error:
-        assert error.value == -below
+        assert error.value == -below, f"{error.value} is named instead of {-below}"
     else:
         raise AssertionError("a limit below 1 was accepted")

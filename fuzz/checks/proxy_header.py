@@ -1,8 +1,9 @@
 """PROXY headers, against the specification told a second time: from left to right, a byte at a time.
 
 The first byte of an input says how the rest is cut (once into a few pieces, once into single bytes from
-somewhere on), and whether a checksum in it is put right first, as no fuzzer can guess one. 0xFF instead
-begins values separated by more such bytes: a header to be written.
+somewhere on), and whether length and checksum are put right first, as no fuzzer can guess them. The second
+byte says which size it is padded to, at and beside the bounds. 0xFF as the first byte begins values
+separated by more such bytes: a header to be written.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final, NamedTuple
 
 from caas_trio.core.errors import ProxyHeaderError
 from caas_trio.core.proxy_encoding import encode_proxy_header
-from caas_trio.core.proxy_header import MAX_HEADER, Address, ProxyHeader, ProxyHeaderParser, Tlv
+from caas_trio.core.proxy_header import Address, ProxyHeader, ProxyHeaderParser, Tlv
 
 from .chunks import cut, hand_over
 
@@ -23,6 +24,14 @@ _VALUES: Final = 0xFF
 _MENDED: Final = 0x80
 #: So many bytes at a time come one by one, which keeps the rate up.
 _DRIPS: Final = 8
+_MAX_HEADER: Final = 4096
+_MAX_LINE: Final = 107
+#: The sizes that inputs are padded to; by the second byte, of which most values mean none.
+_SIZES: Final = (
+    *range(_MAX_LINE - 1, _MAX_LINE + 2),
+    *range(_MAX_HEADER - 1, _MAX_HEADER + 2),
+    *(16 + size for size in (12, 36, 216)),
+)
 _SIGNATURE: Final = binascii.unhexlify("0d0a0d0a000d0a515549540a")
 _BEGINNINGS: Final = (
     b"PROXY TCP4 ",
@@ -48,16 +57,21 @@ def check(data: bytes) -> None:
     """Read bytes, or write a header out of values."""
     if not data:
         return
-    choice, rest = data[0], data[1:]
+    choice, rest = data[0], data[2:]
     if choice == _VALUES:
-        _write(rest.split(b"\xff"))
+        _write(data[1:].split(b"\xff"))
         return
+    size = data[1] if len(data) > 1 else 0
+    if 0 < size <= len(_SIZES):
+        rest = _padded(rest, _SIZES[size - 1])
     if choice & _MENDED:
         rest = _mended(rest)
     told = _told(rest)
     _read([rest], told, choice)
     _read(_dripping(rest, (choice >> 2 & 31) * _DRIPS), told, choice)
     _read(cut(rest, choice % 4), told, choice)
+    if 0 < size <= len(_SIZES):
+        _read(_dripping(rest, len(rest) - _DRIPS), told, choice)
     if told.header is not None:
         written = encode_proxy_header(told.header)
         assert _told(written) == _Told(len(written), told.header), f"{told.header} became {written!r}"
@@ -77,11 +91,12 @@ def _read(pieces: list[bytes], told: _Told, memory: int) -> None:
             assert fed < told.at <= fed + len(piece), f"refused after {fed + len(piece)}, not {told.at}"
             return
         fed += len(piece)
-        assert complete or taken <= fed
+        assert complete or taken <= fed, f"took {taken} bytes of {fed}"
         assert told.at is None or told.header is not None or fed < told.at, f"not refused at {told.at}"
         assert parser.header is not None or taken == fed, "a byte of the header was left"
-        assert (parser.header is not None) == (told.header is not None and fed >= (told.at or 0))
-    assert parser.header == told.header
+        over = told.header is not None and fed >= (told.at or 0)
+        assert (parser.header is not None) is over, f"after {fed}: {parser.header}"
+    assert parser.header == told.header, f"read {parser.header} instead of {told.header}"
     if told.header is not None:
         assert taken == told.at, f"took {taken} bytes of {told.at}"
         parser.end_of_input()
@@ -114,12 +129,12 @@ def _told(data: bytes) -> _Told:
 
 
 def _told_unknown(data: bytes) -> _Told:
-    for at in range(len(b"PROXY UNKNOWN"), 107):
+    for at in range(len(b"PROXY UNKNOWN"), _MAX_LINE):
         if at >= len(data):
             return _Told()
         if data[at - 1 : at + 1] == b"\r\n":
             return _Told(at + 1, ProxyHeader(1))
-    return _Told(107)
+    return _Told(_MAX_LINE)
 
 
 def _told_line(data: bytes, family: int) -> _Told:
@@ -165,7 +180,7 @@ def _told_block(data: bytes) -> _Told:
         return _Told()
     size = data[14] * 256 + data[15]
     need = 0 if local or not transport else _ADDRESSES.get(family, 0)
-    if size < need or 16 + size > MAX_HEADER:
+    if size < need or 16 + size > _MAX_HEADER:
         return _Told(16)
     if len(data) < 16 + size:
         return _Told()
@@ -243,9 +258,22 @@ def _path(padded: bytes) -> bytes:
     return padded[: (padded + b"\0").index(b"\0")]
 
 
+def _padded(data: bytes, size: int) -> bytes:
+    """Fill a header up: version 2 with a TLV that says nothing, a line before its end."""
+    missing = size - len(data)
+    if missing <= 0:
+        return data
+    if not data.startswith(_SIGNATURE):
+        end = len(data) - 2 * data.endswith(b"\r\n")
+        return data[:end] + b"p" * missing + data[end:]
+    data = data.ljust(16, b"\0")[:size]
+    missing = size - len(data)
+    return data + (b"\4" + (missing - 3).to_bytes(2, "big") if missing >= 3 else b"").ljust(missing, b"\0")
+
+
 def _mended(data: bytes) -> bytes:
     """Put right the length of a header of version 2 that has all its bytes, and its first checksum."""
-    if not data.startswith(_SIGNATURE) or not 16 <= len(data) <= MAX_HEADER:
+    if not data.startswith(_SIGNATURE) or not 16 <= len(data) < 16 + (1 << 16):
         return data
     data = data[:14] + (len(data) - 16).to_bytes(2, "big") + data[16:]
     at = 16 + _ADDRESSES.get(data[13] >> 4, 0)

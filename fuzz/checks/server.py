@@ -17,7 +17,7 @@ from trio._core import _run
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from caas_trio.core.session import First, Oversize
-from fuzz.dialog import CUT, header, steps
+from fuzz.dialog import CUT, header, steps, tokens
 
 from .bombs import explode, explosive
 from .conversation import Plan
@@ -38,6 +38,8 @@ MODULES: Final = (
     "caas_trio.server.server",
     "caas_trio.drivers.stream",
 )
+
+TOKENS: Final = (*tokens(KNOWN), b"!", b"!\n")
 
 _FIRST: Final = tuple(First)
 _PATIENCE: Final = 1000  # seconds of the mock clock in which a server that was told to has to end

@@ -29,7 +29,7 @@ from caas_trio.core.session import First
 from caas_trio.core.trust import Trust
 from caas_trio.drivers import tlsstream
 from caas_trio.server.handshaker import Handshaker
-from fuzz.dialog import header, steps
+from fuzz.dialog import header, steps, tokens
 from tests.certificates import HOST, authority, client_context, server_context
 
 from .conversation import Plan
@@ -37,7 +37,8 @@ from .groups import unwrapped
 from .tlsclient import RECORD, TlsClient
 from .tlsstage import KNOWN, LIMITS, Stage
 
-MODULES: Final = ("caas_trio.server.opening", "caas_trio.drivers.tlsstream")
+MODULES: Final = ("caas_trio.server.handshaker", "caas_trio.drivers.tlsstream")
+TOKENS: Final = tokens(KNOWN)
 
 #: Session tickets, of some 250 bytes or 1000, stand for answers that nobody lets out: Python asks for none.
 vars(tlsstream)["_MAX_UNSAID"] = 4000

@@ -14,9 +14,28 @@ from caas_trio.core.capitals import Utf8Capitals, utf8_capitals
 from caas_trio.core.session import LineSession, Oversize
 from fuzz.dialog import header, steps
 
-from .chunks import cut
+from .chunks import cut, cuts
 
 MODULES: Final = ("caas_trio.core.capitals",)
+
+#: Characters of two, three and four bytes, some whose capitals are longer or shorter, and what is none.
+_CHARACTERS: Final = (
+    "\u00df",
+    "\u0131",
+    "\u0250",
+    "\u0390",
+    "\u1e9e",
+    "\u20ac",
+    "\ufb03",
+    "\U00010428",
+    "\U0001f600",
+)
+TOKENS: Final = (
+    *cuts([each.encode() for each in _CHARACTERS]),
+    b"\xc0\x80",
+    b"\xed\xa0\x80",
+    b"\xf4\x90\x80\x80",
+)
 
 _MAX_LIMIT: Final = 24
 _LONGEST: Final = 4  # bytes of a character

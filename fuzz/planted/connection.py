@@ -49,4 +49,16 @@ BUGS: Final = (
         "raise InputEnded(count, len(self._buffer))",
         "return self._buffer.take_rest()",
     ),
+    Bug(
+        "what is held waits for more after many reads",
+        "connection",
+        "                wanted.try_now()\n",
+        "",
+    ),
+    Bug(
+        "an input that ended early counts as empty",
+        "connection",
+        "raise InputEnded(count, len(self._buffer))",
+        "raise InputEnded(count, 0)",
+    ),
 )

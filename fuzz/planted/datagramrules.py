@@ -19,4 +19,16 @@ BUGS: Final = (
         'case None | "" | b"" | (_, 0, *_):',
         "case (_, 0, *_):",
     ),
+    Bug(
+        "a reply as long as its request is withheld",
+        "datagram",
+        "if len(reply) > len(datagram.data):",
+        "if len(reply) >= len(datagram.data) > 3:",
+    ),
+    Bug(
+        "the first port of clients is a server's",
+        "datagram",
+        "port < _FIRST_CLIENT_PORT",
+        "port <= _FIRST_CLIENT_PORT",
+    ),
 )

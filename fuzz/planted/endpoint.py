@@ -55,4 +55,16 @@ BUGS: Final = (
         "return reason or self._stray_reason()",
         "return reason",
     ),
+    Bug(
+        "the last port is none",
+        "endpoint",
+        "not 0 <= self.port <= _MAX_PORT",
+        "not 0 <= self.port < _MAX_PORT",
+    ),
+    Bug(
+        "the last descriptor is none",
+        "endpoint",
+        "0 <= self.fd <= _MAX_FD",
+        "0 <= self.fd < _MAX_FD",
+    ),
 )

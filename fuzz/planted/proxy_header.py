@@ -139,4 +139,34 @@ BUGS: Final = (
         "return length - held",
         "return length",
     ),
+    Bug(
+        "a header of just the most bytes is refused",
+        "proxy_header",
+        "if end > MAX_HEADER:",
+        "if end >= MAX_HEADER:",
+    ),
+    Bug(
+        "the last port is refused",
+        "proxy_header",
+        "max(ports) > MAX_PORT",
+        "max(ports) >= MAX_PORT",
+    ),
+    Bug(
+        "an empty TLV at the end is refused",
+        "proxy_header",
+        "if at + TLV.size > len(header):",
+        "if at + TLV.size >= len(header):",
+    ),
+    Bug(
+        "a line of just the most bytes is refused",
+        "proxy_header",
+        'data.find(b"\\r\\n", 0, _MAX_LINE)',
+        'data.find(b"\\r\\n", 0, _MAX_LINE - 1)',
+    ),
+    Bug(
+        "a header of a byte more than the addresses is all that is read",
+        "proxy_header",
+        "return end if len(data) >= end else None",
+        "return end if len(data) >= end or len(data) == MAX_HEADER - 1 else None",
+    ),
 )

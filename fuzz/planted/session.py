@@ -154,4 +154,16 @@ BUGS: Final = (
         "shared = LineSession.__init__.__dict__\n"
         "            self._buffer = shared.setdefault(str(self._max_line), LineBuffer(self._max_line))",
     ),
+    Bug(
+        "a line one byte too long is answered at once",
+        "client_first",
+        "if len(chunk) <= self._shortcut and",
+        "if len(chunk) <= self._shortcut + 2 and",
+    ),
+    Bug(
+        "two lines have the same number",
+        "client_first",
+        "return line and (self._buffers << 32) + line",
+        "return line",
+    ),
 )

@@ -94,7 +94,7 @@ class LineBuffer:
         self._skip_tail = b""  # and the last bytes dropped, which may have begun it
         self._front = _WITHIN
         self._finished = 0  # counts ends of lines, and `max_line`s of pieces; see `unfinished`
-        self._streamed = 0  # bytes of pieces since the last of these
+        self._streamed = 0  # while STREAMED: bytes of pieces since the last of these
         self.ended = False
         self.oversize_lines = 0
         self.max_line = max_line
@@ -232,11 +232,11 @@ class LineBuffer:
             self._front = _WITHIN
             self._finished += 1
         left = len(source) - (last + 1)
+        streamed = left + (self._streamed if self._front is _STREAMED else 0)
         if left > self._max_line and not self.ended:
             self._front = _STREAMED
         if self.ended or self._front is _STREAMED:
-            self._streamed = left if last >= 0 else self._streamed + left
-            steps, self._streamed = divmod(self._streamed, self._max_line)
+            steps, self._streamed = divmod(streamed, self._max_line)
             self._finished += steps
             return self._take(source, len(source), searched=0)
         return self._take(source, last + 1, searched=left)
@@ -283,7 +283,7 @@ class LineBuffer:
         """Take what is held, but at most `max_bytes` bytes; b"" if nothing is held."""
         end = min(max_bytes, len(self._buffer))
         taken = self._take(self._buffer, end, searched=max(0, self._searched - end))
-        self._finished += 1
+        self._finished += bool(taken)
         if self._front is _STREAMED and LF in taken:
             self._front = _WITHIN
         return taken
