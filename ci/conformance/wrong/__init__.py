@@ -8,7 +8,18 @@ client sees. `WRONG` has them all.
 
 from __future__ import annotations
 
-from . import conduct, datagrams, framing, limits, order, proxied
+from . import conduct, crowds, datagrams, ending, framing, limits, order, proxied
 from .registry import WRONG, Wrong
 
-__all__ = ["WRONG", "Wrong", "conduct", "datagrams", "framing", "limits", "order", "proxied"]
+__all__ = [
+    "WRONG",
+    "Wrong",
+    "conduct",
+    "crowds",
+    "datagrams",
+    "ending",
+    "framing",
+    "limits",
+    "order",
+    "proxied",
+]

@@ -12,7 +12,8 @@ import time
 
 from ci.conformance.reference import READ_SIZE, Conversation, Server, Settings
 
-from .registry import ONCE, REJECT, wrong
+from .bases import Unread
+from .registry import ONCE, REJECT, variant, wrong
 
 
 @wrong("CLOSE-1")
@@ -303,3 +304,93 @@ class IsQuadratic(Conversation):
             time.sleep(min(2.0, 1.5 * (self.length / (8 << 20)) ** 2) if data.count(b"\n") == 1 else 0)
             self.length = 0
         return super().answer(data)
+
+
+class _Lossy(Unread):
+    """Loses something of what a client does not take at once."""
+
+    seconds = 0.3
+    waited = False
+
+    def say(self, data: bytes) -> None:
+        super().say(self.late(data) if self.waited else data)
+
+    def begins_to_wait(self) -> None:
+        self.waited = True
+
+    def late(self, data: bytes) -> bytes:
+        """Return what is left of the replies behind a wait."""
+        self.waited = False
+        return data
+
+
+@wrong("FLOW-1", jobs=1)
+class LosesALineLate(_Lossy):
+    """Behind a wait of 0.3 seconds for the client to read, one line is lost."""
+
+    def late(self, data: bytes) -> bytes:
+        self.waited = False
+        return data[: data.rfind(b"\n", 0, -1) + 1] if data.count(b"\n") > 2 else data
+
+
+@wrong("FLOW-1", jobs=1)
+class RepeatsLate(_Lossy):
+    """Behind a wait of 0.3 seconds for the client to read, the next replies come twice."""
+
+    def late(self, data: bytes) -> bytes:
+        self.waited = False
+        return data + data if data.endswith(b"\n") else data
+
+
+class _Busy(Conversation):
+    """Does something to the replies while more input waits, behind some MiB of them."""
+
+    said = 0
+
+    def say(self, data: bytes) -> None:
+        self.said += len(data)
+        busy = 2 << 20 < self.said < 7 << 20 and select.select([self.sock], [], [], 0)[0]
+        super().say(self.mangled(data) if busy and data.count(b"\n") > 4 else data)
+
+    def mangled(self, data: bytes) -> bytes:
+        """Return what is sent."""
+        return data
+
+
+variant(
+    "FLOW-2",
+    "SwapsWhenBusy",
+    "While more input waits, the first two lines of a read change places.",
+    base=_Busy,
+    mangled=lambda _, data: b"\n".join([*data.split(b"\n")[1::-1], *data.split(b"\n")[2:]]),
+)
+
+
+@wrong("FLOW-2")
+class StopsAtTenMib(Conversation):
+    """After six MiB of replies the server reads only when the client has taken all it was sent."""
+
+    said = 0
+
+    def say(self, data: bytes) -> None:
+        super().say(data)
+        self.said += len(data)
+        if self.said > 6 << 20 and select.select([self.sock], [], [], 0)[0]:
+            time.sleep(15)
+
+
+@wrong("TIME-1")
+class HoldsLongReplies(Conversation):
+    """The reply to a single line of more than 300 bytes waits for the next read."""
+
+    held = b""
+
+    def answer(self, data: bytes) -> tuple[bytes, bool]:
+        replies, last = super().answer(data)
+        held, self.held = self.held, b""
+        if 300 < len(replies) < 2000 and replies.count(b"\n") == 1:
+            replies, self.held = b"", replies
+        return held + replies, last
+
+    def answer_tail(self) -> bytes:
+        return self.held + super().answer_tail()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import time
+from typing import Any
 
-from ci.conformance.proxying import LONGEST_LINE, Headers
-from ci.conformance.reference import Conversation
+from ci.conformance.proxying import LONGEST_LINE, SIGNATURE, Headers
+from ci.conformance.reference import READ_SIZE, Conversation, Settings
 
-from .registry import PROXIED_1, PROXIED_2, PROXIED_FIRST, wrong
+from .registry import PROXIED_1, PROXIED_2, PROXIED_FIRST, variant, wrong
 
 
 class _OfIpv4(Headers):
@@ -148,3 +151,155 @@ class BelievesEveryTlv(Conversation):
     """What stands behind the addresses is skipped, and the checksum with it."""
 
     headers = _Trusting
+
+
+def _headers(name: str, **members: Any) -> type[Headers]:
+    return type(name, (Headers,), members)
+
+
+def _with_headers(breaks: str, name: str, story: str, settings: Settings, **members: Any) -> None:
+    """Register a server that is wrong in how it reads the header."""
+    variant(breaks, name, story, settings, headers=_headers(f"{name}Headers", **members))
+
+
+_with_headers(
+    "PROXY-1",
+    "TakesNoUnix",
+    "Addresses of Unix sockets are refused.",
+    PROXIED_2,
+    family_is_known=lambda self, family: family >> 4 < 3 and Headers.family_is_known(self, family),
+)
+_with_headers(
+    "PROXY-1",
+    "TakesShortBlocks",
+    "A header of more than a thousand bytes is refused.",
+    PROXIED_2,
+    tlvs_are_right=lambda self, block, family: (
+        len(block) < 1000 and Headers.tlvs_are_right(self, block, family)
+    ),
+)
+
+
+class _AnyLine(Conversation):
+    """Takes a header for one wherever it comes."""
+
+    def serve(self, data: bytes) -> bytes:
+        return b"" if data.startswith(b"PROXY TCP") else data.upper()
+
+
+@wrong("PROXY-1", PROXIED_1)
+class TakesMoreHeaders(_AnyLine):
+    """A line that looks like a header is taken for one, wherever it comes."""
+
+
+@wrong("PROXY-1", PROXIED_2)
+class LosesWhatFollows(Conversation):
+    """What comes in one segment with the header is lost, if it is no whole line."""
+
+    def begin(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            data = self.sock.recv(READ_SIZE, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            if b"\n" not in data:
+                self.sock.recv(READ_SIZE)
+        super().begin()
+
+
+class _Speaking(Conversation):
+    """Says something when a header is late."""
+
+    seconds = 1.0
+    enough = 1
+
+    def run(self) -> None:
+        begun = time.monotonic()
+        while time.monotonic() - begun < self.seconds:
+            if len(self.sock.recv(LONGEST_LINE, socket.MSG_PEEK)) > self.enough:
+                break
+            time.sleep(0.01)
+        else:
+            self.say(self.words())
+        super().run()
+
+    def words(self) -> bytes:
+        """Return what is said."""
+        return b"error: where is the header?\n"
+
+
+variant(
+    "PROXY-3",
+    "AsksForTheHeader",
+    "A client whose header stays behind for a second is told so.",
+    PROXIED_1,
+    base=_Speaking,
+    enough=10,
+)
+variant(
+    "PROXY-3",
+    "AsksForTheRest",
+    "A client whose header is not complete after a second is told so.",
+    PROXIED_2,
+    base=_Speaking,
+    enough=len(SIGNATURE) + 15,
+)
+
+
+@wrong("PROXY-3", PROXIED_FIRST)
+class GreetsAtTheSignature(Conversation):
+    """The prompt is said as soon as the signature is there."""
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError):
+            while 0 < len(self.sock.recv(16, socket.MSG_PEEK)) < 12:
+                time.sleep(0.005)
+        self.say(self.settings.prompt)
+        super().run()
+
+    def begin(self) -> None:
+        return
+
+
+_with_headers(
+    "PROXY-4",
+    "WantsAddressesOfAll",
+    "A proxy that comes for itself is served only with a block.",
+    PROXIED_2,
+    take_block=lambda self, block: Headers.take_block(self, block) and self.length > 0,
+    read=lambda self, size: vars(self).update(length=size) or Headers.read(self, size),
+    length=0,
+)
+_with_headers(
+    "PROXY-4",
+    "WantsAFamilyOfAll",
+    "A proxy that comes for itself is served only if its family exists.",
+    PROXIED_2,
+    family=0,
+    take_block=lambda self, block: (
+        (vars(self).update(family=self.sock.recv(16, socket.MSG_PEEK)[12]) or Headers.take_block(self, block))
+        and self.family_is_known(self.family)
+    ),
+)
+_with_headers(
+    "PROXY-6",
+    "TakesLowerCase",
+    "The protocol may be in small letters.",
+    PROXIED_1,
+    line_is_right=lambda self, line: Headers.line_is_right(self, line.replace(b"tcp", b"TCP")),
+)
+_with_headers(
+    "PROXY-6",
+    "StripsTheLine",
+    "Blanks at the end of a header do not count.",
+    PROXIED_1,
+    line_is_right=lambda self, line: Headers.line_is_right(self, line.rstrip(b" \t\r\n") + b"\r\n"),
+)
+_with_headers(
+    "PROXY-6",
+    "TakesLongLines",
+    "A header may be of any length.",
+    PROXIED_1,
+    host_is_right=lambda self, text, version: (
+        Headers.host_is_right(self, text.lstrip(b"0") or b"0", version)
+        if version == 6
+        else Headers.host_is_right(self, text, version)
+    ),
+)

@@ -73,6 +73,30 @@ def wrong(
     return register
 
 
+def variant(
+    breaks: str,
+    name: str,
+    story: str,
+    settings: Settings | None = None,
+    *,
+    base: type[Conversation | Server] = Conversation,
+    run: dict[str, Any] | None = None,
+    **members: Any,
+) -> None:
+    """Register `base` with other members, by a name of its own.
+
+    Args:
+        breaks: the clause.
+        name: the name of the server.
+        story: what a client sees.
+        settings: what it is told to be.
+        base: what it is but for the members.
+        run: the other arguments of `wrong`.
+        members: the methods and attributes that are wrong.
+    """
+    wrong(breaks, settings, **(run or {}))(type(name, (base,), {"__doc__": story, **members}))
+
+
 SERVER_FIRST = Settings(first="server")
 EITHER_FIRST = Settings(first="either")
 PROXIED_1 = Settings(proxy="v1")
@@ -81,3 +105,5 @@ PROXIED_FIRST = Settings(first="server", proxy="v2")
 ONCE = Settings(once=True)
 REJECT = Settings(max_line=100, oversize="reject")
 DISCARD = Settings(max_line=100, oversize="discard")
+STREAMED = Settings(max_line=1000)
+ALONE = {"jobs": 1}
