@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -62,6 +63,8 @@ async def test_a_lost_datagram_is_sent_again() -> None:
         ([], ASK, "DGRAM-1", "no reply came"),
         ([b"B"], ASK, "DGRAM-1", "the reply is wrong"),
         ([b"A", b"A"], ASK, "DGRAM-2", "a second reply came"),
+        ([b"Hi", b"A"], ASK, "DGRAM-2", "a second reply came"),
+        ([b"B", b"A"], ASK, "DGRAM-4", "a second reply came"),
         ([b"error"], Ask(b"", b"", shorter=True), "DGRAM-1", "the reply is longer than the request"),
     ],
 )
@@ -105,6 +108,33 @@ async def test_a_reply_from_elsewhere(tmp_path: Path, right: StartRight) -> None
         b"%b/renamed" % bytes(tmp_path),
         b"%b/bound" % bytes(tmp_path),
     )
+
+
+async def test_a_reply_from_elsewhere_is_looked_for_where_none_came() -> None:
+    udp = socket.SOCK_DGRAM
+    with trio.socket.socket(type=udp) as asked, trio.socket.socket(type=udp) as other:
+        await asked.bind(("127.0.0.1", 0))
+        endpoint = Endpoint.parse(f"udp://127.0.0.1:{asked.getsockname()[1]}")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_forward, asked, other)
+            result = await tried(endpoint, ASK, seconds=SHORT)
+            nursery.cancel_scope.cancel()
+    assert [(fault.clause, fault.reason) for fault in result.faults] == [
+        ("DGRAM-7", "the reply came from elsewhere")
+    ]
+
+
+async def _forward(asked: trio.socket.SocketType, other: trio.socket.SocketType) -> None:
+    """Answer what comes at one socket from the other one."""
+    while True:
+        data, sender = await asked.recvfrom(65536)
+        await other.sendto(data.upper(), sender)
+
+
+async def test_nobody_there_to_ask() -> None:
+    nobody = Endpoint.parse("unixgram:/nonexistent/caas.sock")
+    result = await tried(nobody, Ask(b"a", b"A", from_there=True), seconds=SHORT)
+    assert [fault.reason for fault in result.faults] == ["no reply came"]
 
 
 async def test_no_reply_from_anywhere() -> None:

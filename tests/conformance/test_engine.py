@@ -272,7 +272,7 @@ async def test_speech_is_a_line_with_a_lower_case_letter() -> None:
     assert result.verdict is Verdict.PASSED
 
 
-@pytest.mark.parametrize("speech", [b"", b"HELLO\n", b"hello", b"x" * 5000])
+@pytest.mark.parametrize("speech", [b"HELLO\n", b"hello", b"x" * 5000])
 async def test_what_is_no_speech(speech: bytes) -> None:
     result = await tried(said(speech, then=ENDS), Connect(), ExpectSpeech(), clause="SAY-1")
     ((clause, reason),) = reasons(result)
@@ -287,6 +287,21 @@ async def test_anything_will_do_where_anything_is_due() -> None:
     assert reasons(result) == [("FRAME-1", "the server ended the conversation")]
     result = await tried(said(), Connect(), ExpectAny(), seconds=SHORT)
     assert reasons(result) == [("FRAME-1", "the server says nothing")]
+
+
+@pytest.mark.parametrize(
+    ("first", "clause"), [(First.SERVER, "ORDER-2"), (First.EITHER, "ORDER-5"), (First.CLIENT, "SAY-1")]
+)
+async def test_a_prompt_that_never_comes_is_not_one_in_wrong_words(first: First, clause: str) -> None:
+    profile = Profile(first=first)
+    steps = (Connect(greet=False), ExpectSpeech())
+    result = await tried(said(then=ENDS), *steps, clause="SAY-1", profile=profile)
+    assert reasons(result) == [(clause, "the server says nothing")]
+
+
+async def test_speech_that_nobody_asked_for_does_not_end_a_conversation() -> None:
+    result = await tried(said(b"Hi"), Connect(), Silence(SHORT), clause="CLOSE-4")
+    assert reasons(result) == [("ORDER-1", "the server spoke unasked")]
 
 
 async def test_silence_is_kept_or_broken_or_ended() -> None:
@@ -306,8 +321,50 @@ async def test_a_server_first_server_greets_before_anything_else() -> None:
     handler = said(DEFAULT_PROMPT + b"A\n", then=ENDS)
     result = await tried(handler, Connect(), Expect((b"A\n",)), ExpectEnd(), profile=profile)
     assert result.verdict is Verdict.PASSED
-    result = await tried(said(b"Hello!\n"), Connect(), profile=profile)
-    assert reasons(result) == [("FRAME-1", "byte 0 of the reply is wrong")]
+
+
+@pytest.mark.parametrize(
+    ("handler", "clause", "blamed"),
+    [
+        (said(b"Hello!\n"), "FRAME-1", "ORDER-3"),
+        (said(), "FRAME-1", "ORDER-2"),
+        (said(), "LOAD-2", "LOAD-2"),
+        (said(then=ENDS), "FRAME-1", "FRAME-1"),
+    ],
+)
+async def test_a_prompt_that_is_wrong_is_not_what_the_case_judges(
+    handler: Handler, clause: str, blamed: str
+) -> None:
+    result = await tried(
+        handler, Connect(), clause=clause, profile=Profile(first=First.SERVER), seconds=SHORT
+    )
+    assert [fault.clause for fault in result.faults] == [blamed]
+
+
+@pytest.mark.parametrize(
+    ("first", "before", "blamed"),
+    [
+        (First.CLIENT, b"", "FRAME-1"),
+        (First.SERVER, DEFAULT_PROMPT, "ORDER-3"),
+        (First.EITHER, b"", "ORDER-6"),
+        (First.EITHER, DEFAULT_PROMPT, "ORDER-5"),
+    ],
+)
+async def test_a_prompt_in_place_of_a_reply_is_about_prompts(
+    first: First, before: bytes, blamed: str
+) -> None:
+    steps = (Connect(), Expect((b"A\nB\n",)))
+    profile = Profile(first=first)
+    result = await tried(said(before + b"A\n" + DEFAULT_PROMPT), *steps, profile=profile)
+    assert [fault.clause for fault in result.faults] == [blamed]
+
+
+async def test_what_should_have_ended_an_output_that_stays_open() -> None:
+    result = await tried(said(), Connect(), ExpectEnd(), seconds=SHORT, clause="LIMIT-7")
+    assert [fault.clause for fault in result.faults] == ["LIMIT-7"]
+    profile = Profile(once=True)
+    result = await tried(said(), Connect(), ExpectEnd(), seconds=SHORT, profile=profile)
+    assert [fault.clause for fault in result.faults] == ["CLOSE-5"]
 
 
 @pytest.mark.parametrize(

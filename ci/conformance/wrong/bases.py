@@ -16,7 +16,7 @@ class ByLine(Conversation):
     number = 0
 
     def serve(self, data: bytes) -> bytes:
-        self.number += 1
+        self.number += bool(data)
         return self.reply(data)
 
     def reply(self, data: bytes) -> bytes:

@@ -66,6 +66,11 @@ class _Blocking(Conversation):
 
     lock: ClassVar[threading.Lock]
     has_it = False
+    served = False
+
+    def serve(self, data: bytes) -> bytes:
+        self.served = True
+        return super().serve(data)
 
     def read(self) -> bytes:
         if self.blocks() and not self.has_it:
@@ -110,9 +115,7 @@ _blocking(
 _blocking(
     "HoldsUpBetweenLines",
     "While a client that was served is silent, nobody else is served.",
-    answered=False,
-    say=lambda self, data: (Conversation.say(self, data), vars(self).update(answered=True)),
-    blocks=lambda self: self.answered and not self.pending,
+    blocks=lambda self: self.served and not self.pending,
 )
 
 
@@ -159,16 +162,19 @@ class EndsTheServedAtAReset(Together):
 
 
 @wrong("LOAD-3", jobs=1)
-class TiresOfResets(Together):
-    """After forty resets nobody is answered any more."""
+class LosesTheNextReply(Together):
+    """A client's reset costs those that are there their next reply."""
 
-    resets = 0
+    loses = False
 
     def left(self) -> None:
-        TiresOfResets.resets += self.was_reset
+        for other in self.others if self.was_reset else ():
+            if isinstance(other, LosesTheNextReply):
+                other.loses = True
 
     def say(self, data: bytes) -> None:
-        super().say(data if self.resets < 40 else b"")
+        super().say(b"" if self.loses else data)
+        self.loses = self.loses and not data
 
 
 class _Waiting(Unread, Numbered):
@@ -254,6 +260,11 @@ class _Tired(Together):
 
     enough = 30
     seen = 0
+    tail = b""
+
+    def answer_tail(self) -> bytes:
+        self.tail = bytes(self.pending)
+        return super().answer_tail()
 
     def left(self) -> None:
         type(self).seen += self.counts()
@@ -288,7 +299,5 @@ _tiring(
     "TiresOfHalfLines",
     "After 20 clients that left within a line no other is accepted.",
     enough=20,
-    tail=b"",
-    answer_tail=lambda self: vars(self).update(tail=self.pending[:]) or Conversation.answer_tail(self),
     counts=lambda self: bool(self.tail),
 )

@@ -304,7 +304,7 @@ _REPLIES: list[tuple[str, str, str, Callable[[bytes], bytes]]] = [
         "FRAME-1",
         "DropsTheLeadingCr",
         "A CR in front is lost.",
-        lambda line: line.upper().removeprefix(b"\r") if len(line) > 2 else line,
+        lambda line: line.upper().removeprefix(b"\r") if len(line) > 2 else line.upper(),
     ),
     (
         "FRAME-2",
@@ -316,7 +316,7 @@ _REPLIES: list[tuple[str, str, str, Callable[[bytes], bytes]]] = [
         "FRAME-7",
         "WrapsAt256",
         "The length is kept in a byte.",
-        lambda line: line.upper() if len(line) < 256 else b"\n" if len(line) % 256 == 0 else line.upper(),
+        lambda line: b"\n" if len(line) in range(256, 9000, 256) else line.upper(),
     ),
     (
         "FRAME-7",

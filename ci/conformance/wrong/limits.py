@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ci.conformance.reference import Conversation, Settings
 
@@ -223,7 +224,7 @@ def _length(self: Conversation) -> int:
 
 
 #: Wrong in what counts as too long: the clause, the name, the story, and whether a line is.
-_TOO_LONG: list[tuple[str, str, str, Settings, Callable[[ByLine, int], bool]]] = [
+_TOO_LONG: list[tuple[str, str, str, Settings, Callable[[Any, int], bool]]] = [
     (
         "LIMIT-1",
         "RefusesTheSecondAtTheLimit",
@@ -299,24 +300,17 @@ _TOO_LONG: list[tuple[str, str, str, Settings, Callable[[ByLine, int], bool]]] =
         lambda self, length: length > (100 if self.pending.endswith(b"\n") else 120),
     ),
 ]
+
+
+class _Measuring(ByLine):
+    """Says at the end what it should have said before of a tail that is too long."""
+
+    def answer_tail(self) -> bytes:
+        return self.notice() if len(self.pending) > self.settings.max_line else super().answer_tail()
+
+
 for _clause, _name, _story, _settings, _too_long in _TOO_LONG:
-    variant(
-        _clause,
-        _name,
-        _story,
-        _settings,
-        base=ByLine,
-        too_long=lambda self, length, too_long=_too_long: too_long(self, length),
-        **(
-            {
-                "answer_tail": lambda self: (
-                    self.notice() if len(self.pending) > 100 else Conversation.answer_tail(self)
-                )
-            }
-            if _clause == "LIMIT-4"
-            else {}
-        ),
-    )
+    variant(_clause, _name, _story, _settings, base=_Measuring, too_long=_too_long)
 variant(
     "LIMIT-1",
     "RefusesTheTailAtTheLimit",

@@ -130,7 +130,7 @@ class GuessesWhetherThereIsAHeader(Conversation):
 
 
 class _OfAnyFamily(Headers):
-    def family_is_known(self, family: int) -> bool:  # noqa: ARG002 - it is not looked at
+    def family_is_known(self, family: int) -> bool:
         return True
 
 
@@ -142,7 +142,7 @@ class TakesAnyFamily(Conversation):
 
 
 class _Trusting(Headers):
-    def tlvs_are_right(self, block: bytes, family: int) -> bool:  # noqa: ARG002 - they are not looked at
+    def tlvs_are_right(self, block: bytes, family: int) -> bool:
         return True
 
 
@@ -153,8 +153,8 @@ class BelievesEveryTlv(Conversation):
     headers = _Trusting
 
 
-def _headers(name: str, **members: Any) -> type[Headers]:
-    return type(name, (Headers,), members)
+def _headers(name: str, base: type[Headers] = Headers, **members: Any) -> type[Headers]:
+    return type(name, (base,), members)
 
 
 def _with_headers(breaks: str, name: str, story: str, settings: Settings, **members: Any) -> None:
@@ -258,26 +258,38 @@ class GreetsAtTheSignature(Conversation):
         return
 
 
-_with_headers(
-    "PROXY-4",
-    "WantsAddressesOfAll",
-    "A proxy that comes for itself is served only with a block.",
-    PROXIED_2,
-    take_block=lambda self, block: Headers.take_block(self, block) and self.length > 0,
-    read=lambda self, size: vars(self).update(length=size) or Headers.read(self, size),
-    length=0,
-)
-_with_headers(
-    "PROXY-4",
-    "WantsAFamilyOfAll",
-    "A proxy that comes for itself is served only if its family exists.",
-    PROXIED_2,
-    family=0,
-    take_block=lambda self, block: (
-        (vars(self).update(family=self.sock.recv(16, socket.MSG_PEEK)[12]) or Headers.take_block(self, block))
-        and self.family_is_known(self.family)
-    ),
-)
+class _Looking(Headers):
+    """Looks at the command, the family and the length before the header is taken."""
+
+    def take_block(self, block: bytes) -> bool:
+        while len(head := self.sock.recv(15, socket.MSG_PEEK)) < 15:
+            if not head or not SIGNATURE.startswith(block + head[:11]):
+                return super().take_block(block)
+            time.sleep(0.002)
+        local, family, length = head[11] == 0x20, head[12], head[13] << 8 | head[14]
+        return super().take_block(block) and not (local and self.refuses(family, length))
+
+    def refuses(self, family: int, length: int) -> bool:
+        """Return whether a LOCAL header is refused."""
+        return False
+
+
+@wrong("PROXY-4", PROXIED_2)
+class WantsAddressesOfAll(Conversation):
+    """A proxy that comes for itself is served only with a block."""
+
+    headers = _headers("NoBlock", _Looking, refuses=lambda _, family, length: not length)
+
+
+@wrong("PROXY-4", PROXIED_2)
+class WantsAFamilyOfAll(Conversation):
+    """A proxy that comes for itself is served only if its family exists."""
+
+    headers = type(
+        "_", (_Looking,), {"refuses": lambda self, family, length: not self.family_is_known(family)}
+    )
+
+
 _with_headers(
     "PROXY-6",
     "TakesLowerCase",

@@ -10,6 +10,7 @@ import trio
 
 from caas_trio.core.endpoint import Endpoint, Scheme
 
+from .attribution import second_datagram_clause
 from .case import Fault
 from .compare import Broken, Mismatch
 from .script import Ask
@@ -60,15 +61,19 @@ async def ask(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> M
     Raises:
         Broken: a second reply came, which is a fault of its own.
     """
-    replies_to = _replies_from_anywhere if step.from_there else _replies
-    for _ in range(_ATTEMPTS):
+    # A connected socket hears nobody else: the last attempt finds out whether somebody else replies.
+    usual = _replies_from_anywhere if step.from_there else _replies
+    attempts = (usual,) * _ATTEMPTS + (_replies_from_anywhere,)
+    for replies_to in attempts:
         replies = await replies_to(endpoint, step, log, patience / 2)
         if replies or step.shorter:
             break
     else:
         return Mismatch("no reply came", step.reply[:256], b"")
     if len(replies) > 1:
-        raise Broken(Fault("DGRAM-2", "a second reply came", b"", replies[1][:256]))
+        other = next((reply for reply in replies if reply != step.reply), step.reply)
+        clause = second_datagram_clause(step.reply, other)
+        raise Broken(Fault(clause, "a second reply came", b"", other[:256]))
     if step.shorter:
         wrong = next((reply for reply in replies if len(reply) > len(step.data)), None)
         return None if wrong is None else Mismatch("the reply is longer than the request", b"", wrong[:256])
@@ -104,7 +109,11 @@ async def _replies_from_anywhere(endpoint: Endpoint, step: Ask, log: WireLog, pa
     """
     plain, server = await _plain(endpoint, connected=False)
     with trio.socket.from_stdlib_socket(plain) as sock, trio.move_on_after(patience):
-        await sock.sendto(step.data, server)
+        try:
+            await sock.sendto(step.data, server)
+        except OSError:
+            log.add(step.client, Event.REFUSED)
+            return []
         log.add(step.client, Event.SENT, step.data)
         reply, sender = await sock.recvfrom(_MOST)
         log.add(step.client, Event.RECEIVED, reply)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Final
 
 import trio
@@ -11,6 +12,7 @@ import trio
 from caas_trio.core.endpoint import Endpoint
 
 from . import datagram
+from .attribution import prompt_clause, reply_clause, still_open_clause, unasked_clause, unsaid_clause
 from .case import Case, Fault, Result, Verdict
 from .compare import MOST_NOTICE, Broken, Mismatch, receive_exactly
 from .cuts import WHOLE
@@ -137,8 +139,10 @@ class _Run:
         if fault.clause in ("CLOSE-2", "CLOSE-3"):
             self._result.close = fault.verdict
 
-    def _answer_fault(self, mismatch: Mismatch) -> Broken:
-        return Broken(Fault(self._case.clause, mismatch.reason, mismatch.expected, mismatch.received))
+    def _answer_fault(self, mismatch: Mismatch, *, greeted: bool = True) -> Broken:
+        expected, received = mismatch.expected, mismatch.received
+        clause = reply_clause(self._case.clause, self._profile, expected, received, greeted=greeted)
+        return Broken(Fault(clause, mismatch.reason, expected, received))
 
     # The steps, one method each.
 
@@ -154,9 +158,18 @@ class _Run:
         if self._profile.header and not step.bare:
             wire.send(self._profile.header, WHOLE)
         if step.greet and self._profile.first is First.SERVER:
-            await self._expect(Expect((self._profile.prompt,), step.client))
+            await self._greeted(wire, step.client)
         elif step.greet and self._profile.first is First.EITHER:
             wire.optional_prompt = self._profile.prompt
+
+    async def _greeted(self, wire: Wire, client: int) -> None:
+        try:
+            await self._expect(Expect((self._profile.prompt,), client))
+        except Broken as broken:
+            if wire.end is not None or broken.fault.clause != self._case.clause:
+                raise
+            clause = prompt_clause(self._case.clause, nothing_came=not broken.fault.received)
+            raise Broken(replace(broken.fault, clause=clause)) from None
 
     async def _send(self, step: Send) -> None:
         self._wires[step.client].send(step.data, step.cut)
@@ -184,7 +197,7 @@ class _Run:
             if late is None:
                 fault = Fault("TIME-1", "the reply came only when the client ended its input")
                 raise Broken(fault)
-        raise self._answer_fault(mismatch)
+        raise self._answer_fault(mismatch, greeted=wire.greeted)
 
     async def _expect_any(self, step: ExpectAny) -> None:
         data = b""
@@ -202,6 +215,9 @@ class _Run:
         with trio.move_on_after(self._patience):
             while b"\n" not in speech and len(speech) <= MOST_NOTICE and (data := await wire.receive()):
                 speech += data
+        if not speech:
+            clause = unsaid_clause(self._profile)
+            raise Broken(Fault(clause, "the server says nothing", None, speech))
         line, lf, rest = speech.partition(b"\n")
         if not lf or line == line.upper():
             reason = "what the server says for itself has no lower-case letter or does not end in LF"
@@ -216,7 +232,8 @@ class _Run:
             data = await wire.receive()
             if not data:
                 raise Broken(Fault("CLOSE-4", "the server ended the conversation while nothing was sent"))
-            raise Broken(Fault(self._case.clause, "the server spoke unasked", b"", data[:256]))
+            clause = unasked_clause(self._case.clause, self._profile)
+            raise Broken(Fault(clause, "the server spoke unasked", b"", data[:256]))
 
     async def _expect_end(self, step: ExpectEnd) -> None:
         wire = self._wires[step.client]
@@ -224,11 +241,13 @@ class _Run:
         with trio.move_on_after(self._patience) as scope:
             data = await wire.receive()
         if scope.cancelled_caught:
-            raise Broken(
-                Fault("CLOSE-3", f"the server's output was still open after {self._patience:g} seconds")
-            )
+            clause = still_open_clause(self._case.clause, self._profile, ended_input=wire.ended_input)
+            reason = f"the server's output was still open after {self._patience:g} seconds"
+            raise Broken(Fault(clause, reason))
         if data:
-            raise Broken(Fault(self._case.clause, "more came than was due", b"", data[:256]))
+            raise self._answer_fault(
+                Mismatch("more came than was due", b"", data[:256]), greeted=wire.greeted
+            )
         if wire.end not in (None, End.FIN):
             raise Broken(Fault("CLOSE-2", f"the server {wire.end.value}"))
         self._result.close = Verdict.PASSED

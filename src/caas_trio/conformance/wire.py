@@ -130,6 +130,9 @@ class Wire:
         self._connected_at = trio.current_time()
         self.end: End | None = None
         self.optional_prompt = b""
+        #: Whether the optional prompt came, and whether the client was told to end its input.
+        self.greeted = False
+        self.ended_input = False
         #: Bytes that the kernel has taken, and whether it refused to take more.
         self.sent = 0
         self.write_failed = False
@@ -184,6 +187,7 @@ class Wire:
 
     def end_input(self) -> None:
         """Have the output ended behind what was handed over before."""
+        self.ended_input = True
         self._hand_over(None)
 
     @property
@@ -202,6 +206,7 @@ class Wire:
             if data.startswith(self.optional_prompt):
                 data = data[len(self.optional_prompt) :] or await self._read()
                 self.optional_prompt = b""
+                self.greeted = True
             elif self.optional_prompt.startswith(data) and (more := await self._read()):
                 data += more
             else:

@@ -1,0 +1,65 @@
+"""Which clause a difference is about, where it is not the one that the case judges."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .profile import First, Profile
+
+#: What forbids a server to speak unasked, by who begins.
+_UNASKED: Final = {First.CLIENT: "ORDER-1", First.SERVER: "ORDER-3", First.EITHER: "ORDER-5"}
+#: What wants a prompt.
+_UNSAID: Final = {First.CLIENT: "SAY-1", First.SERVER: "ORDER-2", First.EITHER: "ORDER-5"}
+
+
+def reply_clause(clause: str, profile: Profile, expected: bytes, received: bytes, *, greeted: bool) -> str:
+    """Return the clause that a wrong reply breaks: a prompt where none is due is about prompts.
+
+    Args:
+        clause: what the case judges.
+        profile: what the server is declared to be.
+        expected: what was due.
+        received: what came instead.
+        greeted: whether the client has had its prompt.
+    """
+    told = profile.prompt in received and profile.prompt not in expected
+    if not told or profile.first is First.CLIENT or clause in ("ORDER-5", "ORDER-6"):
+        return clause
+    if profile.first is First.SERVER:
+        return "ORDER-3"
+    return "ORDER-5" if greeted else "ORDER-6"
+
+
+def prompt_clause(clause: str, *, nothing_came: bool) -> str:
+    """Return the clause that a wrong prompt breaks; to keep it from another client is the case's own."""
+    if clause.startswith("LOAD-"):
+        return clause
+    return "ORDER-2" if nothing_came else "ORDER-3"
+
+
+def unsaid_clause(profile: Profile) -> str:
+    """Return the clause that is broken where a server does not say what it has to say first."""
+    return _UNSAID[profile.first]
+
+
+def unasked_clause(clause: str, profile: Profile) -> str:
+    """Return the clause that a server breaks that speaks unasked; what keeps it from leaving is another."""
+    return _UNASKED[profile.first] if clause == "CLOSE-4" else clause
+
+
+def still_open_clause(clause: str, profile: Profile, *, ended_input: bool) -> str:
+    """Return the clause that an output breaks that stays open, by what should have ended it."""
+    if ended_input:
+        return "CLOSE-3"
+    return "CLOSE-5" if profile.once else clause
+
+
+def second_datagram_clause(reply: bytes, other: bytes) -> str:
+    """Return the clause that a second datagram breaks: it was meant for somebody else, or for nobody.
+
+    Args:
+        reply: the reply that was due.
+        other: what came beside it.
+    """
+    meant_for_nobody = other in (b"", reply) or other != other.upper()
+    return "DGRAM-2" if meant_for_nobody else "DGRAM-4"
