@@ -79,7 +79,8 @@ async def stubborn(connection):
         await connection.send(line)
     await trio.sleep_forever()
 
-caas_trio.run(stubborn, "tcp://127.0.0.1:0", limits=caas_trio.Limits(drain_timeout=1000))
+limits = caas_trio.Limits(drain_timeout=1000)
+caas_trio.run(stubborn, "tcp://127.0.0.1:0", limits=limits, telemetry=caas_trio.Telemetry())
 """
     with script(text) as (process, endpoint), connect(endpoint) as client:
         assert ask(client, b"a\n") == b"a\n"

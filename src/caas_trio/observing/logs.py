@@ -19,8 +19,9 @@ import structlog
 
 from caas_trio.core.printable import printable
 
-#: How many characters of a value are told.
+#: How many characters of a value are told, and of an event: an app may write them as it likes.
 MAX_TOLD: Final = 200
+_MAX_EVENT: Final = 4096
 
 #: The value that is a traceback: structlog writes one of that name below the line.
 _TRACEBACK: Final = "exception"
@@ -85,7 +86,9 @@ def _format_traceback(_: object, __: str, event: MutableMapping[str, Any]) -> Mu
 
 def _make_harmless(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return {
-        name: value if isinstance(value, int | float) or name == _TRACEBACK else harmless(str(value))
+        harmless(name): value
+        if isinstance(value, int | float) or name == _TRACEBACK
+        else harmless(str(value), _MAX_EVENT if name == "event" else MAX_TOLD)
         for name, value in event.items()
     }
 
@@ -103,5 +106,7 @@ class _StandardError:
     def info(self, line: str) -> None:
         tell(line)
 
+    debug = info
     warning = info
     error = info
+    critical = info

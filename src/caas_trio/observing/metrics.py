@@ -121,10 +121,12 @@ class Metrics(Telemetry):
 
     Args:
         limits: those of the server that is observed.
+        registry: where the metrics are registered; one of their own by default. Call `update` before
+            that is asked for them.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self._registry = CollectorRegistry()
+    def __init__(self, limits: Limits, registry: CollectorRegistry | None = None) -> None:
+        self._registry = CollectorRegistry() if registry is None else registry
         self._metrics = metrics = _Metrics(self._registry)
         self._connections: dict[Endpoint, _Connections] = {}
         self._datagrams: Tally[Endpoint] = Tally()

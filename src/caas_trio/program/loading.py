@@ -105,14 +105,12 @@ def _import(app: AppName) -> ModuleType:
 def _tell(app: AppName, error: BaseException) -> NoReturn:
     """Raise what is to be said of a failed import."""
     frames = _own_frames(error.__traceback__)
-    if frames is None and isinstance(error, ModuleNotFoundError) and error.name:
-        parent, _, _ = app.module.rpartition(".")
-        if f"{app.module}.".startswith(f"{error.name}."):
-            folder = app.folder.absolute()
-            hint = _nearest(app.module, _modules_in(folder)) if not parent else ""
-            raise UsageError(
-                f"there is no module {error.name!r} in {folder}, or elsewhere on the path{hint}"
-            ) from None
+    if frames is None and isinstance(error, ModuleNotFoundError):
+        folder = app.folder.absolute()
+        hint = "" if "." in app.module else _nearest(app.module, _modules_in(folder))
+        raise UsageError(
+            f"there is no module {error.name!r} in {folder}, or elsewhere on the path{hint}"
+        ) from None
     if isinstance(error, RuntimeError) and _calls_run(frames):
         raise UsageError(
             f"{app.module} runs a server while it is imported; put that under `if __name__ == '__main__':`"

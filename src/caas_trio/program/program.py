@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import trio
-from prometheus_client import disable_created_metrics
+from prometheus_client import CollectorRegistry, disable_created_metrics
 from structlog.typing import FilteringBoundLogger
 
 from caas_trio.core.endpoint import Endpoint
@@ -18,6 +18,8 @@ from caas_trio.core.limits import Limits
 from caas_trio.core.telemetry import Telemetry, together
 from caas_trio.core.tls import Certificates
 from caas_trio.core.trust import Trust
+from caas_trio.observing.applogs import carry_app_logs
+from caas_trio.observing.appmetrics import AppMetrics
 from caas_trio.observing.log_telemetry import ConnectionEnds, LogTelemetry
 from caas_trio.observing.metrics import Metrics
 from caas_trio.observing.monitoring import serve_monitoring
@@ -72,14 +74,18 @@ class Program:
 
     async def run(self) -> None:
         """Serve until a signal asks for a stop and all is drained."""
+        with self.app_logs():
+            if self.metrics is not None:
+                disable_created_metrics()  # type: ignore[no-untyped-call] # no use, and half of the page
+            # Before the signals are caught, so that Ctrl-C ends a slow import.
+            await self._serve_until_signal(await self.load())
+
+    async def _serve_until_signal(self, app: App | Lifespan) -> None:
         stop, started = trio.Event(), trio.Event()
         manager = Notifier.from_environment()
         reports = LogTelemetry(self.log)
         output = Announcement(self.trust, reports, manager)
         telemetries: list[Telemetry] = [reports]
-        if self.metrics is not None:
-            disable_created_metrics()  # type: ignore[no-untyped-call] # no use, and half of the page
-        app = await self.load()  # before the signals are caught, so that Ctrl-C ends a slow import
         with closing(reports), trio.open_signal_receiver(*HANDLED) as signals:
             async with trio.open_nursery() as nursery:
 
@@ -95,7 +101,7 @@ class Program:
                 async with self.open(app) as program:
                     started.set()
                     if self.metrics is not None:
-                        metrics = Metrics(program.limits)
+                        metrics = Metrics(program.limits, self._registry())
                         telemetries.append(metrics)
                         monitoring = partial(serve_monitoring, self.metrics, metrics.page, telemetry=reports)
                         output.monitored_at = await nursery.start(
@@ -106,6 +112,22 @@ class Program:
                         self.endpoints, telemetries, stop=stop, watchdog=watchdog, task_status=output
                     )
                 nursery.cancel_scope.cancel()
+
+    def _registry(self) -> CollectorRegistry:
+        """Return a registry for the service's figures; what a named app has counts in it, too."""
+        registry = CollectorRegistry()
+        if isinstance(self.app, AppName):
+            registry.register(AppMetrics())
+        return registry
+
+    @contextmanager
+    def app_logs(self) -> Iterator[None]:
+        """Have what the code of a named app logs in the service's own log."""
+        if not isinstance(self.app, AppName):
+            yield
+            return
+        with carry_app_logs(self.log):
+            yield
 
     async def load(self) -> App | Lifespan:
         """Import the app if it was named; if that fails, log why.

@@ -64,7 +64,7 @@ async def work(control: Control) -> None:
         join(Path(order.figures), order.slot)  # before the app is imported, for it may have metrics too
     listeners = [take(each, shared=program.workers > 1) for each in order.sockets]
     duty = Duty(control, program.limits.drain_timeout, listeners)
-    with closing(reports), trio.open_signal_receiver(*HANDLED) as signals:
+    with closing(reports), program.app_logs(), trio.open_signal_receiver(*HANDLED) as signals:
         telemetries: list[Telemetry] = [reports]
         async with trio.open_nursery() as nursery:
             # What cuts off is the supervisor's say: a service manager may signal all processes at once.

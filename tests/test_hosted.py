@@ -1,0 +1,258 @@
+"""A server of one's own as the service: `python -m caas_trio --app`, in processes and in this one."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+
+from caas_trio.observing.appmetrics import AppMetrics
+from caas_trio.program import cli
+
+from .test_loading import folder  # noqa: F401 - a fixture
+from .test_process import Service, service, talk
+
+SHOUT = "def shout(line):\n    return line.upper()\n"
+
+FRAGILE = """\
+import logging
+from contextlib import asynccontextmanager
+
+import structlog
+import trio
+from prometheus_client import Counter
+
+asked = Counter("asked", "Lines that were asked.")
+theirs = structlog.get_logger()
+
+
+async def handler(connection):
+    async for line in connection:
+        asked.inc()
+        logging.getLogger("app").warning("asked for %r", line)
+        theirs.error("and so", line=line)
+        await connection.send(b"%d\\n" % (10 // int(line)))
+
+
+async def watch(failing):
+    await failing.wait()
+    raise OSError("the pool is gone")
+
+
+@asynccontextmanager
+async def context():
+    failing = trio.Event()
+
+    async def failing_handler(connection):
+        await connection.send(b"soon\\n")
+        failing.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch, failing)
+        yield failing_handler
+        nursery.cancel_scope.cancel()
+    print("left", flush=True)
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "shouts.py").write_text(SHOUT)
+    (tmp_path / "fragile.py").write_text(FRAGILE)
+    (tmp_path / "handles.py").write_text("async def handler(connection): ...\n")
+    return tmp_path
+
+
+def hosted(home: Path, app: str, *arguments: str) -> tuple[str, ...]:
+    return ("--app", app, "--app-dir", str(home), "--log-format", "json", *arguments)
+
+
+def events(told: str) -> list[dict[str, object]]:
+    return [dict(json.loads(line)) for line in told.splitlines()]
+
+
+def test_three_lines_are_a_service(home: Path) -> None:
+    endpoints = ("tcp://127.0.0.1:0", "udp://127.0.0.1:0")
+    with service(*hosted(home, "shouts:shout"), endpoints=endpoints) as running:
+        assert talk(running.connect(), b"a\nb") == b"A\nB"
+        assert running.stop() == (0, "")
+
+
+def test_a_deployment_serves_the_edit_and_a_bad_one_changes_nothing(home: Path) -> None:
+    with service(*hosted(home, "shouts:shout", "--workers", "2", "--log-level", "info")) as running:
+        assert running.process.stderr is not None
+        with running.connect() as old:
+            old.sendall(b"a\n")
+            assert old.recv(10) == b"A\n"
+            (home / "shouts.py").write_text(SHOUT.replace("upper", "title"))
+            running.process.send_signal(signal.SIGHUP)
+            assert next_event(running, "reloaded")["workers"] == 2
+            old.sendall(b"ab\n")
+            assert old.recv(10) == b"AB\n"  # one connection has one version
+        assert talk(running.connect(), b"ab\n") == b"Ab\n"
+        (home / "shouts.py").write_text(SHOUT + "1 / 0\n")
+        running.process.send_signal(signal.SIGHUP)
+        assert "ZeroDivisionError" in str(next_event(running, "the app has failed")["exception"])
+        failed = next_event(running, "the settings could not be reloaded; the old workers stay")
+        assert failed["reason"] == "shouts: it cannot be imported: ZeroDivisionError: division by zero"
+        assert talk(running.connect(), b"ab\n") == b"Ab\n"
+        assert running.stop()[0] == 0
+
+
+def next_event(running: Service, wanted: str) -> dict[str, object]:
+    """Return the next event of this kind that is logged."""
+    assert running.process.stderr is not None
+    while True:
+        [event] = events(running.process.stderr.readline())
+        if event["event"] == wanted:
+            return event
+
+
+def test_what_a_handler_logs_and_counts_is_in_the_services_log_and_on_its_page(home: Path) -> None:
+    with service(*hosted(home, "fragile:handler", "--metrics", "127.0.0.1:0")) as running:
+        assert running.process.stdout is not None
+        page = running.process.stdout.readline().removeprefix("metrics on ").strip()
+        assert talk(running.connect(), b"5\n0\n") == b"2\n"
+        with urllib.request.urlopen(page) as answer:  # noqa: S310 - our own service
+            text = answer.read().decode()
+        assert re.search(r"^asked_total 2\.0$", text, re.MULTILINE)
+        assert re.search(r"^caas_trio_lines_total 2\.0$", text, re.MULTILINE)
+        assert "python_info" not in text
+        status, told = running.stop()
+    assert status == 0
+    first, second, *_, failed = events(told)
+    assert (first["event"], first["level"], first["logger"]) == (r"asked for b'5\n'", "warning", "app")
+    assert (second["event"], second["level"], second["line"]) == ("and so", "error", r"b'5\n'")
+    assert failed["event"] == "conversation failed"
+    assert "ZeroDivisionError" in str(failed["exception"])
+
+
+def test_a_background_task_that_fails_ends_the_worker_with_its_reason(home: Path) -> None:
+    with service(*hosted(home, "fragile:context")) as running:
+        assert talk(running.connect(), b"") == b"soon\n"
+        status, told = running.end()
+    assert status == 1
+    assert told.splitlines()[-1] == ("caas-trio: context: its context has failed: OSError: the pool is gone")
+    [failed] = events(told.rpartition("caas-trio: ")[0])
+    assert failed["event"] == "the app has failed"
+
+
+def test_a_context_is_left_after_the_drain(home: Path) -> None:
+    with service(*hosted(home, "fragile:context")) as running:
+        assert running.process.stdout is not None
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.stdout.read() == "left\n"
+        assert running.end() == (0, "")
+
+
+@pytest.mark.usefixtures("folder")  # what is imported is forgotten afterwards
+@pytest.mark.parametrize(
+    ("app", "arguments", "told"),
+    [
+        ("shoust:shout", ("tcp://127.0.0.1:0",), "did you mean 'shouts'?"),
+        ("shouts:shout", ("--first", "server", "udp://127.0.0.1:0"), "--first is for a service of lines"),
+        ("handles:handler", ("--once", "tcp://127.0.0.1:0"), "--once is for a service of lines"),
+        ("handles:handler", ("udp://127.0.0.1:0",), "udp://127.0.0.1:0 is for datagrams"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    app: str, arguments: tuple[str, ...], told: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["--app", app, "--app-dir", str(home), *arguments]) == 2
+    captured = capsys.readouterr()
+    assert told in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_an_import_that_fails_is_told_with_its_traceback(
+    folder: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["--app", "outer:x", "--app-dir", str(folder), "--log-format", "json"]) == 1
+    [event, line] = capsys.readouterr().err.splitlines()
+    frames = re.findall(r'File ".*/(\w+)\.py"', json.loads(event)["exception"])
+    assert frames == ["outer", "inner", "inner"]
+    assert line == "caas-trio: outer: it cannot be imported: ZeroDivisionError: division by zero"
+
+
+def test_workers_that_cannot_import_it_are_not_tried_again(home: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "caas_trio",
+        *hosted(home, "shoust:shout", "--workers", "2"),
+        "unix:@hosted",
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.splitlines()[-1].endswith("did you mean 'shouts'?")
+
+
+SLOW = """\
+import os, signal
+from contextlib import asynccontextmanager
+import trio
+
+@asynccontextmanager
+async def context():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await trio.sleep_forever()
+        yield bytes.upper
+    finally:
+        print("left")
+"""
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_stop_while_the_context_is_entered_ends_it(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "slow.py").write_text(SLOW)
+    assert cli.run(["--app", "slow:context", "--app-dir", str(home), "tcp://127.0.0.1:0"]) == 0
+    assert capsys.readouterr() == ("left\n", "")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_context_that_fails_is_told_with_its_traceback(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "slow.py").write_text(SLOW.replace("os.kill(os.getpid(), signal.SIGTERM)", "1 / 0"))
+    assert cli.run(["--app", "slow:context", "--app-dir", str(home), "tcp://127.0.0.1:0"]) == 1
+    captured = capsys.readouterr()
+    assert "ZeroDivisionError" in captured.err.splitlines()[-2]
+    assert captured.err.endswith(
+        "caas-trio: context: its context has failed: ZeroDivisionError: division by zero\n"
+    )
+
+
+OBSERVED = """\
+import os, signal
+import caas_trio
+import prometheus_client
+
+served = prometheus_client.Counter("served_by_hosted", "What was served.")
+
+class Observer(caas_trio.Telemetry):
+    def listening(self, endpoint):
+        served.inc()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+app = caas_trio.App(service=bytes.upper, telemetry=Observer())
+"""
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_apps_own_telemetry_is_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "observed.py").write_text(OBSERVED)
+    asked = ["--app", "observed:app", "--app-dir", str(home), "tcp://127.0.0.1:0", "--metrics", "127.0.0.1:0"]
+    assert cli.run(asked) == 0
+    assert capsys.readouterr().out.startswith("listening on tcp://127.0.0.1:")
+    page = generate_latest(AppMetrics()).decode()
+    assert "served_by_hosted_total 1.0" in page
+    assert "python_info" not in page
