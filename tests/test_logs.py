@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
+import subprocess
 import sys
+from collections.abc import Sequence
+from typing import IO
 
-import click
 import pytest
 
-from caas_trio.observing.logs import LEVELS, MAX_TOLD, LogFormat, harmless, open_log
+from caas_trio.observing.linewriter import MAX_LINE
+from caas_trio.observing.logs import LEVELS, MAX_TOLD, LogFormat, harmless, open_log, tell
 
 NASTY = "\x1b[2J\nforged: \u202e\x00\udcff\u00e9"
 TAMED = r"\x1b[2J\nforged: \u202e\x00\xff" + "\u00e9"
@@ -72,17 +77,82 @@ def test_colors_are_for_terminals(
     assert ("\x1b[" in capsys.readouterr().err) is colored
 
 
-def test_a_standard_error_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(*_: object, **__: object) -> None:
-        raise BrokenPipeError
+BEGIN = """
+import os
+from caas_trio.observing.logs import *
+from caas_trio.observing.logs import _standard_error
+log = open_log(LogFormat.JSON, "error")
+"""
 
-    monkeypatch.setattr(sys, "stderr", sys.stderr)  # to have it back
-    monkeypatch.setattr(click, "echo", gone)
-    open_log(LogFormat.CONSOLE, "info").info("an event")
-    assert sys.stderr is None
-    monkeypatch.undo()
+
+def logs_to(
+    stderr: int | IO[bytes], script: str = "log.error('an event')", pass_fds: Sequence[int] = ()
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a process that logs, and return it."""
+    return subprocess.run(
+        [sys.executable, "-c", BEGIN + script],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        pass_fds=pass_fds,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_at_the_end_of_the_process_the_log_is_written() -> None:
+    ended = logs_to(subprocess.PIPE, "for number in range(1000): log.error('an event', number=number)")
+    assert ended.returncode == 0
+    assert [json.loads(line)["number"] for line in ended.stderr.splitlines()] == list(range(1000))
+
+
+def test_a_standard_error_that_is_gone_or_full_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert logs_to(writing).returncode == 0
+    os.close(writing)
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+        assert logs_to(full).returncode == 0
     monkeypatch.setattr(sys, "stderr", None)
     open_log(LogFormat.CONSOLE, "info").info("an event")
+    tell("a line")
+
+
+def test_a_standard_error_that_nobody_reads_ends_nothing() -> None:
+    reading, writing = os.pipe()
+    ended = logs_to(writing, "for _ in range(10000): log.error('an event')\nprint('still here')")
+    assert (ended.returncode, ended.stdout) == (0, b"still here\n")
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_socket_that_is_to_be_served_is_no_log() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ended = logs_to(listening.fileno(), "tell('a line')\nprint(_standard_error())")
+    assert (ended.returncode, ended.stdout) == (0, b"None\n")
+
+
+def test_a_full_disk_costs_lines_and_says_how_many() -> None:
+    """A disk that is full, and has room again: in its place a pipe."""
+    reading, writing = os.pipe()
+    script = f"""
+writer = _standard_error()
+for _ in range(3):
+    log.error("lost")
+    writer.flush(30)
+os.dup2({writing}, writer._fd)
+log.error("next")
+"""
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+        ended = logs_to(full, script, [writing])
+    os.close(writing)
+    with os.fdopen(reading, "rb") as log:
+        told = [json.loads(line) for line in log]
+    assert ended.returncode == 0
+    assert [(each["level"], each["event"]) for each in told] == [
+        ("warning", "the log has lost lines"),
+        ("error", "next"),
+    ]
+    assert told[0]["lines"] == 3
 
 
 def failing(message: str) -> None:
@@ -119,3 +189,21 @@ def test_a_traceback_is_bounded(message: str, capsys: pytest.CaptureFixture[str]
     text = told_of(message, LogFormat.CONSOLE, capsys)
     assert len(text.splitlines()) <= 1002
     assert max(map(len, text.splitlines())) < 1100
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+@pytest.mark.parametrize(
+    "message", ["\n".join("a" * 900 for _ in range(900)), "\U0001f600" * 1000, "\0" * 1000]
+)
+def test_a_line_is_short_enough_to_be_written_in_one_piece(
+    log_format: LogFormat, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = told_of(message, log_format, capsys)
+    assert max(len(line.encode()) for line in text.splitlines(keepends=True)) <= MAX_LINE
+    values = dict.fromkeys("abcdefgh", message)
+    open_log(log_format, "info").error("an event", **values)
+    text = capsys.readouterr().err
+    assert "an event" in text
+    assert max(len(line.encode()) for line in text.splitlines(keepends=True)) <= MAX_LINE
+    if log_format is LogFormat.JSON:
+        assert set(values) < set(json.loads(text))

@@ -6,18 +6,22 @@ and nothing in it reaches a terminal as anything but text.
 
 from __future__ import annotations
 
+import atexit
 import enum
 import logging
 import os
 import sys
 import traceback
 from collections.abc import MutableMapping
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, TextIO, TypeGuard
 
-import click
 import structlog
 
 from caas_trio.core.printable import printable
+from caas_trio.server.inherited import is_listening
+
+from .linewriter import MAX_LINE, LineWriter
 
 #: How many characters of a value are told, and of an event: an app may write them as it likes.
 MAX_TOLD: Final = 200
@@ -31,6 +35,9 @@ _MAX_FRAMES: Final = 100
 _MAX_LINES: Final = 1000
 _MAX_LINE: Final = 1000
 
+#: How long (seconds) the end of the process waits for the log to be written.
+_FLUSH_TIMEOUT_S: Final = 1.0
+
 #: The levels that are used, the most talkative first.
 LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -43,27 +50,82 @@ class LogFormat(enum.StrEnum):
 
 
 def open_log(log_format: LogFormat, level: str) -> structlog.typing.FilteringBoundLogger:
-    """Return a logger that writes a line to standard error for each event of `level` or above."""
+    """Return a logger that writes a line to standard error for each event of `level` or above.
+
+    No call waits: see `LineWriter`. What is lost is told, whatever the level.
+    """
+    processors: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper("iso"),
+        _format_traceback,
+        _make_harmless,
+        _fitting(_renderer(log_format)),
+    ]
+
+    def notice(lost: int) -> bytes:
+        event: Any = {"event": "the log has lost lines", "lines": lost}
+        for process in processors:
+            event = process(None, "warning", event)
+        return _encoded(event)
+
+    writer = _standard_error()
+    if writer is not None:
+        writer.notice = notice
     log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
         _StandardError(),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper("iso"),
-            _format_traceback,
-            _make_harmless,
-            _renderer(log_format),
-        ],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
     )
     return log
 
 
 def tell(message: str) -> None:
-    """Write one line to standard error, or nothing if that is gone."""
+    """Write one line to standard error, or nothing if that is gone; wait for it, and not for long."""
+    _write(message)
+    flush_log()
+
+
+def flush_log() -> None:
+    """Wait until standard error has all lines, `_FLUSH_TIMEOUT_S` at most."""
+    writer = _standard_error()
+    if writer is not None:
+        writer.flush(_FLUSH_TIMEOUT_S)
+
+
+def _write(line: str) -> None:
+    writer = _standard_error()
+    if writer is not None:
+        writer.write(_encoded(line))
+    elif sys.stderr is not None and not _has_descriptor(sys.stderr):
+        sys.stderr.write(f"{line}\n")
+
+
+def _encoded(line: str) -> bytes:
+    return f"{line}\n".encode(getattr(sys.stderr, "encoding", None) or "utf-8", "backslashreplace")
+
+
+def _standard_error() -> LineWriter | None:
+    """Return what writes to standard error; None if there is none, or it has no descriptor."""
+    return _writer_to(sys.stderr.fileno()) if _has_descriptor(sys.stderr) else None
+
+
+def _has_descriptor(stream: TextIO | None) -> TypeGuard[TextIO]:
     try:
-        click.echo(message, err=True)
-    except OSError:
-        sys.stderr = None
+        return stream is not None and stream.fileno() >= 0
+    except ValueError:  # it is closed, or in memory
+        return False
+
+
+@cache
+def _writer_to(fd: int) -> LineWriter | None:
+    """Return what writes to a descriptor, or rather to a copy: its number may be used again.
+
+    A socket that listens is no place for a log: it was inherited to be served.
+    """
+    if is_listening(fd):
+        return None
+    atexit.register(flush_log)
+    return LineWriter(os.dup(fd), lambda lost: b"lost lines: %d\n" % lost)
 
 
 def harmless(text: str, limit: int = MAX_TOLD) -> str:
@@ -100,11 +162,35 @@ def _renderer(log_format: LogFormat) -> structlog.typing.Processor:
     return structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)
 
 
+def _fitting(render: structlog.typing.Processor) -> structlog.typing.Processor:
+    """Return a renderer none of whose lines is too long for a write in one piece."""
+
+    def rendered(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        limit = MAX_TOLD
+        while True:
+            text = render(logger, method, dict(event))
+            assert isinstance(text, str)  # noqa: S101 - so it is with both renderers
+            if max(len(line.encode()) for line in text.split("\n")) < MAX_LINE or not limit:
+                return text
+            lines = event.get(_TRACEBACK, "").split("\n")
+            if len(lines) > 1:
+                event[_TRACEBACK] = "\n".join(["    ...", *lines[len(lines) // 2 + 1 :]])
+            else:
+                limit //= 2
+                event = {name: _shortened(value, limit) for name, value in event.items()}
+
+    return rendered
+
+
+def _shortened(value: object, limit: int) -> object:
+    return f"{value[:limit]}..." if isinstance(value, str) and len(value) > limit else value
+
+
 class _StandardError:
     """What structlog hands its lines to."""
 
     def info(self, line: str) -> None:
-        tell(line)
+        _write(line)
 
     debug = info
     warning = info

@@ -107,13 +107,36 @@ def _passed(endpoint: Endpoint) -> list[int]:
     return found
 
 
+def is_listening(number: int) -> bool:
+    """Return whether a descriptor is a socket that listens."""
+    try:
+        with _looked_at(number) as sock:
+            return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError:
+        return False
+
+
 def _kind(number: int) -> int | None:
     """Return the kind of socket that a descriptor is; None if it is none."""
     try:
-        with socket.socket(fileno=os.dup(number)) as sock:
+        with _looked_at(number) as sock:
             return sock.type
     except OSError:
         return None
+
+
+def _looked_at(number: int) -> socket.socket:
+    """Return a socket object of a descriptor that may be none, to be closed by the caller.
+
+    Raises:
+        OSError: it is no socket.
+    """
+    copy = os.dup(number)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
 
 
 def _take(endpoint: Endpoint, number: int, kind: socket.SocketKind) -> socket.socket:
