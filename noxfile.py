@@ -1,10 +1,7 @@
-# /// script
-# dependencies = ["nox[uv]>=2026.10.20"]
-# ///
 """Every check of the project, each as one nox session.
 
 `nox` without arguments is the short gate: minutes, with nothing but Python installed. `nox -t gate` is the
-rest of it. The block above has nox install uv for itself, which makes environments in a second.
+rest of it. Where uv is installed it makes the environments, in a second each; elsewhere pip does.
 """
 
 import os
@@ -21,6 +18,7 @@ AT_HAND = f"{sys.version_info.major}.{sys.version_info.minor}"
 #: A process of pytest for each core; one that has no tests left takes some of another's.
 IN_PARALLEL = ("--numprocesses=logical", "--dist=worksteal")
 
+nox.needs_version = ">=2026.10.20"
 nox.options.sessions = ["lint", "types", "tests", "fuzz_replay", "conformance_quick"]
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
@@ -60,14 +58,14 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types strictly over everything that is Python here."""
-    session.install(".", *group("types"))
+    session.install(".[html]", *group("types"))
     session.run("mypy")
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Test the installed wheel on the Python at hand; every line and branch of the package is required."""
-    session.install(".", *group("tests"))
+    session.install(".[html]", *group("tests"))
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
@@ -80,15 +78,17 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=[python for python in PYTHONS if python != AT_HAND], tags=["gate"])
 def pythons(session: nox.Session) -> None:
     """Test the installed wheel on each other supported Python."""
-    session.install(".", *group("tests"))
+    session.install(".[html]", *group("tests"))
     session.run("pytest", *(session.posargs or IN_PARALLEL))
 
 
 @nox.session(python=PYTHONS[0], tags=["gate"])
 def oldest(session: nox.Session) -> None:
     """Test with the oldest dependencies that pyproject.toml allows, on the oldest Python."""
-    allowed = [requirement.replace(">=", "==") for requirement in PYPROJECT["project"]["dependencies"]]
-    session.install(".", *allowed, *group("tests"))
+    project = PYPROJECT["project"]
+    allowed = [*project["dependencies"], *project["optional-dependencies"]["html"]]
+    pinned = [requirement.replace(">=", "==") for requirement in allowed]
+    session.install(".", *pinned, *group("tests"))
     session.run("pytest", *(session.posargs or IN_PARALLEL))
 
 
@@ -102,14 +102,14 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def conformance_quick(session: nox.Session) -> None:
     """Judge our server on each transport, in one setting."""
-    session.install(".", *group("judged"))
+    session.install(".[html]", *group("judged"))
     session.run("python", "-m", "ci.conformance.matrix", "--quick")
 
 
 @nox.session(tags=["gate"])
 def conformance(session: nox.Session) -> None:
     """Judge our server in all its settings, and the peers; `-- --write` renews docs/conformance.md."""
-    session.install(".", *group("peers"))
+    session.install(".[html]", *group("peers"))
     session.run("python", "-m", "ci.conformance.matrix", *session.posargs)
 
 
@@ -125,7 +125,7 @@ def conformance_page(session: nox.Session) -> None:
     """Open the suite's pages in Debian's Chromium; CI has to have it."""
     if shutil.which("chromium") is None and not os.environ.get("CI"):
         session.skip("chromium is not installed; Debian has it as the package chromium")
-    session.install(".", *group("page"))
+    session.install(".[html]", *group("page"))
     session.run("python", "-m", "ci.conformance.page")
 
 

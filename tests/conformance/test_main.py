@@ -161,9 +161,21 @@ def test_an_interruption_while_it_is_loaded_is_told(
 
 
 def test_what_takes_long_to_load_is_not_loaded_before_that() -> None:
-    code = "import sys, caas_trio.conformance.__main__; print({'trio', 'rich', 'jinja2'} & set(sys.modules))"
+    code = "import sys, caas_trio.conformance.__main__; print({'trio', 'jinja2'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "set()\n"
+
+
+def test_only_the_page_needs_jinja2() -> None:
+    code = (
+        "import sys; sys.modules['jinja2'] = None; from caas_trio.conformance.command import main;"
+        "main(['tcp://127.0.0.1:1', '--html=report.html'])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert answer.stderr == (
+        "caas-conformance: --html needs jinja2: python -m pip install 'caas-trio[html]'\n"
+    )
+    assert answer.returncode == 2
 
 
 def test_the_program_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import click
-import rich.console
-import rich.progress
 import trio
 
 from caas_trio import __version__
@@ -21,9 +20,12 @@ from . import datagram
 from .case import Result
 from .families import CASES
 from .profile import First, Oversize, Profile, Proxy, Service
-from .reports import html, machine, text
+from .reports import machine, text
 from .runner import DEFAULT_JOBS, DEFAULT_PATIENCE, Report, UnreachableError, judge, select
 from .wire import CONNECTORS, client_context
+
+#: Files to write, each with what renders it.
+_Files: TypeAlias = list[tuple[Path, Callable[[Report], str]]]
 
 _WRONG_USAGE = 2
 _MOST_SECONDS = 3600
@@ -132,7 +134,7 @@ An echo server on a Unix socket, with a page to look at:
 )
 @click.option("--json", "json_file", type=_FILE, help="Write the report as JSON.")
 @click.option("--junit", "junit_file", type=_FILE, help="Write the report as JUnit XML.")
-@click.option("--html", "html_file", type=_FILE, help="Write the report as one HTML page.")
+@click.option("--html", "html_file", type=_FILE, help="Write the report as one HTML page (needs Jinja2).")
 @click.option("--verbose", is_flag=True, help="Also tell why cases were not judged.")
 @click.version_option(__version__, prog_name="caas-conformance")
 @click.pass_context
@@ -155,6 +157,7 @@ def main(context: click.Context, /, **values: Any) -> None:
     if endpoint is None:
         context.fail("Missing argument 'ENDPOINT'.")
     profile = _profile(endpoint, values)
+    files = _report_files(values)
     try:
         report = _judge_with_progress(
             endpoint, profile, cases=cases, patience=values["timeout"], jobs=values["jobs"]
@@ -167,9 +170,7 @@ def main(context: click.Context, /, **values: Any) -> None:
         _fail("interrupted")
     for line in text.lines(report, verbose=values["verbose"]):
         click.echo(line)
-    _write(values["json_file"], lambda: machine.as_json(report))
-    _write(values["junit_file"], lambda: machine.as_junit(report, strict=values["strict"]))
-    _write(values["html_file"], lambda: html.as_html(report))
+    _write(files, report)
     sys.exit(0 if report.conforms(strict=values["strict"]) else 1)
 
 
@@ -201,23 +202,39 @@ def _profile(endpoint: Endpoint, values: dict[str, Any]) -> Profile:
     )
 
 
+def _report_files(values: dict[str, Any]) -> _Files:
+    """Return each file to write, with what renders it; end with one line if a page needs Jinja2 in vain."""
+    files: _Files = []
+    if values["json_file"]:
+        files.append((values["json_file"], machine.as_json))
+    if values["junit_file"]:
+        files.append((values["junit_file"], partial(machine.as_junit, strict=values["strict"])))
+    if values["html_file"]:
+        try:
+            from .reports import html  # noqa: PLC0415 - nothing else needs Jinja2
+        except ModuleNotFoundError as error:
+            _fail(f"--html needs {error.name}: python -m pip install 'caas-trio[html]'")
+        files.append((values["html_file"], html.as_html))
+    return files
+
+
 def _judge_with_progress(endpoint: Endpoint, profile: Profile, **options: Any) -> Report:
     """Return the report; on a terminal a bar shows how far it is."""
-    console = rich.console.Console(stderr=True)
-    with rich.progress.Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(f"judging {printable(str(endpoint))}", total=len(options["cases"]))
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    cases = len(options["cases"])
+    with click.progressbar(
+        length=cases, label=f"judging {printable(str(endpoint))}", file=sys.stderr, hidden=not terminal
+    ) as bar:
 
         def observe(_: Result) -> None:
-            progress.advance(bar)
+            bar.update(1)
 
         return trio.run(lambda: judge(endpoint, profile, observer=observe, **options))
 
 
-def _write(path: Path | None, content: Callable[[], str]) -> None:
-    """Write a report to a file, if one was asked for."""
-    if path is None:
-        return
-    try:
-        path.write_text(content(), encoding="utf-8")
-    except OSError as error:
-        _fail(f"{path} cannot be written: {error.strerror}")
+def _write(files: _Files, report: Report) -> None:
+    for path, render in files:
+        try:
+            path.write_text(render(report), encoding="utf-8")
+        except OSError as error:
+            _fail(f"{path} cannot be written: {error.strerror}")
