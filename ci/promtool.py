@@ -13,7 +13,7 @@ import sys
 
 from caas_trio import Endpoint, InternetPeer, Limits, TooSlow
 from caas_trio.core.telemetry import Outcome, ServerStats
-from caas_trio.observing.metrics import Metrics
+from caas_trio.observing.metrics import PrometheusTelemetry
 from caas_trio.observing.sharedmetrics import SharedFigures, join
 
 #: Labels that have to be escaped.
@@ -25,17 +25,17 @@ def main() -> int:
     if shutil.which("promtool") is None:
         print("not installed: promtool; Debian has it in the package prometheus")
         return 1
-    found = check("one process", eventful(Metrics(Limits())).page())
+    found = check("one process", eventful(PrometheusTelemetry(Limits())).page())
     with SharedFigures() as supervisor:
         join(supervisor.folder, 0)
-        eventful(Metrics(Limits())).update()
+        eventful(PrometheusTelemetry(Limits())).update()
         found += check("a supervisor", supervisor.page())
         supervisor.worker_gone(0)
         found += check("a supervisor without workers", supervisor.page())
     return 1 if found else 0
 
 
-def eventful(metrics: Metrics) -> Metrics:
+def eventful(metrics: PrometheusTelemetry) -> PrometheusTelemetry:
     """Have something to tell of each kind."""
     totals = ServerStats()
     totals.read(b"a\nb\n")

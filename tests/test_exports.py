@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import caas_trio
+import caas_trio.observing
 
 
 def test_every_public_name_is_reachable_once() -> None:
@@ -20,6 +21,13 @@ def test_every_public_name_is_reachable_once() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'serve_threads'"):
         _ = caas_trio.serve_threads  # type: ignore[attr-defined]
+
+
+def test_the_observers_of_the_service_are_offered() -> None:
+    for name in caas_trio.observing.__all__:
+        assert issubclass(getattr(caas_trio.observing, name), caas_trio.Telemetry)
+    with pytest.raises(AttributeError, match="no attribute 'Reports'"):
+        _ = caas_trio.observing.Reports  # type: ignore[attr-defined]
 
 
 def test_the_types_are_shipped() -> None:

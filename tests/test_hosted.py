@@ -188,7 +188,7 @@ def test_workers_that_cannot_import_it_are_not_tried_again(home: Path) -> None:
         "-m",
         "caas_trio",
         *hosted(home, "shoust:shout", "--workers", "2"),
-        "unix:@hosted",
+        "tcp://127.0.0.1:0",
     ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")

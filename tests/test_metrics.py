@@ -22,7 +22,7 @@ from caas_trio import (
     __version__,
 )
 from caas_trio.core.telemetry import Outcome, ServerStats
-from caas_trio.observing.metrics import Metrics
+from caas_trio.observing.metrics import PrometheusTelemetry
 from caas_trio.observing.sharedmetrics import SharedFigures
 
 TCP = Endpoint.parse("tcp://127.0.0.1:1")
@@ -33,11 +33,11 @@ FULL = OSError(errno.EMFILE, "Too many open files")
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics(Limits(max_connections=7))
+def metrics() -> PrometheusTelemetry:
+    return PrometheusTelemetry(Limits(max_connections=7))
 
 
-def figures(metrics: Metrics) -> dict[str, float]:
+def figures(metrics: PrometheusTelemetry) -> dict[str, float]:
     """Return the samples on the page by name, without our prefix, and labels."""
     page: dict[str, float] = {}
     for family in text_string_to_metric_families(metrics.page().decode()):
@@ -49,7 +49,7 @@ def figures(metrics: Metrics) -> dict[str, float]:
     return page
 
 
-def changed(metrics: Metrics, before: dict[str, float]) -> dict[str, float]:
+def changed(metrics: PrometheusTelemetry, before: dict[str, float]) -> dict[str, float]:
     """Return the samples that are new or have another value than before, those of creation apart."""
     return {
         name: value
@@ -58,7 +58,7 @@ def changed(metrics: Metrics, before: dict[str, float]) -> dict[str, float]:
     }
 
 
-def test_a_name_that_is_no_utf_8_is_escaped(metrics: Metrics) -> None:
+def test_a_name_that_is_no_utf_8_is_escaped(metrics: PrometheusTelemetry) -> None:
     stats = ServerStats()
     stats.add_listener(Endpoint.parse("unix:caf\udce9"))
     metrics.counting(stats)
@@ -70,7 +70,7 @@ def test_a_name_that_is_no_utf_8_is_escaped(metrics: Metrics) -> None:
     assert {r"connections_refused_total{caf\xe9}", r"datagrams_dropped_total{caf\xe9}"} <= set(page)
 
 
-def test_what_is_on_the_page_before_anything_has_happened(metrics: Metrics) -> None:
+def test_what_is_on_the_page_before_anything_has_happened(metrics: PrometheusTelemetry) -> None:
     stats = ServerStats()
     stats.add_listener(TCP)
     metrics.counting(stats)
@@ -87,7 +87,7 @@ def test_what_is_on_the_page_before_anything_has_happened(metrics: Metrics) -> N
         assert f"timeouts_total{{{kind}_timeout}}" in page
 
 
-def test_what_was_let_in_is_open_or_has_ended(metrics: Metrics) -> None:
+def test_what_was_let_in_is_open_or_has_ended(metrics: PrometheusTelemetry) -> None:
     accepted, ended = Counter[Endpoint](), Counter[Endpoint]()
     stats = ServerStats()
     for endpoint in (TCP, UNIX):
@@ -110,7 +110,7 @@ def test_what_was_let_in_is_open_or_has_ended(metrics: Metrics) -> None:
     assert page[f"connections_total{{{TCP},lost}}"] == 2
 
 
-def test_what_is_moved_is_counted_over_all_servers(metrics: Metrics) -> None:
+def test_what_is_moved_is_counted_over_all_servers(metrics: PrometheusTelemetry) -> None:
     both = ServerStats(), ServerStats()
     for stats in both:
         metrics.counting(stats)
@@ -123,7 +123,7 @@ def test_what_is_moved_is_counted_over_all_servers(metrics: Metrics) -> None:
             assert [page[name] for name in names] == [2 * step, 20 * step, 40 * step]
 
 
-def test_each_kind_of_trouble_has_its_figure(metrics: Metrics) -> None:
+def test_each_kind_of_trouble_has_its_figure(metrics: PrometheusTelemetry) -> None:
     before = figures(metrics)
     metrics.conversation_ended(None, TCP)
     metrics.conversation_ended(ConnectionLost(), TCP)
@@ -148,7 +148,7 @@ def test_each_kind_of_trouble_has_its_figure(metrics: Metrics) -> None:
     }
 
 
-def test_how_long_replies_took(metrics: Metrics) -> None:
+def test_how_long_replies_took(metrics: PrometheusTelemetry) -> None:
     before = figures(metrics)
     stats = ServerStats()
     metrics.counting(stats)
@@ -166,7 +166,7 @@ def test_how_long_replies_took(metrics: Metrics) -> None:
     assert changed(metrics, before)["reply_seconds_count"] == 5
 
 
-def test_reasons_without_end_are_no_labels_without_end(metrics: Metrics) -> None:
+def test_reasons_without_end_are_no_labels_without_end(metrics: PrometheusTelemetry) -> None:
     before = figures(metrics)
     for number in range(1000):
         metrics.connection_refused(f"the header {number} is wrong", TCP, PEER)
@@ -175,9 +175,9 @@ def test_reasons_without_end_are_no_labels_without_end(metrics: Metrics) -> None
     assert refused["connections_refused_total{other}"] == 1000 - 32
 
 
-def test_two_servers_of_a_process_do_not_share_figures(metrics: Metrics) -> None:
+def test_two_servers_of_a_process_do_not_share_figures(metrics: PrometheusTelemetry) -> None:
     metrics.drain_timed_out()
-    assert figures(Metrics(Limits()))["drain_timeouts_total"] == 0
+    assert figures(PrometheusTelemetry(Limits()))["drain_timeouts_total"] == 0
 
 
 def test_the_library_does_without_it() -> None:
@@ -187,7 +187,7 @@ def test_the_library_does_without_it() -> None:
     assert answer.stdout == "\n"
 
 
-def test_datagrams_are_counted_by_what_became_of_them(metrics: Metrics) -> None:
+def test_datagrams_are_counted_by_what_became_of_them(metrics: PrometheusTelemetry) -> None:
     metrics.listening(UDP)
     page = figures(metrics)
     assert page[f"datagrams_total{{{UDP}}}"] == 0
@@ -206,7 +206,7 @@ def test_datagrams_are_counted_by_what_became_of_them(metrics: Metrics) -> None:
     assert figures(metrics)[f"datagrams_total{{{UDP}}}"] == 4
 
 
-def test_the_documents_and_the_dashboard_know_each_metric_and_no_other(metrics: Metrics) -> None:
+def test_the_documents_and_the_dashboard_know_each_metric_and_no_other(metrics: PrometheusTelemetry) -> None:
     docs = Path(__file__).parent.parent / "docs"
     with SharedFigures() as supervisor:
         pages = (metrics.page(), supervisor.page())

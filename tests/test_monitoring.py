@@ -119,7 +119,7 @@ async def test_a_page_is_named_in_more_than_one_way(method: str, target: str) ->
         (b"GET http:///metrics HTTP/1.1", "404 Not Found"),
         (b"GET ftp://x/metrics HTTP/1.1", "404 Not Found"),
         (b"GET /x/http://x/metrics HTTP/1.1", "404 Not Found"),
-        (b"GET /Metrics HTTP/1.1", "404 Not Found"),
+        (b"GET /PrometheusTelemetry HTTP/1.1", "404 Not Found"),
         (b"GET /metrics// HTTP/1.1", "404 Not Found"),
         (b"OPTIONS * HTTP/1.1", "404 Not Found"),
         (b"CONNECT x:80 HTTP/1.1", "404 Not Found"),

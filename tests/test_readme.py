@@ -1,4 +1,4 @@
-"""The code of the README, and of the page about proxies, is run; the README's claims hold."""
+"""The code of the README, and of the pages about proxies and observers, is run; the README's claims hold."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import caas_trio
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-PROXY = (ROOT / "docs" / "behind-a-proxy.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README + PROXY, re.DOTALL)
+PAGES = [(ROOT / "docs" / name).read_text() for name in ("behind-a-proxy.md", "observing.md")]
+BLOCKS = re.findall(r"```python\n(.*?)```", "".join([README, *PAGES]), re.DOTALL)
 
 
 def test_the_readme_begins_with_its_two_commands() -> None:

@@ -163,13 +163,14 @@ class Seen(Telemetry):
         self.stop.set()
 
 
-def test_what_serve_takes_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_serve_takes_it_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    endpoint = Endpoint.parse(f"unix:{tmp_path}/caas.sock")
     stop = trio.Event()
     mine, theirs = Seen(stop), Seen(stop)
     app = App(service=bytes.upper, limits=Limits(max_line=5), telemetry=theirs)
-    caas_trio.run(app, Endpoint.parse("unix:@run-takes"), stop=stop, telemetry=mine)
-    assert mine.endpoints == theirs.endpoints == [Endpoint.parse("unix:@run-takes")]
-    assert capsys.readouterr().out == "listening on unix:@run-takes\n"
+    caas_trio.run(app, endpoint, stop=stop, telemetry=mine)
+    assert mine.endpoints == theirs.endpoints == [endpoint]
+    assert capsys.readouterr().out == f"listening on {endpoint}\n"
 
 
 class Hangup(Telemetry):

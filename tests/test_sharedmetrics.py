@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from caas_trio import Endpoint, Limits, TooSlow, __version__
 from caas_trio.core.telemetry import Outcome, ServerStats
-from caas_trio.observing.metrics import Metrics
+from caas_trio.observing.metrics import PrometheusTelemetry
 from caas_trio.observing.sharedmetrics import PERIOD, SharedFigures, join, keep_writing
 
 TCP = Endpoint.parse("tcp://127.0.0.1:1")
@@ -29,12 +29,12 @@ KILLED = """
 import sys
 from pathlib import Path
 from caas_trio import Endpoint, Limits
-from caas_trio.observing.metrics import Metrics
+from caas_trio.observing.metrics import PrometheusTelemetry
 from caas_trio.observing.sharedmetrics import join
 from caas_trio.core.telemetry import Outcome, ServerStats
 
 join(Path(sys.argv[1]), int(sys.argv[2]))
-metrics, stats = Metrics(Limits(max_connections=5)), ServerStats()
+metrics, stats = PrometheusTelemetry(Limits(max_connections=5)), ServerStats()
 listener_stats = stats.add_listener(Endpoint.parse("tcp://127.0.0.1:1"))
 metrics.counting(stats)
 listener_stats.accepted = 3
@@ -50,7 +50,7 @@ GENERATIONS = """
 import os, sys
 from pathlib import Path
 from caas_trio import Endpoint, InternetPeer, Limits
-from caas_trio.observing.metrics import Metrics
+from caas_trio.observing.metrics import PrometheusTelemetry
 from caas_trio.observing.sharedmetrics import join
 from caas_trio.core.telemetry import ServerStats
 
@@ -59,7 +59,7 @@ for _ in sys.stdin:
     for slot in range(2):
         if not os.fork():
             join(Path(sys.argv[1]), slot)
-            metrics, stats = Metrics(Limits()), ServerStats()
+            metrics, stats = PrometheusTelemetry(Limits()), ServerStats()
             stats.add_listener(tcp).accepted += 1
             metrics.counting(stats)
             metrics.connection_refused("the address is not allowed", tcp, InternetPeer("127.0.0.1", 2))
@@ -78,7 +78,7 @@ class Worker:
         self.stats = ServerStats()
         self.tcp = self.stats.add_listener(TCP)
         self.unix = self.stats.add_listener(UNIX)
-        self.metrics = Metrics(Limits(max_connections=7))
+        self.metrics = PrometheusTelemetry(Limits(max_connections=7))
         self.metrics.counting(self.stats)
 
 

@@ -18,7 +18,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from caas_trio.observing.metrics import Metrics
+from caas_trio.observing.metrics import PrometheusTelemetry
 from caas_trio.program import worker_main
 from caas_trio.program.control import Control, Order, SharedSocket
 from caas_trio.program.signals import HANDLED
@@ -292,15 +292,15 @@ async def test_it_shares_its_figures(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     joined: list[tuple[Path, int]] = []
-    counted: list[Metrics] = []
+    counted: list[PrometheusTelemetry] = []
 
-    class Spied(Metrics):
+    class Spied(PrometheusTelemetry):
         def update(self) -> None:
             counted.append(self)
             super().update()
 
     monkeypatch.setattr(worker_main, "join", lambda folder, slot: joined.append((folder, slot)))
-    monkeypatch.setattr(worker_main, "Metrics", Spied)
+    monkeypatch.setattr(worker_main, "PrometheusTelemetry", Spied)
     await begin(run, ordered(listening, figures=str(tmp_path)), nursery)
     run.control.say("stop")
     await run.over.wait()

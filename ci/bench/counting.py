@@ -19,7 +19,7 @@ import trio
 from caas_trio import Endpoint, Limits, LineSession, Oversize, Telemetry, serve_sessions
 from caas_trio.core.telemetry import together
 from caas_trio.observing.log_telemetry import LogTelemetry
-from caas_trio.observing.metrics import Metrics
+from caas_trio.observing.metrics import PrometheusTelemetry
 from ci.bench.server import where
 
 LINE = b"a" * 31 + b"\n"
@@ -125,7 +125,7 @@ async def compare(name: str, turn: Lines | Connects, rounds: int, turns: int) ->
         reports = LogTelemetry(structlog.get_logger())
         servers = {
             False: await start(together(reports)),
-            True: await start(together(reports, Metrics(Limits()))),
+            True: await start(together(reports, PrometheusTelemetry(Limits()))),
         }
         for _ in range(rounds):
             taken: dict[bool, list[int]] = {False: [], True: []}

@@ -1,4 +1,4 @@
-"""Figures for Prometheus: `Metrics`.
+"""Figures for Prometheus: `PrometheusTelemetry`.
 
 Most of what happens is counted in plain numbers, and handed to prometheus_client only when somebody
 asks: a scrape now and then pays for what every line would.
@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import platform
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Literal, TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from caas_trio import __version__
 from caas_trio.core.endpoint import DATAGRAMS, Endpoint
@@ -113,20 +115,34 @@ class _Metrics:
         self.times = _Times("caas_trio_reply_seconds", told, buckets=BOUNDS, registry=registry)
 
 
-class Metrics(Telemetry):
-    """Counts what happens.
+class _UpdateFirst(Collector):
+    """Has the figures brought up to date before the registry is asked for them."""
+
+    def __init__(self, update: Callable[[], None]) -> None:
+        self._update = update
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        self._update()
+        return ()
+
+
+class PrometheusTelemetry(Telemetry):
+    """Counts what happens, for prometheus_client; give it to `serve`.
 
     What was let in adds up: `connections_accepted_total` is `connections_open` and all of
     `connections_total`, at every moment.
 
     Args:
         limits: those of the server that is observed.
-        registry: where the metrics are registered; one of their own by default. Call `update` before
-            that is asked for them.
+        registry: where the metrics are registered; one of their own by default.
     """
 
     def __init__(self, limits: Limits, registry: CollectorRegistry | None = None) -> None:
         self._registry = CollectorRegistry() if registry is None else registry
+        self._registry.register(_UpdateFirst(self.update))
         self._metrics = metrics = _Metrics(self._registry)
         self._connections: dict[Endpoint, _Connections] = {}
         self._datagrams: Tally[Endpoint] = Tally()
@@ -143,7 +159,6 @@ class Metrics(Telemetry):
 
     def page(self) -> bytes:
         """Return all figures as they are now, in Prometheus's text format."""
-        self.update()
         return generate_latest(self._registry)
 
     def update(self) -> None:

@@ -21,7 +21,7 @@ from caas_trio.core.trust import Trust
 from caas_trio.observing.applogs import carry_app_logs
 from caas_trio.observing.appmetrics import AppMetrics
 from caas_trio.observing.log_telemetry import ConnectionEnds, LogTelemetry
-from caas_trio.observing.metrics import Metrics
+from caas_trio.observing.metrics import PrometheusTelemetry
 from caas_trio.observing.monitoring import serve_monitoring
 from caas_trio.server.app import App, Lifespan
 from caas_trio.server.hosting import open_app, serve_app
@@ -101,7 +101,7 @@ class Program:
                 async with self.open(app) as program:
                     started.set()
                     if self.metrics is not None:
-                        metrics = Metrics(program.limits, self._registry())
+                        metrics = PrometheusTelemetry(program.limits, self._registry())
                         telemetries.append(metrics)
                         monitoring = partial(serve_monitoring, self.metrics, metrics.page, telemetry=reports)
                         output.monitored_at = await nursery.start(

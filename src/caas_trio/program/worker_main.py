@@ -17,7 +17,7 @@ import trio
 from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.telemetry import Telemetry
 from caas_trio.observing.log_telemetry import LogTelemetry
-from caas_trio.observing.metrics import Metrics
+from caas_trio.observing.metrics import PrometheusTelemetry
 from caas_trio.observing.sharedmetrics import join, keep_writing
 from caas_trio.server.listeners import Listener
 from caas_trio.server.watchdog import Watchdog
@@ -75,7 +75,7 @@ async def work(control: Control) -> None:
             with duty.scope:
                 async with program.open(await program.load()) as opened:
                     if order.figures is not None:
-                        metrics = Metrics(opened.limits)
+                        metrics = PrometheusTelemetry(opened.limits)
                         telemetries.append(metrics)
                         nursery.start_soon(keep_writing, metrics.update)
                     await opened.serve(
