@@ -74,6 +74,9 @@ class CoverageProbe:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
 
     def add(self, paths: Iterable[Path]) -> None:
         """Run more inputs and bring `modules` up to date; it stays as it is if the process has died."""

@@ -33,13 +33,13 @@ def instrumenting(*modules: str) -> AbstractContextManager[object]:
     package = Path(next(iter(spec.submodule_search_locations)))
     files = (path.relative_to(package.parent).with_suffix("") for path in package.rglob("*.py"))
     known = {".".join(file.parts).removesuffix(".__init__") for file in files}
-    assert known.issuperset(modules)
+    assert known.issuperset(modules), f"not in the package: {set(modules) - known}"
     others = known.difference(modules)
     return atheris.instrument_imports(include=["caas_trio"], exclude=sorted(others))  # type: ignore[no-any-return]
 
 
 def fuzz_conversations(
-    check: Callable[[bytes], None], tokens: Sequence[bytes], max_len: int = 48, mostly: int = 20
+    check: Callable[[bytes], None], tokens: Sequence[bytes], max_len: int = 48, usual_len: int = 20
 ) -> None:
     """Fuzz a check of conversations as the command line says (libFuzzer's options); does not return.
 
@@ -48,16 +48,16 @@ def fuzz_conversations(
         tokens: what its scripts are made of besides the common steps, see `mutate`.
         max_len: the longest input. What there is to find shows within a few lines, and short inputs
             are what the rate comes from.
-        mostly: what three mutations in four are no longer than.
+        usual_len: what three mutations in four are no longer than.
     """
 
-    def mutated(data: bytes, most: int, seed: int) -> bytes:
-        """Let libFuzzer change the bytes, or change the conversation, in turn."""
+    def mutated(data: bytes, max_bytes: int, seed: int) -> bytes:
+        """Return a mutation of the bytes, by libFuzzer, or of the script, in turn."""
         if seed & 6:
-            most = min(most, mostly)
+            max_bytes = min(max_bytes, usual_len)
         if seed & 1:
-            return bytes(atheris.Mutate(data, most))
-        return mutate(data, most, seed >> 3, tokens)
+            return bytes(atheris.Mutate(data, max_bytes))
+        return mutate(data, max_bytes, seed >> 3, tokens)
 
     atheris.Setup(_arguments(max_len), check, custom_mutator=mutated)
     atheris.Fuzz()

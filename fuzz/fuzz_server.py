@@ -22,4 +22,4 @@ from fuzz.loop import Loop
 
 if __name__ == "__main__":
     # Each step costs turns of all tasks; what a few steps show is best looked for with few of them.
-    fuzz_conversations(Loop(open_player), TOKENS, mostly=12)
+    fuzz_conversations(Loop(open_player), TOKENS, usual_len=12)

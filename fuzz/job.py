@@ -58,7 +58,7 @@ class Progress:
     crashes: list[Crash] = field(default_factory=list)
 
     def read(self, line: str) -> None:
-        """Take in a line of libFuzzer's output."""
+        """Parse a line of libFuzzer's output."""
         if report := _REPORT.search(line):
             self.executions, self.corpus, self.rate = map(int, report.groups())
         elif done := _DONE.search(line):
@@ -199,7 +199,7 @@ def keep(target: Target, artifact: Path) -> Crash:
 
 
 async def _minimized(target: Target, crash: Crash) -> Crash:
-    """Make a kept input smaller; one that hangs or takes too long to minimize stays as it is."""
+    """Minimize a kept input; one that hangs or takes too long stays as it is."""
     path = Path(crash.where)
     if crash.kind != "crash":  # one that hangs or eats memory
         return crash
@@ -210,7 +210,7 @@ async def _minimized(target: Target, crash: Crash) -> Crash:
 
 
 def _renamed(path: Path) -> Path:
-    """Give a kept input the name that its bytes have; return its new path."""
+    """Rename a kept input by its bytes; return its new path."""
     return path.rename(path.with_name(_digest(path.read_bytes())))
 
 

@@ -21,7 +21,7 @@ _COLLECT: Final = 1000
 
 
 class Loop:
-    """A trio run under a mock clock, as a guest of whoever calls: between calls it stands still.
+    """A trio run under a mock clock, as a guest of the caller: between calls it stands still.
 
     Args:
         open_player: gives what plays an input, and what that needs for as long as the loop runs. An

@@ -1,4 +1,4 @@
-"""Make a failing input smaller: `python -m fuzz.minimize TARGET FILE`; the file is rewritten.
+"""Minimize a failing input: `python -m fuzz.minimize TARGET FILE`; the file is rewritten.
 
 Smaller means shorter first, and then plainer: as many bytes as possible become `a`. What counts as
 the same failure is the same exception from the same line.
@@ -64,7 +64,7 @@ def minimize(check: Callable[[bytes], None], data: bytes) -> bytes:
 @click.argument("name", metavar="TARGET")
 @click.argument("file", type=click.Path(path_type=Path))
 def main(name: str, file: Path) -> None:
-    """Make a failing input of the harness TARGET smaller; FILE is rewritten.
+    """Minimize a failing input of the harness TARGET; FILE is rewritten.
 
     Exits with 1 if the input does not fail, or if the file cannot be read or written.
     """

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from .dialog import ESCAPE, HEADER
+from .script import ESCAPE, HEADER
 
-#: What a mutation may put between two bytes: line ends, near misses of the limit, steps.
+#: What a mutation may put between two bytes: line ends, lines at and beside the limit, steps.
 TOKENS: Final = (
     b"\n", b"\r\n", b"\r", b"\n\n", b"\0", b"\xff/", b"\xff.", b"\xff~", b"\xffx", b"\xff<\n", b"\xff=\n",
     b"\xff>\n", b"\xff=\xff/\n", b"\xff>\xff/", b"\xff=\r\n", b"\xff<\r\n",
@@ -36,7 +36,7 @@ def insert_token(script: bytes, dice: Dice, tokens: Sequence[bytes] = TOKENS) ->
 
 
 def join_chunks(script: bytes, dice: Dice) -> bytes:
-    """Take one step out, so that what it kept apart comes as one."""
+    """Remove one step, so that the chunks around it become one."""
     parts = script.split(ESCAPE)
     at = dice.below(len(parts))
     if at:
@@ -58,7 +58,7 @@ def move_step(script: bytes, dice: Dice) -> bytes:
 
 
 def swap_line_ends(script: bytes, dice: Dice) -> bytes:
-    """Turn one LF into a CR or a CR into an LF."""
+    """Replace one LF by a CR or one CR by an LF."""
     ends = [at for at, byte in enumerate(script) if byte in b"\r\n"]
     if not ends:
         return script
@@ -67,14 +67,14 @@ def swap_line_ends(script: bytes, dice: Dice) -> bytes:
 
 
 def repeat_part(script: bytes, dice: Dice) -> bytes:
-    """Say a part of the conversation again, behind itself."""
+    """Repeat a part of the script, behind itself."""
     start = dice.below(len(script) + 1)
     end = start + dice.below(17)
     return script[:end] + script[start:]
 
 
 def drop_part(script: bytes, dice: Dice) -> bytes:
-    """Leave out a part of the conversation."""
+    """Remove a part of the script."""
     start = dice.below(len(script) + 1)
     return script[:start] + script[start + 1 + dice.below(16) :]
 
@@ -86,12 +86,12 @@ MUTATIONS: Final[tuple[Callable[[bytes, Dice], bytes], ...]] = (
 _OWN, _COMMON = 2, 1
 
 
-def mutate(data: bytes, most: int, seed: int, own: Sequence[bytes] = TOKENS) -> bytes:
-    """Return `data` changed in one or two places, at most `most` bytes long.
+def mutate(data: bytes, max_bytes: int, seed: int, own: Sequence[bytes] = TOKENS) -> bytes:
+    """Return `data` changed in one or two places, at most `max_bytes` bytes long.
 
     Args:
         data: an input.
-        most: the most bytes of the result.
+        max_bytes: the most bytes of the result.
         seed: what the choices are drawn from.
         own: what may be inserted besides `TOKENS`: the steps and delimiters of one harness.
     """
@@ -107,4 +107,4 @@ def mutate(data: bytes, most: int, seed: int, own: Sequence[bytes] = TOKENS) -> 
             script = MUTATIONS[choice - _OWN - _COMMON](script, dice)
         else:
             script = insert_token(script, dice, own if choice < _OWN else TOKENS)
-    return (head + script)[:most]
+    return (head + script)[:max_bytes]

@@ -25,7 +25,7 @@ from .planted import BUGS, PACKAGE
 from .planted.bug import Bug
 from .targets import Target, targets
 
-_CONTROL_SECONDS: Final = 2
+_CONTROL_S: Final = 2
 
 
 class Outcome(NamedTuple):
@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
 
 
 def plant(bug: Bug | None, directory: Path) -> None:
-    """Put a copy of the package into a directory, with a bug in it.
+    """Copy the package into a directory, with a bug in it.
 
     Raises:
         ValueError: the bug does not apply.
@@ -131,7 +131,7 @@ class Proof:
                 nursery.start_soon(work)
 
     async def _control(self, name: str, failed: list[str]) -> None:
-        outcome = await hunt(_CONTROL_SECONDS, self._harnesses[name])
+        outcome = await hunt(_CONTROL_S, self._harnesses[name])
         if outcome.verdict is not Verdict.CLEAN:
             failed.append(name)
             self._console.print("\n".join(outcome.output), markup=False)

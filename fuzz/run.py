@@ -109,7 +109,7 @@ def table(runs: list[Run]) -> Table:
 
 
 def explain(run: Run, console: Console) -> None:
-    """Say what went wrong with a run, and how to see it again."""
+    """Print what went wrong with a run, and how to reproduce it."""
     if run.progress.verdict not in {Verdict.BROKEN, Verdict.CRASHED}:
         return
     console.rule(run.name)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from caas_trio.core.framing import Chunk
-from fuzz.dialog import CUT, ESCAPE
+from fuzz.script import CUT, ESCAPE
 
 Answer = TypeVar("Answer")
 

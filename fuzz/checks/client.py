@@ -9,8 +9,8 @@ from typing import Final
 
 from caas_trio.core.session import First
 
-from .bombs import BOMB
 from .conversation import Plan
+from .failing_service import FAILURE
 
 _READ_SIZE: Final = 65536
 _REFUSAL: Final = b"error: too many connections\n"
@@ -28,15 +28,15 @@ class Client:
         reset: whether its connection ended in a reset instead of the end of the stream.
         lingered: whether it has stayed for longer than the server waits for it to leave.
         refused: whether there was no room for it.
-        stranger: whether it may not connect, and so is told nothing.
+        stranger: whether it may not connect, and so is sent nothing.
         slow: whether it does not show what it has to, and so is no stranger before that is noticed.
         waiting: whether it waits until there is room for it.
         failed: whether the service has failed it, as `expected` found.
         owed: what it is owed at least once the server has ended the conversation, because it stops
-            or has lost patience; None before.
+            or a timeout is over; None before.
         quiet: for how long it has sent nothing, in seconds.
-        forsaken: whether the server may have lost patience because it does not read; nobody knows
-            but the kernel, whose buffers may have taken the replies.
+        forsaken: whether the server may have dropped it because it does not read; that depends on
+            the kernel, whose buffers may have taken the replies.
     """
 
     # Of the class, until something happens: setting all for each client would take longer than to connect.
@@ -154,8 +154,8 @@ class Client:
             replies, _, over = self.plan.replies(self.sent, ended=self.ended)
             self._said, self._replies = said, (b"".join(replies), over)
         replied, over = self._replies
-        before, bomb, _ = (self.prompted + replied).partition(BOMB)
-        self.failed = bool(bomb)
+        before, failure, _ = (self.prompted + replied).partition(FAILURE)
+        self.failed = bool(failure)
         return before, over or self.failed
 
     @property
@@ -165,7 +165,7 @@ class Client:
 
     @property
     def wants_more(self) -> bool:
-        """Whether more may come: it has not received just what it is owed, or is to be told the end."""
+        """Whether more may come: a part of what it is owed, or the end of the stream."""
         due, over = self.expected()
         return not self.eof and (over or self.owed is not None or len(self.received) != len(due))
 

@@ -14,5 +14,5 @@ MODULES: Final = ("caas_trio.core.session",)
 
 
 def check(data: bytes) -> None:
-    """Hold the conversation that `data` spells; the oracle watches every step."""
+    """Run the conversation that `data` spells; the oracle checks every step."""
     converse(data, First.CLIENT)

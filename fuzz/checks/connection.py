@@ -25,7 +25,7 @@ from caas_trio.drivers.connection import Connection
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.requesthandler import Reader
 from caas_trio.drivers.stream import StreamChannel
-from fuzz.dialog import CUT, END, header, steps, tokens
+from fuzz.script import CUT, END, header, steps, tokens
 from tests.models import NaiveLineBuffer as Model
 
 from .chunks import cut, cuts
@@ -35,9 +35,9 @@ MODULES: Final = ("caas_trio.drivers.connection",)
 _MAX_LIMIT: Final = 23
 _DELIMITERS: Final = (b"\n", b"\r\n", b"pp", b"aba")
 _ENDPOINT: Final = Endpoint.parse("unix:@caas")
-_IDLE, _LINE = 20.0, 8.0  # seconds
+_IDLE_TIMEOUT_S, _LINE_TIMEOUT_S = 20.0, 8.0  # seconds
 #: What comes of a read that has to wait: nothing, after a second or after longer than all limits.
-_SOON, _LATE = 1.0, 100.0
+_SHORT_WAIT_S, _LONG_WAIT_S = 1.0, 100.0
 
 _Outcome: TypeAlias = bytes | str
 
@@ -52,7 +52,7 @@ class Wire(trio.abc.Stream):
         self._arrived = trio.Event()
 
     def put(self, chunk: bytes) -> None:
-        """Let a chunk arrive; b"" ends the input."""
+        """Deliver a chunk; b"" ends the input."""
         self.chunks.append(chunk)
         self._arrived.set()
         self._arrived = trio.Event()
@@ -131,15 +131,15 @@ def _reads(count: int, delimiter: bytes) -> dict[int, Read]:
     }
 
 
-#: Steps besides those of a dialog and the reads: the last kind of read again, with patience or with
-#: a rival; the server begins to drain.
-_PATIENT, _RIVAL, _DRAIN = b"tbd"
+#: Steps besides the common ones and the reads: the last kind of read again, with a long timeout or
+#: beside another reader; the server begins to drain.
+_WAITING, _RIVAL, _DRAIN = b"tbd"
 #: Something is sent in between.
 _SEND: Final = ord("h")
 #: So many lines arrive at once, and as many reads follow: more than are served before others' turn.
 _MANY: Final = ord("m")
 _MANY_READS: Final = 130
-_KNOWN: Final = frozenset({*b"luwes", _PATIENT, _RIVAL, _DRAIN, _SEND, _MANY, END})
+_KNOWN: Final = frozenset({*b"luwes", _WAITING, _RIVAL, _DRAIN, _SEND, _MANY, END})
 TOKENS: Final = (*tokens(_KNOWN), *cuts(_DELIMITERS))
 
 
@@ -150,7 +150,7 @@ def check(data: bytes) -> None:
 
 @asynccontextmanager
 async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
-    """Give the block what plays scripts."""
+    """Yield the function that plays a script."""
     yield play
 
 
@@ -158,16 +158,16 @@ async def play(data: bytes) -> None:
     """Play one script; the clock has to be a mock clock that jumps."""
     choice, limit, cutting, count = header(data)
     limit = limit % _MAX_LIMIT + 1
-    stage = _Stage(limit, choice, _reads(count % 16 + 1, _DELIMITERS[choice & 3]))
+    runner = _ConnectionScriptRunner(limit, choice, _reads(count % 16 + 1, _DELIMITERS[choice & 3]))
     for chunk, sign in steps(data, limit, _KNOWN):
         for piece in cut(chunk, cutting):
-            stage.put(piece)
+            runner.put(piece)
         if sign != CUT:
-            await stage.act(sign)
-    await stage.finish()
+            await runner.act(sign)
+    await runner.finish()
 
 
-class _Stage:
+class _ConnectionScriptRunner:
     """A connection and its model."""
 
     def __init__(self, limit: int, choice: int, reads: dict[int, Read]) -> None:
@@ -177,7 +177,7 @@ class _Stage:
         self.rest = _RESTS[choice >> 5 & 3]
         self.wire = Wire() if choice & 16 else HalfCloseableWire()
         self.drain = Drain()
-        limits = Limits(max_line=limit, idle_timeout=_IDLE, line_timeout=_LINE)
+        limits = Limits(max_line=limit, idle_timeout=_IDLE_TIMEOUT_S, line_timeout=_LINE_TIMEOUT_S)
         channel = (Holding if choice & 8 else StreamChannel)(self.wire, limits, self.drain)
         self.connection = Connection(channel, _ENDPOINT, LocalPeer(), limits, self.drain)
         self.model = Model(limit)
@@ -187,7 +187,7 @@ class _Stage:
         self.drained = False
 
     async def act(self, sign: int) -> None:
-        """Do what a step of the script says."""
+        """Run one step of the script."""
         if sign == _DRAIN:
             self.begin_drain()
         elif sign == _SEND:
@@ -199,13 +199,13 @@ class _Stage:
         elif sign == _MANY:
             self.put(_MANY_READS * b"\n")
             for _ in range(_MANY_READS):
-                await self.read(self.latest, _SOON)
+                await self.read(self.latest, _SHORT_WAIT_S)
         else:
             self.latest = self.reads.get(sign, self.latest)
-            await self.read(self.latest, _LATE if sign == _PATIENT else _SOON)
+            await self.read(self.latest, _LONG_WAIT_S if sign == _WAITING else _SHORT_WAIT_S)
 
     def put(self, piece: bytes) -> None:
-        """Let a piece arrive, unless the input has ended."""
+        """Deliver a piece, unless the input has ended."""
         if piece and not self.ended:
             self.wire.put(piece)
             self.arrived.append(piece)
@@ -217,18 +217,18 @@ class _Stage:
             self.ended = True
 
     def begin_drain(self) -> None:
-        """Let the server begin to drain: what has not arrived by now does not count."""
+        """Begin the drain: what arrives later is not read."""
         if not self.drain.begun:
             self.drain.begin()
 
-    async def read(self, read: Read, patience: float) -> None:
+    async def read(self, read: Read, wait: float) -> None:
         """Read from both and compare."""
-        expected = self.expected(read, patience)
-        outcome = await self.outcome(read, patience)
+        expected = self.expected(read, wait)
+        outcome = await self.outcome(read, wait)
         assert outcome == expected, f"{outcome!r} instead of {expected!r}"
-        assert self.connection.draining is self.drain.begun
+        assert self.connection.draining is self.drain.begun, "draining is wrong"
 
-    def expected(self, read: Read, patience: float) -> _Outcome:
+    def expected(self, read: Read, wait: float) -> _Outcome:
         """Return what a read is to give; chunk by chunk as they have arrived."""
         try:
             taken = read.of_model(self.model)
@@ -240,7 +240,7 @@ class _Stage:
                 elif self.drain.begun:
                     self.drained = True
                     break
-                elif patience == _SOON:
+                elif wait == _SHORT_WAIT_S:
                     return "given up"
                 else:
                     amid = self.model.rest or self.model.skipping
@@ -252,9 +252,9 @@ class _Stage:
             return f"InputEnded: {len(self.model.rest)}"
         return taken or b""
 
-    async def outcome(self, read: Read, patience: float) -> _Outcome:
+    async def outcome(self, read: Read, wait: float) -> _Outcome:
         """Return what a read gives."""
-        with trio.move_on_after(patience):
+        with trio.move_on_after(wait):
             try:
                 taken = await read.of_connection(self.connection)
             except LineTooLong as error:
@@ -263,7 +263,7 @@ class _Stage:
                 return f"InputEnded: {error.received}"
             except TooSlow as error:
                 return f"TooSlow: {error.limit}"
-            assert type(taken) is bytes
+            assert type(taken) is bytes, f"taken as {type(taken).__name__}"
             return taken
         return "given up"
 
@@ -277,13 +277,13 @@ class _Stage:
             except StateError:
                 refused.append(read)
 
-        expected = self.expected(read, _SOON)
+        expected = self.expected(read, _SHORT_WAIT_S)
         if expected != "given up":
-            outcome = await self.outcome(read, _SOON)
+            outcome = await self.outcome(read, _SHORT_WAIT_S)
             assert outcome == expected, f"{outcome!r} instead of {expected!r}"
             return
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.outcome, read, _SOON)
+            nursery.start_soon(self.outcome, read, _SHORT_WAIT_S)
             await trio.testing.wait_all_tasks_blocked()
             await rival()
         assert refused, "two tasks could read at once"
@@ -295,22 +295,25 @@ class _Stage:
         while not over:
             try:
                 async for line in self.connection:
-                    assert line == self.expected(read, _SOON)
+                    expected = self.expected(read, _SHORT_WAIT_S)
+                    assert line == expected, f"{line!r} instead of {expected!r}"
                 over = True
             except LineTooLong as error:
-                assert str(error) == self.expected(read, _SOON)
-        assert self.expected(read, _SOON) == b""
+                expected = self.expected(read, _SHORT_WAIT_S)
+                assert str(error) == expected, f"{error} instead of {expected!r}"
+        rest = self.expected(read, _SHORT_WAIT_S)
+        assert rest == b"", f"the iteration ended before {rest!r}"
 
     async def read_all(self) -> None:
         """Read the rest at once, as request handlers may."""
         expected = b""
-        while taken := self.expected(_SOME, _SOON):
+        while taken := self.expected(_SOME, _SHORT_WAIT_S):
             assert isinstance(taken, bytes)
             expected += taken
         reader = Reader(self.connection)
         size = len(expected) // 2
-        assert await reader.read(size) == expected[:size]
-        assert await reader.read() == expected[size:]
+        parts = await reader.read(size), await reader.read()
+        assert parts == (expected[:size], expected[size:]), f"{parts!r} instead of {expected!r}"
 
     async def read_all_lines(self) -> None:
         """Read the rest as lists of lines, of a few bytes in sum; an oversize one interrupts that."""
@@ -318,15 +321,16 @@ class _Stage:
         over = False
         while not over:
             expected: list[_Outcome] = []
-            while sum(map(len, expected)) < _HINT and (line := self.expected(_LINE_READ, _SOON)):
+            while sum(map(len, expected)) < _HINT and (line := self.expected(_LINE_READ, _SHORT_WAIT_S)):
                 expected.append(line)
                 if isinstance(line, str):
                     break
             over = not expected
             try:
-                assert await reader.readlines(_HINT) == expected
+                taken = await reader.readlines(_HINT)
+                assert taken == expected, f"{taken!r} instead of {expected!r}"
             except LineTooLong as error:
-                assert str(error) == expected[-1]
+                assert str(error) == expected[-1], f"{error} instead of {expected!r}"
 
     async def send(self) -> None:
         """Send something, whatever is being read."""
@@ -335,7 +339,7 @@ class _Stage:
         assert self.wire.sent == self.sent, f"sent {self.wire.sent!r} instead of {self.sent!r}"
 
     async def send_badly(self) -> None:
-        """Cancel a send: who knows what was sent, so the connection is closed, unless it was held."""
+        """Cancel a send: it may have been sent in part, so the connection is closed, unless it was held."""
         before = self.wire.sent
         with trio.CancelScope() as scope:
             scope.cancel()
@@ -343,7 +347,7 @@ class _Stage:
         if self.wire.sent != before:
             await self.connection.aclose()
         else:
-            assert scope.cancelled_caught
+            assert scope.cancelled_caught, "the cancellation was swallowed"
 
     async def finish(self) -> None:
         """Read the rest, send, close."""
@@ -355,7 +359,7 @@ class _Stage:
             await self.send()
             await self.connection.send_eof()
             await self.connection.aclose()
-        assert self.wire.closed
+        assert self.wire.closed, "the stream is left open"
         send = partial(self.connection.send, b"more")
         calls: tuple[Callable[[], Awaitable[object]], ...] = (
             self.connection.receive_line,
@@ -374,4 +378,9 @@ _LINE_READ: Final = _reads(1, b"\n")[ord("l")]
 _SOME: Final = _reads(1000, b"\n")[ord("s")]
 _HINT: Final = 3  # bytes
 #: The ways to read what is left in the end.
-_RESTS: Final = (_Stage.read_lines, _Stage.read_all, _Stage.read_all_lines, _Stage.read_lines)
+_RESTS: Final = (
+    _ConnectionScriptRunner.read_lines,
+    _ConnectionScriptRunner.read_all,
+    _ConnectionScriptRunner.read_all_lines,
+    _ConnectionScriptRunner.read_lines,
+)

@@ -1,4 +1,4 @@
-"""`LineSession` agrees with an oracle that looks at all that was said so far; what three checks share.
+"""`LineSession` agrees with an oracle that sees the whole conversation so far; what three checks share.
 
 After every call, what the session has said is what the oracle says for the bytes received so far,
 in whichever chunks; a call that does not fit raises `StateError` and changes nothing.
@@ -12,13 +12,13 @@ from typing import Final
 
 from caas_trio.core.errors import LimitError, StateError
 from caas_trio.core.session import First, LineSession, Oversize, StreamTransform
-from fuzz.dialog import CUT, END, SILENCE, header, steps, tokens
+from fuzz.script import CUT, END, SILENCE, header, steps, tokens
 
 from .chunks import cut, hand_over
 from .progress import Progress
 
 _LF: Final = b"\n"
-#: A step besides those of a dialog: the driver opens the session a second time.
+#: A step besides the common ones: the driver opens the session a second time.
 _OPEN: Final = ord("o")
 _KNOWN: Final = frozenset({END, SILENCE, _OPEN})
 TOKENS: Final = tokens(_KNOWN)
@@ -110,7 +110,7 @@ class Conversation:
     progress: Progress = field(default_factory=Progress)
 
     def refuse(self, choice: int) -> None:
-        """One call, of the header's choice, fits neither before the opening nor behind the end."""
+        """Check that one call, of the header's choice, is refused before the opening and behind the end."""
         session = self.session
         calls = (lambda: session.receive(b"more\n"), session.silence, session.end_of_input, session.open)
         self.must_not(calls[choice])
@@ -136,7 +136,7 @@ class Conversation:
         self.compare_progress()
 
     def act(self, sign: int) -> None:
-        """Do what a step of the script says."""
+        """Run one step of the script."""
         if sign == _OPEN:
             self.must_not(self.session.open)
         elif sign == SILENCE:
@@ -145,12 +145,12 @@ class Conversation:
             self.end()
 
     def look(self) -> None:
-        """Look at what a driver would, before it waits."""
+        """Check what a driver asks before it waits."""
         expected = self.plan.first is First.EITHER and not (self.spoken or self.ended)
         assert self.session.awaits_silence is expected, f"awaits_silence is not {expected}"
 
     def keep_silent(self) -> None:
-        """Let the opening delay pass, which only counts while nobody has spoken."""
+        """Report the opening delay as over; that counts only while both sides are silent."""
         if self.over or self.spoken:
             self.must_not(self.session.silence)
             return
@@ -206,7 +206,7 @@ class Conversation:
         assert whole <= set(given), "a line within the limit came in pieces"
 
     def must_not(self, call: Callable[[], bytes]) -> None:
-        """A call does not fit what has happened."""
+        """Check that a call is refused."""
         try:
             call()
         except StateError:
@@ -223,7 +223,7 @@ _SIBLING.receive(b"s")
 
 
 def converse(data: bytes, first: First) -> Conversation | None:
-    """Hold the conversation that `data` spells; return it, or None if its limit is refused."""
+    """Run the conversation that `data` spells; return it, or None if its limit is refused."""
     plan = Plan.of(data, first)
     if plan.limit == 0:
         try:

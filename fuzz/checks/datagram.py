@@ -31,14 +31,14 @@ from caas_trio.core.datagramrules import Drop
 from caas_trio.core.peer import Peer
 from caas_trio.server import datagram
 from caas_trio.server.watchdog import Watchdog
-from fuzz.dialog import CUT, header, steps, tokens
+from fuzz.script import CUT, header, steps, tokens
 
 from .datagramrules import check_rules
 
 MODULES: Final = ("caas_trio.server.datagram", "caas_trio.core.datagramrules")
 
-#: Steps besides the cut, which sends: look at what has come of it; who sends from here on (the last one has
-#: no address); time passes; the one who sends leaves; the server is told to stop.
+#: Steps besides the cut, which sends: compare; switch to another client (the last one has
+#: no address); time passes; the client leaves; the server is stopped.
 _LOOK, _TIME, _LEAVE, _STOP = b"_t!d"
 _CLIENTS: Final = b"123"
 _NAMELESS: Final = 2
@@ -54,7 +54,7 @@ _REASONS: Final = {
     errno.EHOSTUNREACH: Drop.UNREACHABLE,
 }
 
-#: Everybody; whoever runs as we do; somebody else.
+#: Every user; our own; another one.
 _TRUST: Final = (
     Trust(),
     Trust(allow_uids=frozenset({os.getuid()})),
@@ -63,9 +63,9 @@ _TRUST: Final = (
 )
 _PORT: Final = 50000  # of the first client, where it has one
 
-_FEW: Final = 3  # datagrams that handlers may work on at a time
-_LIMITS: Final = Limits(max_datagrams=_FEW, drain_timeout=5)
-_SLOW, _ENDLESS = 1, 1000  # seconds that a handler takes
+_MAX_HANDLED: Final = 3  # datagrams that handlers may work on at a time
+_LIMITS: Final = Limits(max_datagrams=_MAX_HANDLED, drain_timeout=5)
+_SLOW_S, _ENDLESS_S = 1, 1000  # seconds that a handler takes
 _recvmsg_into: Final = socket.socket.recvmsg_into
 _sendmsg: Final = socket.socket.sendmsg
 
@@ -86,12 +86,13 @@ class _Handler(DatagramRequestHandler):
         async with trio.open_nursery():
             lines = await self.rfile.readlines(2) + [line async for line in self.rfile]
             data = b"".join(lines) + await self.rfile.read()
-            await trio.sleep(_ENDLESS if b"z" in data else _SLOW if b"w" in data else 0)
+            await trio.sleep(_ENDLESS_S if b"z" in data else _SLOW_S if b"w" in data else 0)
             answer = _answer(data)
             if answer == "no bytes":
                 await self.wfile.writelines([])
             elif answer is not None:
-                assert await self.wfile.write(answer[:1]) == len(answer[:1])
+                written = await self.wfile.write(answer[:1])
+                assert written == len(answer[:1]), f"{written} written"
                 await self.wfile.writelines([answer[1:]])
                 await self.wfile.flush()
 
@@ -109,7 +110,7 @@ class _Reports(Telemetry):
         self.ends[reason] += 1
 
     def datagram_failed(self, error: Exception, endpoint: Endpoint, sender: Peer) -> None:  # noqa: ARG002
-        assert isinstance(error, RuntimeError | TypeError)
+        assert isinstance(error, RuntimeError | TypeError), error
         self.ends["failed"] += 1
 
     def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:  # noqa: ARG002
@@ -131,7 +132,7 @@ async def _play_alone(data: bytes) -> None:
 
 @asynccontextmanager
 async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
-    """Give the block what plays scripts."""
+    """Yield the function that plays a script."""
     for misuse, kind in (
         (partial(serve_datagrams, _answer), EndpointError),
         (partial(serve_datagrams, int, "unixgram:@"), TypeError),  # type: ignore[arg-type]
@@ -159,17 +160,17 @@ async def play(clients: list[socket.socket], data: bytes) -> None:
     choice, ports, lengths, _ = header(data)
     check_rules(ports, lengths)
     trust, from_afar = _TRUST[choice >> 1 & 3], bool(choice & 8)
-    stage = _Stage(clients, handlers=bool(choice & 1), trust=trust, from_afar=from_afar)
-    with stage.failing():
+    runner = _DatagramScriptRunner(clients, handlers=bool(choice & 1), trust=trust, from_afar=from_afar)
+    with runner.failing():
         async with trio.open_nursery() as nursery:
-            await nursery.start(stage.run)
+            await nursery.start(runner.run)
             for chunk, sign in steps(data, 1, _KNOWN):
-                stage.send(chunk)
+                runner.send(chunk)
                 if sign != CUT:
-                    await stage.act(sign)
-            await stage.look()
-            stage.stop.set()
-    stage.finish()
+                    await runner.act(sign)
+            await runner.look()
+            runner.stop.set()
+    runner.finish()
 
 
 def _address() -> str:
@@ -185,8 +186,8 @@ def _client(number: int) -> socket.socket:
     return client
 
 
-class _Stage:
-    """A server of datagrams, those who send to it, and what is due."""
+class _DatagramScriptRunner:
+    """A server of datagrams, its clients, and what is due."""
 
     def __init__(
         self, clients: list[socket.socket], *, handlers: bool, trust: Trust, from_afar: bool
@@ -223,7 +224,7 @@ class _Stage:
                 trust=self.trust,
                 telemetry=self.reports,
                 stop=self.stop,
-                watchdog=Watchdog(self._feed, _SLOW),
+                watchdog=Watchdog(self._feed, _SLOW_S),
                 task_status=task_status,
             )
         except* OSError as group:
@@ -234,7 +235,7 @@ class _Stage:
 
     @contextmanager
     def failing(self) -> Iterator[None]:
-        """Let receiving and sending fail as planned."""
+        """Make receiving and sending fail as planned."""
 
         def receive(sock: socket.socket, *how: Any) -> Any:
             if self.faults_in:
@@ -272,7 +273,7 @@ class _Stage:
             self.sent.append((self.current, data))
 
     async def act(self, sign: int) -> None:
-        """Do what a step of the script says."""
+        """Run one step of the script."""
         if sign in _CLIENTS:
             self.current = _CLIENTS.index(sign)
             return
@@ -284,15 +285,15 @@ class _Stage:
         elif sign in _IN:
             await self.fail_receive(_IN[sign])
         elif sign == _TIME:
-            await trio.sleep(2 * _SLOW)
+            await trio.sleep(2 * _SLOW_S)
             stopped = self.stop.is_set() or self.broken
-            assert stopped or trio.current_time() - self.beat <= _SLOW, "the watchdog goes hungry"
+            assert stopped or trio.current_time() - self.beat <= _SLOW_S, "no sign of life in time"
             await self.look()
         elif sign == _LEAVE:
             self.clients[self.current].close()
 
     async def fail_receive(self, number: int) -> None:
-        """Let the next receive fail; it takes a datagram to have one."""
+        """Make the next receive fail, after sending a datagram that causes one."""
         before = len(self.sent)
         self.send(b"f")
         if len(self.sent) == before:
@@ -310,13 +311,13 @@ class _Stage:
         for sender, data in self.sent:
             if self.strangers and (sender == _NAMELESS or not self.from_afar):
                 self.due["the user is not allowed"] += 1
-                busy -= 1  # nobody works on it
-            elif self.handlers and busy >= _FEW:
+                busy -= 1  # no task works on it
+            elif self.handlers and busy >= _MAX_HANDLED:
                 self.due[Drop.BUSY] += 1
             elif self.handlers and b"z" in data:
                 self.endless += 1
             elif self.handlers and b"w" in data:
-                self.slow.append((trio.current_time() + _SLOW, sender, data))
+                self.slow.append((trio.current_time() + _SLOW_S, sender, data))
             else:
                 self.end(sender, data)
             busy += 1

@@ -1,4 +1,4 @@
-"""`Rules`: to which addresses a reply goes, told a second time over the ports at the edges."""
+"""`Rules`: which replies are withheld, by a second implementation, for ports at the bounds."""
 
 from __future__ import annotations
 

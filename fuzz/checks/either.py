@@ -1,11 +1,11 @@
-"""A conversation in which either side may speak first, and the same dialog in another order."""
+"""A conversation in which either side may speak first, and the same script in another order."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from caas_trio.core.session import First
-from fuzz.dialog import header
+from fuzz.script import header
 
 from .conversation import TOKENS, converse
 
@@ -15,7 +15,7 @@ MODULES: Final = ("caas_trio.core.session",)
 
 
 def check(data: bytes) -> None:
-    """Hold the conversation that `data` spells; in another order, if asked for, it gets the same replies."""
+    """Run the conversation that `data` spells; in another order, if asked for, it gets the same replies."""
     conversation = converse(data, First.EITHER)
     order = header(data)[3]
     if conversation is None or not order & 4:

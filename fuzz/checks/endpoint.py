@@ -37,11 +37,11 @@ def _parse(text: str) -> None:
         endpoint = Endpoint.parse(text)
     except EndpointError as error:
         assert not _is_endpoint(text), f"refused {text!r}"
-        assert error.text == text
-        assert "\n" not in str(error)
+        assert error.text == text, f"the error names {error.text!r}"
+        assert "\n" not in str(error), f"an error of several lines: {error}"
         return
     assert _is_endpoint(text), f"accepted {text!r}"
-    assert str(endpoint) == text
+    assert str(endpoint) == text, f"{text!r} is printed as {endpoint}"
 
 
 def _compose(values: list[bytes]) -> None:
@@ -59,7 +59,7 @@ def _compose(values: list[bytes]) -> None:
         return
     text = str(endpoint)
     assert _is_endpoint(text), f"accepted {text!r}"
-    assert Endpoint.parse(text) == endpoint
+    assert Endpoint.parse(text) == endpoint, f"{endpoint!r} is read back as another one"
 
 
 def _signed(digits: bytes) -> int:

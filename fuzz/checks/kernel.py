@@ -26,7 +26,7 @@ class Kernel:
 
     Attributes:
         small_buffers: whether accepted sockets can hold only a few KiB of output.
-        most_sent: the most bytes that one send takes; 0 for no such limit.
+        max_sent: the most bytes that one send takes; 0 for no such limit.
         faults: error numbers that the next accepts fail with.
         spares_gone: how many times no spare descriptor can be had.
         hosts: the IP addresses that accepted connections come from, in turn; () for none.
@@ -34,7 +34,7 @@ class Kernel:
     """
 
     small_buffers: bool = False
-    most_sent: int = 0
+    max_sent: int = 0
     faults: list[int] = field(default_factory=list)
     spares_gone: int = 0
     hosts: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Kernel:
     @property
     def fills_up(self) -> bool:
         """Whether a socket's buffer may be full; many small pieces fill it as well as large ones."""
-        return self.small_buffers or self.most_sent > 0
+        return self.small_buffers or self.max_sent > 0
 
     def accept(
         self, take: Callable[..., tuple[socket.socket, Any]], listening: socket.socket, *how: int
@@ -91,7 +91,7 @@ def misbehaving() -> Iterator[Machine]:
         return machine.kernel.accept(_take, sock, *how)
 
     def send(sock: socket.socket, data: Any, flags: int = 0) -> int:
-        most = machine.kernel.most_sent
+        most = machine.kernel.max_sent
         return _send(sock, data[:most] if most else data, flags)
 
     def open_file(path: str, *how: int) -> int:

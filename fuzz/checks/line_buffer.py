@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from caas_trio.core.errors import LimitError, LineTooLong, StateError
 from caas_trio.core.framing import LineBuffer
-from fuzz.dialog import CUT, END, header, steps, tokens
+from fuzz.script import CUT, END, header, steps, tokens
 from tests.models import NaiveLineBuffer as Model
 
 from .chunks import cut, cuts, hand_over
@@ -24,11 +24,11 @@ MODULES: Final = ("caas_trio.core.framing",)
 _WAYS: Final = ("next_line", "take_lines", "take_pieces", "take_rest")
 #: Steps that feed the chunk before them: by the call that takes, instead of by itself.
 _TAKE_FROM: Final = dict(zip(b"NLP", _WAYS[:3], strict=True))
-#: Steps besides those of a dialog: take once in one of the ways; make the limit smaller or larger.
+#: Steps besides the common ones: take once in one of the ways; make the limit smaller or larger.
 _TAKE: Final = dict(zip(b"nlpr", _WAYS, strict=True))
 _TAKE_COUNT: Final = {ord("w"): "take_line_piece", ord("e"): "take_exactly", ord("s"): "take_some"}
 _UNTIL: Final = ord("u")
-#: What came last comes again so many times, once in a script: whoever keeps what is past is found out.
+#: What came last comes again so many times, once in a script, so that a leak of bytes shows.
 _AGAIN: Final = ord("+")
 _TIMES: Final = 16
 _DELIMITERS: Final = (b"\n", b"\r\n", b"pp", b"aba", b"\r\n\r\n", b"END", b"aab", b"\n\n")
@@ -150,7 +150,7 @@ class _Pair:
         self.progress.compare(self.buffer.unfinished, begun=begun and not self.model.ended)
 
     def act(self, sign: int) -> None:
-        """Do what a step of the script says."""
+        """Run one step of the script."""
         if sign in _TAKE:
             self.take(_TAKE[sign])
         elif sign == END:
@@ -189,7 +189,7 @@ class _Pair:
         self.model.ended = True
 
     def finish(self) -> None:
-        """End the input, take what is left, and look at what the whole conversation cost."""
+        """End the input, take what is left, and check what the whole script cost."""
         if not self.counted:  # looking costs work
             self.buffer._check_invariants()
         assert len(self.buffer) == len(self.model.rest), f"{len(self.buffer)} is said to be held"
@@ -211,7 +211,7 @@ class _Pair:
             assert walked <= most, f"{walked} bytes walked over for {self.fed} fed"
 
     def refuse_input(self) -> None:
-        """Nothing comes after the end of input, not even a second end."""
+        """Check that nothing is accepted after the end of input, not even a second end."""
         calls: tuple[Callable[[], object], ...] = (
             lambda: self.buffer.feed(b"more"),
             lambda: self.buffer.next_line(b"more\n"),
@@ -247,7 +247,7 @@ _SLACK: Final = 32  # what the allocator rounds up to
 
 
 def _refuse_limit(below: int) -> None:
-    """No buffer has a limit below one."""
+    """Check that a limit below one is refused."""
     try:
         LineBuffer(-below)
     except LimitError as error:

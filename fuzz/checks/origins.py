@@ -30,17 +30,17 @@ def one_host(origin: str) -> str:
 
 
 def is_strange(origin: str) -> bool:
-    """Whether who comes from there may not connect."""
+    """Return whether clients from there may not connect."""
     return origin in _STRANGE
 
 
 def is_slow(origin: str) -> bool:
-    """Whether who comes from there never shows all it has to."""
+    """Return whether clients from there never send the whole header."""
     return origin == _SLOW
 
 
 def ends_at_once(origin: str) -> bool:
-    """Whether who comes from there ends its output before it has shown what it has to."""
+    """Return whether clients from there end their output before the header is complete."""
     return origin in {_CUT, _NOTHING}
 
 

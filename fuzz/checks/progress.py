@@ -1,4 +1,4 @@
-"""What `unfinished` of a buffer or a session has to say, told a second time."""
+"""A second implementation of `unfinished`, for buffers and sessions."""
 
 from __future__ import annotations
 

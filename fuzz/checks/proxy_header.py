@@ -1,4 +1,4 @@
-"""PROXY headers, against the specification told a second time: from left to right, a byte at a time.
+"""PROXY headers, compared with a second implementation, which reads from left to right, a byte at a time.
 
 The first byte of an input says how the rest is cut (once into a few pieces, once into single bytes from
 somewhere on), and whether length and checksum are put right first, as no fuzzer can guess them. The second
@@ -272,7 +272,7 @@ def _padded(data: bytes, size: int) -> bytes:
 
 
 def _mended(data: bytes) -> bytes:
-    """Put right the length of a header of version 2 that has all its bytes, and its first checksum."""
+    """Correct the length of a header of version 2 that has all its bytes, and its first checksum."""
     if not data.startswith(_SIGNATURE) or not 16 <= len(data) < 16 + (1 << 16):
         return data
     data = data[:14] + (len(data) - 16).to_bytes(2, "big") + data[16:]

@@ -45,8 +45,8 @@ from .conversation import Plan
 HIGH_LIMIT: Final = 2000
 #: How many connections a server of handlers admits. One of sessions admits more than there will be,
 #: but no more from each host.
-FEW: Final = 2
-#: Who may connect to a server of sessions, of those who have an IP address.
+MAX_ADMITTED: Final = 2
+#: The addresses that may connect to a server of sessions, among clients with an IP address.
 TRUST: Final = Trust(allow_from=(ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32")))
 #: Bounds of the server made so small that a few clients exceed them.
 vars(accepting)["_BURST"] = 2
@@ -56,7 +56,7 @@ vars(hub)["_SHORT"] = 1000
 #: For each server that starts, this would cost more than all the rest.
 vars(hub)["_WARMING"] = 0
 #: Looking at timeouts so often is enough (seconds), and always when a second begins.
-_SWEEP: Final = 1.0
+_SWEEP_INTERVAL_S: Final = 1.0
 vars(hub)["_SWEEPS"] = 6
 
 LIMITS: Final = Limits(
@@ -70,9 +70,9 @@ LIMITS: Final = Limits(
 )
 
 
-_FEW_AT_A_TIME: Final = replace(LIMITS, max_connections=FEW)
-_FEW_FROM_A_HOST: Final = replace(LIMITS, max_per_host=FEW)
-_OTHERS_WAIT: Final = replace(_FEW_AT_A_TIME, at_capacity=AtCapacity.WAIT)
+_REFUSING: Final = replace(LIMITS, max_connections=MAX_ADMITTED)
+_PER_HOST: Final = replace(LIMITS, max_per_host=MAX_ADMITTED)
+_WAITING: Final = replace(_REFUSING, at_capacity=AtCapacity.WAIT)
 
 
 class Serves(enum.Enum):
@@ -109,7 +109,7 @@ class LogTelemetry(Telemetry):
 
     @property
     def open(self) -> int:
-        """How many connections are open, by what has been told of them."""
+        """How many connections are open, by the events received."""
         return 0
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
@@ -123,7 +123,7 @@ class LogTelemetry(Telemetry):
 
 
 class ReportsOnEach(LogTelemetry):
-    """Hears of each connection too; a server that nobody hears does without what that costs."""
+    """Receives each connection's events too; a server whose telemetry does not is spared the cost."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -187,7 +187,7 @@ class Running:
         scope: cancels it.
         over: whether it has come to its end.
         failure: what it raised.
-        awake: whether a script is played to it; nobody is connected to the others.
+        awake: whether a script is played to it; the others have no clients.
     """
 
     def __init__(self, kind: Kind) -> None:
@@ -218,12 +218,12 @@ class Running:
             case Serves.SESSIONS:
                 second = [Endpoint.parse(f"unix:@{self.behind_proxy}")] if self.kind.proxied else []
                 trust = replace(TRUST, proxy_on=frozenset(second))
-                limits = _FEW_FROM_A_HOST
+                limits = _PER_HOST
                 serving = partial(serve_sessions, self._new_session, *second, limits=limits, trust=trust)
             case Serves.HANDLERS:
-                serving = partial(serve, self._handle, limits=_FEW_AT_A_TIME)
+                serving = partial(serve, self._handle, limits=_REFUSING)
             case Serves.REQUESTS:
-                serving = partial(serve, self._request_handler(), limits=_OTHERS_WAIT)
+                serving = partial(serve, self._request_handler(), limits=_WAITING)
         with self.scope:
             try:
                 await serving(
@@ -242,7 +242,7 @@ class Running:
         return self.plan.session()
 
     async def _handle(self, connection: Connection) -> None:
-        """Do what a session of the plan does; in a nursery, so that what goes wrong comes in groups."""
+        """Converse as a session of the plan does; in a nursery, so that failures come in groups."""
         assert self.plan is not None
         async with trio.open_nursery():
             await converse(self.plan, connection.receive_line, connection.send)
@@ -258,7 +258,8 @@ class Running:
                     if self.way == WAYS.index(_only_one):
                         await handler.wfile.writelines([data[:1], data[1:]])
                     else:
-                        assert await handler.wfile.write(data) == len(data)
+                        written = await handler.wfile.write(data)
+                        assert written == len(data), f"{written} of {len(data)} written"
 
                 assert self.plan is not None
                 await converse(self.plan, partial(WAYS[self.way], handler.rfile), write)
@@ -270,7 +271,7 @@ class Running:
 async def converse(
     plan: Plan, read: Callable[[], Awaitable[bytes]], write: Callable[[bytes], Awaitable[object]]
 ) -> None:
-    """Do what a session of the plan does."""
+    """Converse as a session of the plan does."""
     if plan.first is First.SERVER:
         await write(plan.prompt)
     going_on = True
@@ -313,9 +314,9 @@ _whose: Final[ContextVar[Running | None]] = ContextVar("whose", default=None)
 
 
 async def _sleep(seconds: float) -> None:
-    """Sleep, as hubs do between two looks at their timeouts.
+    """Sleep until the next sweep of timeouts, in place of `trio.sleep` in hubs.
 
-    While nobody is connected, there is nothing to see: to look all the same, in each server and each
+    While there are no clients, there is nothing to sweep: to do so all the same, in each server and each
     second of the mock clock, would cost more than the scripts do that let time pass.
     """
     server = _whose.get()
@@ -323,7 +324,7 @@ async def _sleep(seconds: float) -> None:
         await trio.sleep(seconds)
     else:
         await server.awake.wait()
-        await trio.sleep(-trio.current_time() % _SWEEP)
+        await trio.sleep(-trio.current_time() % _SWEEP_INTERVAL_S)
 
 
 #: Hubs sleep so; for all else they have trio itself.
@@ -339,7 +340,7 @@ class Servers:
         self._latest: Running | None = None
 
     async def get(self, kind: Kind) -> Running:
-        """Return a server that nobody has told to stop."""
+        """Return a server that has not been stopped."""
         running = self._running.get(kind)
         if running is None or running.over.is_set():
             running = self._running[kind] = Running(kind)
@@ -353,14 +354,14 @@ class Servers:
         return running
 
     async def end(self) -> None:
-        """Tell all of them to stop, and wait for their ends."""
+        """Stop all of them, and wait for their ends."""
         for running in self._running.values():
             running.stop.set()
             await running.over.wait()
 
 
 async def refuse_misuse() -> None:
-    """Nothing is served nowhere, over TLS without a certificate, or by a handler of another kind."""
+    """Check that a server needs endpoints, a certificate for TLS, and a handler of the right kind."""
     for serving, error in (
         (partial(serve_sessions, Session), EndpointError),
         (partial(serve_sessions, Session, "tls://127.0.0.1:0"), UsageError),
@@ -375,7 +376,7 @@ async def refuse_misuse() -> None:
 
 @asynccontextmanager
 async def open_servers() -> AsyncIterator[Servers]:
-    """Give the block servers; they come to their end with it."""
+    """Yield servers, which are stopped at the end of the block."""
     await refuse_misuse()
     async with trio.open_nursery() as nursery:
         servers = Servers(nursery)

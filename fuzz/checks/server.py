@@ -1,7 +1,7 @@
-"""The real server, on a Unix socket and under the mock clock, with clients as the fuzzer likes them.
+"""The real server, on a Unix socket and under the mock clock, with clients that the fuzzer steers.
 
 Several clients in turn send in pieces, half-close, vanish, stop reading; accepting fails, sends are
-cut short, time passes, the server is told to stop or is cancelled. Each client gets what the oracle
+cut short, time passes, the server is stopped or cancelled. Each client gets what the oracle
 says it is owed, whatever the others do; nothing is left behind; a session's failure is reported once.
 """
 
@@ -17,15 +17,15 @@ from trio._core import _run
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from caas_trio.core.session import First, Oversize
-from fuzz.dialog import CUT, header, steps, tokens
+from fuzz.script import CUT, header, steps, tokens
 
-from .bombs import explode, explosive
 from .conversation import Plan
+from .failing_service import expected_reply, failing_upper
 from .groups import unwrapped
 from .kernel import Kernel, Machine, misbehaving
 from .origins import HOSTS, PROXIED
 from .running import HIGH_LIMIT, WAYS, Kind, Servers, Serves, open_servers
-from .stage import CLIENTS, KNOWN, Stage
+from .server_runner import CLIENTS, KNOWN, ServerScriptRunner
 
 MODULES: Final = (
     "caas_trio.server.accepting",
@@ -42,7 +42,7 @@ MODULES: Final = (
 TOKENS: Final = (*tokens(KNOWN), b"!", b"!\n")
 
 _FIRST: Final = tuple(First)
-_PATIENCE: Final = 1000  # seconds of the mock clock in which a server that was told to has to end
+_END_TIMEOUT_S: Final = 1000  # of the mock clock, within which a server that is stopped has to end
 
 
 def check(data: bytes) -> None:
@@ -58,7 +58,7 @@ async def _play_alone(data: bytes) -> None:
 
 @asynccontextmanager
 async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
-    """Give the block what plays scripts, and servers to play them to."""
+    """Yield the function that plays a script."""
     async with open_servers() as servers:
         with misbehaving() as machine:
             yield partial(play, servers, machine)
@@ -73,20 +73,20 @@ async def play(servers: Servers, machine: Machine, data: bytes) -> None:
     """
     modes, limit, settings, kinds = header(data)
     plan = Plan.of(bytes([modes, limit % 23 + 1]), _FIRST[settings % 3])
-    most_sent = (0, 1, 7, 0)[kinds & 3]
+    max_sent = (0, 1, 7, 0)[kinds & 3]
     kind, by_address = _kind(settings >> 5, tells=modes > 127, proxied=bool(kinds & 8))
     if kind.serves is not Serves.SESSIONS:
         plan.first = First.CLIENT if plan.first is First.EITHER else plan.first
         plan.oversize = Oversize.DISCARD if plan.oversize is Oversize.STREAM else plan.oversize
     if limit & 128 or kind.serves is not Serves.SESSIONS:
         plan.limit = HIGH_LIMIT
-        most_sent *= 100
+        max_sent *= 100
     if modes & 16:
-        plan.heard, plan.service, plan.answer = None, explosive, partial(explode, plan)
-    moments = kinds >> 4 & 7
-    kernel = Kernel(small_buffers=bool(kinds & 4), most_sent=most_sent)
+        plan.heard, plan.service, plan.answer = None, failing_upper, partial(expected_reply, plan)
+    turns = kinds >> 4 & 7
+    kernel = Kernel(small_buffers=bool(kinds & 4), max_sent=max_sent)
     known = PROXIED if kind.proxied else HOSTS if by_address else ()
-    hosts = [known[(moments + place) % len(known)] for place in range(len(CLIENTS) + 1) if known]
+    hosts = [known[(turns + place) % len(known)] for place in range(len(CLIENTS) + 1) if known]
     kernel.hosts = () if kind.proxied else tuple(hosts)
     machine.kernel = kernel
     server = await servers.get(kind)
@@ -98,21 +98,21 @@ async def play(servers: Servers, machine: Machine, data: bytes) -> None:
     # no public way to seed its scheduler; Hypothesis is handed the same object (trio#890).
     _run._r.seed(kinds)
     before = _tasks()
-    stage = Stage(server, plan, kernel, moments, hosts)
+    runner = ServerScriptRunner(server, plan, kernel, turns, hosts)
     try:
-        await stage.admit(0)
+        await runner.admit(0)
         for chunk, sign in steps(data, plan.limit, KNOWN):
-            stage.current.send(chunk)
+            runner.current.send(chunk)
             if sign != CUT:
-                await stage.act(sign)
-        await stage.finish(at_once=kinds < 128)
+                await runner.act(sign)
+        await runner.finish(at_once=kinds < 128)
     finally:
-        for client in stage.clients.values():
+        for client in runner.clients.values():
             client.leave()
-    if server.failure is not None and not stage.cut_off:
+    if server.failure is not None and not runner.cut_off:
         raise server.failure
-    if stage.ending:
-        with trio.fail_after(_PATIENCE):
+    if runner.ending:
+        with trio.fail_after(_END_TIMEOUT_S):
             await server.over.wait()
     elif _tasks() != before:
         await wait_all_tasks_blocked()

@@ -3,7 +3,7 @@
 The client hands on as it likes what it has to show, a PROXY header or a TLS handshake, and what it says.
 
 The client's side is OpenSSL's own, in memory; what it says is cut at any byte, tampered with, ended with
-close_notify or without, or is no TLS at all. Each conversation gets the replies of the plain dialog up to
+close_notify or without, or is no TLS at all. Each conversation gets the replies of the plain one up to
 where it was spoiled, and an end that the client can tell from a cut.
 
 An input decides what is done. The bytes on the wire differ each time, as keys are drawn; their number does
@@ -29,24 +29,24 @@ from caas_trio.core.session import First
 from caas_trio.core.trust import Trust
 from caas_trio.drivers import tlsstream
 from caas_trio.server.handshaker import Handshaker
-from fuzz.dialog import header, steps, tokens
+from fuzz.script import header, steps, tokens
 from tests.certificates import HOST, authority, client_context, server_context
 
 from .conversation import Plan
 from .groups import unwrapped
-from .tlsclient import RECORD, TlsClient
-from .tlsstage import KNOWN, LIMITS, Stage
+from .tls_client import RECORD, TlsClient
+from .tls_runner import KNOWN, LIMITS, TlsScriptRunner
 
 MODULES: Final = ("caas_trio.server.handshaker", "caas_trio.drivers.tlsstream")
 TOKENS: Final = tokens(KNOWN)
 
-#: Session tickets, of some 250 bytes or 1000, stand for answers that nobody lets out: Python asks for none.
+#: Session tickets, of some 250 bytes or 1000, stand for answers that are never flushed: Python asks for none.
 vars(tlsstream)["_MAX_UNSAID"] = 4000
 _SOME_TICKETS, _MANY_TICKETS = 2, 20
 _VERSIONS: Final = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)
 _SECURE: Final = Endpoint.parse("tls://127.0.0.1:50007")
 _PLAIN_ONE: Final = Endpoint.parse("tcp://127.0.0.1:50007")
-#: What a proxy may tell: the client, itself, nothing; or somebody who may not connect, or what is no header.
+#: What a proxy may send: a client, itself, no address; a client that may not connect; what is no header.
 _HEADERS: Final = (
     b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
     b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
@@ -89,7 +89,7 @@ def check(data: bytes) -> None:
 
 @asynccontextmanager
 async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
-    """Give the block what plays scripts."""
+    """Yield the function that plays a script."""
     yield play
 
 
@@ -113,24 +113,24 @@ async def play(data: bytes) -> None:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
     agreed = not secure or (trusting and (shown or not asking))
     tickets = (0, _SOME_TICKETS, 0, _MANY_TICKETS)[(settings >> 6 & 1) | (count >> 6 & 2)]
-    stage = Stage(plan, TlsClient(ours, context, shows), let_in=let_in, agreed=agreed, sips=sips)
-    stage.secure = secure
+    runner = TlsScriptRunner(plan, TlsClient(ours, context, shows), let_in=let_in, agreed=agreed, sips=sips)
+    runner.secure = secure
     if tickets == _MANY_TICKETS:
-        stage.let_go()  # the server may give up before it hears anything
-        stage.overfull = secure and not settings & 4
+        runner.let_go()  # the server may give up before it hears anything
+        runner.overfull = secure and not settings & 4
     tls = _server_side(asking=asking, tickets=tickets)
     trust = Trust(tls=tls, proxy_on=frozenset({endpoint} if proxied else ()), allow_from=_ALLOWED)
     os.environ["CAAS_TRIO_DRIVER"] = "stream" if secure or settings & 4 else "hub"
     try:
         with unwrapped():
             async with trio.open_nursery() as nursery:
-                opening = Handshaker(LIMITS, trust, stage.drain, counting=bool(settings & 8))
+                opening = Handshaker(LIMITS, trust, runner.drain, counting=bool(settings & 8))
                 if opening.hub is not None:
                     nursery.start_soon(opening.hub.run)
-                nursery.start_soon(stage.serve, theirs, opening, endpoint)
+                nursery.start_soon(runner.serve, theirs, opening, endpoint)
                 for chunk, sign in steps(data, plan.limit, KNOWN):
-                    await stage.act(chunk, sign, count)
-                await stage.finish()
+                    await runner.act(chunk, sign, count)
+                await runner.finish()
                 nursery.cancel_scope.cancel()
                 opening.close()
     finally:

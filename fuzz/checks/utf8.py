@@ -12,7 +12,7 @@ from typing import Final
 
 from caas_trio.core.capitals import Utf8Capitals, utf8_capitals
 from caas_trio.core.session import LineSession, Oversize
-from fuzz.dialog import header, steps
+from fuzz.script import header, steps
 
 from .chunks import cut, cuts
 

@@ -1,4 +1,4 @@
-"""Bugs in who is let in."""
+"""Bugs in the admission of connections."""
 
 from __future__ import annotations
 

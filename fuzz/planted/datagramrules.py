@@ -14,7 +14,7 @@ BUGS: Final = (
         "if len(reply) > len(datagram.data) + 1:",
     ),
     Bug(
-        "who has no address is answered",
+        "a client without an address is answered",
         "datagram",
         'case None | "" | b"" | (_, 0, *_):',
         "case (_, 0, *_):",

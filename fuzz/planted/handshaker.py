@@ -32,13 +32,13 @@ BUGS: Final = (
         "if not isinstance(error, PeerError):",
     ),
     Bug(
-        "who is not let in by the proxy's word is let in",
+        "a client whose address in the header is forbidden is let in",
         "tls",
         "if objection is not None:\n            raise Refused(objection, peer)",
         "",
     ),
     Bug(
-        "who left during the handshake is refused",
+        "a client that leaves during the handshake counts as refused",
         "tls",
         "if not isinstance(error.__cause__, ssl.SSLError):\n                raise ConnectionLost from error",
         "",

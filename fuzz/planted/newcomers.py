@@ -8,13 +8,13 @@ from .bug import Bug
 
 BUGS: Final = (
     Bug(
-        "who is not through at once is never served",
+        "a client that is not through at once is never served",
         "server",
         "channel, session, listener_stats, host, _ = self._waiting.popleft()\n            self._go_on",
         "channel, session, listener_stats, host, _ = self._waiting.popleft()\n            (lambda *_: None)",
     ),
     Bug(
-        "who says more than two reads take is left alone",
+        "a client that sends more than two reads take is never served",
         "server",
         "elif answered:\n                self._go_on(channel, session, listener_stats, host)",
         "elif answered:\n                pass",

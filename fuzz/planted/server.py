@@ -44,7 +44,7 @@ BUGS: Final = (
         "pass",
     ),
     Bug(
-        "who waits for room at the stop is cut off",
+        "a client that waits for room at the stop is cut off",
         "server",
         "self._admission.end_waiting()",
         "pass",
@@ -68,13 +68,13 @@ BUGS: Final = (
         "finally:",
     ),
     Bug(
-        "who is refused is not told",
+        "a refused client gets no error line",
         "server",
         "await channel.send_all(REFUSAL)",
         "await trio.lowlevel.checkpoint()",
     ),
     Bug(
-        "who came and went at once counts as open",
+        "a connection that is over at once counts as open",
         "server",
         "listener_stats.ended[_COMPLETED] += 1",
         "pass",

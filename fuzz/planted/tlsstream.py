@@ -38,7 +38,7 @@ BUGS: Final = (
         "self._decrypt(2 * _READ_SIZE)",
     ),
     Bug(
-        "the last word finds input that nobody asked for",
+        "the last read finds input that was not asked for",
         "tls",
         'self._unread = self._decrypt(2 * _READ_SIZE) or b""',
         "pass",
@@ -56,13 +56,13 @@ BUGS: Final = (
         "except OSError:\n            pass",
     ),
     Bug(
-        "who speaks TLS badly is not told",
+        "a client whose TLS is wrong gets no alert",
         "tls",
         "if first == _HANDSHAKE:",
         "if first != _HANDSHAKE:",
     ),
     Bug(
-        "who does not speak TLS gets an alert",
+        "a client without TLS gets an alert",
         "tls",
         "if first == _HANDSHAKE:",
         "if first:",
@@ -86,7 +86,7 @@ BUGS: Final = (
         "rest = rest[self.tls.write(rest[:_RECORD]) :][:0]",
     ),
     Bug(
-        "answers pile up that nobody lets out",
+        "answers pile up that are never flushed",
         "tls",
         "if self._outgoing.pending > _MAX_UNSAID:",
         "if False:",
