@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from caas_trio import First, LineTooLong, Oversize
+from caas_trio import First, LimitError, LineTooLong, Oversize
 
 
 class NaiveLineBuffer:
@@ -71,21 +71,30 @@ class NaiveLineBuffer:
         return None
 
     def take_exactly(self, count: int) -> bytes | None:
-        return self.take_some(count) if len(self.rest) >= count else None
+        if count < 0:
+            raise LimitError("count", count, "0 or more")
+        return self._take(count) if len(self.rest) >= count else None
 
     def take_line_piece(self, most: int) -> bytes | None:
+        if most < 1:
+            raise LimitError("max_bytes", most, "1 or more")
         piece = self.rest[:most]
         if b"\n" in piece:
             return self.take_some(piece.index(b"\n") + 1)
         return self.take_some(most) if len(piece) == most or (piece and self.ended) else None
 
     def take_some(self, most: int) -> bytes:
+        if most < 1:
+            raise LimitError("max_bytes", most, "1 or more")
+        return self._take(most)
+
+    def _take(self, most: int) -> bytes:
         taken, self.rest = self.rest[:most], self.rest[most:]
         self.streaming = self.streaming and b"\n" not in taken
         return taken
 
     def take_rest(self) -> bytes:
-        return self.take_some(len(self.rest))
+        return self._take(len(self.rest))
 
 
 def capitals(

@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 LIMITS = st.integers(min_value=1, max_value=12)
 
+#: Counts as a caller may compute them, sensible or not.
+COUNTS = st.integers(min_value=-2, max_value=12)
+
 #: What a careless reader of lines takes for the end of one, or stumbles over.
 AWKWARD = [
     b"\n",

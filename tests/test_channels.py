@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import closing as closing_at_end
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -365,6 +366,17 @@ async def test_the_drain_takes_one_read_at_a_time_so_that_it_can_be_ended(
     assert await receive_all(conversation.client) == b"NINEBYTES\n" * 200
     assert session.most == session.max_chunk
     assert rounds.rounds >= 20
+
+
+async def test_who_sends_without_end_does_not_put_off_the_end_of_the_linger() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, closing_at_end(Hub(LIMITS, Drain())) as hub:
+        theirs.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        channel = HubChannel(theirs, hub)
+        ours.send(b"never read")
+        with trio.testing.assert_checkpoints():
+            assert await channel.receive_some() == b"never read"
+        await channel.aclose()
 
 
 async def test_the_drain_wakes_a_conversation_that_waits(

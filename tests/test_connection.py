@@ -139,6 +139,22 @@ async def test_an_oversize_line_is_told_once_and_the_next_one_is_whole(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_count_that_makes_no_sense_is_refused_and_takes_nothing(
+    pair: Pair, nursery: trio.Nursery
+) -> None:
+    connection = pair.connection
+    await pair.client.send_all(b"hello\nworld\n")
+    assert await connection.receive_line() == b"hello\n"
+    with pytest.raises(LimitError, match=r"^count is -1; it must be 0 or more$"):
+        await connection.receive_exactly(-1)
+    for read in (connection.receive_some, connection.receive_line_piece):
+        with pytest.raises(LimitError, match=r"^max_bytes is 0; it must be 1 or more$"):
+            await read(0)
+    assert await connection.receive_exactly(0) == b""
+    assert await connection.receive_line() == b"world\n"
+    nursery.cancel_scope.cancel()
+
+
 async def test_too_little_input_is_told_and_can_still_be_read(pair: Pair, nursery: trio.Nursery) -> None:
     await pair.client.send_all(b"abc")
     await pair.client.send_eof()

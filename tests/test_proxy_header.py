@@ -203,7 +203,7 @@ WRONG_BLOCKS = {
     "a TLV over the end": (block(0x21, 0x11, INET + tlv(4, b"ab", 3)), CUT),
     "a wrong checksum": (block(0x21, 0x11, INET + tlv(3, b"1234")), SUM),
     "a short checksum": (block(0x21, 0x11, INET + tlv(3, b"123")), SUM),
-    "two checksums": (summed(block(0x21, 0x11, INET + tlv(3, bytes(4)) + tlv(3, bytes(4))), 31), SUM),
+    "two checksums": (summed(block(0x21, 0x11, INET + 2 * tlv(3, bytes(4))), 31), "a second checksum"),
 }
 
 

@@ -64,7 +64,7 @@ def check(data: bytes) -> None:
             for piece in cut(chunk, cutting):
                 pair.feed(piece, (first >> 2) % 3)
         if sign in _TAKE_COUNT:
-            pair.take(_TAKE_COUNT[sign], count >> 2 & 15 or 1)
+            pair.take(_TAKE_COUNT[sign], (count >> 2 & 15) - 1)
         elif sign == _UNTIL:
             pair.take("take_until", delimiter)
         elif sign == _AGAIN:
@@ -236,7 +236,7 @@ def _outcome(take: Callable[..., bytes | None], *how: bytes | int) -> _Taken:
     """Return what was taken, or the user_error."""
     try:
         taken = take(*how)
-    except LineTooLong as error:
+    except (LineTooLong, LimitError) as error:
         return str(error)
     assert taken is None or type(taken) is bytes, f"taken as {type(taken).__name__}"
     return taken

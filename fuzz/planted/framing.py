@@ -202,8 +202,8 @@ BUGS: Final = (
     Bug(
         "a piece of a line may be one byte longer than asked for",
         "connection",
-        "return self.take_some(found + 1 if found >= 0 else max_bytes)",
-        "return self.take_some(found + 1 if found >= 0 else max_bytes + 1)",
+        "return self._take_front(found + 1 if found >= 0 else max_bytes)",
+        "return self._take_front(found + 1 if found >= 0 else max_bytes + 1)",
     ),
     Bug(
         "a line that comes whole is not held to the limit",
@@ -256,8 +256,8 @@ BUGS: Final = (
     Bug(
         "a delimiter that was sought elsewhere is not found",
         "line_buffer",
-        "        self._sought = _NOT_SOUGHT\n        taken = bytes(source)",
-        "        taken = bytes(source)",
+        "            self._move_sought(end)\n        taken = bytes(source)",
+        "            pass\n        taken = bytes(source)",
     ),
     Bug(
         "what began a delimiter ends another line",
@@ -274,8 +274,8 @@ BUGS: Final = (
     Bug(
         "a count that is just there has to wait",
         "line_buffer",
-        "return self.take_some(count) if len(self._buffer) >= count else None",
-        "return self.take_some(count) if len(self._buffer) > count else None",
+        "if len(self._buffer) >= _count(",
+        "if len(self._buffer) > _count(",
     ),
     Bug(
         "the search offset outlives counted bytes",

@@ -6,7 +6,9 @@ the stream was cut into chunks nor on whether the LF is already there.
 
 The work is linear both for one long line fed a byte at a time (a search goes on where the last one
 stopped) and for many short lines in one chunk (they are taken as one block, and deleting from the
-front of a `bytearray` only moves its start).
+front of a `bytearray` only moves its start). So it is for every mixture of calls, oversize lines
+included, but for one: a `take_until` in vain looks again at all that is held if the one before it was
+for another delimiter.
 
 No I/O, no clock, no trio.
 """
@@ -48,6 +50,13 @@ def line_limit(value: int) -> int:
     return value
 
 
+def _count(name: str, value: int, least: int = 1) -> int:
+    """Return `value` if so many bytes can be taken; raise `LimitError` otherwise."""
+    if value < least:
+        raise LimitError(name, value, f"{least} or more")
+    return value
+
+
 class LineBuffer:
     r"""An incremental buffer that turns chunks into lines.
 
@@ -61,8 +70,8 @@ class LineBuffer:
     `max_line` bytes plus one chunk, and nothing while the rest of an oversize line is dropped.
 
     Raises `LineTooLong` (from `next_line` and `take_lines`), `StateError` (from `feed` and
-    `end_of_input`, once the input has ended) and `LimitError` (for a limit that is no positive
-    number). Anything else that escapes is a bug.
+    `end_of_input`, once the input has ended) and `LimitError` (for a limit or a count outside its
+    range, with nothing taken). Anything else that escapes is a bug.
 
     Args:
         max_line: the most bytes a line may have before its LF; a CR counts.
@@ -187,7 +196,8 @@ class LineBuffer:
             self._front = _WITHIN
             self._finished += 1
         self._searched = 0
-        self._sought = _NOT_SOUGHT
+        if self._sought is not _NOT_SOUGHT:
+            self._move_sought(end)
         line = bytes(buffer[:end])
         del buffer[:end]
         return line
@@ -258,7 +268,7 @@ class LineBuffer:
         sought, start = self._sought
         found = self._buffer.find(delimiter, start if sought == delimiter else 0, reach)
         if found >= 0:
-            return self.take_some(found + len(delimiter))
+            return self._take_front(found + len(delimiter))
         if len(self._buffer) >= (self._max_line + 1 if self.ended else reach):
             self._drop(self._buffer, delimiter)
         self._sought = (delimiter, max(0, len(self._buffer) - len(delimiter) + 1))
@@ -268,29 +278,44 @@ class LineBuffer:
         """Take the next line, or its first `max_bytes` bytes if it is longer; None if neither is here.
 
         `max_line` does not apply. After `end_of_input`, bytes left without an LF are returned.
+
+        Raises:
+            LimitError: `max_bytes` is less than 1.
         """
+        _count("max_bytes", max_bytes)
         found = self._buffer.find(LF, self._searched, max_bytes)
         if found >= 0 or len(self._buffer) >= max_bytes:
-            return self.take_some(found + 1 if found >= 0 else max_bytes)
+            return self._take_front(found + 1 if found >= 0 else max_bytes)
         self._searched = len(self._buffer)
         return self.take_rest() or None if self.ended else None
 
     def take_exactly(self, count: int) -> bytes | None:
-        """Take `count` bytes; None while there are fewer."""
-        return self.take_some(count) if len(self._buffer) >= count else None
+        """Take `count` bytes, which may be none; None while there are fewer.
+
+        Raises:
+            LimitError: `count` is negative.
+        """
+        return self._take_front(count) if len(self._buffer) >= _count("count", count, 0) else None
 
     def take_some(self, max_bytes: int) -> bytes:
-        """Take what is held, but at most `max_bytes` bytes; b"" if nothing is held."""
-        end = min(max_bytes, len(self._buffer))
+        """Take what is held, but at most `max_bytes` bytes; b"" if nothing is held.
+
+        Raises:
+            LimitError: `max_bytes` is less than 1.
+        """
+        return self._take_front(min(_count("max_bytes", max_bytes), len(self._buffer)))
+
+    def take_rest(self) -> bytes:
+        """Take everything that is held, lines or not: the unread bytes, for whoever reads on."""
+        return self._take_front(len(self._buffer))
+
+    def _take_front(self, end: int) -> bytes:
+        """Take so many bytes, which are held."""
         taken = self._take(self._buffer, end, searched=max(0, self._searched - end))
         self._finished += bool(taken)
         if self._front is _STREAMED and LF in taken:
             self._front = _WITHIN
         return taken
-
-    def take_rest(self) -> bytes:
-        """Take everything that is held, lines or not: the unread bytes, for whoever reads on."""
-        return self.take_some(len(self._buffer))
 
     def _source(self, chunk: bytes) -> bytes | bytearray:
         """Return what to take from: the chunk itself if nothing is held, which spares two copies."""
@@ -302,7 +327,8 @@ class LineBuffer:
 
     def _take(self, source: bytes | bytearray, end: int, *, searched: int) -> bytes:
         self._searched = searched
-        self._sought = _NOT_SOUGHT
+        if self._sought is not _NOT_SOUGHT:
+            self._move_sought(end)
         taken = bytes(source) if end == len(source) else bytes(source[:end])
         if source is not self._buffer:
             self._buffer += source[end:]
@@ -311,6 +337,11 @@ class LineBuffer:
         else:
             del self._buffer[:end]
         return taken
+
+    def _move_sought(self, taken: int) -> None:
+        """Keep the place where `take_until` goes on, now that so many bytes leave the front."""
+        delimiter, start = self._sought
+        self._sought = (delimiter, max(0, start - taken))
 
     def _first_end(self, source: bytes | bytearray) -> int:
         """Return where the first line ends, 0 if it is not complete; report it if it is oversize."""

@@ -12,7 +12,7 @@ the text leaves a choice:
 * A version 2 header is at most `MAX_HEADER` bytes long; the length field would allow 65551.
 * For LOCAL the block is discarded, "including the family which is ignored" (2.2); so it is for an
   unspecified family or transport, which does not tell where addresses end.
-* TLVs are passed on unread, except the checksum (2.2.3), which is verified.
+* TLVs are passed on unread, except the checksum (2.2.3), which is verified. There is one at most.
 
 Raises `ProxyHeaderError`; anything else that escapes `ProxyHeaderParser` is a bug.
 
@@ -268,6 +268,8 @@ def _tlvs(header: bytes, at: int) -> tuple[tuple[Tlv, ...], bool]:
             raise ProxyHeaderError("a TLV that is cut off")
         value = header[at : at + length]
         if kind == CRC32C:
+            if checksum:  # one is what 2.2.3 speaks of, and each costs a look at every byte
+                raise ProxyHeaderError("a second checksum")
             if length != CHECKSUM.size or value != checksum_of(header, at):
                 raise ProxyHeaderError("a wrong checksum")
             checksum = True

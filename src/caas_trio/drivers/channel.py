@@ -32,6 +32,8 @@ class Channel(abc.ABC):
     async def receive_some(self) -> bytes:
         """Return what one read gives, b"" at the end of the input. Cancelled, it has taken nothing.
 
+        It is a checkpoint even if something is there.
+
         Raises:
             ConnectionLost: the client reset the connection.
         """

@@ -150,6 +150,9 @@ class Connection:
         """Return the next line, or its first `max_bytes` bytes if it is longer; b"" at the end.
 
         A piece that ends without an LF is no line: the next call goes on within it.
+
+        Raises:
+            LimitError: `max_bytes` is less than 1.
         """
         return await self._read("receive_line_piece", lambda: self._buffer.take_line_piece(max_bytes)) or b""
 
@@ -196,11 +199,12 @@ class Connection:
         return await self._read("receive_until", lambda: self._buffer.take_until(delimiter)) or b""
 
     async def receive_exactly(self, count: int) -> bytes:
-        """Return `count` bytes.
+        """Return `count` bytes; b"" at once if that is 0.
 
         `line_timeout` applies to each `max_line` bytes of them.
 
         Raises:
+            LimitError: `count` is negative.
             InputEnded: the input ended before; what has come can still be read.
         """
         taken = await self._read("receive_exactly", lambda: self._buffer.take_exactly(count))
@@ -209,7 +213,11 @@ class Connection:
         return taken
 
     async def receive_some(self, max_bytes: int = 65536) -> bytes:
-        """Return what is there, at least one byte and at most `max_bytes`; b"" at the end of the input."""
+        """Return what is there, at least one byte and at most `max_bytes`; b"" at the end of the input.
+
+        Raises:
+            LimitError: `max_bytes` is less than 1.
+        """
         return await self._read("receive_some", lambda: self._buffer.take_some(max_bytes) or None) or b""
 
     async def send(self, data: bytes) -> None:

@@ -149,6 +149,7 @@ class HubChannel(Channel):
 
     async def receive_some(self) -> bytes:
         """Return what one read gives; see `Channel.receive_some`."""
+        await trio.lowlevel.checkpoint()  # a client that sends without end must not keep the others waiting
         while (data := self.recv_nowait()) is None:
             await self._until(trio.lowlevel.wait_readable)
         return data

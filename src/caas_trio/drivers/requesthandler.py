@@ -28,12 +28,16 @@ class Reader:
     async def readline(self, size: int | None = _ALL) -> bytes:
         """Return the next line, its LF included, or the first `size` bytes of it; b"" at the end.
 
+        b"" as well if `size` is 0, as in the io module.
+
         Raises:
             LineTooLong: no size is given, and the line has more than `max_line` bytes. With the
                 stdlib it would fill the memory.
         """
         if size is None or size < 0:
             return await self._connection.receive_line()
+        if size == 0:
+            return b""
         return await self._connection.receive_line_piece(size)
 
     async def read(self, size: int | None = _ALL) -> bytes:
