@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,85 @@ def test_box() -> None:
             assert talk(running.connect(), *pieces) == heard
         running.process.send_signal(signal.SIGTERM)
         assert running.end() == (0, "")
+
+
+def lines(client: socket.socket, count: int) -> list[bytes]:
+    """Return so many lines as they come."""
+    heard = b""
+    while heard.count(b"\n") < count:
+        heard += client.recv(65536)
+    return heard.splitlines()
+
+
+def joined(running: Example, name: bytes) -> socket.socket:
+    client = running.connect()
+    client.sendall(name + b"\n")
+    assert lines(client, 1) == [b"your name?"]
+    return client
+
+
+def test_chat() -> None:
+    with example("chat.py") as running:
+        assert talk(running.connect(), b"\n") == b"your name?\n"
+        with joined(running, b"ann") as ann, joined(running, b"bob") as bob:
+            assert lines(ann, 1) == [b"* bob is here"]
+            bob.sendall(b"hello\n")
+            assert lines(ann, 1) == [b"bob: hello"]
+            ann.sendall(b"hi\n")
+            assert lines(bob, 1) == [b"ann: hi"]
+            ann.shutdown(socket.SHUT_WR)
+            assert lines(bob, 1) == [b"* ann has left"]
+            running.process.send_signal(signal.SIGTERM)
+            assert receive_all(bob) == b""
+        assert running.end() == (0, "")
+
+
+def test_a_slow_reader_is_out_of_the_chat_and_holds_nobody_up() -> None:
+    with (
+        example("chat.py") as running,
+        joined(running, b"slow") as slow,
+        joined(running, b"ann") as ann,
+        joined(running, b"bob") as bob,
+    ):
+        assert lines(ann, 1) == [b"* bob is here"]
+        said = b"x" * 900 + b"\n"
+        heard: list[bytes] = []
+        while b"* slow has left" not in heard:  # until the kernel's buffers and its outbox are full
+            bob.sendall(said * 50)
+            heard = lines(ann, 50)
+            assert heard.count(b"bob: " + said.strip()) >= 49
+        with suppress(ConnectionError):
+            while slow.recv(65536):  # what the kernel has of it, and then the end
+                pass
+
+
+@pytest.fixture
+def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "words.sqlite"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("CREATE TABLE words (word TEXT PRIMARY KEY, meaning TEXT)")
+        database.execute("INSERT INTO words VALUES ('trio', 'three\nthat play')")
+    monkeypatch.setenv("LOOKUP_DB", str(file))
+    return file
+
+
+@pytest.mark.usefixtures("words")
+def test_lookup() -> None:
+    with example("lookup.py") as running:
+        assert talk(running.connect(), b"trio\nduo\ntrio") == (
+            b"three that play\nerror: no such word\nthree that play\n"
+        )
+        running.process.send_signal(signal.SIGTERM)
+        assert running.end() == (0, "")
+
+
+def test_lookup_without_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOKUP_DB", str(tmp_path / "missing"))
+    command = [sys.executable, str(EXAMPLES / "lookup.py"), "tcp://127.0.0.1:0"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    told = "app: its context has failed: OperationalError: unable to open database file\n"
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.endswith(told)
 
 
 def test_the_readme_shows_the_handler_of_capitals() -> None:
