@@ -27,7 +27,7 @@ def main() -> int:
         return 1
     found = check("one process", eventful(PrometheusTelemetry(Limits())).page())
     with SharedFigures() as supervisor:
-        join(supervisor.folder, 0)
+        join(supervisor.folder, 0, print)
         eventful(PrometheusTelemetry(Limits())).update()
         found += check("a supervisor", supervisor.page())
         supervisor.worker_gone(0)

@@ -76,6 +76,7 @@ async def test_each_kind_of_event_is_logged(mock_clock: MockClock, logged: Logge
     reports.datagram_dropped("an earlier reply was lost", UDP, None)
     reports.datagram_served(UDP)
     reports.drain_timed_out()
+    reports.metrics_unshared(FULL)
     who = {"endpoint": ENDPOINT, "peer": PEER}
     sender = {"endpoint": UDP, "peer": PEER}
     assert logged.lines == [
@@ -86,6 +87,7 @@ async def test_each_kind_of_event_is_logged(mock_clock: MockClock, logged: Logge
         ("warning", "datagram not answered", {**sender, "reason": "it is too long"}),
         ("warning", "datagram not answered", {"endpoint": UDP, "reason": "an earlier reply was lost"}),
         ("warning", "the drain timeout is over; unfinished conversations were cut off", {}),
+        ("warning", "metrics cannot be shared; the page is incomplete", {"error": "Too many open files"}),
     ]
 
 

@@ -299,7 +299,7 @@ async def test_it_shares_its_figures(
             counted.append(self)
             super().update()
 
-    monkeypatch.setattr(worker_main, "join", lambda folder, slot: joined.append((folder, slot)))
+    monkeypatch.setattr(worker_main, "join", lambda folder, slot, _: joined.append((folder, slot)))
     monkeypatch.setattr(worker_main, "PrometheusTelemetry", Spied)
     await begin(run, ordered(listening, figures=str(tmp_path)), nursery)
     run.control.say("stop")

@@ -29,6 +29,10 @@ class LogTelemetry(Reporter):
         trace = {} if bug is None else {"exc_info": bug}
         self._log.log(level, event, **values, **trace)
 
+    def metrics_unshared(self, error: OSError) -> None:
+        """Log that the supervisor's page lacks something of this worker for now."""
+        self._log.warning("metrics cannot be shared; the page is incomplete", error=error.strerror)
+
     def exposed(self, endpoints: Sequence[str]) -> None:
         """Log that whoever reaches these endpoints may talk to them, and that others may listen."""
         self._log.warning(

@@ -28,6 +28,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from caas_trio.core.telemetry import Outcome
 
+from .slotvalues import Told, slot_values
+
 #: How often (seconds) a worker writes down what it has counted.
 PERIOD: Final = 1.0
 
@@ -100,17 +102,15 @@ class SharedFigures:
         return list(MultiProcessCollector.merge(begun))  # type: ignore[no-untyped-call]
 
 
-def join(folder: Path, slot: int) -> None:
-    """Have this process, a worker, write its figures into the supervisor's folder.
+def join(folder: Path, slot: int, told: Told) -> None:
+    """Write the metrics of this process, a worker, into the supervisor's folder.
 
-    Call it before any metric is made. No two processes may have one slot at a time.
+    Call it before any metric is made. No two processes may have one slot at a time. What there is no
+    room for is kept in memory until there is; `told` is told why, once.
 
-    What `prometheus_client` does otherwise depends on the environment at the moment it is imported;
-    it has this way for those who have better names than process ids
-    (github.com/prometheus/client_python/issues/509).
+    What `prometheus_client` does otherwise depends on the environment at the moment it is imported.
     """
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+    values.ValueClass = slot_values(folder, slot, told)
 
 
 async def keep_writing(update: Callable[[], None]) -> None:

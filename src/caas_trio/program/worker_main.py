@@ -61,7 +61,8 @@ async def work(control: Control) -> None:
     program = replace(program, log=program.log.bind(worker=order.slot))
     reports = LogTelemetry(program.log)
     if order.figures is not None:
-        join(Path(order.figures), order.slot)  # before the app is imported, for it may have metrics too
+        # Before the app is imported, for it may have metrics too.
+        join(Path(order.figures), order.slot, reports.metrics_unshared)
     listeners = [take(each, shared=program.workers > 1) for each in order.sockets]
     duty = Duty(control, program.limits.drain_timeout, listeners)
     with closing(reports), program.app_logs(), trio.open_signal_receiver(*HANDLED) as signals:

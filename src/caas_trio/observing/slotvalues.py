@@ -1,0 +1,170 @@
+"""The values of a worker's metrics, in mapped files that never end it: `slot_values`.
+
+They are prometheus_client's, which maps files as they grow, without their blocks: on a full file system
+the kernel ends a process that writes there with SIGBUS. Here a file gets its blocks before they are
+mapped. While there is none for it, a value is kept in memory and written as soon as there is.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Final, TypeAlias
+
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
+
+#: What a file has when it is made (bytes); it doubles when it is full.
+_INITIAL_SIZE: Final = 1 << 16
+
+#: How many bytes a value takes beside its key: a size, the key's padding, a number and a time.
+_MAX_AROUND_KEY: Final = 4 + 8 + 8 + 8
+
+#: Told why a value cannot be shared for now.
+Told: TypeAlias = Callable[[OSError], object]
+
+
+class AllocatedDict(MmapedDict):
+    """A file of values whose blocks are there before they are mapped.
+
+    Raises:
+        OSError: there is no room for it.
+    """
+
+    def __init__(self, filename: str) -> None:
+        with open(filename, "ab", buffering=0) as file:  # noqa: PTH123 - without a buffer
+            size = os.fstat(file.fileno()).st_size  # odd if a worker was killed while it wrote it
+            _append_zeros(file.fileno(), -size % _INITIAL_SIZE if size else _INITIAL_SIZE)
+        super().__init__(filename)  # type: ignore[no-untyped-call]
+
+    def make_room(self, key: str) -> None:
+        """Make room for a value.
+
+        Raises:
+            OSError: there is none.
+        """
+        needed = len(key.encode()) + _MAX_AROUND_KEY
+        while key not in self._positions and self._used + needed > self._capacity:
+            _append_zeros(self._f.fileno(), self._capacity)
+            self._m = mmap.mmap(self._f.fileno(), 2 * self._capacity)
+            self._capacity *= 2
+
+
+class Files:
+    """The files of one slot, by kind of value.
+
+    Args:
+        folder: where they are.
+        slot: the number in their names.
+        told: told of the first failure.
+    """
+
+    def __init__(self, folder: Path, slot: int, told: Told) -> None:
+        self.lock = threading.Lock()
+        self._folder = folder
+        self._slot = slot
+        self._told = told
+        self._files: dict[str, AllocatedDict] = {}
+        self._has_failed = False
+
+    def room_for(self, kind: str, key: str) -> AllocatedDict | None:
+        """Return the file that has room for a value; None if there is none for now."""
+        try:
+            file = self._files.get(kind)
+            if file is None:
+                file = self._files[kind] = AllocatedDict(str(self._folder / f"{kind}_{self._slot}.db"))
+            file.make_room(key)
+        except OSError as error:
+            if not self._has_failed:
+                self._has_failed = True
+                self._told(error)
+            return None
+        return file
+
+
+def slot_values(folder: Path, slot: int, told: Told) -> type:
+    """Return a class of values for `prometheus_client.values.ValueClass`, which share the slot's files.
+
+    Args:
+        folder: where the files are.
+        slot: a number that no other process has at the time.
+        told: told, once, why a value cannot be shared for now.
+    """
+
+    class SlotValue(_Value):
+        files = Files(folder, slot, told)
+
+    return SlotValue
+
+
+class _Value:
+    """A number that several processes add up, as prometheus_client wants it."""
+
+    _multiprocess = True
+    files: ClassVar[Files]
+
+    def __init__(  # noqa: PLR0917 - as prometheus_client calls it
+        self,
+        typ: str,
+        metric_name: str,
+        name: str,
+        labelnames: list[str],
+        labelvalues: list[str],
+        help_text: str,
+        multiprocess_mode: str = "",
+        **_: Any,
+    ) -> None:
+        self._kind = f"{typ}_{multiprocess_mode}" if typ == "gauge" else typ
+        self._key: str = mmap_key(metric_name, name, labelnames, labelvalues, help_text)
+        self._value = 0.0
+        self._file: AllocatedDict | None = None
+        with self.files.lock:
+            self._share()
+
+    def inc(self, amount: float) -> None:
+        """Add to the value."""
+        with self.files.lock:
+            self._share()
+            self._write(self._value + amount, 0.0)
+
+    def set(self, value: float, timestamp: float | None = None) -> None:
+        """Replace the value."""
+        with self.files.lock:
+            self._share()
+            self._write(value, timestamp or 0.0)
+
+    def get(self) -> float:
+        """Return the value."""
+        return self._value
+
+    def set_exemplar(self, exemplar: object) -> None:
+        """Do nothing: exemplars are not shared."""
+
+    def get_exemplar(self) -> None:
+        """Return None: exemplars are not shared."""
+
+    def _share(self) -> None:
+        """Go on with what the file has, once there is room in it."""
+        if self._file is None:
+            self._file = self.files.room_for(self._kind, self._key)
+            if self._file is not None:
+                before, _ = self._file.read_value(self._key)  # type: ignore[no-untyped-call]
+                self._value += before
+
+    def _write(self, value: float, timestamp: float) -> None:
+        self._value = value
+        if self._file is not None:
+            self._file.write_value(self._key, value, timestamp)  # type: ignore[no-untyped-call]
+
+
+def _append_zeros(fd: int, size: int) -> None:
+    """Make a file longer, with blocks; or leave it as it is, and raise OSError."""
+    length = os.fstat(fd).st_size
+    try:
+        while size:
+            size -= os.write(fd, bytes(size))
+    except OSError:
+        os.ftruncate(fd, length)
+        raise
