@@ -59,10 +59,14 @@ class Files:
         folder: where they are.
         slot: the number in their names.
         told: told of the first failure.
+
+    Attributes:
+        unshared: the values that there was no room for.
     """
 
     def __init__(self, folder: Path, slot: int, told: Told) -> None:
         self.lock = threading.Lock()
+        self.unshared: set[_Value] = set()
         self._folder = folder
         self._slot = slot
         self._told = told
@@ -146,12 +150,22 @@ class _Value:
         """Return None: exemplars are not shared."""
 
     def _share(self) -> None:
-        """Go on with what the file has, once there is room in it."""
+        """Share a value that waits for room, this one first of all, and if there is some, the others, too."""
+        waits = self if self._file is None else next(iter(self.files.unshared), None)
+        if waits is not None and waits.take_room():
+            for other in tuple(self.files.unshared):
+                other.take_room()
+
+    def take_room(self) -> bool:
+        """Go on with what the file has, if there is room in it; return whether there is."""
+        self._file = self.files.room_for(self._kind, self._key)
         if self._file is None:
-            self._file = self.files.room_for(self._kind, self._key)
-            if self._file is not None:
-                before, _ = self._file.read_value(self._key)  # type: ignore[no-untyped-call]
-                self._value += before
+            self.files.unshared.add(self)
+            return False
+        before, _ = self._file.read_value(self._key)  # type: ignore[no-untyped-call]
+        self.files.unshared.discard(self)
+        self._write(self._value + before, 0.0)
+        return True
 
     def _write(self, value: float, timestamp: float) -> None:
         self._value = value
