@@ -16,7 +16,7 @@ from fuzz.script import CUT, END, header, steps, tokens
 from tests.models import NaiveLineBuffer as Model
 
 from .chunks import cut, cuts, hand_over
-from .counted import CountedBytes
+from .counted import CountedBytes, Work
 from .progress import Progress
 
 MODULES: Final = ("caas_trio.core.framing",)
@@ -37,7 +37,7 @@ _KNOWN: Final = frozenset({*_TAKE, *_TAKE_FROM, *_TAKE_COUNT, _UNTIL, _AGAIN, _S
 TOKENS: Final = (*tokens(_KNOWN), *cuts(_DELIMITERS))
 _MAX_LIMIT: Final = 24
 
-_Taken: TypeAlias = bytes | str | None
+_Taken: TypeAlias = bytes | str | tuple[str, object] | None
 
 #: Lives beside all the others and is to notice none of them.
 _SIBLING: Final = LineBuffer(1)
@@ -102,7 +102,7 @@ class _Pair:
         self.highest = limit
         if counted:
             self.buffer._buffer = CountedBytes()
-            CountedBytes.walked = 0
+            Work.walked = 0
 
     def feed_again(self, piece: bytes) -> None:
         times = 0 if self.again or self.model.ended else _TIMES
@@ -176,7 +176,8 @@ class _Pair:
         if taken != expected or held != len(self.model.rest):
             raise AssertionError(f"{way}: {taken!r} instead of {expected!r}, {held} held")
         self.oversize_lines += isinstance(expected, str)
-        self.progress.taken(way, expected, self.model, streaming=streaming)
+        if not isinstance(expected, tuple):
+            self.progress.taken(way, expected, self.model, streaming=streaming)
         self.compare_progress()
         return taken
 
@@ -206,7 +207,7 @@ class _Pair:
             kept = _footprint(self.buffer) - _EMPTY
             assert kept <= 2 * (self.highest + self.longest) + _SLACK, f"{kept} bytes kept"
         if self.counted:
-            walked = CountedBytes.walked
+            walked = Work.walked
             most = 4 * self.fed + self.searched_again + 8
             assert walked <= most, f"{walked} bytes walked over for {self.fed} fed"
 
@@ -233,11 +234,13 @@ def _footprint(buffer: LineBuffer) -> int:
 
 
 def _outcome(take: Callable[..., bytes | None], *how: bytes | int) -> _Taken:
-    """Return what was taken, or the user_error."""
+    """Return what was taken, the message of a `LineTooLong`, or the limit that was refused."""
     try:
         taken = take(*how)
-    except (LineTooLong, LimitError) as error:
+    except LineTooLong as error:
         return str(error)
+    except LimitError as error:
+        return error.name, error.value
     assert taken is None or type(taken) is bytes, f"taken as {type(taken).__name__}"
     return taken
 

@@ -307,4 +307,16 @@ BUGS: Final = (
         "if left > self._max_line and not self.ended:",
         "if left >= self._max_line and not self.ended:",
     ),
+    Bug(
+        "the rest is copied for each oversize line: quadratic",
+        "work",
+        "found = source.find(delimiter, self._max_line + 1)",
+        "found = bytes(source).find(delimiter, self._max_line + 1)",
+    ),
+    Bug(
+        "a delimiter is sought from the start in each read: quadratic",
+        "work",
+        "start if sought == delimiter else 0, reach)",
+        "0, reach)",
+    ),
 )
