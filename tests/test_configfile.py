@@ -10,6 +10,7 @@ import pytest
 from caas_trio import Endpoint
 from caas_trio.program import cli
 from caas_trio.program.command import parse
+from caas_trio.program.options import FileType, StartDirectory
 from caas_trio.program.program import Program
 
 from .test_cli import told
@@ -141,3 +142,25 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.Captu
     binary.write_bytes(b"\xff")
     status, message = told(capsys, "--config", str(binary))
     assert (status, "is no TOML: 'utf-8' codec can't decode" in message) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("directory", "value", "path"),
+    [
+        ("/a/b", "c", "/a/b/c"),
+        ("/a/b", "/c", "/c"),
+        ("/a/b", "../c", "/a/c"),
+        ("/a/b", "../../../c", "/c"),
+        ("/a/b", "c/../d", "/a/b/c/../d"),
+        ("/a/b", "..", "/a"),
+        (None, "../c", "../c"),
+    ],
+)
+def test_a_relative_path_starts_where_the_program_was_started(
+    directory: str | None, value: str, path: str
+) -> None:
+    assert str(StartDirectory(directory).resolve(value)) == path
+
+
+def test_without_a_context_a_path_is_what_it_says() -> None:
+    assert FileType().convert("a", None, None) == Path("a")

@@ -1,22 +1,39 @@
-"""What a supervisor and its workers say to each other."""
+"""The control protocol: what a supervisor and its workers send each other."""
 
 from __future__ import annotations
 
 import math
+import os
 import socket
+import subprocess
+import sys
+from itertools import pairwise
 
+import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
-from caas_trio.program.control import Control, Order, SharedSocket
+from caas_trio.program.control import Control
+from caas_trio.program.messages import (
+    MAX_MESSAGE_BYTES,
+    ControlError,
+    ControlLines,
+    Kind,
+    Message,
+    SharedSocket,
+    WorkerConfig,
+    parse_messages,
+)
 
 ANY_TEXT = st.text(st.characters(exclude_categories=())).filter(lambda text: "\0" not in text)
 
-ORDERS = st.builds(
-    Order,
+CONFIGS = st.builds(
+    WorkerConfig,
     arguments=st.lists(ANY_TEXT),
     config=st.dictionaries(ANY_TEXT, ANY_TEXT | st.booleans() | st.lists(ANY_TEXT)),
+    directory=st.none() | ANY_TEXT,
     sockets=st.lists(
         st.builds(
             SharedSocket, asked=ANY_TEXT, endpoint=ANY_TEXT, descriptors=st.lists(st.integers(0, 1 << 31))
@@ -28,19 +45,103 @@ ORDERS = st.builds(
 )
 
 
+def parsed(*chunks: bytes) -> list[Message | str]:
+    """Return the messages in some chunks, and what is wrong with the rest."""
+    messages: list[Message | str] = []
+    try:
+        messages.extend(parse_messages(chunks))
+    except ControlError as error:
+        messages.append(str(error))
+    return messages
+
+
 @settings(max_examples=50)
-@given(ORDERS)
-def test_an_order_is_one_line_and_comes_back_as_it_was(order: Order) -> None:
-    line = order.line()
+@given(CONFIGS)
+def test_a_config_is_one_line_and_comes_back_as_it_was(config: WorkerConfig) -> None:
+    line = config.to_line()
     assert line.isascii()
     assert "\n" not in line
-    assert Order.from_line(line) == order
+    assert WorkerConfig.from_line(line) == config
 
 
-async def test_lines_go_both_ways_until_one_hangs_up() -> None:
+@given(st.sampled_from([Kind.FAILED, Kind.NO_ROOM]), ANY_TEXT)
+def test_a_reason_comes_back_in_printable_characters(kind: Kind, reason: str) -> None:
+    [message] = parsed(Message(kind, reason).to_line().encode() + b"\n")
+    assert isinstance(message, Message)
+    assert message.kind is kind
+    assert message.reason.isprintable()
+    if reason.isprintable():
+        assert message.reason == reason[:1000]
+
+
+@pytest.mark.parametrize("reason", ["\ud800" * 5000, "\U000e0001" * 5000, "\n" * 5000])
+def test_the_longest_reason_is_within_the_limit(reason: str) -> None:
+    line = Message(Kind.FAILED, reason).to_line().encode()
+    assert len(line) <= MAX_MESSAGE_BYTES
+    assert len(parsed(line + b"\n")) == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (b"\xff\n", "a line is no UTF-8"),
+        (b"\xed\xa0\x80\n", "a line is no UTF-8"),
+        (b"x" * (MAX_MESSAGE_BYTES + 1), f"a line is longer than {MAX_MESSAGE_BYTES} bytes"),
+        (b"\n", "'' is no message"),
+        (b"READY\n", "'READY' is no message"),
+        (b"ready\r\n", "'ready\\\\r' is no message"),
+        (b"\x1b[2J" + b"x" * 100 + b"\n", "'\\\\x1b[2J" + 46 * "x" + "' is no message"),
+        (b"ready \n", "ready comes with a reason"),
+        (b"failed\n", "failed comes without a reason"),
+    ],
+)
+def test_what_is_no_message_is_an_error_that_says_why(sent: bytes, error: str) -> None:
+    assert parsed(b"alive\n" + sent) == [Message(Kind.ALIVE), error]
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (b"ready\nalive\nready\n", "ready comes twice"),
+        (b"failed a\nalive\n", "alive comes after failed"),
+        (b"no-room a\nfailed b\n", "failed comes after no-room"),
+    ],
+)
+def test_messages_have_an_order(sent: bytes, error: str) -> None:
+    assert parsed(sent)[-1] == error
+
+
+LINES = st.sampled_from(
+    [b"alive\n", b"ready\n", b"failed no \xe2\x82\xac\n", b"no-room \x1b\n", b"\xff\n", b"x"]
+)
+
+
+@given(st.lists(LINES | st.binary(max_size=20)), st.lists(st.integers(0, 100)))
+def test_a_worker_cannot_send_what_is_neither_a_message_nor_a_named_error(
+    lines: list[bytes], cuts: list[int]
+) -> None:
+    sent = b"".join(lines)
+    whole = parsed(sent)
+    edges = sorted([0, *(min(cut, len(sent)) for cut in cuts), len(sent)])
+    assert parsed(*(sent[start:end] for start, end in pairwise(edges) if end > start)) == whole
+    assert all(isinstance(each, Message) for each in whole[:-1])
+    assert all(str(each).isprintable() for each in whole)
+
+
+def test_a_line_without_end_is_not_kept() -> None:
+    lines = ControlLines(10)
+    for _ in range(10):
+        lines.feed(b"x")
+        assert lines.next_line() is None
+    lines.feed(b"x")
+    with pytest.raises(ControlError):
+        lines.next_line()
+
+
+async def test_lines_go_both_ways_until_one_end_is_closed() -> None:
     ours, theirs = map(Control, socket.socketpair())
-    ours.say("ready")
-    ours.say("failed for a reason")
+    ours.send_nowait("ready")
+    ours.send_nowait("failed for a reason")
     long = "x" * 3_000_000
     async with trio.open_nursery() as nursery:
         nursery.start_soon(theirs.send, long)
@@ -48,14 +149,38 @@ async def test_lines_go_both_ways_until_one_hangs_up() -> None:
     assert [await theirs.next_line() for _ in range(2)] == ["ready", "failed for a reason"]
     ours.close()
     assert await theirs.next_line() is None
-    theirs.say("lost")
+    theirs.send_nowait("lost")
     await theirs.send("lost, too")
     theirs.close()
 
 
-async def test_who_is_killed_with_unread_lines_has_hung_up() -> None:
+async def test_an_end_that_is_killed_with_unread_lines_is_gone() -> None:
     ours, theirs = map(Control, socket.socketpair())
-    theirs.say("unread")
+    theirs.send_nowait("unread")
     ours.close()
     assert await theirs.next_line() is None
+    theirs.close()
+
+
+async def test_a_flood_of_lines_is_read_at_a_bounded_rate(autojump_clock: MockClock) -> None:
+    ours, sock = socket.socketpair()
+    control = Control(ours, pause_s=1)
+    sock.sendall(b"alive\n" * 10_000)
+    for _ in range(10_000):
+        assert await control.next_line() == "alive"
+    assert autojump_clock.current_time() == pytest.approx(60_000 // 4096, abs=1)
+    control.close()
+    sock.close()
+
+
+async def test_no_process_inherits_the_channel() -> None:
+    ours, theirs = socket.socketpair()
+    ours.set_inheritable(True)
+    control = Control(ours)
+    probe = "import os, sys; os.fstat(int(sys.argv[1]))"
+    command = [sys.executable, "-c", probe, str(ours.fileno())]
+    done = subprocess.run(command, close_fds=False, check=False, capture_output=True)  # noqa: ASYNC221
+    assert b"Bad file descriptor" in done.stderr
+    assert not os.get_inheritable(ours.fileno())
+    control.close()
     theirs.close()

@@ -45,8 +45,13 @@ class Service:
 
 
 @contextmanager
-def service(*arguments: str, endpoints: tuple[str, ...] = ("tcp://127.0.0.1:0",)) -> Iterator[Service]:
-    command = [sys.executable, "-m", "caas_trio", *endpoints, *arguments]
+def service(
+    *arguments: str,
+    endpoints: tuple[str, ...] = ("tcp://127.0.0.1:0",),
+    program: tuple[str, ...] = ("-m", "caas_trio"),
+) -> Iterator[Service]:
+    """Yield a running service, once it has said where it listens."""
+    command = [sys.executable, *program, *endpoints, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -6,30 +6,42 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caas_trio.program.restarts import FIRST_DELAY, MAX_FAILURES, SETTLED, Restarts
+from caas_trio.program.restarts import FIRST_DELAY_S, MAX_DELAY_S, MAX_FAILURES, SETTLED_S, Restarts
 
-DEATHS = st.lists(st.none() | st.floats(0, 10 * SETTLED))
+DEATHS = st.lists(st.none() | st.floats(0, 10 * SETTLED_S))
 
 
-@pytest.mark.parametrize("lived", [None, 0.0, SETTLED - 0.01])
-def test_who_dies_at_once_again_and_again_is_given_up(lived: float | None) -> None:
+@pytest.mark.parametrize("ready_for_s", [None, 0.0, SETTLED_S - 0.01])
+def test_a_worker_that_dies_at_once_again_and_again_is_given_up(ready_for_s: float | None) -> None:
     restarts = Restarts()
-    assert [restarts.died(lived) for _ in range(5)] == [0.1, 0.2, 0.4, 0.8, None]
+    assert [restarts.died(ready_for_s) for _ in range(5)] == [0.1, 0.2, 0.4, 0.8, None]
 
 
 @given(DEATHS)
-def test_who_has_lived_is_replaced_at_once_and_forgives_what_was_before(before: list[float | None]) -> None:
+def test_a_worker_that_has_served_is_replaced_at_once_and_clears_the_count(
+    before: list[float | None],
+) -> None:
     restarts = Restarts()
-    for lived in before:
-        restarts.died(lived)
-    assert restarts.died(SETTLED) == 0
-    assert restarts.died(None) == FIRST_DELAY
+    for ready_for_s in before:
+        restarts.died(ready_for_s)
+    assert restarts.died(SETTLED_S) == 0
+    assert restarts.died(None) == FIRST_DELAY_S
 
 
 @given(DEATHS)
 def test_it_is_given_up_after_so_many_in_a_row_and_not_before(deaths: list[float | None]) -> None:
     restarts = Restarts()
     row = 0
-    for lived in deaths:
-        row = 0 if lived is not None and lived >= SETTLED else row + 1
-        assert (restarts.died(lived) is None) is (row == MAX_FAILURES)
+    for ready_for_s in deaths:
+        row = 0 if ready_for_s is not None and ready_for_s >= SETTLED_S else row + 1
+        assert (restarts.died(ready_for_s) is None) == (row == MAX_FAILURES)
+
+
+def test_want_of_room_is_never_given_up_and_counts_as_no_failure() -> None:
+    restarts = Restarts()
+    assert [restarts.died(None) for _ in range(4)] == [0.1, 0.2, 0.4, 0.8]
+    delays = [restarts.had_no_room() for _ in range(10_000)]
+    assert delays[:6] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2]
+    assert set(delays[6:]) == {MAX_DELAY_S}
+    assert restarts.died(None) is None
+    assert restarts.had_no_room() == FIRST_DELAY_S

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import caas_trio
 from caas_trio import Endpoint
 
 from .test_process import Service, look_at, receive_all, reply_to, service, talk
@@ -104,6 +106,60 @@ def test_a_killed_worker_takes_its_own_connections_and_no_others() -> None:
             pass
         assert killed not in workers_of(running)
         assert running.stop()[0] == 0
+
+
+def wait_for_workers(running: Service, gone: set[int]) -> None:
+    while len(workers_of(running)) < 2 or gone & set(workers_of(running)):
+        pass
+
+
+def test_nothing_depends_on_a_directory_that_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "gone"
+    directory.mkdir()
+    config = tmp_path / "caas.toml"
+    config.write_text('first = "server"\nprompt = "one:"')
+    monkeypatch.chdir(directory)
+    endpoints = ("tcp://127.0.0.1:0", "unix:../caas.sock")
+    with (
+        service(*WORKERS, "--config", "../caas.toml", endpoints=endpoints) as running,
+        running.connect() as client,
+    ):
+        monkeypatch.undo()
+        directory.rmdir()
+        assert client.recv(100) == b"one:\n"
+        others = workers_of(running)
+        killed = next(pid for pid in others if not connections_of(pid))
+        os.kill(killed, signal.SIGKILL)
+        assert next_event(running, "worker died")["reason"] == "signal 9"
+        wait_for_workers(running, {killed})
+        config.write_text('first = "server"\nprompt = "two:"')
+        running.process.send_signal(signal.SIGHUP)
+        next_event(running, "reloaded")
+        while talk(running.connect(), b"a\n") != b"two:\nA\n":
+            pass  # the old workers have not been told yet
+        assert talk(client, b"a\n") == b"A\n"
+        status, told = running.stop()
+        assert status == 0
+        assert "died" not in told
+
+
+def test_workers_of_a_zipapp_are_the_zipapps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = Path(caas_trio.__file__).parent
+    with zipfile.ZipFile(tmp_path / "app.pyz", "w") as archive:
+        archive.writestr("__main__.py", "from caas_trio.__main__ import main\nmain()")
+        for module in package.rglob("*.py"):
+            archive.write(module, module.relative_to(package.parent))
+    monkeypatch.chdir(tmp_path)
+    shadow = tmp_path / "shadow"
+    shadow.mkdir()
+    (shadow / "trio.py").write_text("raise SystemExit('the shadow')")
+    monkeypatch.setenv("PYTHONPATH", str(shadow))
+    with service(*WORKERS, program=("-I", "app.pyz")) as running:
+        assert talk(running.connect(), b"a\n") == b"A\n"
+        status, told = running.stop()
+        assert (status, "died" in told) == (0, False)
 
 
 def test_workers_go_when_the_supervisor_is_killed() -> None:

@@ -17,11 +17,13 @@ from trio.testing import MockClock
 
 from caas_trio import Endpoint, ListenError
 from caas_trio.program.command import parse
-from caas_trio.program.control import Control, Order
+from caas_trio.program.control import Control
+from caas_trio.program.interpreter import Interpreter
+from caas_trio.program.messages import MAX_MESSAGE_BYTES, WorkerConfig
 from caas_trio.program.program import Program
 from caas_trio.program.sharedsockets import SharedSockets
 from caas_trio.program.supervisor import Supervisor, WorkersFailed
-from caas_trio.program.worker_process import Started
+from caas_trio.program.worker_process import StartedProcess
 from caas_trio.server.unixsocket import bind_unix
 
 
@@ -30,15 +32,16 @@ class Played:
 
     `manner` says how: it is "good"; it "fails" before it is ready, saying so, or "crashes" there; it is
     ready and "brief"; it is "mute" and never ready; it is "stubborn" and only ends when it is cut; it is
-    "deaf", which is both; it is "frozen" once it is ready; or it is "sick", and exits with a status of its
-    own.
+    "deaf", which is both; it is "frozen" once it is ready; it is "sick", and exits with a status of its own;
+    it has "no room"; it is "rude", and breaks the control protocol once it is ready; or it is "detached", and
+    closes its control channel then.
     """
 
-    def __init__(self, pid: int, order: Order, sock: socket.socket, manner: str) -> None:
+    def __init__(self, pid: int, config: WorkerConfig, sock: socket.socket, manner: str) -> None:
         self.pid = pid
-        self.order = order
+        self.config = config
         self.manner = manner
-        self.words: list[str] = []
+        self.commands: list[str] = []
         self.returncode: int | None = None
         self.control = Control(sock)
         self._ended = trio.Event()
@@ -57,12 +60,17 @@ class Played:
             self.control.close()
             self._ended.set()
 
-    async def live(self) -> None:
+    async def live(self, hold: trio.Event | None) -> None:
+        if hold is not None:
+            await hold.wait()
         line = await self.control.next_line()
         assert line is not None
-        assert Order.from_line(line) == self.order
+        assert WorkerConfig.from_line(line) == self.config
         if self.manner == "fails":
-            self.control.say("failed cannot use it")
+            self.control.send_nowait("failed cannot use it")
+            self.end(1)
+        elif self.manner == "no room":
+            self.control.send_nowait("no-room cannot allocate memory")
             self.end(1)
         elif self.manner == "crashes":
             self.end(3)
@@ -70,9 +78,15 @@ class Played:
             await self.serve()
 
     async def serve(self) -> None:
-        self.control.say("alive")  # which does not count before it is ready
+        self.control.send_nowait("alive")  # which does not count before it is ready
         if self.manner not in ("mute", "deaf"):
-            self.control.say("ready")
+            self.control.send_nowait("ready")
+        if self.manner == "rude":
+            self.control.send_nowait("ready")
+            return
+        if self.manner == "detached":
+            self.control.close()
+            return
         if self.manner == "brief":
             await trio.sleep(0.5)
             self.end(-signal.SIGSEGV)
@@ -80,9 +94,9 @@ class Played:
         if self.manner == "frozen":
             return
         with suppress(trio.ClosedResourceError):
-            while (word := await self.control.next_line()) is not None:
-                self.words.append(word)
-                if self.manner not in ("stubborn", "deaf") or word == "cut":
+            while (command := await self.control.next_line()) is not None:
+                self.commands.append(command)
+                if self.manner not in ("stubborn", "deaf") or command == "cut":
                     self.end(7 if self.manner == "sick" else 0)
                     return
 
@@ -108,6 +122,7 @@ class Stage:
             "tcp://127.0.0.1:0",
         ]
         self.hold: trio.Event | None = None
+        self.original: list[str] = []
         self.failure: BaseException | None = None
         self.over = trio.Event()
         self.out = ""
@@ -118,7 +133,13 @@ class Stage:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         program = parse(self.arguments)
         assert isinstance(program, Program)
-        self.supervisor = Supervisor([], program, parse=lambda _: parse(self.arguments), start=self.start)
+        self.supervisor = Supervisor(
+            self.original,
+            program,
+            Interpreter.current(),
+            parse=lambda _: parse(self.arguments),
+            start=self.start,
+        )
         task_status.started()
         try:
             await self.supervisor.run()
@@ -128,19 +149,17 @@ class Stage:
                 [self.failure] = self.failure.exceptions
         self.over.set()
 
-    async def start(self, order: Order) -> Started:
+    def start(self, config: WorkerConfig) -> StartedProcess:
         ours, theirs = socket.socketpair()
         manner = self.manners.pop(0) if self.manners else "good"
         if manner == "impossible":
             ours.close()
             theirs.close()
             raise OSError(11, "no room for it")
-        played = Played(100 + len(self.played), order, theirs, manner)
+        played = Played(100 + len(self.played), config, theirs, manner)
         self.played.append(played)
-        if self.hold is not None:
-            await self.hold.wait()
-        self._nursery.start_soon(played.live)
-        return Started(played, Control(ours))
+        self._nursery.start_soon(played.live, self.hold)
+        return StartedProcess(played, Control(ours, MAX_MESSAGE_BYTES))
 
     @property
     def alive(self) -> list[Played]:
@@ -193,22 +212,22 @@ async def test_it_says_where_it_listens_once_all_are_ready_and_stops_them(
     first, second = stage.played
     assert stage.logged() == []
     assert stage.out == ""
-    first.control.say("ready")
+    first.control.send_nowait("ready")
     await trio.sleep(0.01)
     assert stage.logged() == []
-    [shared] = first.order.sockets
+    [shared] = first.config.sockets
     assert stage.out == f"listening on {shared.endpoint}\n"
-    assert first.order.sockets == second.order.sockets
-    assert (first.order.slot, second.order.slot) == (0, 1)
+    assert first.config.sockets == second.config.sockets
+    assert (first.config.slot, second.config.slot) == (0, 1)
     assert Endpoint.parse(shared.endpoint).port
     await stage.stop()
-    assert (first.words, second.words, stage.failure) == (["stop"], ["stop"], None)
+    assert (first.commands, second.commands, stage.failure) == (["stop"], ["stop"], None)
     assert stage.logged() == []
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", Endpoint.parse(shared.endpoint).port))
 
 
-async def test_who_dies_is_replaced_at_once_in_the_same_slot(
+async def test_a_dead_worker_is_replaced_at_once_in_the_same_slot(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     await begin(stage, nursery)
@@ -218,12 +237,12 @@ async def test_who_dies_is_replaced_at_once_in_the_same_slot(
     await trio.testing.wait_all_tasks_blocked()
     assert trio.current_time() == before
     assert len(stage.played) == 3
-    assert (stage.played[1].order, len(stage.alive)) == (stage.played[2].order, 2)
+    assert (stage.played[1].config, len(stage.alive)) == (stage.played[2].config, 2)
     assert stage.logged() == [(DIED, "signal 9")]
     await stage.stop()
 
 
-async def test_who_ends_unasked_is_replaced(
+async def test_a_worker_that_ends_unasked_is_replaced(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     await begin(stage, nursery)
@@ -240,10 +259,9 @@ async def test_who_ends_unasked_is_replaced(
         ("crashes", "exit status 3", 1.5),
         ("brief", "signal 11", 1.5 + 5 * 0.5),
         ("mute", "it was not ready within 30 seconds", 1.5 + 5 * 30),
-        ("impossible", "[Errno 11] no room for it", 1.5),
     ],
 )
-async def test_who_dies_too_soon_again_and_again_ends_the_service(  # noqa: PLR0917 - fixtures
+async def test_workers_that_die_too_soon_again_and_again_end_the_service(  # noqa: PLR0917 - fixtures
     manner: str, reason: str, seconds: float, stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     stage.manners = ["good", *5 * [manner]]
@@ -253,11 +271,11 @@ async def test_who_dies_too_soon_again_and_again_ends_the_service(  # noqa: PLR0
     assert trio.current_time() - begun == pytest.approx(seconds)
     assert isinstance(stage.failure, WorkersFailed)
     assert str(stage.failure) == f"workers die before they have served for long, 5 in a row: {reason}"
-    assert stage.played[0].words == ["stop"]
+    assert stage.played[0].commands == ["stop"]
     assert stage.logged() == 4 * [(DIED, reason)]
 
 
-async def test_who_cannot_serve_at_the_start_says_why(
+async def test_a_worker_that_cannot_serve_at_the_start_ends_the_service(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     stage.manners = ["good", "fails"]
@@ -268,7 +286,7 @@ async def test_who_cannot_serve_at_the_start_says_why(
     assert stage.out == ""
 
 
-async def test_who_cannot_serve_later_is_tried_again(
+async def test_a_worker_that_cannot_serve_later_is_started_again(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     await begin(stage, nursery)
@@ -277,6 +295,60 @@ async def test_who_cannot_serve_later_is_tried_again(
     await trio.sleep(1)
     assert len(stage.alive) == 2
     assert stage.logged() == [(DIED, "signal 9"), (DIED, "cannot use it")]
+    await stage.stop()
+
+
+@pytest.mark.parametrize("manner", ["impossible", "no room"])
+@pytest.mark.parametrize("at_the_start", [False, True])
+async def test_want_of_room_is_waited_out_and_costs_no_other_worker(
+    manner: str,
+    at_the_start: bool,  # noqa: FBT001
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+) -> None:
+    if at_the_start:
+        stage.manners = ["good", *8 * [manner]]
+        await begin(stage, nursery)
+    else:
+        await begin(stage, nursery)
+        await trio.sleep(10)
+        stage.manners = 8 * [manner]
+        stage.played[1].end(-9)
+    await trio.sleep(0.1 + 0.2 + 0.4 + 0.8 + 1.6 + 3.2 + 5 - 0.5)
+    assert len(stage.alive) == 1
+    await trio.sleep(6)
+    assert len(stage.alive) == 2
+    reason = "[Errno 11] no room for it" if manner == "impossible" else "cannot allocate memory"
+    assert stage.logged()[-8:] == 8 * [("no room for a worker", reason)]
+    assert stage.played[0] in stage.alive
+    await stage.stop()
+    assert stage.failure is None
+
+
+async def test_a_worker_that_breaks_the_control_protocol_is_killed_and_replaced(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.manners = ["rude"]
+    await begin(stage, nursery)
+    await trio.sleep(1)
+    assert stage.played[0].returncode == -signal.SIGKILL
+    assert len(stage.alive) == 2
+    assert stage.logged() == [(DIED, "it broke the control protocol: ready comes twice")]
+    await stage.stop()
+
+
+async def test_a_worker_that_closes_its_control_channel_and_goes_on_is_killed(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.manners = ["detached"]
+    await begin(stage, nursery)
+    await trio.sleep(29)
+    assert stage.logged() == []
+    await trio.sleep(2)
+    assert stage.played[0].returncode == -signal.SIGKILL
+    assert stage.logged() == [(DIED, "it closed its control channel and did not end")]
+    assert len(stage.alive) == 2
     await stage.stop()
 
 
@@ -303,21 +375,21 @@ async def test_a_reload_starts_new_workers_on_the_same_sockets_and_retires_the_o
     stage.manners = ["good", "mute"]
     await stage.signal(signal.SIGHUP)
     new = stage.played[2:]
-    assert (len(new), [each.words for each in old]) == (3, [[], []])
-    new[1].control.say("ready")
+    assert (len(new), [each.commands for each in old]) == (3, [[], []])
+    new[1].control.send_nowait("ready")
     await trio.sleep(0.01)
-    assert [each.words for each in old] == [["retire"], ["retire"]]
+    assert [each.commands for each in old] == [["retire"], ["retire"]]
     assert stage.alive == new
-    assert [each.order.slot for each in new] == [2, 3, 4]
-    assert {each.order.config["max_line"] for each in new} == {"20"}
-    assert {each.order.config["max_line"] for each in old} == {"10"}
-    assert new[0].order.sockets == old[0].order.sockets
+    assert [each.config.slot for each in new] == [2, 3, 4]
+    assert {each.config.config["max_line"] for each in new} == {"20"}
+    assert {each.config.config["max_line"] for each in old} == {"10"}
+    assert new[0].config.sockets == old[0].config.sockets
     assert stage.logged() == [("reloaded", "")]
     config.write_text("nonsense")  # and yet who is replaced gets what was read
     new[0].end(-9)
     await trio.sleep(1)
-    assert stage.played[-1].order.config["max_line"] == "20"
-    assert stage.played[-1].order.slot == 0
+    assert stage.played[-1].config.config["max_line"] == "20"
+    assert stage.played[-1].config.slot == 0
     await stage.stop()
 
 
@@ -350,7 +422,7 @@ async def test_a_reload_that_fails_leaves_the_old_workers_and_says_why(  # noqa:
     await trio.sleep(40)
     assert stage.logged() == [(FAILED, reason)]
     assert stage.alive == old
-    assert [each.words for each in old] == [[], []]
+    assert [each.commands for each in old] == [[], []]
     assert not added.exists()
     old[0].end(-9)  # they are still looked after
     await trio.sleep(1)
@@ -404,15 +476,15 @@ async def test_endpoints_come_and_go(
     going, coming = tmp_path / "going", tmp_path / "coming"
     stage.arguments += [f"unix:{going}", "tcp://127.0.0.1:0"]
     await begin(stage, nursery)
-    before = {each.endpoint for each in stage.played[0].order.sockets}
+    before = {each.endpoint for each in stage.played[0].config.sockets}
     stage.arguments[-2:] = [f"unixgram:{coming}", "tcp://0.0.0.0:0"]
     stage.manners = ["mute"]
     await stage.signal(signal.SIGHUP)
     assert going.exists()
-    stage.played[2].control.say("ready")
+    stage.played[2].control.send_nowait("ready")
     await trio.sleep(0.01)
     assert (going.exists(), coming.exists()) == (False, True)
-    after = {each.endpoint for each in stage.played[-1].order.sockets}
+    after = {each.endpoint for each in stage.played[-1].config.sockets}
     assert len(before & after) == 1
     assert f"unixgram:{coming}" in after
     assert stage.logged() == [
@@ -470,7 +542,7 @@ async def test_reloads_that_are_asked_for_during_one_are_one_more(
     for _ in range(4):
         await stage.signal(signal.SIGHUP)
     assert len(stage.played) == 4
-    stage.played[2].control.say("ready")
+    stage.played[2].control.send_nowait("ready")
     await trio.sleep(1)
     assert len(stage.played) == 6
     assert stage.logged() == 2 * [("reloaded", "")]
@@ -485,7 +557,7 @@ async def test_a_stop_during_a_reload(
     stage.manners = ["deaf", "mute"]
     await stage.signal(signal.SIGHUP)
     await stage.signal(signal.SIGTERM)
-    assert not any(each.words == [] for each in stage.played)
+    assert not any(each.commands == [] for each in stage.played)
     if second:
         await stage.signal(second)
     await stage.over.wait()
@@ -499,7 +571,7 @@ async def test_a_stop_before_all_are_ready(
     stage.manners = ["mute"]
     await begin(stage, nursery)
     await stage.stop()
-    assert [each.words for each in stage.played] == [["stop"], ["stop"]]
+    assert [each.commands for each in stage.played] == [["stop"], ["stop"]]
     assert (stage.failure, stage.logged(), stage.out) == (None, [], "")
 
 
@@ -555,15 +627,16 @@ async def test_a_stop_when_endpoints_have_just_been_opened_starts_nobody(
     assert (stage.played, stage.failure, stage.out) == ([], None, "")
 
 
-async def test_who_is_being_started_at_a_stop_is_told_after_its_order(
+async def test_a_worker_that_is_being_started_at_a_stop_gets_the_command_after_its_config(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     stage.hold = trio.Event()
+    stage.original = ["a" * 3_000_000]  # more than fits into a socket that is not read
     await begin(stage, nursery)
     await stage.signal(signal.SIGTERM)
     stage.hold.set()
     await stage.over.wait()
-    assert [each.words for each in stage.played] == [["stop"], ["stop"]]
+    assert [each.commands for each in stage.played] == [["stop"], ["stop"]]
     assert (stage.failure, stage.logged()) == (None, [])
 
 
@@ -578,7 +651,7 @@ async def test_a_stop_while_one_is_waited_for_starts_no_more(
     assert len(stage.played) == 5
 
 
-async def test_who_does_not_stop_is_killed_in_the_end(
+async def test_a_worker_that_does_not_stop_is_killed_in_the_end(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     stage.manners = ["stubborn", "sick"]
@@ -597,7 +670,7 @@ async def test_a_second_signal_cuts(stage: Stage, nursery: trio.Nursery, autojum
     assert not stage.over.is_set()
     await stage.signal(signal.SIGTERM)
     assert stage.over.is_set()
-    assert [each.words for each in stage.played] == [["stop", "cut"], ["stop", "cut"]]
+    assert [each.commands for each in stage.played] == [["stop", "cut"], ["stop", "cut"]]
 
 
 @asynccontextmanager
@@ -619,7 +692,7 @@ async def test_workers_are_told_that_a_successor_has_taken_over(
         begun = trio.current_time()
         await stage.stop()
         assert trio.current_time() - begun == pytest.approx(10 + 5, abs=0.1)  # no longer than without one
-        assert [each.words for each in stage.played] == [["handover"], ["handover"]]
+        assert [each.commands for each in stage.played] == [["handover"], ["handover"]]
         assert exists(path)
         assert not exists(f"{path}.next")
 
@@ -633,7 +706,7 @@ async def test_a_second_signal_cuts_after_a_handover_too(
         await stage.signal(signal.SIGTERM)
         await stage.signal(signal.SIGTERM)
     assert stage.over.is_set()
-    assert [each.words for each in stage.played] == [["handover", "cut"], ["handover", "cut"]]
+    assert [each.commands for each in stage.played] == [["handover", "cut"], ["handover", "cut"]]
 
 
 async def test_once_it_stops_no_settings_are_read(
@@ -655,7 +728,7 @@ async def test_once_it_stops_no_settings_are_read(
     assert stage.logged() == []
 
 
-async def test_more_signals_do_not_put_off_the_end_of_who_hears_none(
+async def test_more_signals_do_not_put_off_the_end_of_a_frozen_worker(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     stage.manners = ["frozen"]
@@ -718,25 +791,25 @@ async def test_the_watchdog_is_fed_while_every_worker_goes_on(
         assert "NOTIFY_SOCKET" not in os.environ
         assert sorted(told()) == ["READY=1", "WATCHDOG=1"]
         one, other = stage.played
-        assert one.order.watchdog_interval == 1
+        assert one.config.watchdog_interval == 1
         await trio.sleep(3)
-        one.control.say("alive")
+        one.control.send_nowait("alive")
         await trio.sleep(0.01)
-        other.control.say("alive")
+        other.control.send_nowait("alive")
         await trio.sleep(0.01)
         assert told() == ["WATCHDOG=1"]
         await trio.sleep(3)
-        other.control.say("alive")
+        other.control.send_nowait("alive")
         await trio.sleep(0.01)
         assert told() == []
-        one.control.say("alive")
+        one.control.send_nowait("alive")
         await trio.sleep(0.01)
         assert told() == ["WATCHDOG=1"]
         await stage.signal(signal.SIGHUP)
         assert told() == ["RELOADING=1", "READY=1"]
         await trio.sleep(3)
         for each in stage.played[2:]:  # the old ones are not asked any more
-            each.control.say("alive")
+            each.control.send_nowait("alive")
         await trio.sleep(0.01)
         assert told() == ["WATCHDOG=1"]
         stage.manners = ["mute", "mute"]
@@ -751,12 +824,12 @@ async def test_it_is_ready_while_somebody_serves(
     stage.arguments += ["--metrics", "127.0.0.1:0"]
     stage.manners = ["mute", "mute"]
     await begin(stage, nursery)
-    folder = stage.played[0].order.figures
+    folder = stage.played[0].config.figures
     assert folder is not None
     assert exists(folder)
     assert not stage.supervisor._is_ready()
     for each in stage.played:
-        each.control.say("ready")
+        each.control.send_nowait("ready")
     await trio.sleep(0.1)
     assert stage.supervisor._is_ready()
     stage.logged()
@@ -767,7 +840,7 @@ async def test_it_is_ready_while_somebody_serves(
     await trio.sleep(0.5)
     assert not stage.supervisor._is_ready()
     for each in stage.played[2:]:
-        each.control.say("ready")
+        each.control.send_nowait("ready")
     await trio.sleep(0.1)
     assert stage.supervisor._is_ready()
     await stage.signal(signal.SIGTERM)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import signal
 import socket
 import ssl
@@ -20,19 +22,28 @@ from trio.testing import MockClock
 
 from caas_trio.observing.metrics import PrometheusTelemetry
 from caas_trio.program import worker_main
-from caas_trio.program.control import Control, Order, SharedSocket
-from caas_trio.program.signals import HANDLED
+from caas_trio.program.control import Control
+from caas_trio.program.interpreter import Interpreter
+from caas_trio.program.messages import Command, SharedSocket, WorkerConfig
 from caas_trio.program.worker_process import Worker, start_process
 
 from .certificates import write_files
 
 
-def ordered(listening: socket.socket, *arguments: str, scheme: str = "tcp", **others: object) -> Order:
-    """Return an order to serve this socket, by a descriptor of the worker's own."""
+def configured(
+    listening: socket.socket, *arguments: str, scheme: str = "tcp", **others: object
+) -> WorkerConfig:
+    """Return a config to serve this socket, by a descriptor of the worker's own."""
     at = f"{scheme}://127.0.0.1:{listening.getsockname()[1]}"
-    fields = {"config": {}, "slot": 7, "watchdog_interval": math.inf, "figures": None, **others}
+    fields: dict[str, object] = {
+        "config": {},
+        "directory": None,
+        "slot": 7,
+        "watchdog_interval": math.inf,
+        "figures": None,
+    }
     shared = SharedSocket(asked=at, endpoint=at, descriptors=[listening.dup().detach()])
-    return Order(arguments=[at, *arguments], sockets=[shared], **fields)  # type: ignore[arg-type]
+    return WorkerConfig(arguments=[at, *arguments], sockets=[shared], **{**fields, **others})  # type: ignore[arg-type]
 
 
 class Run:
@@ -45,7 +56,7 @@ class Run:
         self.over = trio.Event()
 
     async def work(self) -> None:
-        await worker_main.work(Control(self.sock))
+        await worker_main.serve(Control(self.sock))
         self.over.set()
 
 
@@ -63,11 +74,11 @@ async def run() -> AsyncIterator[Run]:
     run.sock.close()
 
 
-async def begin(run: Run, order: Order, nursery: trio.Nursery) -> None:
+async def begin(run: Run, config: WorkerConfig, nursery: trio.Nursery) -> None:
     nursery.start_soon(run.work)
-    await run.control.send(order.line())
-    while (word := await run.control.next_line()) != "ready":
-        assert word == "alive"
+    await run.control.send(config.to_line())
+    while (message := await run.control.next_line()) != "ready":
+        assert message == "alive"
 
 
 async def connect(listening: socket.socket) -> trio.SocketStream:
@@ -82,23 +93,23 @@ async def ask(client: trio.SocketStream) -> bytes:
 async def test_it_serves_until_it_is_told_to_stop(
     run: Run, listening: socket.socket, nursery: trio.Nursery
 ) -> None:
-    await begin(run, ordered(listening), nursery)
+    await begin(run, configured(listening), nursery)
     assert listening.getblocking()
     client = await connect(listening)
     assert await ask(client) == b"A\n"
-    run.control.say("stop")
+    run.control.send_nowait("stop")
     assert await client.receive_some() == b""
     await client.aclose()
     await run.over.wait()
 
 
-async def test_who_is_connected_at_a_retirement_may_go_on(
+async def test_connections_go_on_at_a_retirement(
     run: Run, listening: socket.socket, nursery: trio.Nursery
 ) -> None:
-    await begin(run, ordered(listening), nursery)
+    await begin(run, configured(listening), nursery)
     silent, waiting = await connect(listening), await connect(listening)
     assert await ask(waiting) == b"A\n"
-    run.control.say("retire")
+    run.control.send_nowait("retire")
     await trio.sleep(0.1)
     assert await ask(silent) == b"A\n"
     await silent.aclose()
@@ -113,14 +124,14 @@ async def test_who_is_connected_at_a_retirement_may_go_on(
     await run.over.wait()
 
 
-async def test_who_waits_at_a_retirement_is_left_to_others(
+async def test_a_queued_connection_is_left_to_other_workers_at_a_retirement(
     run: Run, listening: socket.socket, nursery: trio.Nursery
 ) -> None:
     full = ("--max-connections", "1", "--at-capacity", "wait")
-    await begin(run, ordered(listening, *full), nursery)
+    await begin(run, configured(listening, *full), nursery)
     served, waiting = await connect(listening), await connect(listening)
     assert await ask(served) == b"A\n"
-    run.control.say("retire")
+    run.control.send_nowait("retire")
     await trio.sleep(0.1)
     listening.settimeout(30)
     accepted, _ = listening.accept()
@@ -139,31 +150,31 @@ async def test_a_retirement_is_a_stop_in_the_end(
     nursery: trio.Nursery,
 ) -> None:
     patience = "1000" if stopped else "0.01"
-    await begin(run, ordered(listening, "--drain-timeout", patience), nursery)
+    await begin(run, configured(listening, "--drain-timeout", patience), nursery)
     client = await connect(listening)
     assert await ask(client) == b"A\n"
-    run.control.say("retire")
+    run.control.send_nowait("retire")
     if stopped:
-        run.control.say("stop")
+        run.control.send_nowait("stop")
     assert await client.receive_some() == b""
     await client.aclose()
     await run.over.wait()
 
 
 @pytest.mark.parametrize("retired", [False, True])
-async def test_who_has_not_spoken_at_a_handover_may(
+async def test_a_silent_client_may_still_send_after_a_handover(
     retired: bool,  # noqa: FBT001
     run: Run,
     listening: socket.socket,
     nursery: trio.Nursery,
     autojump_clock: MockClock,
 ) -> None:
-    await begin(run, ordered(listening), nursery)
+    await begin(run, configured(listening), nursery)
     client = await connect(listening)
     await trio.testing.wait_all_tasks_blocked()
     if retired:
-        run.control.say("retire")
-    run.control.say("handover")
+        run.control.send_nowait("retire")
+    run.control.send_nowait("handover")
     await trio.sleep(0.9)
     assert await ask(client) == b"A\n"
     assert await client.receive_some() == b""
@@ -178,7 +189,7 @@ async def test_what_comes_before_the_conversation_is_the_workers(
     certificate, key, _ = write_files(tmp_path)
     files = ("--tls-cert", str(certificate), "--tls-key", str(key))
     proxied = ("--proxy-on", f"tls://127.0.0.1:{listening.getsockname()[1]}")
-    await begin(run, ordered(listening, *files, *proxied, scheme="tls"), nursery)
+    await begin(run, configured(listening, *files, *proxied, scheme="tls"), nursery)
     client = await connect(listening)
     await client.send_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 80\r\n")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -188,7 +199,7 @@ async def test_what_comes_before_the_conversation_is_the_workers(
     await secure.send_all(b"a\n")
     assert await secure.receive_some() == b"A\n"
     await secure.aclose()
-    run.control.say("stop")
+    run.control.send_nowait("stop")
     await run.over.wait()
 
 
@@ -198,16 +209,16 @@ async def test_datagrams_are_served_by_workers_too(run: Run, nursery: trio.Nurse
         trio.socket.socket(type=socket.SOCK_DGRAM) as client,
     ):
         taking.bind(("127.0.0.1", 0))
-        await begin(run, ordered(taking, scheme="udp"), nursery)
+        await begin(run, configured(taking, scheme="udp"), nursery)
         await client.sendto(b"a", taking.getsockname())
         assert await client.recv(10) == b"A"
-        run.control.say("retire")
+        run.control.send_nowait("retire")
         await run.over.wait()
 
 
-async def hang_the_drain_up(run: Run, listening: socket.socket, nursery: trio.Nursery) -> trio.SocketStream:
+async def block_the_drain(run: Run, listening: socket.socket, nursery: trio.Nursery) -> trio.SocketStream:
     """Return a client that does not read what it is sent."""
-    await begin(run, ordered(listening, "--drain-timeout", "1000"), nursery)
+    await begin(run, configured(listening, "--drain-timeout", "1000"), nursery)
     client = await connect(listening)
     with trio.move_on_after(0.3):
         await client.send_all(b"never read\n" * 2_000_000)
@@ -215,9 +226,9 @@ async def hang_the_drain_up(run: Run, listening: socket.socket, nursery: trio.Nu
 
 
 async def test_a_cut_ends_it_at_once(run: Run, listening: socket.socket, nursery: trio.Nursery) -> None:
-    client = await hang_the_drain_up(run, listening, nursery)
-    run.control.say("stop")
-    run.control.say("cut")
+    client = await block_the_drain(run, listening, nursery)
+    run.control.send_nowait("stop")
+    run.control.send_nowait("cut")
     with trio.move_on_after(30):  # a drain would have 1000 seconds
         await run.over.wait()
     assert run.over.is_set()
@@ -227,7 +238,7 @@ async def test_a_cut_ends_it_at_once(run: Run, listening: socket.socket, nursery
 async def test_a_second_signal_does_not_cut(
     run: Run, listening: socket.socket, nursery: trio.Nursery
 ) -> None:
-    client = await hang_the_drain_up(run, listening, nursery)
+    client = await block_the_drain(run, listening, nursery)
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGTERM):
         signal.raise_signal(number)
     await trio.sleep(0.1)
@@ -242,7 +253,7 @@ async def test_a_second_signal_does_not_cut(
 async def test_a_supervisor_that_is_gone_is_a_stop(
     run: Run, listening: socket.socket, nursery: trio.Nursery
 ) -> None:
-    await begin(run, ordered(listening), nursery)
+    await begin(run, configured(listening), nursery)
     client = await connect(listening)
     assert await ask(client) == b"A\n"
     run.control.close()
@@ -251,14 +262,14 @@ async def test_a_supervisor_that_is_gone_is_a_stop(
     await run.over.wait()
 
 
-async def test_without_an_order_nothing_is_done(run: Run) -> None:
+async def test_without_a_config_nothing_is_done(run: Run) -> None:
     run.control.close()
     await run.work()
     assert run.over.is_set()
 
 
 async def test_it_gives_signs_of_life(run: Run, listening: socket.socket, nursery: trio.Nursery) -> None:
-    await begin(run, ordered(listening, watchdog_interval=0.01), nursery)
+    await begin(run, configured(listening, watchdog_interval=0.01), nursery)
     for _ in range(3):
         assert await run.control.next_line() == "alive"
     run.control.close()
@@ -269,14 +280,14 @@ async def test_it_logs_by_its_number_and_takes_the_settings_it_is_told(
     run: Run, listening: socket.socket, nursery: trio.Nursery, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"log_level": "info", "log_format": "json", "max_line": "1", "oversize": "reject"}
-    order = ordered(listening, "--config", "not looked into", config=settings)
-    await begin(run, order, nursery)
+    config = configured(listening, "--config", "not looked into", config=settings)
+    await begin(run, config, nursery)
     client = await connect(listening)
     assert await ask(client) == b"A\n"
     await client.send_all(b"too long\n")
     assert await client.receive_some() == b"error: line longer than 1 bytes\n"
     await client.aclose()
-    run.control.say("stop")
+    run.control.send_nowait("stop")
     await run.over.wait()
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -301,87 +312,105 @@ async def test_it_shares_its_figures(
 
     monkeypatch.setattr(worker_main, "join", lambda folder, slot, _: joined.append((folder, slot)))
     monkeypatch.setattr(worker_main, "PrometheusTelemetry", Spied)
-    await begin(run, ordered(listening, figures=str(tmp_path)), nursery)
-    run.control.say("stop")
+    await begin(run, configured(listening, figures=str(tmp_path)), nursery)
+    run.control.send_nowait("stop")
     await run.over.wait()
     assert joined == [(tmp_path, 7)]
     assert len(counted) == 1  # at the end, if not before
     assert b"caas_trio_connections_open" in counted[0].page()
 
 
-def test_it_says_why_it_cannot_serve() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        (("--tls-cert", "missing.pem", "tls://127.0.0.1:0"), b"cannot use missing.pem: no such file"),
+        (("--tls-cert", "\x1b\udcff", "tls://127.0.0.1:0"), rb"cannot use \x1b\xff: no such file"),
+    ],
+    ids=["missing", "unprintable"],
+)
+def test_it_says_why_it_cannot_serve(arguments: tuple[str, ...], sent: bytes) -> None:
     ours, theirs = socket.socketpair()
     with ours, socket.create_server(("127.0.0.1", 0)) as listening:
-        order = ordered(listening, "--tls-cert", "missing.pem", "tls://127.0.0.1:0")
-        ours.sendall(f"{order.line()}\n".encode())
+        config = configured(listening, *arguments)
+        ours.sendall(f"{config.to_line()}\n".encode())
         assert worker_main.run(theirs) == 1
-        assert ours.recv(1000) == b"failed cannot use missing.pem: no such file or directory\n"
+        assert ours.recv(1000) == b"failed " + sent + b" or directory\n"
         assert ours.recv(1000) == b""
-        socket.socket(fileno=order.sockets[0].descriptors[0]).close()
 
 
-def test_the_program_takes_the_descriptor_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_want_of_room_is_not_a_failure_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ExceptionGroup("", [OSError(errno.EMFILE, "Too many open files")])
+
     ours, theirs = socket.socketpair()
-    monkeypatch.setattr(sys, "argv", ["worker", str(theirs.detach())])
+    monkeypatch.setattr(trio, "run", refuse)
+    with ours:
+        assert worker_main.run(theirs) == 1
+        assert ours.recv(1000) == b"no-room [Errno 24] Too many open files\n"
+
+
+def test_the_program_takes_the_descriptor_it_is_given() -> None:
+    ours, theirs = socket.socketpair()
     ours.close()
-    heeded = {number: signal.getsignal(number) for number in HANDLED}
     with pytest.raises(SystemExit, match="0"):
-        worker_main.main()
-    for number, handler in heeded.items():
-        assert signal.signal(number, handler) is signal.SIG_IGN
+        worker_main.main(theirs.detach())
 
 
 async def test_a_process_is_started_and_serves(listening: socket.socket) -> None:
-    order = ordered(listening)
-    heard: list[Worker] = []
-    started = await start_process(order)
-    at_work = Worker(order, started, heard.append)
-    assert at_work.pid == started.process.pid
+    config = configured(listening)
+    ready = trio.Event()
+    started = start_process(config, Interpreter.current())
+    worker = Worker(config, started, lambda _: ready.set())
+    assert worker.pid == started.process.pid
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # none ends it while it starts
+        os.kill(worker.pid, number)
+        if number != signal.SIGTERM:
+            assert started.process.returncode is None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(at_work.run)
+        nursery.start_soon(worker.run)
+        await ready.wait()  # SIGTERM was kept: it drains as soon as it serves
+    death = worker.death()
+    assert death is not None
+    assert (death.reason, death.refused, death.no_room) == ("exit status 0", False, False)
+    close_sockets(config)
+
+
+async def test_a_process_is_told_to_end(listening: socket.socket) -> None:
+    config = configured(listening)
+    senders: list[Worker] = []
+    worker = Worker(config, start_process(config, Interpreter.current()), senders.append)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(worker.run)
         client = await connect(listening)
         assert await ask(client) == b"A\n"
         await client.aclose()
         await trio.testing.wait_all_tasks_blocked()
-        assert (heard, at_work.ready) == ([at_work], True)
-        at_work.tell("stop", 30)
-        assert not at_work.ready
-    assert at_work.death() is None
-    socket.socket(fileno=order.sockets[0].descriptors[0]).close()
+        assert (senders, worker.ready) == ([worker], True)
+        worker.end(Command.STOP, 30)
+        assert not worker.ready
+    assert worker.death() is None
+    close_sockets(config)
 
 
-async def test_no_room_for_the_thread_that_starts_a_process_is_no_room_for_it(
-    listening: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise RuntimeError("can't start new thread")
+async def test_a_process_that_cannot_be_started_leaves_nothing_open(listening: socket.socket) -> None:
+    config = configured(listening)
 
-    order = ordered(listening)
-    monkeypatch.setattr(trio.to_thread, "run_sync", refuse)
-    with pytest.raises(BlockingIOError, match="Resource temporarily unavailable"):
-        await start_process(order)
-    socket.socket(fileno=order.sockets[0].descriptors[0]).close()
-
-
-async def test_a_process_that_cannot_be_started_leaves_nothing_open(
-    listening: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    order = ordered(listening)
-    commands: list[list[str]] = []
-
-    async def refuse(command: list[str], **options: object) -> None:
-        commands.append(command)
+    def refuse(command: list[str], **options: object) -> subprocess.Popen[bytes]:
+        assert command[0] == sys.executable
         assert options["stdout"] == subprocess.DEVNULL
         raise BlockingIOError
 
-    monkeypatch.setattr(trio.lowlevel, "open_process", refuse)
+    before = open_descriptors()
     with pytest.raises(BlockingIOError):
-        await start_process(order)
-    monkeypatch.setattr(sys, "path", [str(Path.cwd())])
-    with pytest.raises(BlockingIOError):
-        await start_process(order)
-    monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(BlockingIOError):
-        await start_process(order)
-    assert [command[1] for command in commands][1:] == ["-m", "-P"]
-    socket.socket(fileno=order.sockets[0].descriptors[0]).close()
+        start_process(config, Interpreter.current(), popen=refuse)
+    assert open_descriptors() == before
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    close_sockets(config)
+
+
+def close_sockets(config: WorkerConfig) -> None:
+    socket.socket(fileno=config.sockets[0].descriptors[0]).close()
+
+
+def open_descriptors() -> set[str]:
+    return {each.name for each in Path("/proc/self/fd").iterdir() if each.exists()}

@@ -1,15 +1,15 @@
 """Run the service: `python -m caas_trio`, or `caas-trio` once it is installed."""
 
-import sys
 from typing import NoReturn
+
+from .program.startup import exit_on_stop
 
 
 def main() -> NoReturn:
-    """Run as a program. Loading it takes a moment, and Ctrl-C may come just then."""
-    try:
-        from .program.cli import main as run  # noqa: PLC0415 - here it can be caught
-    except KeyboardInterrupt:
-        sys.exit("caas-trio: interrupted")
+    """Run as a program. Loading it takes a moment, and a signal may come just then."""
+    exit_on_stop()
+    from .program.cli import main as run  # noqa: PLC0415 - after the signals have handlers
+
     run()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import trio
@@ -11,30 +11,41 @@ import trio
 from caas_trio.observing.logs import tell
 
 from .command import PROGRAM, command, parse
-from .signals import ignore_signals
+from .interpreter import Interpreter
+from .startup import hold_signals
 from .supervisor import Supervisor
 from .user_error import USER_ERRORS, user_error
 
 __all__ = ["command", "main", "run"]
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command line and return its exit status; a user's mistake is told in one line."""
+def run(arguments: Sequence[str], *, begin: Callable[[], object] = lambda: None) -> int:
+    """Run the command line and return its exit status; a user's mistake is told in one line.
+
+    Args:
+        arguments: without the program's name.
+        begin: called once they have been parsed and are to be served.
+    """
+    interpreter = Interpreter.current()
     try:
-        program = parse(arguments)
+        program = parse(arguments, directory=interpreter.directory)
         if isinstance(program, int):
             return program
-        trio.run(Supervisor(arguments, program).run if program.supervised else program.run)
+        begin()
+        if program.supervised:
+            trio.run(Supervisor(arguments, program, interpreter).run)
+        else:
+            trio.run(program.run)
     except* USER_ERRORS as mistakes:
-        told = user_error(mistakes)
+        error = user_error(mistakes)
     else:
         return 0
-    tell(f"{PROGRAM}: {told.text}")
-    return told.status
+    tell(f"{PROGRAM}: {error.text}")
+    return error.status
 
 
 def main() -> NoReturn:
     """Run as a program."""
-    status = run(sys.argv[1:])
-    ignore_signals()
+    status = run(sys.argv[1:], begin=hold_signals)
+    hold_signals()
     sys.exit(status)

@@ -37,6 +37,7 @@ from .options import (
     EndpointType,
     HostPortType,
     PromptType,
+    StartDirectory,
     certificates_for,
     check_proxied,
 )
@@ -343,7 +344,8 @@ def _capitals(text: str, lines: LineOptions, max_line: int) -> App:
 def _named_app(name: str, folder: Path, given: Collection[str]) -> AppName:
     if "text" in given:
         raise click.UsageError("--text is for capitals, and --app serves something else")
-    return AppName.parse(name, folder)
+    # The default may have been removed since the start, and the app be elsewhere on the path.
+    return AppName.parse(name, folder, folder_needed="app_dir" in given)
 
 
 def processors() -> int:
@@ -354,18 +356,26 @@ def processors() -> int:
         return os.cpu_count() or 1
 
 
-def parse(arguments: Sequence[str], config: Mapping[str, Any] | None = None) -> Program | int:
+def parse(
+    arguments: Sequence[str], config: Mapping[str, Any] | None = None, *, directory: str | None = None
+) -> Program | int:
     """Return the program that a command line asks for, or the exit status if it is done already.
 
     Args:
         arguments: without the program's name.
-        config: what the file of settings says, for who has read it already; otherwise it is read.
+        config: the settings of the file, if it has been read already; otherwise it is read.
+        directory: where relative paths of files start; None for the current directory.
 
     Raises:
         click.ClickException: the command line, a variable or the file is wrong.
         CaasError: so is what they name.
     """
     result: Program | int | None = command.main(
-        arguments, PROGRAM, standalone_mode=False, auto_envvar_prefix="CAAS_TRIO", default_map=config
+        arguments,
+        PROGRAM,
+        standalone_mode=False,
+        auto_envvar_prefix="CAAS_TRIO",
+        default_map=config,
+        obj=StartDirectory(directory),
     )
     return result or 0

@@ -1,108 +1,66 @@
-"""What a supervisor and its workers say to each other: lines of text, over a socket pair for each.
-
-    supervisor   the order, in JSON; then, some day, one after the other:
-                 retire    accept no more, let connections end by themselves for a while, then stop
-                 stop      accept no more, drain, and exit
-                 handover  the same, but a successor has the paths
-                 cut       exit at once
-    worker       ready, alive (as often as the order says), or: failed REASON
-
-The end of the input says that the other one is gone.
-"""
+"""One end of the socket pair between a supervisor and a worker: `Control`; see `messages`."""
 
 from __future__ import annotations
 
-import json
 import socket
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 import trio
 
-from caas_trio.core.framing import LineBuffer
+from .messages import MAX_CONFIG_BYTES, ControlLines
 
-#: The longest line, in bytes: an order may hold a long command line, and a long file.
-_MOST: Final = 1 << 24
-
-
-@dataclass(frozen=True, kw_only=True)
-class SharedSocket:
-    """A listener, as it is described to another process.
-
-    Attributes:
-        asked: the endpoint that was asked for, as text.
-        endpoint: where it is.
-        descriptors: of its sockets.
-    """
-
-    asked: str
-    endpoint: str
-    descriptors: Sequence[int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What a worker is to do.
-
-    Attributes:
-        arguments: the command line.
-        config: what the file of settings says.
-        sockets: what to serve.
-        slot: a number that no other worker has at the time.
-        watchdog_interval: how many seconds may lie between two signs of life; `math.inf` if none are wanted.
-        figures: the folder that figures are shared in; None if nobody wants them.
-    """
-
-    arguments: Sequence[str]
-    config: Mapping[str, Any]
-    sockets: Sequence[SharedSocket]
-    slot: int
-    watchdog_interval: float
-    figures: str | None
-
-    def line(self) -> str:
-        """Return it as a line, without the LF."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_line(cls, line: str) -> Order:
-        """Return what `line` returned."""
-        fields = json.loads(line)
-        return cls(**{**fields, "sockets": [SharedSocket(**each) for each in fields["sockets"]]})
+#: How much is read at a time.
+_CHUNK_BYTES: Final = 4096
 
 
 class Control:
-    """One end of the socket pair; who has it closes it."""
+    """Sends and receives the lines of the control protocol.
 
-    def __init__(self, sock: socket.socket) -> None:
+    Args:
+        sock: a stream socket; `close` closes it. No process that this one starts inherits it.
+        max_bytes: the longest line to receive.
+        pause_s: how many seconds lie between two reads at least, so that a flood of lines costs little.
+    """
+
+    def __init__(
+        self, sock: socket.socket, max_bytes: int = MAX_CONFIG_BYTES, *, pause_s: float = 0.0
+    ) -> None:
+        sock.set_inheritable(False)
         self._sock = sock
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-        self._buffer = LineBuffer(_MOST)
+        self._lines = ControlLines(max_bytes)
+        self._pause_s = pause_s
+        self._next_read = -float("inf")
 
-    def say(self, line: str) -> None:
-        """Say a short line at once; what cannot be said is lost."""
+    def send_nowait(self, line: str) -> None:
+        """Send a short line; it is lost if there is no room for it, or the other end is gone."""
         with suppress(OSError):
             self._sock.send(f"{line}\n".encode())
 
     async def send(self, line: str) -> None:
-        """Say a line of any length; what nobody listens to is lost."""
+        """Send a line of any length; it is lost if the other end is gone."""
         with suppress(trio.BrokenResourceError):
             await self._stream.send_all(f"{line}\n".encode())
 
     async def next_line(self) -> str | None:
-        """Return what the other one says next; None if it is gone."""
-        while (line := self._buffer.next_line()) is None:
+        """Return the next line, without its LF; None if the other end is gone.
+
+        Raises:
+            ControlError: the line is too long, or no UTF-8.
+        """
+        while (line := self._lines.next_line()) is None:
+            await trio.sleep_until(self._next_read)
             try:
-                chunk = await self._stream.receive_some()
+                chunk = await self._stream.receive_some(_CHUNK_BYTES)
             except trio.BrokenResourceError:
                 return None
             if not chunk:
                 return None
-            self._buffer.feed(chunk)
-        return line.decode().rstrip("\n")
+            self._next_read = trio.current_time() + self._pause_s
+            self._lines.feed(chunk)
+        return line
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the socket."""
         self._stream.socket.close()

@@ -46,11 +46,16 @@ class AppName:
         return f"{self.module}:{self.name}"
 
     @classmethod
-    def parse(cls, text: str, folder: Path = Path()) -> AppName:
+    def parse(cls, text: str, folder: Path = Path(), *, folder_needed: bool = True) -> AppName:
         """Return the app that MODULE:NAME names.
 
+        Args:
+            text: MODULE:NAME.
+            folder: what is to be first on the path.
+            folder_needed: whether it has to be there.
+
         Raises:
-            UsageError: the text is something else, such as the name of a file.
+            UsageError: the text is something else, such as the name of a file; or there is no folder.
         """
         module, colon, name = text.partition(":")
         if module.endswith(".py") or "/" in module:
@@ -59,7 +64,7 @@ class AppName:
             raise UsageError(f"{module!r} is a file; name the module: {dotted}:{name or 'NAME'}")
         if not colon or not all(each.isidentifier() for each in (*module.split("."), *name.split("."))):
             raise UsageError(f"{text!r} is not MODULE:NAME, such as mypackage.server:handler")
-        if not folder.is_dir():
+        if folder_needed and not folder.is_dir():
             raise UsageError(f"{folder} is not a directory to import an app from")
         return cls(module, name, folder)
 

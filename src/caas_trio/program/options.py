@@ -79,6 +79,36 @@ class NetworkType(click.ParamType[Network]):
         return network
 
 
+class StartDirectory:
+    """Where relative paths of files start, as the object of a click context.
+
+    Args:
+        path: None for the current directory, wherever that may be when the file is opened.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._path = Path() if path is None else Path(path)
+
+    def resolve(self, value: str | Path) -> Path:
+        """Return the path that a value means; what is above the directory outlives the directory."""
+        start, steps = self._path, list(Path(value).parts)
+        while self._path.is_absolute() and steps[:1] == [".."]:  # no symbolic link: it is a getcwd(3)
+            start = start.parent
+            del steps[0]
+        return start.joinpath(*steps)
+
+
+class FileType(click.ParamType[Path]):
+    """A path of a file, absolute from the start: nothing depends on the directory later."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:  # noqa: ARG002
+        """Return the path; see `click.ParamType.convert`."""
+        start = None if ctx is None else ctx.find_object(StartDirectory)
+        return Path(value) if start is None else start.resolve(value)
+
+
 class NumberType(click.ParamType[float]):
     """A number that is not less than `least`; nan never is."""
 
@@ -121,7 +151,7 @@ CONNECTIONS: Final = NumberType(int, 1, "connections")
 WORKERS: Final = NumberType(int, 0, "workers")
 MODE: Final = DigitsType("mode", "0?[0-7]{3}", 8, "a mode of three octal digits, as 0660")
 UID: Final = DigitsType("uid", "0|[1-9][0-9]{0,9}", 10, "a user's number, as 'id -u' prints it")
-FILE: Final = click.Path(path_type=Path)
+FILE: Final = FileType()
 
 
 def certificates_for(

@@ -32,7 +32,8 @@ from .appoptions import LineOptions, apply
 from .loading import AppName, load
 from .notify import Notifier
 from .script import announce
-from .signals import HANDLED, handle_signals
+from .signals import Terminal, handle_signals, receive_signals
+from .startup import stops_released
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,40 +78,54 @@ class Program:
         with self.app_logs():
             if self.metrics is not None:
                 disable_created_metrics()  # type: ignore[no-untyped-call] # no use, and half of the page
-            # Before the signals are caught, so that Ctrl-C ends a slow import.
-            await self._serve_until_signal(await self.load())
+            with stops_released():  # an import may take long
+                app = await self.load()
+            await self._serve_until_signal(app)
 
     async def _serve_until_signal(self, app: App | Lifespan) -> None:
-        stop, started = trio.Event(), trio.Event()
+        stop = trio.Event()
         manager = Notifier.from_environment()
         reports = LogTelemetry(self.log)
         output = Announcement(self.trust, reports, manager)
         telemetries: list[Telemetry] = [reports]
-        with closing(reports), trio.open_signal_receiver(*HANDLED) as signals:
+        opening = trio.CancelScope()
+
+        def begin_to_stop() -> None:
+            manager.stopping()
+            stop.set()
+            if not output.done:  # a name may be being looked up; the app's context may wait for anything
+                opening.cancel()
+
+        with closing(reports), receive_signals() as signals:
             async with trio.open_nursery() as nursery:
-
-                def begin_to_stop() -> None:
-                    manager.stopping()
-                    stop.set()
-                    if not started.is_set():  # the app's context may wait for anything
-                        nursery.cancel_scope.cancel()
-
-                again = partial(reload, self.trust, reports, manager)
-                cut = nursery.cancel_scope.cancel
-                nursery.start_soon(partial(handle_signals, signals, again=again, stop=begin_to_stop, cut=cut))
-                async with self.open(app) as program:
-                    started.set()
-                    if self.metrics is not None:
-                        metrics = PrometheusTelemetry(program.limits, self._registry())
-                        telemetries.append(metrics)
-                        monitoring = partial(serve_monitoring, self.metrics, metrics.page, telemetry=reports)
-                        output.monitored_at = await nursery.start(
-                            partial(monitoring, ready=lambda: output.done and not stop.is_set())
-                        )
-                    watchdog = Watchdog(manager.alive, manager.watchdog_interval)
-                    await program.serve(
-                        self.endpoints, telemetries, stop=stop, watchdog=watchdog, task_status=output
+                nursery.start_soon(
+                    partial(
+                        handle_signals,
+                        signals,
+                        reload=partial(reload, self.trust, reports, manager),
+                        stop=begin_to_stop,
+                        cut=nursery.cancel_scope.cancel,
+                        hung_up=Terminal().is_lost,
                     )
+                )
+                with opening:
+                    async with self.open(app) as program:
+                        if self.metrics is not None:
+                            metrics = PrometheusTelemetry(program.limits, self._registry())
+                            telemetries.append(metrics)
+                            output.monitored_at = await nursery.start(
+                                partial(
+                                    serve_monitoring,
+                                    self.metrics,
+                                    metrics.page,
+                                    telemetry=reports,
+                                    ready=lambda: output.done and not stop.is_set(),
+                                )
+                            )
+                        watchdog = Watchdog(manager.alive, manager.watchdog_interval)
+                        await program.serve(
+                            self.endpoints, telemetries, stop=stop, watchdog=watchdog, task_status=output
+                        )
                 nursery.cancel_scope.cancel()
 
     def _registry(self) -> CollectorRegistry:

@@ -7,32 +7,45 @@ from __future__ import annotations
 
 from typing import Final
 
-#: A worker that has been ready for so long (seconds) has lived.
-SETTLED: Final = 1.0
+#: A worker that has been ready for so long counts as a good one.
+SETTLED_S: Final = 1.0
 
-#: How long (seconds) the first of those that did not live is waited after; each next one twice as long.
-FIRST_DELAY: Final = 0.1
+#: The delay after the first failure; it doubles with each one that follows.
+FIRST_DELAY_S: Final = 0.1
 
-#: So many in a row that did not live are the end.
+#: The longest delay while there is no room.
+MAX_DELAY_S: Final = 5.0
+
+#: After so many failures in a row, the place is given up.
 MAX_FAILURES: Final = 5
 
 
 class Restarts:
-    """Counts the deaths in one place for a worker."""
+    """Counts the failures in one place for a worker."""
 
     def __init__(self) -> None:
         self._failures = 0
+        self._next_delay = FIRST_DELAY_S
 
-    def died(self, ready_for: float | None) -> float | None:
-        """Return after how many seconds to start the next one; None to give up.
+    def died(self, ready_for_s: float | None) -> float | None:
+        """Return after how many seconds to start the next worker; None to give up.
 
         Args:
-            ready_for: how many seconds the worker had been ready; None if it never was.
+            ready_for_s: how many seconds the worker had been ready; None if it never was.
         """
-        if ready_for is not None and ready_for >= SETTLED:
+        self._next_delay = FIRST_DELAY_S
+        if ready_for_s is not None and ready_for_s >= SETTLED_S:
             self._failures = 0
             return 0.0
         self._failures += 1
         if self._failures == MAX_FAILURES:
             return None
-        return float(FIRST_DELAY * 2 ** (self._failures - 1))
+        return FIRST_DELAY_S * 2.0 ** (self._failures - 1)
+
+    def had_no_room(self) -> float:
+        """Return after how many seconds to try again to start a worker that there was no room for.
+
+        That is no failure of the worker's, so it is never given up.
+        """
+        delay, self._next_delay = self._next_delay, min(2 * self._next_delay, MAX_DELAY_S)
+        return delay

@@ -27,7 +27,7 @@ from caas_trio.server.listeners import Listener
 from caas_trio.server.reporting import LoggingTelemetry
 from caas_trio.server.watchdog import Watchdog
 
-from .signals import handle_signals
+from .signals import handle_signals, receive_signals
 from .user_error import USER_ERRORS, user_error
 
 DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:50007"
@@ -101,20 +101,40 @@ class _Script:
         stop = trio.Event() if stop is None else stop
         tls = self.options["trust"].tls
         hangup = [signal.SIGHUP] if isinstance(tls, Certificates) else []
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, *hangup) as signals:
+        opening = trio.CancelScope()
+        announced = trio.Event()
+
+        def begin_to_stop() -> None:
+            stop.set()
+            if (
+                not announced.is_set()
+            ):  # a name may be being looked up; the app's context may wait for anything
+                opening.cancel()
+
+        with receive_signals([signal.SIGTERM, signal.SIGINT, *hangup]) as signals:
             async with trio.open_nursery() as nursery:
-                cut = nursery.cancel_scope.cancel
-                again = partial(_reload, tls)
-                nursery.start_soon(partial(handle_signals, signals, again=again, stop=stop.set, cut=cut))
-                try:
-                    async with open_app(self.app) as app:
-                        await self._serve(app, stop)
-                except AppError as error:
-                    _log.error("%s", error, exc_info=error.__cause__)
-                    raise
+                nursery.start_soon(
+                    partial(
+                        handle_signals,
+                        signals,
+                        reload=partial(_reload, tls),
+                        stop=begin_to_stop,
+                        cut=nursery.cancel_scope.cancel,
+                    )
+                )
+                with opening:
+                    await self._open_and_serve(stop, announced)
                 nursery.cancel_scope.cancel()
 
-    async def _serve(self, app: App, stop: trio.Event) -> None:
+    async def _open_and_serve(self, stop: trio.Event, announced: trio.Event) -> None:
+        try:
+            async with open_app(self.app) as app:
+                await self._serve(app, stop, announced)
+        except AppError as error:
+            _log.error("%s", error, exc_info=error.__cause__)
+            raise
+
+    async def _serve(self, app: App, stop: trio.Event, announced: trio.Event) -> None:
         telemetry = LoggingTelemetry() if self.telemetry is None else self.telemetry
         async with trio.open_nursery() as nursery:
             serve = partial(
@@ -127,6 +147,7 @@ class _Script:
                 **self.options,
             )
             announce(await nursery.start(serve))
+            announced.set()
 
 
 def announce(endpoints: Sequence[Endpoint], monitored_at: Sequence[Endpoint] = ()) -> None:

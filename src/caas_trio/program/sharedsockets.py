@@ -11,7 +11,7 @@ from caas_trio.core.endpoint import Endpoint
 from caas_trio.server.listeners import Listener, listen_all
 from caas_trio.server.mixed import how_many
 
-from .control import SharedSocket
+from .messages import SharedSocket
 
 #: What one endpoint that was asked for came to.
 _Group: TypeAlias = list[Listener]

@@ -24,20 +24,18 @@ from caas_trio.server.watchdog import Watchdog
 
 from .command import parse
 from .configfile import check_replacement
-from .control import Order
+from .interpreter import Interpreter
+from .messages import Command, WorkerConfig
 from .notify import Notifier
 from .program import Announcement, Program
 from .restarts import MAX_FAILURES, Restarts
 from .sharedsockets import SharedSockets
-from .signals import HANDLED, handle_signals
+from .signals import handle_signals, receive_signals
 from .user_error import USER_ERRORS, user_error
-from .worker_process import Death, Start, Worker, start_process
+from .worker_process import GRACE_S, Death, StartProcess, Worker, is_no_room, start_process
 
-#: How long (seconds) a worker may take to end once its drain is over.
-GRACE: Final = 5.0
-
-#: A sign of life comes so many times in the time that the service manager's watchdog may take.
-_SIGNS: Final = 4
+#: How many signs of life a worker gives in the time that the service manager's watchdog may take.
+_BEATS_PER_INTERVAL: Final = 4
 
 Parse: TypeAlias = Callable[[Sequence[str]], Program | int]
 
@@ -67,7 +65,7 @@ class Generation:
         self.settled = trio.Event()
         self.over = trio.Event()
         self.failure: str | None = None
-        self._word = ""
+        self._command = Command.STOP
 
     @property
     def ready(self) -> bool:
@@ -82,21 +80,21 @@ class Generation:
     def fail(self, reason: str) -> None:
         """Give it up before it is settled."""
         self.failure = reason
-        self.end("stop")
+        self.end(Command.STOP)
 
-    def end(self, word: str) -> None:
-        """Tell all workers to `retire`, `stop`, `handover` or `cut`, those too that are being started."""
-        self._word = word
+    def end(self, command: Command) -> None:
+        """Send a command to all workers, and to those that are being started once they are."""
+        self._command = command
         self.over.set()
         self.settled.set()
         for worker in self.workers:
-            self.tell(worker)
+            self.end_worker(worker)
 
-    def tell(self, worker: Worker) -> None:
-        """Tell a worker what all are told."""
+    def end_worker(self, worker: Worker) -> None:
+        """Send one worker the command that all were sent."""
         drain = self.program.limits.drain_timeout
-        seconds = {"retire": 2 * drain, "stop": drain, "handover": drain, "cut": 0.0}
-        worker.tell(self._word, seconds[self._word] + GRACE)
+        seconds = {Command.RETIRE: 2 * drain, Command.CUT: 0.0}.get(self._command, drain)
+        worker.end(self._command, seconds + GRACE_S)
 
 
 class Supervisor:
@@ -105,7 +103,8 @@ class Supervisor:
     Args:
         arguments: the command line.
         program: what it comes to for now.
-        parse: reads it again.
+        interpreter: starts the workers.
+        parse: reads the command line again.
         start: starts a worker.
     """
 
@@ -113,13 +112,15 @@ class Supervisor:
         self,
         arguments: Sequence[str],
         program: Program,
+        interpreter: Interpreter,
         *,
-        parse: Parse = parse,
-        start: Start = start_process,
+        parse: Parse | None = None,
+        start: StartProcess | None = None,
     ) -> None:
         self._arguments = arguments
-        self._parse = parse
-        self._start = start
+        self._directory = interpreter.directory
+        self._parse = parse or partial(_parse, directory=interpreter.directory)
+        self._start = start or partial(start_process, interpreter=interpreter)
         self._log = program.log
         self._first = program
         self._manager = Notifier.from_environment()
@@ -141,13 +142,14 @@ class Supervisor:
         """
         ask, asked = trio.open_memory_channel[None](1)
         reports = LogTelemetry(self._log)
-        with ExitStack() as opened, trio.open_signal_receiver(*HANDLED) as signals:
+        with ExitStack() as opened, receive_signals() as signals:
             opened.callback(reports.close)
             opened.callback(self._close)
             async with trio.open_nursery() as aside:
-                again = partial(_ask, ask)
                 aside.start_soon(
-                    partial(handle_signals, signals, again=again, stop=self._stop, cut=self._cut)
+                    partial(
+                        handle_signals, signals, reload=partial(_ask, ask), stop=self._stop, cut=self._cut
+                    )
                 )
                 async with trio.open_nursery() as self._places:
                     with self._starting:
@@ -189,7 +191,7 @@ class Supervisor:
     # What the signals ask for.
 
     def _stop(self) -> None:
-        """Have all workers drain. Who comes from now on is refused, or finds a successor."""
+        """Drain all workers. A client that connects from now on is refused, or finds a successor."""
         self._stopping = True
         self._manager.stopping()
         self._starting.cancel()
@@ -197,11 +199,11 @@ class Supervisor:
             generation.sockets.close()
         handed_over = any(generation.sockets.handed_over for generation in self._generations)
         for generation in self._generations:
-            generation.end("handover" if handed_over else "stop")
+            generation.end(Command.HANDOVER if handed_over else Command.STOP)
 
     def _cut(self) -> None:
         for generation in self._generations:
-            generation.end("cut")
+            generation.end(Command.CUT)
 
     async def _reload_when(self, asked: trio.MemoryReceiveChannel[None]) -> None:
         async for _ in asked:
@@ -242,10 +244,10 @@ class Supervisor:
             new.fail(user_error(mistakes).text)
 
     def _succeed(self, old: Generation, new: Generation) -> None:
-        """Have new workers take over from the old ones."""
+        """Replace the old workers with the new ones, which are ready."""
         self._current, self._log = new, new.program.log
         old.sockets.close(but=new.sockets)
-        old.end("retire")
+        old.end(Command.RETIRE)
         for worker in old.workers:
             self._watchdog.unregister(worker)
         for worker in new.workers:
@@ -280,9 +282,10 @@ class Supervisor:
             death = await self._run_worker(generation)
             if death is None:
                 continue
-            delay = restarts.died(death.lived)
+            delay = restarts.had_no_room() if death.no_room else restarts.died(death.ready_for_s)
+            event = "no room for a worker" if death.no_room else "worker died"
             if generation.over.is_set():
-                self._log.error("worker died", **death.told())
+                self._log.error(event, **death.log_fields())
             elif generation is not self._current:
                 generation.fail(death.reason)
             elif death.refused and not generation.settled.is_set():
@@ -291,7 +294,7 @@ class Supervisor:
                 row = f"{MAX_FAILURES} in a row"
                 self._give_up(f"workers die before they have served for long, {row}: {death.reason}")
             else:
-                self._log.error("worker died", **death.told(), again_in=delay)
+                self._log.error(event, **death.log_fields(), again_in=delay)
                 with trio.move_on_after(delay):
                     await generation.over.wait()
 
@@ -299,20 +302,18 @@ class Supervisor:
         """Start a worker and wait for its end; return what it died of, None if it ended as it was told."""
         slot = next(number for number in count() if number not in self._slots)
         self._slots.add(slot)
-        order = Order(
+        config = WorkerConfig(
             arguments=self._arguments,
             config=generation.program.config or {},
+            directory=self._directory,
             sockets=generation.sockets.described(),
             slot=slot,
-            watchdog_interval=self._manager.watchdog_interval / _SIGNS,
+            watchdog_interval=self._manager.watchdog_interval / _BEATS_PER_INTERVAL,
             figures=None if self._figures is None else str(self._figures.folder),
         )
         try:
-            started = await self._start(order)
-            worker = Worker(order, started, partial(self._heard, generation))
+            worker = Worker(config, self._start(config), partial(self._on_message, generation))
             generation.workers.add(worker)
-            if generation.over.is_set():
-                generation.tell(worker)
             try:
                 await worker.run()
             finally:
@@ -321,12 +322,12 @@ class Supervisor:
                 if self._figures is not None:
                     self._figures.worker_gone(slot)
         except OSError as error:
-            return Death(slot, None, user_error(error).text)
+            return Death(slot, None, user_error(error).text, no_room=is_no_room(error))
         finally:
             self._slots.discard(slot)
         return worker.death()
 
-    def _heard(self, generation: Generation, worker: Worker) -> None:
+    def _on_message(self, generation: Generation, worker: Worker) -> None:
         """Note that a worker is ready, or goes on."""
         generation.check()
         if generation is self._current and worker.ready:
@@ -335,6 +336,10 @@ class Supervisor:
     def _give_up(self, reason: str) -> None:
         self._failure = self._failure or reason
         self._stop()
+
+
+def _parse(arguments: Sequence[str], directory: str | None) -> Program | int:
+    return parse(arguments, directory=directory)
 
 
 def _ask(channel: trio.MemorySendChannel[None]) -> None:

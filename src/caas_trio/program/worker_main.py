@@ -1,4 +1,4 @@
-"""A worker process: `python -m caas_trio.program.worker_main DESCRIPTOR`, started by a supervisor alone."""
+"""A worker process, which a supervisor starts: `main`, given the descriptor of its control channel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,75 +23,92 @@ from caas_trio.server.listeners import Listener
 from caas_trio.server.watchdog import Watchdog
 
 from .command import parse
-from .control import Control, Order, SharedSocket
+from .control import Control
+from .messages import Command, Kind, Message, SharedSocket, WorkerConfig
 from .program import Program
-from .signals import HANDLED, handle_signals, ignore_signals
+from .signals import handle_signals, receive_signals
 from .user_error import USER_ERRORS, user_error
+from .worker_process import is_no_room
 
 
-def main() -> NoReturn:
-    """Run as a program."""
-    status = run(socket.socket(fileno=int(sys.argv[1])))
-    ignore_signals()
-    sys.exit(status)
+def main(descriptor: int) -> NoReturn:
+    """Run as a program. Signals are held when it begins and when it ends."""
+    sys.exit(run(socket.socket(fileno=descriptor)))
 
 
 def run(sock: socket.socket) -> int:
-    """Do what is ordered over a socket, and close it; return the exit status."""
+    """Serve as a supervisor at the other end of a socket says, and close it; return the exit status."""
     with sock:
         control = Control(sock)
         try:
-            trio.run(work, control)
+            trio.run(serve, control)
         except* USER_ERRORS as mistakes:
-            told = user_error(mistakes)
+            error = user_error(mistakes)
+            kind = Kind.NO_ROOM if is_no_room(mistakes) else Kind.FAILED
         else:
             return 0
-        control.say(f"failed {told.text}")
-        return told.status
+        control.send_nowait(Message(kind, error.text).to_line())
+        return error.status
 
 
-async def work(control: Control) -> None:
-    """Serve as ordered, until told to stop; see `caas_trio.program.control`."""
-    first = await control.next_line()
-    if first is None:
+async def serve(control: Control) -> None:
+    """Serve as the config says, until a command to end; see `caas_trio.program.messages`."""
+    line = await control.next_line()
+    if line is None:
         return
-    order = Order.from_line(first)
-    program = parse(order.arguments, order.config)
-    assert isinstance(program, Program)  # noqa: S101 - or there would be no supervisor
-    program = replace(program, log=program.log.bind(worker=order.slot))
+    config = WorkerConfig.from_line(line)
+    listeners = [take(each) for each in config.sockets]
+    with ExitStack() as taken:
+        for listener in listeners:
+            taken.callback(listener.close)
+        program = parse(config.arguments, config.config, directory=config.directory)
+        assert isinstance(program, Program)  # noqa: S101 - or there would be no supervisor
+        for listener in listeners:
+            listener.shared = program.workers > 1
+        program = replace(program, log=program.log.bind(worker=config.slot))
+        await _serve(control, config, program, listeners)
+
+
+async def _serve(
+    control: Control, config: WorkerConfig, program: Program, listeners: Sequence[Listener]
+) -> None:
     reports = LogTelemetry(program.log)
-    if order.figures is not None:
+    if config.figures is not None:
         # Before the app is imported, for it may have metrics too.
-        join(Path(order.figures), order.slot, reports.metrics_unshared)
-    listeners = [take(each, shared=program.workers > 1) for each in order.sockets]
-    duty = Duty(control, program.limits.drain_timeout, listeners)
-    with closing(reports), program.app_logs(), trio.open_signal_receiver(*HANDLED) as signals:
+        join(Path(config.figures), config.slot, reports.metrics_unshared)
+    worker = WorkerControl(control, program.limits.drain_timeout, listeners)
+    with closing(reports), program.app_logs(), receive_signals() as signals:
         telemetries: list[Telemetry] = [reports]
         async with trio.open_nursery() as nursery:
-            # What cuts off is the supervisor's say: a service manager may signal all processes at once.
+            # The supervisor alone reloads and cuts: a service manager may signal all processes at once.
             nursery.start_soon(
-                partial(handle_signals, signals, again=_nothing, stop=duty.stop.set, cut=_nothing)
+                partial(handle_signals, signals, reload=_nothing, stop=worker.stop.set, cut=_nothing)
             )
-            nursery.start_soon(duty.obey)
-            with duty.scope:
+            nursery.start_soon(worker.run)
+            with worker.scope:
                 async with program.open(await program.load()) as opened:
-                    if order.figures is not None:
+                    if config.figures is not None:
                         metrics = PrometheusTelemetry(opened.limits)
                         telemetries.append(metrics)
                         nursery.start_soon(keep_writing, metrics.update)
                     await opened.serve(
                         listeners,
                         telemetries,
-                        stop=duty.stop,
-                        retire=duty.retire,
-                        watchdog=Watchdog(lambda: control.say("alive"), order.watchdog_interval),
-                        task_status=duty,
+                        stop=worker.stop,
+                        retire=worker.retire,
+                        watchdog=Watchdog(lambda: control.send_nowait(Kind.ALIVE), config.watchdog_interval),
+                        task_status=worker,
                     )
             nursery.cancel_scope.cancel()
 
 
-class Duty:
-    """What a worker has been told, and what it tells once it serves.
+class WorkerControl:
+    """What the supervisor's commands come to, and the message that the worker serves.
+
+    Args:
+        control: the channel to the supervisor.
+        drain_timeout: how many seconds after `retire` it stops.
+        listeners: what it serves.
 
     Attributes:
         stop: set when it is to drain.
@@ -99,32 +116,32 @@ class Duty:
         scope: cancelled when it is to end at once.
     """
 
-    def __init__(self, control: Control, patience: float, listeners: Sequence[Listener]) -> None:
+    def __init__(self, control: Control, drain_timeout: float, listeners: Sequence[Listener]) -> None:
         self.stop = trio.Event()
         self.retire = trio.Event()
         self.scope = trio.CancelScope()
         self._control = control
-        self._patience = patience
+        self._drain_timeout = drain_timeout
         self._listeners = listeners
 
     def started(self, value: object = None) -> None:  # noqa: ARG002 - the endpoints are the supervisor's
-        """Tell that it serves."""
-        self._control.say("ready")
+        """Send that it serves."""
+        self._control.send_nowait(Kind.READY)
 
-    async def obey(self) -> None:
-        """Do as the supervisor says; once that is gone, stop."""
+    async def run(self) -> None:
+        """Do what the supervisor's commands say; stop once it is gone."""
         deadline = math.inf
         while True:
             with trio.CancelScope(deadline=deadline) as waiting:
                 match await self._control.next_line():
-                    case "retire":
+                    case Command.RETIRE:
                         self.retire.set()
-                        deadline = trio.current_time() + self._patience
-                    case "cut":
+                        deadline = trio.current_time() + self._drain_timeout
+                    case Command.CUT:
                         self.scope.cancel()
-                    case "stop":
+                    case Command.STOP:
                         self.stop.set()
-                    case "handover":
+                    case Command.HANDOVER:
                         for listener in self._listeners:
                             listener.handed_over = True
                         self.stop.set()
@@ -135,18 +152,14 @@ class Duty:
                 deadline = math.inf
 
 
-def take(passed: SharedSocket, *, shared: bool) -> Listener:
+def take(passed: SharedSocket) -> Listener:
     """Return the listener that is described; its descriptors are this process's own from now on."""
     sockets = [socket.socket(fileno=descriptor) for descriptor in passed.descriptors]
     for sock in sockets:
         sock.set_inheritable(False)
         sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
-    return Listener(Endpoint.parse(passed.asked), Endpoint.parse(passed.endpoint), sockets, shared=shared)
+    return Listener(Endpoint.parse(passed.asked), Endpoint.parse(passed.endpoint), sockets)
 
 
 def _nothing() -> None:
     """Leave it to the supervisor."""
-
-
-if __name__ == "__main__":
-    main()

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import socket
 import subprocess
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import trio
 
-from caas_trio.server.threads import thread_needed
+from .control import Control
+from .interpreter import Interpreter
+from .messages import MAX_MESSAGE_BYTES, Command, ControlError, Kind, MessageParser, WorkerConfig
+from .startup import signals_held
 
-from .control import Control, Order
-
-#: How long (seconds) a worker may take to get ready.
+#: How long a worker may take to get ready, or to end once it has closed its control channel.
 WORKER_TIMEOUT_S: Final = 30.0
+
+#: How long a worker may take to end once its drain is over.
+GRACE_S: Final = 5.0
+
+#: How often the end of a process is looked for, once it is due. It takes neither a thread nor a descriptor.
+_POLL_S: Final = 0.01
+
+#: How many seconds lie between two reads of what a worker sends.
+_READ_PAUSE_S: Final = 0.01
+
+#: What the machine says if it has no room for a process, a socket or a thread just now.
+_NO_ROOM: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOBUFS})
+
+
+def is_no_room(failure: BaseException) -> bool:
+    """Return whether a failure, or the first one of a group, is want of room, which passes."""
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return isinstance(failure, OSError) and failure.errno in _NO_ROOM
 
 
 class Process(Protocol):
-    """What a worker needs of `trio.Process`."""
+    """What a worker needs of a process."""
 
     @property
     def pid(self) -> int:
@@ -33,20 +52,20 @@ class Process(Protocol):
         """Its exit status, or minus the signal that ended it; None as long as it runs."""
 
     async def wait(self) -> int:
-        """Wait for its end."""
+        """Return its exit status once it has ended."""
 
     def kill(self) -> None:
         """Send it SIGKILL."""
 
 
-class Started(NamedTuple):
-    """A process that waits for its order, and the way to it."""
+class StartedProcess(NamedTuple):
+    """A process that waits for its config, and the supervisor's end of its control channel."""
 
     process: Process
     control: Control
 
 
-Start: TypeAlias = Callable[[Order], Awaitable[Started]]
+StartProcess: TypeAlias = Callable[[WorkerConfig], StartedProcess]
 
 
 class Death(NamedTuple):
@@ -56,17 +75,19 @@ class Death(NamedTuple):
         slot: the number of the worker.
         pid: that of its process; None if there was none.
         reason: why.
-        lived: how many seconds it had been ready; None if it never was.
+        ready_for_s: how many seconds it had been ready; None if it never was.
         refused: whether it said itself that it cannot serve.
+        no_room: whether there was no room for it, which is no fault of its own.
     """
 
     slot: int
     pid: int | None
     reason: str
-    lived: float | None = None
+    ready_for_s: float | None = None
     refused: bool = False
+    no_room: bool = False
 
-    def told(self) -> dict[str, object]:
+    def log_fields(self) -> dict[str, object]:
         """Return what is logged of it."""
         process = {} if self.pid is None else {"pid": self.pid}
         return {"worker": self.slot, **process, "reason": self.reason}
@@ -76,60 +97,61 @@ class Worker:
     """A worker process, from its start to its end.
 
     Args:
-        order: what it is to do.
+        config: what it is to do.
         started: the process.
-        heard: called with the worker whenever it has said something: that it is ready, or goes on.
+        on_message: called with the worker after each of its messages.
 
     Attributes:
         slot: its number.
         pid: that of its process.
     """
 
-    def __init__(self, order: Order, started: Started, heard: Callable[[Worker], object]) -> None:
-        self.slot = order.slot
+    def __init__(
+        self, config: WorkerConfig, started: StartedProcess, on_message: Callable[[Worker], object]
+    ) -> None:
+        self.slot = config.slot
         self.pid = started.process.pid
-        self._order = order
+        self._config = config
         self._process, self._control = started
-        self._heard = heard
-        self._patience = trio.CancelScope(deadline=trio.current_time() + WORKER_TIMEOUT_S)
-        self._ordered = False
-        self._word: str | None = None
+        self._on_message = on_message
+        self._messages = MessageParser()
+        self._deadline = trio.CancelScope(deadline=trio.current_time() + WORKER_TIMEOUT_S)
+        self._configured = False
+        self._command: Command | None = None
         self._failure: str | None = None
+        self._no_room = False
+        self._refused = False
         self._ready_at: float | None = None
         self._ended_at = 0.0
 
     @property
-    def told(self) -> bool:
+    def ending(self) -> bool:
         """Whether it has been told to end."""
-        return self._word is not None
+        return self._command is not None
 
     @property
     def ready(self) -> bool:
         """Whether it serves, and has not been told to end."""
-        return self._ready_at is not None and not self.told
+        return self._ready_at is not None and not self.ending
 
-    def tell(self, word: str, patience: float) -> None:
-        """Tell it to end; it is killed unless it has done so within so many seconds.
+    def end(self, command: Command, seconds: float) -> None:
+        """Send it a command to end; it is killed unless it has ended within so many seconds.
 
-        Told once more, it has no longer than it had.
+        A further command does not put that off.
         """
-        deadline = trio.current_time() + patience
-        self._patience.deadline = min(deadline, self._patience.deadline) if self.told else deadline
-        self._word = word
-        if self._ordered:
-            self._control.say(word)
+        deadline = trio.current_time() + seconds
+        self._deadline.deadline = min(deadline, self._deadline.deadline) if self.ending else deadline
+        self._command = command
+        if self._configured:
+            self._control.send_nowait(command)
 
     async def run(self) -> None:
-        """Give it its order, and return when it is gone. Cancelled, kill it."""
+        """Send it its config, and return when it is gone. Cancelled, kill it."""
         try:
-            with self._patience:
-                await self._control.send(self._order.line())
-                self._ordered = True
-                if self._word is not None:
-                    self._control.say(self._word)
-                while (line := await self._control.next_line()) is not None:
-                    self._hear(line)
-                await self._process.wait()
+            with self._deadline:
+                await self._converse()
+        except ControlError as error:
+            self._failure = f"it broke the control protocol: {error}"
         finally:
             with trio.CancelScope(shield=True):
                 if self._process.returncode is None:
@@ -138,54 +160,100 @@ class Worker:
             self._control.close()
             self._ended_at = trio.current_time()
 
+    async def _converse(self) -> None:
+        await self._control.send(self._config.to_line())
+        self._configured = True
+        if self._command is not None:
+            self._control.send_nowait(self._command)
+        while (line := await self._control.next_line()) is not None:
+            self._receive(line)
+        if not self.ending:
+            self._deadline.deadline = trio.current_time() + WORKER_TIMEOUT_S
+        await self._process.wait()
+
     def death(self) -> Death | None:
         """Return what it died of, once it is gone; None if it ended as it was told."""
         status = self._process.returncode or 0
-        if self._patience.cancelled_caught:
-            reason = (
-                "it did not end" if self.told else f"it was not ready within {WORKER_TIMEOUT_S:.0f} seconds"
-            )
-        elif self._failure is not None:
+        if self._failure is not None:
             reason = self._failure
-        elif self.told and not status:
+        elif self._deadline.cancelled_caught:
+            reason = self._why_it_was_killed()
+        elif self.ending and not status:
             return None
         else:
             reason = f"signal {-status}" if status < 0 else f"exit status {status}"
-        lived = None if self._ready_at is None else self._ended_at - self._ready_at
-        return Death(self.slot, self.pid, reason, lived, refused=self._failure is not None)
+        ready_for_s = None if self._ready_at is None else self._ended_at - self._ready_at
+        return Death(self.slot, self.pid, reason, ready_for_s, self._refused, self._no_room)
 
-    def _hear(self, line: str) -> None:
-        word, _, rest = line.partition(" ")
-        if word == "failed":
-            self._failure = rest
-        elif word == "ready":
-            self._ready_at = trio.current_time()
-            if not self.told:
-                self._patience.deadline = math.inf
-        self._heard(self)
+    def _why_it_was_killed(self) -> str:
+        if self.ending:
+            return "it did not end"
+        if self._ready_at is not None:
+            return "it closed its control channel and did not end"
+        return f"it was not ready within {WORKER_TIMEOUT_S:.0f} seconds"
+
+    def _receive(self, line: str) -> None:
+        message = self._messages.parse(line)
+        match message.kind:
+            case Kind.FAILED:
+                self._failure, self._refused = message.reason, True
+            case Kind.NO_ROOM:
+                self._failure, self._no_room = message.reason, True
+            case Kind.READY:
+                self._ready_at = trio.current_time()
+                if not self.ending:
+                    self._deadline.deadline = math.inf
+        self._on_message(self)
 
 
-async def start_process(order: Order) -> Started:
-    """Start a worker that inherits the sockets of its order.
+class _PolledProcess:
+    """A process whose end is looked for again and again; see `Process`."""
 
-    It has a process group of its own: what is typed at a terminal is for the supervisor alone.
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.kill = process.kill
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.poll()
+
+    async def wait(self) -> int:
+        while (status := self._process.poll()) is None:  # noqa: ASYNC110 - nothing else tells
+            await trio.sleep(_POLL_S)
+        return status
+
+
+def start_process(
+    config: WorkerConfig,
+    interpreter: Interpreter,
+    *,
+    popen: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
+) -> StartedProcess:
+    """Start a worker that inherits the sockets of its config; return once it runs, in milliseconds.
+
+    It has a process group of its own: what is typed at a terminal is for the supervisor alone. It begins
+    with signals held, so that none ends it before it can handle them.
+
+    Args:
+        config: what it is to do; `Worker.run` sends it.
+        interpreter: the supervisor's.
+        popen: starts it.
 
     Raises:
-        OSError: the machine has no room for it.
+        OSError: the machine does not allow it, or has no room for it.
     """
     ours, theirs = socket.socketpair()
     with ExitStack() as on_failure, theirs:
         on_failure.callback(ours.close)
-        shared = [number for each in order.sockets for number in each.descriptors]
-        # The directory it is started in is on its path where it is on ours, and not otherwise.
-        safe = [] if {"", str(Path.cwd())} & set(sys.path) else ["-P"]
-        with thread_needed():
-            process = await trio.lowlevel.open_process(
-                [sys.executable, *safe, "-m", "caas_trio.program.worker_main", str(theirs.fileno())],
+        shared = [number for each in config.sockets for number in each.descriptors]
+        with signals_held():
+            process = popen(
+                interpreter.command("caas_trio.program.worker_main", theirs.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno(), *shared],
                 process_group=0,
             )
         on_failure.pop_all()
-    return Started(process, Control(ours))
+    return StartedProcess(_PolledProcess(process), Control(ours, MAX_MESSAGE_BYTES, pause_s=_READ_PAUSE_S))

@@ -1,0 +1,69 @@
+"""The Python that runs this process, to start another one that is like it: `Interpreter`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+#: By its name in `sys.flags`: the option that sets a flag. -I stands for -E, -P and -s.
+_OPTIONS: Final = {
+    "optimize": "O",
+    "dont_write_bytecode": "B",
+    "no_site": "S",
+    "bytes_warning": "b",
+    "debug": "d",
+    "verbose": "v",
+    "isolated": "I",
+    "ignore_environment": "E",
+    "no_user_site": "s",
+    "safe_path": "P",
+}
+
+#: Nothing is imported before the path is the parent's: what the directory, PYTHONPATH or a zip would add.
+_BOOT: Final = "import sys; sys.path[:] = sys.argv[2:]; from {module} import main; main(int(sys.argv[1]))"
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """How a process was started, as far as another one has to be started alike.
+
+    Attributes:
+        executable: the absolute path of the interpreter.
+        options: for its command line: flags, -W and -X.
+        path: where modules are imported from, all absolute.
+        directory: where relative paths start; None if that directory is gone.
+    """
+
+    executable: str
+    options: tuple[str, ...]
+    path: tuple[str, ...]
+    directory: str | None
+
+    @classmethod
+    def current(cls) -> Self:
+        """Return what runs this process; call it before anything has changed the directory or the path."""
+        try:
+            directory: str | None = os.getcwd()  # noqa: PTH109 - as text
+        except OSError:
+            directory = None
+        options = [f"-{letter * getattr(sys.flags, name)}" for name, letter in _OPTIONS.items()]
+        warnings = [f"-W{each}" for each in sys.warnoptions]
+        given: dict[str, str | bool] = dict(sys._xoptions)  # noqa: SLF001 - documented, in spite of its name
+        if sys.flags.utf8_mode:  # in the C locale too, which it changes for those that it starts (PEP 538)
+            given["utf8"] = "1"
+        extras = [f"-X{name}" if value is True else f"-X{name}={value}" for name, value in given.items()]
+        start = Path(directory or "")
+        path = [str(start / each) for each in sys.path]
+        return cls(
+            executable=str(start / sys.executable),
+            options=(*(each for each in options if each != "-"), *warnings, *extras),
+            path=tuple(each for each in path if Path(each).is_absolute()),
+            directory=directory,
+        )
+
+    def command(self, module: str, number: int) -> list[str]:
+        """Return the command line that calls `main(number)` of a module in another process."""
+        return [self.executable, *self.options, "-c", _BOOT.format(module=module), str(number), *self.path]

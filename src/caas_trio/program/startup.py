@@ -1,0 +1,59 @@
+"""Signals before there is a service to handle them, and after it: loaded first, and at once.
+
+From the first moment, a stop ends the process with 0, and SIGHUP is held: blocked, so that the kernel
+keeps it until `caas_trio.program.signals` unblocks it. A signal that was ignored when the process started
+(nohup, or the background job of a shell script) stays ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+#: Two that ask for a stop, a second of which cuts everything off, and one that asks for a reload.
+HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def handled_signals() -> list[signal.Signals]:
+    """Return those of `HANDLED` that are not ignored."""
+    return [number for number in HANDLED if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def exit_on_stop(leave: Callable[[int], object] = os._exit) -> None:
+    """End the process with 0 at a stop from now on, and hold SIGHUP: nothing is served yet.
+
+    Args:
+        leave: ends the process, without a way for a module that is being imported to prevent it.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    for number in handled_signals():
+        if number != signal.SIGHUP:
+            signal.signal(number, lambda *_: leave(0))
+
+
+def hold_signals() -> None:
+    """Block `HANDLED` for good: the kernel keeps what comes, and what is never unblocked does nothing."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Block `HANDLED` for a block of code; a process started meanwhile begins with them blocked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def stops_released() -> Iterator[None]:
+    """Unblock SIGTERM and SIGINT for a block of code, which `exit_on_stop` lets them end."""
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
