@@ -7,13 +7,15 @@ import resource
 from pathlib import Path
 
 import pytest
-import trio
 
 from caas_trio import LineSession, Oversize
 from caas_trio.drivers.hubchannel import READ_SIZE
 from caas_trio.program import cli
 from caas_trio.program.explain import session_ceiling
+from caas_trio.program.program import Program
 from caas_trio.server.admission import RESERVED_DESCRIPTORS
+
+from .test_loading import folder  # noqa: F401 - a fixture
 
 KIB = 1024
 
@@ -21,7 +23,7 @@ KIB = 1024
 @pytest.fixture(autouse=True)
 def driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAAS_TRIO_DRIVER", "hub")
-    monkeypatch.setattr(trio, "run", None)  # nothing is served
+    monkeypatch.setattr(Program, "run", None)  # nothing is served
     monkeypatch.setattr(resource, "getrlimit", lambda _: (20000, resource.RLIM_INFINITY))
 
 
@@ -53,6 +55,38 @@ def test_each_setting_has_an_origin(
     assert settings["--metrics"] == ("off", "default")
     named = {parameter.opts[0] for parameter in cli.command.params}
     assert set(settings) == named - {"--explain", "--version"}
+
+
+LIMITED = """\
+import caas_trio
+
+limits = caas_trio.Limits(max_connections=3, drain_timeout=4, at_capacity=caas_trio.AtCapacity.WAIT)
+app = caas_trio.App(service=bytes.upper, limits=limits)
+"""
+
+
+@pytest.mark.usefixtures("folder")  # what is imported is forgotten afterwards
+def test_the_limits_of_an_app_are_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "limited.py").write_text(LIMITED)
+    asked = ("--app", "limited:app", "--app-dir", str(tmp_path), "--drain-timeout", "5")
+    (_, *rows), costs = explained(capsys, *asked)
+    settings = {name: (value, source) for name, value, source in rows}
+    assert settings["--app"] == ("limited:app", "--app")
+    assert settings["--max-connections"] == ("3", "the app")
+    assert settings["--at-capacity"] == ("wait", "the app")
+    assert settings["--drain-timeout"] == ("5", "--drain-timeout")
+    assert "--text" not in settings
+    assert "connections  3 at most" in costs
+    assert costs.splitlines()[-1] == "app          what its code holds, and makes of a line, is extra"
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_app_without_limits_has_those_of_the_command_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "plain.py").write_text("def app(line): return line\n")
+    (_, *rows), _ = explained(capsys, "--app", "plain:app", "--app-dir", str(tmp_path))
+    assert ["--max-connections", "10000", "default"] in rows
 
 
 def test_a_name_that_is_no_utf_8_is_escaped(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import trio
 from click.core import ParameterSource
 
 from caas_trio import __version__
@@ -24,7 +25,7 @@ from .appoptions import LineOptions
 from .configfile import read_config
 from .explain import explanation
 from .helptext import EPILOG
-from .loading import AppName
+from .loading import AppName, load
 from .options import (
     BYTES,
     CONNECTIONS,
@@ -305,11 +306,13 @@ def command(
     if allow_uid and not any(endpoint.scheme in _MAYBE_UNIX for endpoint in endpoints):
         raise click.UsageError("--allow-uid says who may connect to a Unix socket, and there is none")
     bounds = Limits(max_line=max_line, at_capacity=AtCapacity(at_capacity), **limits)
+    served = _capitals(text, lines, max_line) if app is None else _named_app(app, app_dir, given)
     if explain:
-        click.echo(explanation(context, bounds, text, policy, workers or processors()))
+        loaded = trio.run(load, served) if isinstance(served, AppName) else None
+        click.echo(explanation(context, bounds, text, policy, workers or processors(), app=loaded))
         return None
     return Program(
-        app=_capitals(text, lines, max_line) if app is None else _named_app(app, app_dir, given),
+        app=served,
         lines=lines,
         given=given,
         endpoints=endpoints,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from typing import Any, Final
 
 import click
 from click.core import ParameterSource
@@ -15,6 +16,7 @@ from caas_trio.core.session import Oversize
 from caas_trio.drivers.hubchannel import READ_SIZE as HUB_READ_SIZE
 from caas_trio.drivers.stream import READ_SIZE as STREAM_READ_SIZE
 from caas_trio.server.admission import RESERVED_DESCRIPTORS, most_connections
+from caas_trio.server.app import App, Lifespan
 from caas_trio.server.handshaker import hub_wanted
 
 from .options import MODE
@@ -26,7 +28,15 @@ _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _THOUSAND: Final = 1024
 
 
-def explanation(context: click.Context, limits: Limits, text: str, oversize: Oversize, workers: int) -> str:
+def explanation(
+    context: click.Context,
+    limits: Limits,
+    text: str,
+    oversize: Oversize,
+    workers: int,
+    *,
+    app: App | Lifespan | None = None,
+) -> str:
     """Return what each setting is and where it comes from, and what they may cost together.
 
     Args:
@@ -35,11 +45,27 @@ def explanation(context: click.Context, limits: Limits, text: str, oversize: Ove
         text: a key of `GROWTH`.
         oversize: what becomes of lines that are too long.
         workers: how many processes serve, each within the limits.
+        app: what is served in place of capitals. A context manager is not entered, so the limits of
+            what it yields are not known.
     """
-    rows = [("setting", "value", "from"), *_settings(context)]
+    changed = _changed(context, app.limits) if isinstance(app, App) and app.limits is not None else {}
+    limits = replace(limits, **changed)
+    rows = [("setting", "value", "from"), *_settings(context, changed, capitals=app is None)]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     table = [f"{name:{widths[0]}}  {value:{widths[1]}}  {source}" for name, value, source in rows]
-    return "\n".join([*table, "", *_costs(limits, text, oversize, workers)])
+    costs = list(_costs(limits, text, oversize, workers))
+    if app is not None:
+        costs.append("app          what its code holds, and makes of a line, is extra")
+    return "\n".join([*table, "", *costs])
+
+
+def _changed(context: click.Context, limits: Limits) -> dict[str, Any]:
+    """Return the limits of an app that nobody has overridden."""
+    return {
+        field.name: getattr(limits, field.name)
+        for field in fields(Limits)
+        if context.get_parameter_source(field.name) in (ParameterSource.DEFAULT, None)
+    }
 
 
 def session_ceiling(max_line: int, growth: int, oversize: Oversize) -> int:
@@ -52,14 +78,19 @@ def session_ceiling(max_line: int, growth: int, oversize: Oversize) -> int:
     return max_line + reply + (0 if hub_wanted() else read)
 
 
-def _settings(context: click.Context) -> Iterator[tuple[str, str, str]]:
+def _settings(
+    context: click.Context, changed: Mapping[str, Any], *, capitals: bool
+) -> Iterator[tuple[str, str, str]]:
     for parameter in context.command.params:
         name = parameter.name or ""
-        if name not in context.params or name == "explain":
+        if name not in context.params or name == "explain" or (name == "text" and not capitals):
             continue
         option = parameter.opts[0] if isinstance(parameter, click.Option) else name
-        value = _value(parameter, context.params[name])
-        yield option, printable(value), printable(_source(context, name, option))
+        if name in changed:
+            yield option, _value(parameter, getattr(changed[name], "value", changed[name])), "the app"
+        else:
+            value = _value(parameter, context.params[name])
+            yield option, printable(value), printable(_source(context, name, option))
 
 
 def _source(context: click.Context, name: str, option: str) -> str:
