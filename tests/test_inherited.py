@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -94,6 +96,45 @@ def test_a_descriptor_is_taken_as_what_it_is_bound_to(hand_down: Callable[[socke
             accepted, _ = got.accept()
             with accepted:
                 assert client.getpeername() == accepted.getsockname()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("streams", [("stdin",), ("stdout",), ("stderr",), ("stdin", "stdout", "stderr")])
+def test_a_standard_stream_is_taken_with_workers_too(streams: Sequence[str], workers: str) -> None:
+    number = ("stdin", "stdout", "stderr").index(streams[0])
+    command = [sys.executable, "-m", "caas_trio", "--workers", workers, f"fd://{number}"]
+    with listening() as sock:
+        elsewhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        given = {**elsewhere, **dict.fromkeys(streams, sock.fileno())}
+        with subprocess.Popen(command, **given) as process:  # type: ignore[call-overload]
+            address = sock.getsockname()
+            sock.close()
+            for _ in range(4):
+                with socket.create_connection(address, timeout=30) as client:
+                    client.sendall(b"a\nb")
+                    client.shutdown(socket.SHUT_WR)
+                    assert client.makefile("rb").read() == b"A\nB"
+            process.terminate()
+            assert process.wait(timeout=30) == 0
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(address)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_standard_streams_that_are_closed_are_no_place_for_sockets(workers: str, tmp_path: Path) -> None:
+    path = f"{tmp_path}/s"
+    start = 'exec "$@" <&- >&- 2>&-'
+    service = [sys.executable, "-m", "caas_trio", "--workers", workers, f"unix:{path}"]
+    with subprocess.Popen(["/bin/sh", "-c", start, "sh", *service]) as process:
+        while not Path(path).exists():
+            assert process.poll() is None
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(30)
+            client.connect(path)
+            client.sendall(b"a\n")
+            assert client.recv(100) == b"A\n"
+        process.terminate()
+        assert process.wait(timeout=30) == 0
 
 
 def test_sockets_of_each_family_are_taken(hand_down: Callable[[socket.socket], int], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import NoReturn
 import trio
 
 from caas_trio.observing.logs import tell
+from caas_trio.server.inherited import fill_standard_streams
 
 from .command import PROGRAM, command, parse
 from .interpreter import Interpreter
@@ -46,6 +47,7 @@ def run(arguments: Sequence[str], *, begin: Callable[[], object] = lambda: None)
 
 def main() -> NoReturn:
     """Run as a program."""
+    fill_standard_streams()
     status = run(sys.argv[1:], begin=hold_signals)
     hold_signals()
     sys.exit(status)

@@ -19,6 +19,7 @@ from caas_trio.core.telemetry import Telemetry
 from caas_trio.observing.log_telemetry import LogTelemetry
 from caas_trio.observing.metrics import PrometheusTelemetry
 from caas_trio.observing.sharedmetrics import join, keep_writing
+from caas_trio.server.inherited import fill_standard_streams
 from caas_trio.server.listeners import Listener
 from caas_trio.server.watchdog import Watchdog
 
@@ -33,6 +34,7 @@ from .worker_process import is_no_room
 
 def main(descriptor: int) -> NoReturn:
     """Run as a program. Signals are held when it begins and when it ends."""
+    fill_standard_streams()
     sys.exit(run(socket.socket(fileno=descriptor)))
 
 

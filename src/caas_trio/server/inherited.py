@@ -7,6 +7,7 @@ opens has that flag. A taken one gets it too, so nothing is taken twice, and not
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import socket
@@ -19,6 +20,8 @@ from caas_trio.core.peer import unmapped
 
 #: The schemes of endpoints that are inherited.
 INHERITED: Final = frozenset({Scheme.FD, Scheme.SYSTEMD})
+
+STANDARD_STREAMS: Final = range(3)
 
 _FIRST_PASSED: Final = 3  # SD_LISTEN_FDS_START
 _COUNT: Final = re.compile(r"0|[1-9][0-9]{0,3}")
@@ -156,9 +159,43 @@ def _take(endpoint: Endpoint, number: int, kind: socket.SocketKind) -> socket.so
         if sock is not None:
             sock.detach()
         raise
-    os.set_inheritable(number, False)  # noqa: FBT003 - the os module's signature
+    if number in STANDARD_STREAMS:
+        sock = _moved_up(sock)
+    os.set_inheritable(sock.fileno(), False)  # noqa: FBT003 - the os module's signature
     sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
     return sock
+
+
+def _moved_up(sock: socket.socket) -> socket.socket:
+    """Return a socket that was a standard stream under a number of its own.
+
+    In its place, and of its copies (inetd makes three), there is /dev/null from now on: a process that
+    is started puts its own standard streams over these numbers, and what is printed is for no client.
+    """
+    made = os.fstat(sock.fileno())
+    moved = socket.socket(fileno=fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, STANDARD_STREAMS.stop))
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for number in STANDARD_STREAMS:
+        if _is_open(number) and os.path.samestat(os.fstat(number), made):
+            os.dup2(nowhere, number)
+    os.close(nowhere)
+    sock.detach()
+    return moved
+
+
+def fill_standard_streams() -> None:
+    """Open /dev/null in the place of standard streams that are closed, or the next socket would take it."""
+    for number in STANDARD_STREAMS:
+        if not _is_open(number):
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - the os module's signature
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def _unfit(endpoint: Endpoint, number: int, what: str) -> ListenError:
