@@ -81,7 +81,7 @@ def test_the_options_say_what_is_not_the_default() -> None:
         tls_ca="ca.pem",
         tls_insecure=True,
     )
-    assert again(Report(ENDPOINT, profile, []), CASES[0]) == (
+    assert again(Report(ENDPOINT, profile, []), Result(CASES[0])) == (
         "python -m caas_trio.conformance tcp://127.0.0.1:50007 --service echo --first server "
         "--prompt 'who'\"'\"'s there?' --max-line 10 --oversize reject --proxy v2 --once "
         "--tls-ca ca.pem --tls-insecure "
@@ -185,7 +185,7 @@ def test_the_page_has_a_filter_for_each_verdict_and_the_way_to_repeat_a_case(rep
     page = html_report.as_html(report)
     for verdict in Verdict:
         assert f'id="show-{verdict.value.replace(" ", "-")}"' in page
-    assert again(report, CASES[0]) in page
+    assert again(report, Result(CASES[0])) in page
     assert "3 more events are left out" in page
 
 

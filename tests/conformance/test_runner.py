@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+import socket
+from collections.abc import Iterable, Sequence
 
 import pytest
 import trio
@@ -23,10 +24,9 @@ from caas_trio.conformance import (
     judge,
     select,
 )
-from caas_trio.conformance import runner as runner_module
+from caas_trio.conformance.engine import Bounds
 from caas_trio.conformance.profile import Need
-from caas_trio.conformance.script import Connect, Expect, Send, Step
-from caas_trio.conformance.wire import CONNECTORS
+from caas_trio.conformance.script import Connect, Expect, Pause, Send, Step
 from caas_trio.core.endpoint import Endpoint
 
 from .conftest import StartRight, scripted
@@ -135,27 +135,25 @@ async def test_nobody_there() -> None:
         await judge(Endpoint.parse("tcp://no.such.host.invalid:1"), Profile())
 
 
-async def test_somebody_who_does_not_answer(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
-) -> None:
-    async def never(_: Endpoint, __: Profile) -> trio.SocketStream:
-        await trio.sleep_forever()
-        raise AssertionError
-
-    del autojump_clock
-    endpoint = Endpoint.parse("tcp://127.0.0.1:1")
-    monkeypatch.setitem(CONNECTORS, endpoint.scheme, never)
-    with pytest.raises(UnreachableError, match="no answer in 3 seconds"):
-        await judge(endpoint, Profile())
+async def test_somebody_who_does_not_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = Endpoint.parse(f"tls://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(UnreachableError, match=r"no answer in 0\.2 seconds"):
+            await judge(endpoint, Profile(), patience=0.2)
 
 
 def says(wanted: bytes) -> Iterable[Step]:
     return Connect(), Send(b"hello\n"), Expect((wanted,))
 
 
-async def test_a_case_whose_reason_to_fail_is_known_is_not_judged(
-    right: StartRight, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def of(report: Report, cases: Sequence[Case]) -> list[tuple[str, Verdict, str]]:
+    """Return the name, the verdict and the reason of each of some cases."""
+    return [
+        (result.case.name, result.verdict, result.reason) for result in report.results if result.case in cases
+    ]
+
+
+async def test_a_case_whose_reason_to_fail_is_known_is_not_judged(right: StartRight) -> None:
     """It waits for the one before, even where that one comes later in the table, and passes the reason on."""
     cases = (
         Case("FRAME-1", "third", lambda _: says(b"HELLO\n"), after=("FRAME-1.second/whole",)),
@@ -170,9 +168,8 @@ async def test_a_case_whose_reason_to_fail_is_known_is_not_judged(
         Case("FRAME-1", "unfit", lambda _: says(b"HELLO\n"), needs=(Need.SERVER_FIRST,)),
         Case("FRAME-1", "alone", lambda _: says(b"HELLO\n"), alone=True),
     )
-    monkeypatch.setattr(runner_module, "CASES", cases)
     report = await judge(right(), Profile(), cases, jobs=1)
-    assert [(result.case.name, result.verdict, result.reason) for result in report.results] == [
+    assert of(report, cases) == [
         ("third", Verdict.NOT_JUDGED, "FRAME-1.first/whole failed"),
         ("second", Verdict.NOT_JUDGED, "FRAME-1.first/whole failed"),
         ("first", Verdict.FAILED, ""),
@@ -180,6 +177,63 @@ async def test_a_case_whose_reason_to_fail_is_known_is_not_judged(
         ("unfit", Verdict.NOT_JUDGED, Need.SERVER_FIRST.value),
         ("alone", Verdict.PASSED, ""),
     ]
+
+
+async def test_a_case_after_one_that_was_too_slow_is_not_judged() -> None:
+    slow = Case("FRAME-1", "slow", lambda _: (Connect(), Send(b"drip\n"), Expect((b"D" * 10_000,))))
+    next_one = Case("FRAME-1", "next", lambda _: says(b"HELLO\n"), after=("FRAME-1.slow/whole",))
+
+    async def dripping(stream: trio.SocketStream) -> None:
+        async for data in stream:
+            await stream.send_all(data.upper() if data != b"drip\n" else b"D")
+            while data == b"drip\n":
+                await trio.sleep(0.05)
+                await stream.send_all(b"D")
+
+    async with scripted(dripping) as endpoint:
+        report = await judge(endpoint, Profile(), [slow, next_one], patience=0.2)
+    reason = report.results[-2].reason
+    assert reason.startswith("the server is too slow for it, which had ")
+    assert of(report, [slow, next_one]) == [
+        ("slow", Verdict.NOT_JUDGED, reason),
+        ("next", Verdict.NOT_JUDGED, f"FRAME-1.slow/whole could not be judged ({reason})"),
+    ]
+    assert report.conforms()
+
+
+async def test_a_slow_server_gets_the_time_that_its_sanity_cases_show_it_to_need() -> None:
+    async def slowly(stream: trio.SocketStream) -> None:
+        async for data in stream:
+            for line in data.splitlines(keepends=True):
+                await trio.sleep(0.1)
+                await stream.send_all(line.upper())
+
+    ten_lines = Case("FRAME-1", "ten-lines", lambda _: (Connect(), Send(b"x\n" * 10), Expect((b"X\n" * 10,))))
+    async with scripted(slowly) as endpoint:
+        bounds = Bounds(waits=1, own_s=0)
+        report = await judge(endpoint, Profile(), [ten_lines], patience=0.5, bounds=bounds)
+    assert of(report, [ten_lines]) == [("ten-lines", Verdict.PASSED, "")]
+
+
+async def test_a_run_that_is_cut_off_has_what_was_judged_by_then(right: StartRight) -> None:
+    scope = trio.CancelScope()
+    for_ever = Case("FRAME-1", "for-ever", lambda _: (Connect(), Pause(1000)))
+
+    def observe(result: Result) -> None:
+        if result.case.name == "second-line":  # the last of the sanity cases
+            trio.lowlevel.current_trio_token().run_sync_soon(scope.cancel)
+
+    report = await judge(right(), Profile(), [for_ever], observer=observe, scope=scope)
+    assert of(report, [for_ever]) == [("for-ever", Verdict.NOT_JUDGED, "the run was interrupted")]
+    assert (report.interrupted, report.conforms(), report.words) == (True, False, "is judged in part")
+    assert report.count(Verdict.PASSED) == 4
+
+
+async def test_a_run_that_is_cut_off_before_it_begins(right: StartRight) -> None:
+    scope = trio.CancelScope()
+    scope.cancel()
+    report = await judge(right(), Profile(), scope=scope)
+    assert {result.reason for result in report.results} == {"the run was interrupted"}
 
 
 def test_a_result_starts_out_failed() -> None:

@@ -110,6 +110,7 @@ class Result:
         close: whether the conversation ended rightly; `not judged` where the case does not look.
         faults: what went wrong.
         reason: why it is not judged.
+        beside: where nobody is served any more since this case: the ids of those that ran at the same time.
         seconds: how long it took.
         log: what passed over the wire.
     """
@@ -119,6 +120,7 @@ class Result:
     close: Verdict = Verdict.NOT_JUDGED
     faults: list[Fault] = field(default_factory=list)
     reason: str = ""
+    beside: tuple[str, ...] | None = None
     seconds: float = 0.0
     log: WireLog = field(default_factory=WireLog)
 
@@ -127,3 +129,8 @@ class Result:
         """The worst of its faults, else the answer's."""
         grades = {fault.verdict for fault in self.faults}
         return next((v for v in (Verdict.FAILED, Verdict.NON_STRICT) if v in grades), self.answer)
+
+    @property
+    def why(self) -> str:
+        """What is wrong in one line, or why it is not judged; empty if it passed."""
+        return self.faults[0].reason if self.faults else self.reason

@@ -53,7 +53,7 @@ async def receive_exactly(wire: Wire, parts: tuple[Part, ...], patience: float) 
     Args:
         wire: where from.
         parts: what is due.
-        patience: seconds without a byte after which what is missing counts as missing.
+        patience: seconds without a byte in either direction after which what is missing counts as missing.
 
     Returns:
         What was different; None if nothing was.
@@ -69,9 +69,16 @@ async def receive_exactly(wire: Wire, parts: tuple[Part, ...], patience: float) 
 
 
 async def _next(wire: Wire, patience: float) -> bytes | None:
-    """Return the next bytes; b"" at the end, None if none came in time."""
-    with trio.move_on_after(patience):
-        return await wire.receive()
+    """Return the next bytes; b"" at the end, None if none came in time.
+
+    Time counts while nothing passes in either direction: a client that is still sending, on a busy
+    machine, is owed nothing yet.
+    """
+    sent = -1
+    while sent != wire.sent:
+        sent = wire.sent
+        with trio.move_on_after(patience):
+            return await wire.receive()
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import trio
@@ -38,46 +38,98 @@ from .script import (
 from .wire import CONNECTORS, End, Wire, why
 from .wirelog import Event
 
-#: A client that is to speak at once and is later than this proves nothing.
-_PUNCTUAL: Final = 0.1
 _ATTEMPTS: Final = 5
-#: A case ends after so many times its patience, and
-_WAITS: Final = 5
-#: the most seconds that a script spends in pauses and silences of its own, beside waiting for the server.
-_OWN_TIME: Final = 3.0
 #: How often a step that watches the writer looks.
 _GLANCE: Final = 0.05
+#: What a server says to a client that it has no room for, as LOAD-7 wants.
+_AT_CAPACITY: Final = b"error: too many connections\n"
 
 
-async def run_case(case: Case, endpoint: Endpoint, profile: Profile, patience: float) -> Result:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What ends a case whose server is never silent for long enough to fail it.
+
+    Attributes:
+        waits: it gets so many times the silence that would fail it,
+        own_s: the most seconds that a script spends in pauses and silences of its own,
+        replies: and, if it goes on as it does, the time for so many replies,
+        reply_s: seconds that the server took for one before.
+        punctual_s: a client that is to speak at once and is later than this proves nothing.
+    """
+
+    waits: int = 5
+    own_s: float = 3.0
+    replies: int = 400
+    reply_s: float = 0.0
+    punctual_s: float = 0.1
+
+
+async def run_case(
+    case: Case,
+    endpoint: Endpoint,
+    profile: Profile,
+    patience: float,
+    bounds: Bounds = Bounds(),
+) -> Result:
     """Run a case and return what came out of it; whatever the server does, this ends in time.
+
+    Silence where something is due is a fault. A server that is only slow is given more time, and is not
+    judged if that does not do.
 
     Args:
         case: the case; it has to fit the profile.
         endpoint: where the server is.
         profile: what the server is declared to be.
         patience: seconds of silence after which what is due counts as missing, times the effort.
+        bounds: how long it may take.
     """
     reason = "this machine was too busy to speak at once"
     for _ in range(_ATTEMPTS):
-        run = _Run(case, endpoint, profile, patience * case.effort)
+        run = _Run(case, endpoint, profile, patience * case.effort, bounds)
         result = await run.result()
-        if not case.punctual or not result.faults or run.lateness < _PUNCTUAL:
+        if not case.punctual or not result.faults or run.lateness < bounds.punctual_s:
             return result
     return Result(case, answer=Verdict.NOT_JUDGED, reason=reason, log=result.log)
+
+
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """What a step is receiving: since when, of how many bytes, and how many had come before."""
+
+    wire: Wire
+    size: int
+    since: float
+    before: int
+
+    def expected_end(self) -> float:
+        """Return when all will have come at the pace seen so far; now, if nothing has come."""
+        now = trio.current_time()
+        come = self.wire.received - self.before
+        return self.since + (now - self.since) * self.size / come if come else now
 
 
 class _Run:
     """One attempt at one case."""
 
-    def __init__(self, case: Case, endpoint: Endpoint, profile: Profile, patience: float) -> None:
+    def __init__(
+        self,
+        case: Case,
+        endpoint: Endpoint,
+        profile: Profile,
+        patience: float,
+        bounds: Bounds,
+    ) -> None:
         self._case = case
         self._endpoint = endpoint
         self._profile = profile
         self._patience = patience
-        self._limit = _WAITS * patience + _OWN_TIME
+        self._connect_s = bounds.waits * patience
+        self._limit = self._connect_s + bounds.own_s
+        self._longest = self._limit + bounds.replies * bounds.reply_s
         self._wires: dict[int, Wire] = {}
         self._result = Result(case)
+        self._awaited: _Awaited | None = None
+        self._over = False
         self._tasks: trio.Nursery
         self._steps: dict[type, Callable[[Any], Coroutine[Any, Any, None]]] = {
             Abandon: self._abandon,
@@ -105,26 +157,39 @@ class _Run:
 
     async def result(self) -> Result:
         started = trio.current_time()
-        with trio.move_on_after(self._limit) as scope:
-            await self._take_steps()
-        if scope.cancelled_caught:
-            self._fault(Fault(self._case.clause, f"it took more than {self._limit:g} seconds"))
+        with trio.move_on_after(self._longest):
+            await self._take_steps(started)
         self._result.seconds = trio.current_time() - started
+        if not self._over:
+            # Silence is a fault and ends a case, so something came all the time.
+            self._result.answer = Verdict.NOT_JUDGED
+            self._result.reason = (
+                f"the server is too slow for it, which had {self._result.seconds:.3g} seconds"
+            )
         return self._result
 
-    async def _take_steps(self) -> None:
+    async def _take_steps(self, started: float) -> None:
         async with trio.open_nursery() as self._tasks:
+            self._tasks.start_soon(self._give_up_in_time, started)
             try:
                 for step in self._case.script(self._profile):
                     await self._steps[type(step)](step)
                 self._result.answer = Verdict.PASSED
+                self._over = True
             except Broken as broken:
                 self._fault(broken.fault)
+                self._over = True
             finally:
                 for number, wire in self._wires.items():
                     wire.close()
                     self._result.log.add(number, Event.CLOSED)
                 self._tasks.cancel_scope.cancel()
+
+    async def _give_up_in_time(self, started: float) -> None:
+        """End the case after the usual time if the reply under way would take more than there is."""
+        await trio.sleep_until(started + self._limit)
+        if self._awaited is not None and self._awaited.expected_end() > started + self._longest:
+            self._tasks.cancel_scope.cancel()
 
     def _fault(self, fault: Fault) -> None:
         """Note a fault; one that is not about the answer leaves the answer as good as it was so far."""
@@ -148,10 +213,12 @@ class _Run:
 
     async def _connect(self, step: Connect) -> None:
         try:
-            stream = await CONNECTORS[self._endpoint.scheme](self._endpoint, self._profile)
-        except OSError as error:
+            with trio.fail_after(self._connect_s):
+                stream = await CONNECTORS[self._endpoint.scheme](self._endpoint, self._profile)
+        except (OSError, trio.TooSlowError) as error:
             self._result.log.add(step.client, Event.REFUSED)
-            raise Broken(Fault("LOAD-6", f"no connection: {why(error)}")) from None
+            reason = why(error) if isinstance(error, OSError) else f"no answer in {self._connect_s:g} seconds"
+            raise Broken(Fault("LOAD-6", f"no connection: {reason}")) from None
         wire = self._wires[step.client] = Wire(stream, step.client, self._result.log)
         self._result.log.add(step.client, Event.CONNECTED)
         self._tasks.start_soon(wire.write)
@@ -188,9 +255,16 @@ class _Run:
 
     async def _expect(self, step: Expect) -> None:
         wire = self._wires[step.client]
+        size = sum(len(part) for part in step.parts if isinstance(part, bytes))
+        self._awaited = _Awaited(wire, size, trio.current_time(), wire.received)
         mismatch = await receive_exactly(wire, step.parts, self._patience)
+        self._awaited = None
         if mismatch is None:
             return
+        if mismatch.received.startswith(_AT_CAPACITY):
+            others = sum(wire.end is None for wire in self._wires.values()) - 1
+            reason = f"the server says that it is at capacity; this case has {others} other clients"
+            raise Broken(Fault("LOAD-5", reason, mismatch.expected, mismatch.received))
         if mismatch.missing and wire.everything_sent:
             wire.end_input()
             late = await receive_exactly(wire, mismatch.missing, self._patience / 2)
@@ -227,7 +301,8 @@ class _Run:
 
     async def _silence(self, step: Silence) -> None:
         wire = self._wires[step.client]
-        await wire.flushed()
+        with trio.move_on_after(self._patience):
+            await wire.flushed()
         with trio.move_on_after(step.seconds):
             data = await wire.receive()
             if not data:
@@ -296,6 +371,8 @@ class _Run:
 
     async def _ask(self, step: Ask) -> None:
         mismatch = await datagram.ask(self._endpoint, step, self._result.log, self._patience)
+        if mismatch is not None and not mismatch.received:
+            raise Broken(Fault(step.lost, mismatch.reason, mismatch.expected, mismatch.received))
         if mismatch is not None:
             raise self._answer_fault(mismatch)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import trio
@@ -14,13 +14,15 @@ from caas_trio.core.printable import printable
 from . import datagram
 from .case import Case, Result, Verdict
 from .clauses import CLAUSES
-from .engine import run_case
+from .engine import Bounds, run_case
 from .families import CASES
+from .liveness import Liveness
 from .profile import Profile
 from .wire import CONNECTORS, why
 
 DEFAULT_PATIENCE: Final = 3.0
 DEFAULT_JOBS: Final = 8
+INTERRUPTED: Final = "the run was interrupted"
 
 Observer: TypeAlias = Callable[[Result], None]
 
@@ -44,21 +46,30 @@ class Report:
     Attributes:
         endpoint: the server.
         profile: what it was declared to be.
-        results: one for each case, in the order of the specification.
+        results: one for each case, in the order in which they were given.
+        interrupted: whether the run was ended from outside before all was judged.
     """
 
     endpoint: Endpoint
     profile: Profile
     results: Sequence[Result]
+    interrupted: bool = False
 
     def count(self, verdict: Verdict) -> int:
         """Return how many cases came to a verdict."""
         return sum(result.verdict is verdict for result in self.results)
 
     def conforms(self, *, strict: bool = False) -> bool:
-        """Return whether every MUST passed, or with `strict` every SHOULD as well."""
+        """Return whether the run was complete and every MUST passed; with `strict`, every SHOULD as well."""
         bad = (Verdict.FAILED, Verdict.NON_STRICT) if strict else (Verdict.FAILED,)
-        return not any(result.verdict in bad for result in self.results)
+        return not self.interrupted and not any(result.verdict in bad for result in self.results)
+
+    @property
+    def words(self) -> str:
+        """The verdict in words, as they stand behind the endpoint."""
+        if any(result.verdict is Verdict.FAILED for result in self.results):
+            return "does not conform"
+        return "is judged in part" if self.interrupted else "conforms"
 
     def clauses(self) -> dict[str, Verdict]:
         """Return the verdict on each clause: the worst that any case had to say about it."""
@@ -86,53 +97,82 @@ class _Runner:
         profile: Profile,
         cases: Sequence[Case],
         patience: float,
+        *,
+        bounds: Bounds,
         observer: Observer,
     ) -> None:
         self._endpoint = endpoint
         self._profile = profile
+        self._cases = cases
         self._patience = patience
+        self._bounds = bounds
         self._observer = observer
+        self._liveness = Liveness(endpoint, profile, patience)
         self._results: dict[str, Result] = {}
-        #: Why the cases after a case are not judged: it failed, or one that it is itself after.
+        #: Why the cases after a case are not judged: it did not pass, or one that it is itself after.
         self._causes: dict[str, str] = {}
         self._done = {case.id: trio.Event() for case in cases}
+        self._scope = trio.CancelScope()
+        #: Why the cases without a result are not judged once the run is over.
+        self._ended = INTERRUPTED
 
     def _keep(self, result: Result) -> None:
-        self._results[result.case.id] = result
-        if result.faults and result.answer is not Verdict.PASSED:
-            self._causes[result.case.id] = f"{result.case.id} failed"
-        self._done[result.case.id].set()
+        case = result.case
+        self._results[case.id] = result
+        if result.answer is not Verdict.PASSED and case.id not in self._causes:
+            if result.faults:
+                self._causes[case.id] = f"{case.id} failed"
+            elif result.log.entries:
+                self._causes[case.id] = f"{case.id} could not be judged ({result.reason})"
+        self._done[case.id].set()
         self._observer(result)
 
-    async def run(self, cases: Sequence[Case], jobs: int) -> list[Result]:
-        """Run the cases and return their results in the order given."""
-        for case in cases:
+    def _skip(self, case: Case, reason: str) -> None:
+        self._keep(Result(case, answer=Verdict.NOT_JUDGED, reason=reason))
+
+    @property
+    def _left(self) -> list[Case]:
+        return [case for case in self._cases if case.id not in self._results]
+
+    async def run(self, jobs: int, scope: trio.CancelScope) -> Report:
+        """Run the cases, until `scope` is cancelled at most, and return what came of them.
+
+        Raises:
+            UnreachableError: nobody answers at the endpoint.
+        """
+        with scope, self._scope:
+            await check_reachable(self._endpoint, self._patience, self._profile)
+            await self._run_all(jobs)
+        interrupted = bool(self._left) and self._ended is INTERRUPTED
+        for case in self._left:
+            self._skip(case, self._ended)
+        results = [self._results[case.id] for case in self._cases]
+        return Report(self._endpoint, self._profile, results, interrupted=interrupted)
+
+    async def _run_all(self, jobs: int) -> None:
+        for case in self._cases:
             if reason := case.unfit(self._profile):
-                self._keep(Result(case, answer=Verdict.NOT_JUDGED, reason=reason))
-        waiting = [case for case in cases if case.id not in self._results]
-        failed = await self._run_sanity(waiting)
-        if failed is not None:
-            for case in waiting:
-                if case.id not in self._results:
-                    reason = f"the sanity case {failed.case.id} failed"
-                    self._keep(Result(case, answer=Verdict.NOT_JUDGED, reason=reason))
-        waiting = [case for case in waiting if case.id not in self._results]
+                self._skip(case, reason)
+        if not await self._passes_sanity():
+            return
         limiter = trio.CapacityLimiter(jobs)
-        for group in _groups(waiting):
+        for group in _groups(self._left):
             async with trio.open_nursery() as nursery:
                 for case in group:
                     nursery.start_soon(self._run_one, case, limiter)
-        return [self._results[case.id] for case in cases]
 
-    async def _run_sanity(self, cases: Sequence[Case]) -> Result | None:
-        """Run the sanity cases; return the first one that fails, None if all pass."""
-        for case in cases:
-            if case.sanity:
-                result = await run_case(case, self._endpoint, self._profile, self._patience)
-                self._keep(result)
-                if result.verdict is not Verdict.PASSED:
-                    return result
-        return None
+    async def _passes_sanity(self) -> bool:
+        """Run the sanity cases up to the first that fails; return whether none did."""
+        for case in [case for case in self._left if case.sanity]:
+            result = await run_case(case, self._endpoint, self._profile, self._patience)
+            self._keep(result)
+            if result.verdict is not Verdict.PASSED:
+                self._ended = f"the sanity case {case.id} failed"
+                return False
+            if case.name == "hello":
+                reply_s = max(self._bounds.reply_s, result.seconds)
+                self._bounds = replace(self._bounds, reply_s=reply_s)
+        return True
 
     async def _run_one(self, case: Case, limiter: trio.CapacityLimiter) -> None:
         for before in case.after:
@@ -140,10 +180,16 @@ class _Runner:
                 await self._done[before].wait()
                 if cause := self._causes.get(before):
                     self._causes[case.id] = cause
-                    self._keep(Result(case, answer=Verdict.NOT_JUDGED, reason=cause))
+                    self._skip(case, cause)
                     return
-        async with limiter:
-            self._keep(await run_case(case, self._endpoint, self._profile, self._patience))
+        async with limiter, self._liveness.running(case):
+            result = await run_case(case, self._endpoint, self._profile, self._patience, self._bounds)
+            if result.faults and (last := await self._liveness.doubt(result)):
+                self._ended = f"nobody is served any more since {last.case.id}"
+                self._keep(last)
+                self._scope.cancel()
+            else:
+                self._keep(result)
 
 
 def _groups(cases: Sequence[Case]) -> Iterator[list[Case]]:
@@ -182,11 +228,14 @@ async def judge(
     *,
     patience: float = DEFAULT_PATIENCE,
     jobs: int = DEFAULT_JOBS,
+    bounds: Bounds = Bounds(),  # noqa: B008 - immutable
     observer: Observer = lambda _: None,
+    scope: trio.CancelScope | None = None,
 ) -> Report:
     """Judge the server at an endpoint.
 
-    The sanity cases run as well, whichever cases are given; if one fails, no other is judged.
+    The sanity cases run as well, whichever cases are given; if one fails, no other is judged. If nobody is
+    served any more since some case, that is a fault of LOAD-6, and what is left is not judged.
 
     Args:
         endpoint: where the server is; its scheme has to be one of those that `wire` and `datagram` know.
@@ -194,16 +243,16 @@ async def judge(
         cases: the cases to run.
         patience: seconds of silence after which what is due counts as missing, in a usual case.
         jobs: how many cases run side by side.
+        bounds: what ends a case whose server is slow and never silent; its pace is seen in the sanity cases.
         observer: gets each result once it is there.
+        scope: a scope that is not entered yet; cancelling it ends the run early.
 
     Returns:
-        The report, with a result for each case.
+        The report, with a result for each case: what the run did not come to is not judged.
 
     Raises:
         UnreachableError: nobody answers at the endpoint.
     """
-    await check_reachable(endpoint, patience, profile)
-    chosen = {case.id for case in cases}
-    ordered = [case for case in CASES if case.sanity or case.id in chosen]
-    runner = _Runner(endpoint, profile, ordered, patience, observer)
-    return Report(endpoint, profile, await runner.run(ordered, jobs))
+    sanity = [case for case in CASES if case.sanity and case not in cases]
+    runner = _Runner(endpoint, profile, [*sanity, *cases], patience, bounds=bounds, observer=observer)
+    return await runner.run(jobs, scope or trio.CancelScope())

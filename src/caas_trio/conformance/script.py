@@ -138,7 +138,8 @@ class Ask:
     """Send one datagram and receive the one reply to it; datagrams may be lost, so ask up to three times.
 
     With `shorter`, any reply is right that is no longer than the request, and so is none. With
-    `from_there`, it also has to come from the address that the request was sent to.
+    `from_there`, it also has to come from the address that the request was sent to. `lost` is the clause
+    that is broken if no reply comes.
     """
 
     data: bytes
@@ -146,6 +147,7 @@ class Ask:
     client: int = 0
     shorter: bool = False
     from_there: bool = False
+    lost: str = "DGRAM-1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,8 @@ class Wire:
         #: Whether the optional prompt came, and whether the client was told to end its input.
         self.greeted = False
         self.ended_input = False
+        #: Bytes that have come.
+        self.received = 0
         #: Bytes that the kernel has taken, and whether it refused to take more.
         self.sent = 0
         self.write_failed = False
@@ -225,6 +227,7 @@ class Wire:
             self.end = End.CUT_OFF if error.__cause__ is None else End.RESET
         else:
             if data:
+                self.received += len(data)
                 self._log.add(self._client, Event.RECEIVED, data)
                 return data
             # The kernel tells of a reset once: if it told the writer, the reader sees a mere end.

@@ -19,3 +19,6 @@ CASES: Final[tuple[Case, ...]] = (
     *datagrams.CASES,
     *proxied.CASES,
 )
+
+#: What tells whether a server still serves; one of them fits each profile.
+STILL_SERVED: Final = (order.STILL_SERVED, datagrams.STILL_SERVED)

@@ -15,12 +15,12 @@ _LARGEST: Final = 65507
 _NO_LF: Final = ("DGRAM-1.no-lf/whole",)
 
 
-def _asked(*data: bytes) -> Script:
+def _asked(*data: bytes, lost: str = "DGRAM-1") -> Script:
     """Return the script that sends datagrams, one after the other, and wants the whole of each back."""
 
     def script(profile: Profile) -> Iterator[Step]:
         for number, datagram in enumerate(data):
-            yield Ask(datagram, profile.service.reply(datagram), client=number)
+            yield Ask(datagram, profile.service.reply(datagram), client=number, lost=lost)
 
     return script
 
@@ -37,8 +37,10 @@ def _abandoned(profile: Profile) -> Iterator[Step]:
     """Thirty senders are gone before their replies come; what the kernel says of that is not for others."""
     for _ in range(30):
         yield Abandon(b"gone\n")
-    yield from _asked(b"still here\n", b"and here\n")(profile)
+    yield from _asked(b"still here\n", b"and here\n", lost="DGRAM-6")(profile)
 
+
+STILL_SERVED: Final = Case("DGRAM-1", "still-served", _asked(b"still here?\n"), needs=_NEEDS)
 
 CASES: Final = (
     Case("DGRAM-1", "hello", _asked(b"hello\n"), needs=_NEEDS, sanity=True),
@@ -48,10 +50,12 @@ CASES: Final = (
     Case("DGRAM-1", "one-byte", _asked(b"x"), needs=_NEEDS),
     Case("DGRAM-2", "one-reply-each", _asked(*(b"message %d\n" % n for n in range(5))), needs=_NEEDS),
     Case("DGRAM-3", "empty", _empty, needs=_NEEDS),
-    Case("DGRAM-4", "in-turn", _asked(*(b"sender %d\n" % n for n in range(10))), needs=_NEEDS),
-    Case("DGRAM-5", "1472", _asked(b"d" * 1472), needs=_NEEDS, after=_NO_LF),
-    Case("DGRAM-5", "8193", _asked(b"d" * 8193), needs=_NEEDS, after=_NO_LF),
-    Case("DGRAM-5", "65507", _asked(b"d" * _LARGEST), needs=_NEEDS, after=_NO_LF),
+    Case(
+        "DGRAM-4", "in-turn", _asked(*(b"sender %d\n" % n for n in range(10)), lost="DGRAM-4"), needs=_NEEDS
+    ),
+    Case("DGRAM-5", "1472", _asked(b"d" * 1472, lost="DGRAM-5"), needs=_NEEDS, after=_NO_LF),
+    Case("DGRAM-5", "8193", _asked(b"d" * 8193, lost="DGRAM-5"), needs=_NEEDS, after=_NO_LF),
+    Case("DGRAM-5", "65507", _asked(b"d" * _LARGEST, lost="DGRAM-5"), needs=_NEEDS, after=_NO_LF),
     Case("DGRAM-6", "abandoned", _abandoned, needs=_NEEDS, alone=True),
     Case("DGRAM-7", "from-there", _from_there, needs=_NEEDS),
 )

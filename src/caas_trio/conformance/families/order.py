@@ -97,6 +97,9 @@ SANITY: Final = (
 )
 
 
+STILL_SERVED: Final = Case("LOAD-6", "still-served", _one_line)
+
+
 def _part_of_a_line(profile: Profile) -> Iterator[Step]:
     yield Connect()
     yield Send(b"hel")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from caas_trio.conformance.case import Case
+from caas_trio.conformance.case import Result
 from caas_trio.conformance.profile import DEFAULT_PROMPT, First, Profile, Service
 from caas_trio.conformance.runner import Report
 from caas_trio.core.printable import printable
@@ -34,8 +34,8 @@ def options(profile: Profile) -> list[str]:
     return words
 
 
-def again(report: Report, case: Case) -> str:
-    """Return the command line that repeats one case, quoted for a shell."""
+def again(report: Report, result: Result) -> str:
+    """Return the command line that repeats a case, and with it those of `Result.beside`."""
     words = [
         "python",
         "-m",
@@ -43,4 +43,6 @@ def again(report: Report, case: Case) -> str:
         printable(str(report.endpoint)),
         *options(report.profile),
     ]
-    return shlex.join([*words, "--case", case.id])
+    for case_id in (result.case.id, *(result.beside or ())):
+        words += ["--case", case_id]
+    return shlex.join(words)

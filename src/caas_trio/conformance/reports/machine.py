@@ -38,6 +38,7 @@ def as_json(report: Report) -> str:
             "cases": {result.case.id: _case(report, result) for result in report.results},
             "clauses": {clause: verdict.value for clause, verdict in report.clauses().items()},
             "conforms": report.conforms(),
+            "interrupted": report.interrupted,
         }
     }
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
@@ -53,7 +54,7 @@ def _case(report: Report, result: Result) -> dict[str, Any]:
         "reason": result.reason,
         "faults": [_fault(fault) for fault in result.faults],
         "seconds": round(result.seconds, 6),
-        "again": again(report, result.case),
+        "again": again(report, result),
         "log": [
             [round(entry.seconds, 6), entry.client, entry.event.value, entry.size, repr(entry.data)]
             for entry in result.log.entries
@@ -109,7 +110,7 @@ def _testcase(suite: ET.Element, report: Report, result: Result, *, strict: bool
         f"expected {fault.expected!r}\nreceived {fault.received!r}"
         for fault in result.faults
     ]
-    text = _clean("\n\n".join([*told, again(report, case)]))
+    text = _clean("\n\n".join([*told, again(report, result)]))
     failed = result.verdict is Verdict.FAILED or strict
     if failed:
         ET.SubElement(element, "failure", message=_clean(result.faults[0].reason)).text = text

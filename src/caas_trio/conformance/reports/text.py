@@ -66,10 +66,12 @@ def _broken(report: Report, result: Result) -> Iterator[str]:
         yield f"  {fault.clause:<9} {CLAUSES[fault.clause].text}"
         yield f"  seen      {fault.reason}"
         yield from _bytes(fault)
-    yield f"  again     {again(report, result.case)}"
+    yield f"  again     {again(report, result)}"
     if result.case.sanity:
         declared = " ".join(options(report.profile)) or "no option: a client-first server of capitals"
         yield f"  so        nothing else was judged; the server was declared by {declared}"
+    if result.beside is not None:
+        yield "  so        nothing else was judged from then on; start the server anew before you repeat it"
 
 
 def _bytes(fault: Fault) -> Iterator[str]:
@@ -81,5 +83,4 @@ def _bytes(fault: Fault) -> Iterator[str]:
 
 def summary(report: Report) -> str:
     """Return the last line: the endpoint, the verdict, the figures."""
-    verdict = "conforms" if report.conforms() else "does not conform"
-    return f"{printable(str(report.endpoint))} {verdict}: {counted(list(report.results))}"
+    return f"{printable(str(report.endpoint))} {report.words}: {counted(list(report.results))}"
