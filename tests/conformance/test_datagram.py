@@ -60,7 +60,7 @@ async def test_a_lost_datagram_is_sent_again() -> None:
 @pytest.mark.parametrize(
     ("answer", "ask", "clause", "reason"),
     [
-        ([], ASK, "DGRAM-1", "no reply came to any of 3 datagrams"),
+        ([], ASK, "DGRAM-1", "no reply came to any of 4 datagrams"),
         ([b"B"], ASK, "DGRAM-1", "the reply is wrong"),
         ([b"A", b"A"], ASK, "DGRAM-2", "a second reply came"),
         ([b"Hi", b"A"], ASK, "DGRAM-2", "a second reply came"),
@@ -84,7 +84,7 @@ async def test_nobody_there() -> None:
     async with answering(lambda _, data: [data]) as endpoint:
         await check_reachable(endpoint, 1.0)
     result = await tried(endpoint, ASK, seconds=SHORT)
-    assert [fault.reason for fault in result.faults] == ["no reply came to any of 3 datagrams"]
+    assert [fault.reason for fault in result.faults] == ["no reply came to any of 4 datagrams"]
     with pytest.raises(UnreachableError, match="Connection refused"):
         await check_reachable(endpoint, 1.0)
 
@@ -134,13 +134,13 @@ async def _forward(asked: trio.socket.SocketType, other: trio.socket.SocketType)
 async def test_nobody_there_to_ask() -> None:
     nobody = Endpoint.parse("unixgram:/nonexistent/caas.sock")
     result = await tried(nobody, Ask(b"a", b"A", from_there=True), seconds=SHORT)
-    assert [fault.reason for fault in result.faults] == ["no reply came"]
+    assert [fault.reason for fault in result.faults] == ["no reply came to any of 4 datagrams"]
 
 
 async def test_no_reply_from_anywhere() -> None:
     async with answering(lambda _number, _data: []) as endpoint:
         result = await tried(endpoint, Ask(b"a", b"A", from_there=True), seconds=SHORT)
-        assert [fault.reason for fault in result.faults] == ["no reply came to any of 3 datagrams"]
+        assert [fault.reason for fault in result.faults] == ["no reply came to any of 4 datagrams"]
 
 
 async def test_a_sender_that_leaves_needs_nobody() -> None:

@@ -162,7 +162,7 @@ async def test_a_datagram_server_that_dies() -> None:
             nursery.cancel_scope.cancel()
     [failed] = judged(report, cases).values()
     assert [fault.clause for fault in failed.faults] == ["DGRAM-1"]
-    no_reply = "no reply came to any of 3 datagrams"
+    no_reply = "no reply came to any of 4 datagrams"
     told = f"{no_reply}; since then nobody is served any more ({no_reply})"
     assert failed.faults[0].reason == told
     assert failed.beside == ()

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
+import signal
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import trio
 from click.testing import CliRunner, Result
 
 from caas_trio import __version__
 from caas_trio.conformance import CASES, __main__
 from caas_trio.conformance.command import main
+from caas_trio.conformance.interruption import interruptible
 from caas_trio.core.endpoint import Endpoint
+from ci.conformance.reference import Conversation, Server, Settings
 
 from .conftest import StartRight
 
@@ -92,7 +99,22 @@ def test_the_list_has_every_case_and_needs_no_endpoint() -> None:
         (["udp://127.0.0.1:1"], "caas-conformance: udp://127.0.0.1:1 cannot be reached: Connection refused"),
         (
             ["tcp://127.0.0.1:1", "--only", "NOTHING"],
-            "caas-conformance: no case has such an id; --list shows them",
+            "caas-conformance: no case's id begins with NOTHING; --list shows them",
+        ),
+        (
+            ["tcp://127.0.0.1:1", "--only", "FRAME", "--only", "NOTHING", "--list"],
+            "caas-conformance: no case's id begins with NOTHING; --list shows them",
+        ),
+        (
+            ["tcp://127.0.0.1:1", "--only", "FRAME", "--only", "LIMIT"],
+            "caas-conformance: nothing of --only LIMIT can be judged: no limit is declared (--max-line)",
+        ),
+        (
+            ["tcp://127.0.0.1:1", "--case", "PROXY-6.nothing/whole"],
+            (
+                "caas-conformance: nothing of --case PROXY-6.nothing/whole can be judged: "
+                "no PROXY header is declared (--proxy)"
+            ),
         ),
         (["tcp://127.0.0.1:1", "--case", "SAY-1.prompt/whole", "--case", "SAY-2"], "there is no case SAY-2"),
         (["tcp://127.0.0.1:1", "--oversize", "reject"], "--oversize reject says nothing without --max-line"),
@@ -118,31 +140,169 @@ def test_wrong_usage_gets_one_clear_line(arguments: list[str], message: str) -> 
     assert message in result.output.splitlines()[-1]
 
 
-def test_a_file_that_cannot_be_written(right: StartRight, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_told_before_the_run(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "report.json"
-    result = run(right(), "--case", "SERVE-1.hello/whole", "--json", path)
-    assert result.exit_code == 2
-    assert (
-        result.output.splitlines()[-1]
-        == f"caas-conformance: {path} cannot be written: No such file or directory"
+    result = run("tcp://127.0.0.1:1", "--json", path)
+    assert (result.exit_code, result.output) == (
+        2,
+        f"caas-conformance: {path} cannot be written: No such file or directory\n",
     )
 
 
-@pytest.mark.parametrize("others", [[], [ValueError("a bug of the suite")]])
-def test_an_interruption_is_no_traceback_and_a_bug_is(
-    right: StartRight, monkeypatch: pytest.MonkeyPatch, others: list[BaseException]
-) -> None:
-    def interrupted(*_: object) -> None:
-        raise BaseExceptionGroup("from a nursery", [KeyboardInterrupt(), *others])
+def test_two_reports_in_one_file_are_refused(tmp_path: Path) -> None:
+    one, other = tmp_path / "report", tmp_path / "link"
+    other.symlink_to(one)
+    result = run("tcp://127.0.0.1:1", "--json", one, "--html", other)
+    assert (result.exit_code, result.output) == (2, "caas-conformance: --json and --html are the same file\n")
+    assert not one.exists()
 
-    endpoint = right()
-    monkeypatch.setattr("caas_trio.conformance.command.trio.run", interrupted)
-    if others:
-        with pytest.raises(BaseExceptionGroup, match="from a nursery"):
-            run(endpoint)
-    else:
-        result = run(endpoint)
-        assert (result.exit_code, result.output) == (2, "caas-conformance: interrupted\n")
+
+def test_a_report_that_cannot_be_written_is_told_beside_the_verdict(
+    right: StartRight, tmp_path: Path
+) -> None:
+    """Two at once may go there: that is no file. And what can be written is."""
+    page = tmp_path / "report.html"
+    files = ["--json=/dev/full", "--junit=/dev/full", f"--html={page}"]
+    result = run(right(), "--case", "FRAME-3.lf/whole", *files)
+    assert result.exit_code == 2
+    told = "caas-conformance: /dev/full cannot be written: No space left on device"
+    assert result.output.splitlines()[-2:] == [told, told]
+    assert " conforms: 5 passed" in result.output.splitlines()[-3]
+    assert page.exists()
+    result = run(right(service="echo"), "--case", "FRAME-3.lf/whole", *files)
+    assert result.exit_code == 1
+
+
+def test_a_file_keeps_what_it_has_until_there_is_a_report(right: StartRight, tmp_path: Path) -> None:
+    new, old = tmp_path / "new.json", tmp_path / "old.xml"
+    old.write_text("from the last run" * 100_000)
+    files = ["--json", new, "--junit", old]
+    assert run("tcp://127.0.0.1:1", *files).exit_code == 2
+    assert not new.exists()
+    assert old.read_text().startswith("from the last run")
+    assert run(right(), "--case", "FRAME-3.lf/whole", *files).exit_code == 0
+    assert json.loads(new.read_text())
+    assert ET.fromstring(old.read_text()).tag == "testsuites"  # noqa: S314 - our own
+
+
+def test_what_is_no_text_is_shown_escaped(right: StartRight, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    prompt = b"\xff".decode(errors="surrogateescape")
+    result = run(right(), "--first", "server", "--prompt", prompt, "--html", page)
+    assert result.exit_code == 1
+    assert "--prompt '\\udcff'" in result.output
+    assert "\\udcff" in page.read_text()
+
+
+COMMAND = (sys.executable, "-m", "caas_trio.conformance")
+
+
+def spoken(*arguments: object, stdout: int) -> tuple[int, str]:
+    """Return the exit status of a process and what it says on standard error."""
+    command = [*COMMAND, *map(str, arguments)]
+    process = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    return process.returncode, process.stderr
+
+
+def test_a_reader_that_leaves_changes_neither_the_verdict_nor_the_files(
+    right: StartRight, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.json"
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        assert spoken(right(), "--only", "FRAME-3", "--json", path, stdout=writer) == (0, "")
+        assert spoken("--help", stdout=writer) == (0, "")
+        assert spoken(right(service="echo"), "--only", "FRAME-3", stdout=writer) == (1, "")
+    finally:
+        os.close(writer)
+    assert json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["--list"], []])
+def test_a_full_standard_output_is_told_in_a_line(right: StartRight, arguments: list[str]) -> None:
+    words = arguments or [str(right()), "--only", "FRAME-3"]
+    with Path("/dev/full").open("wb") as full:
+        status, told = spoken(*words, stdout=full.fileno())
+    assert (status, told) == (
+        2,
+        "caas-conformance: standard output cannot be written: No space left on device\n",
+    )
+
+
+@pytest.fixture
+def hesitant(right: StartRight) -> Iterator[tuple[str, threading.Event]]:
+    """Return a server that takes its time over long lines, and what is set when it is asked for one."""
+    asked = threading.Event()
+
+    class Hesitant(Conversation):
+        """Serves nothing beyond the sanity cases' lines until the test is over."""
+
+        def serve(self, data: bytes) -> bytes:
+            """Return the reply, in the end."""
+            if data and not data.startswith(b"hello"):
+                asked.set()
+                over.wait()
+            return super().serve(data)
+
+    over = threading.Event()
+    server = Server("tcp://127.0.0.1:0", Settings())
+    server.conversation = Hesitant
+    threading.Thread(target=server.run, daemon=True).start()
+    yield server.endpoint, asked
+    over.set()
+    server.stop()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_with_a_report_of_what_was_judged(
+    hesitant: tuple[str, threading.Event], tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    endpoint, asked = hesitant
+    path = tmp_path / "report.json"
+    command = [*COMMAND, endpoint, "--timeout", "60", "--only", "SERVE", "--json", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert asked.wait(30)
+        process.send_signal(number)
+        told, complained = process.communicate()
+    assert (process.returncode, complained) == (status, f"caas-conformance: interrupted by {number.name}\n")
+    assert f"{endpoint} is judged in part: 4 passed, " in told
+    report = json.loads(path.read_text())[endpoint]
+    assert (report["interrupted"], report["conforms"]) == (True, False)
+    assert report["cases"]["SERVE-1.letters/whole"]["reason"] == "the run was interrupted"
+
+
+async def test_a_second_signal_does_what_it_would_have_done_and_one_that_is_ignored_is_not_taken() -> None:
+    seen: list[int] = []
+    before = [
+        signal.signal(signal.SIGTERM, lambda number, _: seen.append(number)),
+        signal.signal(signal.SIGINT, signal.SIG_IGN),
+    ]
+    try:
+        scope = trio.CancelScope()
+        with interruptible(scope) as received, scope:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+            await trio.sleep_forever()
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+    assert (received, seen) == ([signal.SIGTERM], [signal.SIGTERM])
+
+
+def test_an_interruption_beside_the_run_is_told_too(right: StartRight, tmp_path: Path) -> None:
+    """As while a report waits for the reader of a pipe."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = [*COMMAND, str(right()), "--only", "FRAME-3", "--json", str(pipe)]
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert select.select([reader], [], [], 30) == ([reader], [], [])
+        process.send_signal(signal.SIGINT)
+        assert process.communicate()[1] == "caas-conformance: interrupted\n"
+    os.close(reader)
+    assert process.returncode == 130
 
 
 class _Interrupted(ModuleType):
@@ -155,7 +315,7 @@ def test_an_interruption_while_it_is_loaded_is_told(
 ) -> None:
     name = "caas_trio.conformance.command"
     monkeypatch.setitem(sys.modules, name, _Interrupted(name))
-    with pytest.raises(SystemExit, match="2"):
+    with pytest.raises(SystemExit, match="130"):
         __main__.main()
     assert capsys.readouterr().err == "caas-conformance: interrupted\n"
 
@@ -185,7 +345,7 @@ def test_the_program_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_verbose_tells_why(right: StartRight) -> None:
-    result = run(right(), "--case", "SAY-1.prompt/whole", "--verbose")
+    result = run(right(), "--only", "FRAME-3", "--only", "ORDER-1", "--verbose")
     assert "not judged  SAY-1.prompt/whole: the server is declared to have no prompt\n" in result.output
 
 

@@ -18,11 +18,10 @@ PROXY header, so that a mistake there cannot hide here. What is required, and wh
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from .case import Case, Fault, Result, Verdict
-from .families import CASES
-from .profile import First, Oversize, Profile, Proxy, Service
-
 if TYPE_CHECKING:
+    from .case import Case, Fault, Result, Verdict
+    from .families import CASES
+    from .profile import First, Oversize, Profile, Proxy, Service
     from .runner import Report, UnreachableError, judge, select
 
 __all__ = [
@@ -42,13 +41,19 @@ __all__ = [
     "select",
 ]
 
-#: Loaded when they are asked for: trio comes with them, and takes a moment.
-_OF_THE_RUNNER: Final = frozenset({"Report", "UnreachableError", "judge", "select"})
+#: Where each name is. A name is loaded when it is asked for: loading takes a moment, and `__main__`
+#: has to be there by then to take a Ctrl-C.
+_MODULES: Final = {
+    "CASES": "families",
+    **dict.fromkeys(["Case", "Fault", "Result", "Verdict"], "case"),
+    **dict.fromkeys(["First", "Oversize", "Profile", "Proxy", "Service"], "profile"),
+    **dict.fromkeys(["Report", "UnreachableError", "judge", "select"], "runner"),
+}
 
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        if name in _OF_THE_RUNNER:
-            return getattr(import_module(".runner", __name__), name)
+        if name in _MODULES:
+            return getattr(import_module(f".{_MODULES[name]}", __name__), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

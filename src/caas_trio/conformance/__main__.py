@@ -9,7 +9,7 @@ def main() -> None:
         from .command import main as run  # noqa: PLC0415 - here it can be caught
     except KeyboardInterrupt:
         sys.stderr.write("caas-conformance: interrupted\n")
-        sys.exit(2)
+        sys.exit(130)  # as shells say it of SIGINT
     run(prog_name="caas-conformance")
 
 

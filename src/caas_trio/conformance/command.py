@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 import click
 import trio
@@ -17,18 +20,21 @@ from caas_trio.core.errors import EndpointError, TlsError
 from caas_trio.core.printable import printable
 
 from . import datagram
-from .case import Result
-from .families import CASES
+from .case import Case, Result
+from .interruption import interruptible
 from .profile import First, Oversize, Profile, Proxy, Service
 from .reports import machine, text
+from .reports.output import OutputError, ReportFile, print_lines
 from .runner import DEFAULT_JOBS, DEFAULT_PATIENCE, Report, UnreachableError, judge, select
 from .wire import CONNECTORS, client_context
 
-#: Files to write, each with what renders it.
-_Files: TypeAlias = list[tuple[Path, Callable[[Report], str]]]
-
+_DOES_NOT_CONFORM = 1
 _WRONG_USAGE = 2
+#: As shells say it of a process that a signal has ended.
+_SIGNALLED = 128
 _MOST_SECONDS = 3600
+#: The options that name a file for a report.
+_REPORTS = ("json", "junit", "html")
 
 
 def _fail(message: str) -> NoReturn:
@@ -72,12 +78,32 @@ class _SecondsType(click.ParamType[float]):
         return seconds
 
 
+def _shows(shown: Callable[[click.Context], str]) -> Callable[[click.Context, click.Parameter, bool], None]:
+    """Return what an option does that shows something and ends; click's own fails on a full disk."""
+
+    def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's signature
+        if wanted:
+            try:
+                print_lines([shown(context)], sys.stdout)
+            except OutputError as error:
+                _fail(str(error))
+            context.exit()
+
+    return show
+
+
+def _version(_: click.Context) -> str:
+    return f"caas-conformance, version {__version__}"
+
+
 _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 _EPILOG = """\
 \b
 Exit status: 0 if every MUST passed, 1 if some did not, 2 for wrong usage, for a
-selection without a case, or if the server cannot be reached.
+selection of which nothing can be judged, or if the server cannot be reached or a
+report cannot be written. SIGINT and SIGTERM end a run with a report of what was
+judged, and 130 or 143.
 
 \b
 A server of lines that speaks only when spoken to:
@@ -90,9 +116,7 @@ An echo server on a Unix socket, with a page to look at:
 """
 
 
-@click.command(
-    epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
+@click.command(epilog=_EPILOG, add_help_option=False, context_settings={"max_content_width": 100})
 @click.argument("endpoint", type=_EndpointType(), required=False)
 @click.option(
     "--service", type=_values(Service), default="upper", show_default=True, help="What it does with a line."
@@ -136,7 +160,23 @@ An echo server on a Unix socket, with a page to look at:
 @click.option("--junit", "junit_file", type=_FILE, help="Write the report as JUnit XML.")
 @click.option("--html", "html_file", type=_FILE, help="Write the report as one HTML page (needs Jinja2).")
 @click.option("--verbose", is_flag=True, help="Also tell why cases were not judged.")
-@click.version_option(__version__, prog_name="caas-conformance")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_shows(_version),
+    help="Show the version.",
+)
+@click.option(
+    "-h",
+    "--help",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_shows(click.Context.get_help),
+    help="Show this message.",
+)
 @click.pass_context
 def main(context: click.Context, /, **values: Any) -> None:
     """Judge the line server at ENDPOINT.
@@ -144,34 +184,105 @@ def main(context: click.Context, /, **values: Any) -> None:
     That is tcp://HOST:PORT, tls://HOST:PORT, unix:PATH, udp://HOST:PORT or unixgram:PATH.
     A sanity case runs first; if that fails, nothing else is judged.
     """
-    cases = select(values["only"], values["ids"])
-    if not cases:
-        _fail("no case has such an id; --list shows them")
-    if unknown := set(values["ids"]) - {case.id for case in CASES}:
-        _fail(f"there is no case {min(unknown)}; --list shows them")
+    try:
+        sys.exit(_run(context, values))
+    except OutputError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:  # one that came before or behind the run, or a second one
+        click.echo("caas-conformance: interrupted", err=True)
+        sys.exit(_SIGNALLED + signal.SIGINT)
+
+
+def _run(context: click.Context, values: dict[str, Any]) -> int:
+    """Do what the command line asks for; return the exit status."""
+    cases = _selected(values)
     if values["listing"]:
-        for case in cases:
-            click.echo(f"{case.id:<44} {case.rule.level.value:<7} {case.rule.text}")
-        return
+        print_lines(
+            (f"{case.id:<44} {case.rule.level.value:<7} {case.rule.text}" for case in cases), sys.stdout
+        )
+        return 0
     endpoint: Endpoint | None = values["endpoint"]
     if endpoint is None:
         context.fail("Missing argument 'ENDPOINT'.")
     profile = _profile(endpoint, values)
-    files = _report_files(values)
+    _refuse_what_cannot_be_judged(values, profile)
+    options = {"cases": cases, "patience": values["timeout"], "jobs": values["jobs"]}
+    with ExitStack() as stack:
+        files = _opened(values, stack)
+        try:
+            report, signals = _judge_with_progress(endpoint, profile, **options)
+        except UnreachableError as error:
+            _fail(str(error))
+        written = _write_all(files, report, verbose=values["verbose"])
+    if signals:
+        click.echo(f"caas-conformance: interrupted by {signals[0].name}", err=True)
+        return _SIGNALLED + signals[0]
+    if not report.conforms(strict=values["strict"]):
+        return _DOES_NOT_CONFORM
+    return 0 if written else _WRONG_USAGE
+
+
+def _selected(values: dict[str, Any]) -> list[Case]:
+    """Return the cases that are asked for; each word of the user's has to name some."""
+    for prefix in values["only"]:
+        if not select([prefix]):
+            _fail(f"no case's id begins with {prefix}; --list shows them")
+    for case_id in values["ids"]:
+        if not select(ids=[case_id]):
+            _fail(f"there is no case {case_id}; --list shows them")
+    return select(values["only"], values["ids"])
+
+
+def _refuse_what_cannot_be_judged(values: dict[str, Any], profile: Profile) -> None:
+    """End if some of what is asked for comes to nothing, which would look as if all of it had passed."""
+    asked = [(f"--only {prefix}", select([prefix])) for prefix in values["only"]]
+    asked += [(f"--case {case_id}", select(ids=[case_id])) for case_id in values["ids"]]
+    for words, cases in asked:
+        reasons = dict.fromkeys(case.unfit(profile) for case in cases)
+        if None not in reasons:
+            _fail(f"nothing of {words} can be judged: {'; '.join(filter(None, reasons))}")
+
+
+def _renderer(kind: str, *, strict: bool) -> Callable[[Report], str]:
+    """Return what renders a kind of report; end with one line if a page needs Jinja2 in vain."""
+    if kind == "json":
+        return machine.as_json
+    if kind == "junit":
+        return partial(machine.as_junit, strict=strict)
     try:
-        report = _judge_with_progress(
-            endpoint, profile, cases=cases, patience=values["timeout"], jobs=values["jobs"]
-        )
-    except UnreachableError as error:
-        _fail(str(error))
-    except BaseExceptionGroup as group:
-        if group.split(KeyboardInterrupt)[1] is not None:
-            raise
-        _fail("interrupted")
-    for line in text.lines(report, verbose=values["verbose"]):
-        click.echo(line)
-    _write(files, report)
-    sys.exit(0 if report.conforms(strict=values["strict"]) else 1)
+        from .reports import html  # noqa: PLC0415 - nothing else needs Jinja2
+    except ModuleNotFoundError as error:
+        _fail(f"--html needs {error.name}: python -m pip install 'caas-trio[html]'")
+    return html.as_html
+
+
+def _opened(values: dict[str, Any], stack: ExitStack) -> list[ReportFile]:
+    """Return the files for the reports, opened until the stack is closed."""
+    files: list[ReportFile] = []
+    for kind in _REPORTS:
+        path: Path | None = values[f"{kind}_file"]
+        if path is not None:
+            render = _renderer(kind, strict=values["strict"])
+            files.append(stack.enter_context(ReportFile(kind, path, render)))
+    for one, other in itertools.combinations(files, 2):
+        if one.is_same(other):
+            _fail(f"--{one.option} and --{other.option} are the same file")
+    return files
+
+
+def _write_all(files: list[ReportFile], report: Report, *, verbose: bool) -> bool:
+    """Write the files and print the report; return whether all of that could be done."""
+    tasks = [partial(file.write, report) for file in files]
+    tasks.append(partial(print_lines, text.lines(report, verbose=verbose), sys.stdout))
+    complaints: list[str] = []
+    for task in tasks:
+        try:
+            task()
+        except OutputError as error:
+            complaints.append(str(error))
+    for complaint in complaints:
+        click.echo(f"caas-conformance: {complaint}", err=True)
+    return not complaints
 
 
 def _profile(endpoint: Endpoint, values: dict[str, Any]) -> Profile:
@@ -202,24 +313,10 @@ def _profile(endpoint: Endpoint, values: dict[str, Any]) -> Profile:
     )
 
 
-def _report_files(values: dict[str, Any]) -> _Files:
-    """Return each file to write, with what renders it; end with one line if a page needs Jinja2 in vain."""
-    files: _Files = []
-    if values["json_file"]:
-        files.append((values["json_file"], machine.as_json))
-    if values["junit_file"]:
-        files.append((values["junit_file"], partial(machine.as_junit, strict=values["strict"])))
-    if values["html_file"]:
-        try:
-            from .reports import html  # noqa: PLC0415 - nothing else needs Jinja2
-        except ModuleNotFoundError as error:
-            _fail(f"--html needs {error.name}: python -m pip install 'caas-trio[html]'")
-        files.append((values["html_file"], html.as_html))
-    return files
-
-
-def _judge_with_progress(endpoint: Endpoint, profile: Profile, **options: Any) -> Report:
-    """Return the report; on a terminal a bar shows how far it is."""
+def _judge_with_progress(
+    endpoint: Endpoint, profile: Profile, **options: Any
+) -> tuple[Report, list[signal.Signals]]:
+    """Return the report, and the signals that ended the run early; a terminal sees how far it is."""
     terminal = sys.stderr is not None and sys.stderr.isatty()
     cases = len(options["cases"])
     with click.progressbar(
@@ -229,12 +326,10 @@ def _judge_with_progress(endpoint: Endpoint, profile: Profile, **options: Any) -
         def observe(_: Result) -> None:
             bar.update(1)
 
-        return trio.run(lambda: judge(endpoint, profile, observer=observe, **options))
+        async def run() -> tuple[Report, list[signal.Signals]]:
+            scope = trio.CancelScope()
+            with interruptible(scope) as signals:
+                report = await judge(endpoint, profile, observer=observe, scope=scope, **options)
+            return report, signals
 
-
-def _write(files: _Files, report: Report) -> None:
-    for path, render in files:
-        try:
-            path.write_text(render(report), encoding="utf-8")
-        except OSError as error:
-            _fail(f"{path} cannot be written: {error.strerror}")
+        return trio.run(run)

@@ -69,7 +69,8 @@ async def ask(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> M
         if replies or step.shorter:
             break
     else:
-        return Mismatch(f"no reply came to any of {_ATTEMPTS} datagrams", step.reply[:256], b"")
+        reason = f"no reply came to any of {len(attempts)} datagrams"
+        return Mismatch(reason, step.reply[:256], b"", (step.reply,))
     if len(replies) > 1:
         other = next((reply for reply in replies if reply != step.reply), step.reply)
         clause = second_datagram_clause(step.reply, other)

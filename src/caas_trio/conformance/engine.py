@@ -371,7 +371,7 @@ class _Run:
 
     async def _ask(self, step: Ask) -> None:
         mismatch = await datagram.ask(self._endpoint, step, self._result.log, self._patience)
-        if mismatch is not None and not mismatch.received:
+        if mismatch is not None and mismatch.missing:
             raise Broken(Fault(step.lost, mismatch.reason, mismatch.expected, mismatch.received))
         if mismatch is not None:
             raise self._answer_fault(mismatch)
