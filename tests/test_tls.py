@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -340,6 +342,80 @@ async def test_without_a_certificate_that_is_trusted_nobody_is_served(
         assert await running.talk(b"a\n", client_context(version, shown=server_certificate())) == b"A\n"
     assert running.recorder.refused == [reason]
     assert running.recorder.outcomes == [Outcome.REFUSED, Outcome.COMPLETED]
+
+
+def chain_context(folder: Path, certificates: int, version: ssl.TLSVersion) -> ssl.SSLContext:
+    """Return a client's context that shows a good certificate with others behind it, and takes no ticket."""
+    shown = server_certificate()
+    file = folder / "chain.pem"
+    behind = [authority().cert_pem.bytes()] * certificates
+    file.write_bytes(b"".join([shown.private_key_and_cert_chain_pem.bytes(), *behind]))
+    context = ssl.create_default_context()
+    context.minimum_version = context.maximum_version = version
+    context.options |= ssl.OP_NO_TICKET
+    authority().configure_trust(context)
+    context.load_cert_chain(file)
+    return context
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_no_session_is_kept_of_a_client_that_takes_no_ticket(
+    version: ssl.TLSVersion, files: tuple[Path, Path, Path]
+) -> None:
+    certificates = Certificates(*files)
+    context = chain_context(files[0].parent, 5, version)
+    async with serving(certificates) as running:
+        for _ in range(5):
+            assert await running.talk(b"a\n", context) == b"A\n"
+    assert certificates.context.session_stats()["number"] == 0
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_handshake_is_bounded_in_bytes(
+    version: ssl.TLSVersion, files: tuple[Path, Path, Path]
+) -> None:
+    context = chain_context(files[0].parent, 100, version)
+    async with serving(Certificates(*files)) as running:
+        with pytest.raises(trio.BrokenResourceError):
+            await running.talk(b"a\n", context)
+    [reason] = running.recorder.refused
+    assert re.fullmatch(r"no TLS handshake: (a message longer|more) than 32768 bytes", reason)
+
+
+MEMORY = """
+import sys, trio, trio.testing
+from tests.certificates import server_context
+from caas_trio.drivers.tlsstream import TlsStream
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+async def main():
+    ends = [trio.testing.memory_stream_pair() for _ in range(300)]
+    before = resident()
+    async with trio.open_nursery() as nursery:
+        for ours, theirs in ends:
+            await ours.send_all(bytes.fromhex(sys.argv[1]))
+            server = TlsStream(theirs, server_context(), server_side=True)
+            nursery.start_soon(server.do_handshake)
+        await trio.testing.wait_all_tasks_blocked()
+        print((resident() - before) // 300)
+        nursery.cancel_scope.cancel()
+
+server_context()
+trio.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "16", "1603010200010001fc0303", "160301000401004000"],
+    ids=["none", "a byte", "begun", "a claim"],
+)
+def test_a_client_that_has_not_said_hello_costs_no_memory_of_openssl(said: str) -> None:
+    command = [sys.executable, "-c", MEMORY, said]
+    measured = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(measured.stdout) < 24 * 1024
 
 
 async def test_a_plain_client_is_told_nothing() -> None:

@@ -40,8 +40,8 @@ BUGS: Final = (
     Bug(
         "a client that leaves during the handshake counts as refused",
         "tls",
-        "if not isinstance(error.__cause__, ssl.SSLError):\n                raise ConnectionLost from error",
-        "",
+        "            raise ConnectionLost from error\n        # The",
+        "            raise HandshakeFailed('left') from error\n        # The",
     ),
     Bug(
         "a byte behind the PROXY header is lost",
@@ -52,7 +52,7 @@ BUGS: Final = (
     Bug(
         "an error of the stream escapes a handshake",
         "tls",
-        "except trio.BrokenResourceError as error:\n            if not",
-        "except trio.ClosedResourceError as error:\n            if not",
+        "except trio.BrokenResourceError as error:\n            match",
+        "except trio.ClosedResourceError as error:\n            match",
     ),
 )

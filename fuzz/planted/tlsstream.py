@@ -58,25 +58,25 @@ BUGS: Final = (
     Bug(
         "a client whose TLS is wrong gets no alert",
         "tls",
-        "if first == _HANDSHAKE:",
-        "if first != _HANDSHAKE:",
+        "if self._gate is None or self._gate.speaks_tls:",
+        "if self._gate is None or not self._gate.speaks_tls:",
     ),
     Bug(
         "a client without TLS gets an alert",
         "tls",
-        "if first == _HANDSHAKE:",
-        "if first:",
+        "if self._gate is None or self._gate.speaks_tls:",
+        "if True:",
     ),
     Bug(
         "a handshake that ends stays unsaid",
         "tls",
-        'if not self.tls.server_side or self.tls.version() != "TLSv1.3":\n            await self._flush()',
+        'if not server_side or self.tls.version() != "TLSv1.3":\n            await self._flush()',
         "pass",
     ),
     Bug(
         "session tickets are sent to a client that may have left",
         "tls",
-        'if not self.tls.server_side or self.tls.version() != "TLSv1.3":\n            await self._flush()',
+        'if not server_side or self.tls.version() != "TLSv1.3":\n            await self._flush()',
         "await self._flush()",
     ),
     Bug(
@@ -100,7 +100,7 @@ BUGS: Final = (
     Bug(
         "an error of OpenSSL escapes",
         "tls",
-        "except OSError as error:\n        raise trio.BrokenResourceError from error",
+        "except (OSError, HandshakeFailed) as error:\n        raise trio.BrokenResourceError from error",
         "except ssl.SSLEOFError as error:\n        raise trio.BrokenResourceError from error",
     ),
 )

@@ -13,6 +13,10 @@ from typing import Final
 
 import trio
 
+from caas_trio.core.errors import HandshakeFailed
+from caas_trio.core.handshakegate import MAX_HANDSHAKE, HandshakeGate
+from caas_trio.core.tls import session_context
+
 #: The max_bytes that one record holds, RFC 8446 section 5.1. So much is encrypted, and sent, at a time.
 _RECORD: Final = 16384
 #: OpenSSL's buffers keep the largest size they have had: this is what an idle connection may hold.
@@ -20,9 +24,6 @@ _READ_SIZE: Final = 2 * _RECORD
 
 #: What reads may leave to be said: answers to key updates and the like, sent with what is sent next.
 _MAX_UNSAID: Final = 65536
-
-#: The type of the record that begins a handshake, RFC 8446 section 5.1.
-_HANDSHAKE: Final = b"\x16"
 
 
 class TlsStream(trio.abc.HalfCloseableStream):
@@ -51,13 +52,31 @@ class TlsStream(trio.abc.HalfCloseableStream):
         server_hostname: str | None = None,
     ) -> None:
         self.transport = transport
+        self._context = context
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._unread = b""
-        self._output_ended = False
+        self._output_ended = True  # until TLS begins
+        self._gate = HandshakeGate() if server_side else None
+        if not server_side:
+            self.begin(server_hostname=server_hostname)
+
+    def begin(self, *, keeps_session: bool = True, server_hostname: str | None = None) -> None:
+        """Make OpenSSL's side of it, which takes most of the memory; a server does so once it is spoken to.
+
+        Args:
+            keeps_session: whether the context may keep the session, to be resumed by the client.
+            server_hostname: for the client's side, whom it expects.
+        """
+        context = self._context if keeps_session else session_context(self._context)
         self.tls = context.wrap_bio(
-            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
+            self._incoming,
+            self._outgoing,
+            server_side=self._gate is not None,
+            server_hostname=server_hostname,
         )
+        self.tls.context = self._context
+        self._output_ended = False
 
     async def do_handshake(self) -> None:
         """Agree on keys, and check certificates as the context says. Cancelled, the stream is of no use.
@@ -66,27 +85,29 @@ class TlsStream(trio.abc.HalfCloseableStream):
         does not is told nothing.
 
         Raises:
-            trio.BrokenResourceError: it failed; an `ssl.SSLError` that is the cause tells why. Without
-                one the other side has ended or reset the connection.
+            trio.BrokenResourceError: it failed; an `ssl.SSLError` or a `HandshakeFailed` that is the
+                cause tells why. Without one the other side has ended or reset the connection.
         """
-        first = b""
         with _translated():
+            if self._gate is not None and self._gate.room == MAX_HANDSHAKE:
+                hello = await self._pass_gate(self._gate, b"")
+                self.begin(keeps_session=self._gate.offers_ticket)
+                self._incoming.write(hello)
             while True:
                 try:
                     self.tls.do_handshake()
                     break
                 except ssl.SSLWantReadError:
-                    await self._flush()
-                    heard = await self._fill()
-                    first = first or heard[:1]
+                    await self._go_on_with_handshake()
                 except ssl.SSLError:
-                    if first == _HANDSHAKE:
+                    if self._gate is None or self._gate.speaks_tls:
                         await self._flush()
                     raise
+        server_side, self._gate = self._gate is not None, None
         # The last that a server has to say in TLS 1.3 are session tickets, which are not urgent. A
         # client that sends a line and leaves would answer them with a reset, and the line be lost
         # (trio issue 819).
-        if not self.tls.server_side or self.tls.version() != "TLSv1.3":
+        if not server_side or self.tls.version() != "TLSv1.3":
             await self._flush()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -176,14 +197,36 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 raise
         return b"".join(parts)
 
-    async def _fill(self) -> bytes:
-        """Receive more, and return it as it is."""
+    async def _go_on_with_handshake(self) -> None:
+        """Send what is to be said, and receive what OpenSSL waits for."""
+        if self._gate is None:
+            await self._flush()
+            await self._fill()
+            return
+        answer = self._outgoing.read()
+        if answer:
+            await self.transport.send_all(answer)
+        self._incoming.write(await self._pass_gate(self._gate, answer))
+
+    async def _pass_gate(self, gate: HandshakeGate, answer: bytes) -> bytes:
+        """Receive until the client's next messages are whole, and return them."""
+        passed = gate.answered(answer)
+        while not passed:
+            if not gate.room:
+                raise HandshakeFailed(f"more than {MAX_HANDSHAKE} bytes")
+            passed = gate.feed(await self._receive(min(_READ_SIZE, gate.room)))
+        return passed
+
+    async def _fill(self) -> None:
+        """Receive more."""
         if self._outgoing.pending > _MAX_UNSAID:
             raise trio.BrokenResourceError("the other side asks for answers and does not let them out")
-        data = await self.transport.receive_some(_READ_SIZE)
+        self._incoming.write(await self._receive(_READ_SIZE))
+
+    async def _receive(self, max_bytes: int) -> bytes:
+        data = await self.transport.receive_some(max_bytes)
         if not data:
             raise trio.BrokenResourceError("the input ended without close_notify")
-        self._incoming.write(data)
         return bytes(data)
 
     async def _flush(self) -> None:
@@ -201,5 +244,5 @@ def _translated() -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, HandshakeFailed) as error:
         raise trio.BrokenResourceError from error

@@ -140,9 +140,12 @@ class Handshaker:
         try:
             await stream.do_handshake()
         except trio.BrokenResourceError as error:
-            if not isinstance(error.__cause__, ssl.SSLError):
-                raise ConnectionLost from error
-            raise HandshakeFailed(openssl_words(error.__cause__)) from error
+            match error.__cause__:
+                case HandshakeFailed() as refused:
+                    raise HandshakeFailed(refused.reason) from error
+                case ssl.SSLError() as refused:
+                    raise HandshakeFailed(openssl_words(refused)) from error
+            raise ConnectionLost from error
         # The client's last word needs no answer, so the kernel puts off acknowledging it, by 40 ms;
         # until then Nagle's algorithm keeps the client's first line back.
         with suppress(AttributeError, OSError):  # not Linux, or closed already

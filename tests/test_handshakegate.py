@@ -1,0 +1,202 @@
+"""`HandshakeGate`: whole messages pass, claims command nothing, and what passes is what came."""
+
+from __future__ import annotations
+
+import itertools
+import ssl
+import struct
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caas_trio import HandshakeFailed
+from caas_trio.core.handshakegate import MAX_HANDSHAKE, HandshakeGate
+
+from .certificates import HOST, client_context, server_certificate, server_context
+
+RETRY = b"\x16\x03\x03\x00\x2e\x02\x00\x00\x2a\x03\x03" + bytes.fromhex(
+    "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"
+)
+ANSWER = b"\x16\x03\x03\x00\x04\x02\x00\x00\x00"
+CIPHERS_CHANGED = b"\x14\x03\x03\x00\x01\x01"
+
+
+def record(payload: bytes, kind: int = 22, version: bytes = b"\x03\x01") -> bytes:
+    return bytes([kind]) + version + struct.pack("!H", len(payload)) + payload
+
+
+def message(kind: int, body: bytes, claimed: int | None = None) -> bytes:
+    return bytes([kind]) + (len(body) if claimed is None else claimed).to_bytes(3, "big") + body
+
+
+def hello(*extensions: int, session: bytes = b"", size: int = 0) -> bytes:
+    block = b"".join(struct.pack("!HH", kind, 1) + b"x" for kind in extensions) + bytes(size)
+    body = b"\x03\x03" + bytes(32) + bytes([len(session)]) + session + b"\x00\x02\x13\x01\x01\x00"
+    return message(1, body + struct.pack("!H", len(block)) + block)
+
+
+HELLO = record(hello())
+
+
+def real_hello(*, tickets: bool, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2) -> bytes:
+    """Return what OpenSSL says first."""
+    context = ssl.create_default_context()
+    context.minimum_version = version
+    if not tickets:
+        context.options |= ssl.OP_NO_TICKET
+    outgoing = ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=HOST).do_handshake()
+    return outgoing.read()
+
+
+@pytest.mark.parametrize("cut", [1, 4, 5, 8, 9, 40, len(HELLO) - 1])
+def test_nothing_passes_before_the_hello_is_whole(cut: int) -> None:
+    gate = HandshakeGate()
+    assert gate.feed(HELLO[:cut]) == b""
+    assert gate.feed(HELLO[cut:]) == HELLO
+    assert gate.speaks_tls
+    assert gate.room == MAX_HANDSHAKE - len(HELLO)
+
+
+def test_a_hello_may_come_in_as_many_records_as_it_has_bytes() -> None:
+    whole = b"".join(record(bytes([byte])) for byte in hello(35))
+    gate = HandshakeGate()
+    assert gate.feed(whole[:-1]) == b""
+    assert gate.feed(whole[-1:]) == whole
+    assert gate.offers_ticket
+
+
+@pytest.mark.parametrize("said", [b"hello\r\n", b"\x80" * 20, b"\x17\x03\x01\x00\x05hello"])
+def test_what_is_no_tls_passes_at_once(said: bytes) -> None:
+    gate = HandshakeGate()
+    assert gate.feed(said) == said
+    assert gate.feed(b"more") == b"more"
+    assert not gate.speaks_tls
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        record(b"hello"),
+        record(message(2, b"", 0xFFFFFF)),
+        b"\x16\x02\x00\x00\x05",
+        b"\x16\x03\x01\x40\x01",
+    ],
+    ids=["no message", "a message of the server", "version 2", "too long a record"],
+)
+def test_what_is_surely_refused_passes_at_once_so_that_openssl_says_why(said: bytes) -> None:
+    assert HandshakeGate().feed(said) == said
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"\x16\x03\x01\x00\x04\x01\x02\x00\x00", "a message longer than 16384 bytes"),
+        (record(message(1, b"", 16385)), "a message longer than 16384 bytes"),
+        (b"\x16\x03\x01\x00\x00", "an empty record"),
+        (HELLO[:9] + b"", None),
+        (record(message(1, b"", 16384)), None),
+    ],
+)
+def test_a_claim_commands_nothing(said: bytes, reason: str | None) -> None:
+    gate = HandshakeGate()
+    if reason is None:
+        assert gate.feed(said) == b""
+    else:
+        with pytest.raises(HandshakeFailed, match=reason):
+            gate.feed(said)
+
+
+def test_behind_the_hello_nothing_passes_before_it_is_answered() -> None:
+    gate = HandshakeGate()
+    flight = record(message(11, b"certificates") + message(16, b"key")) + CIPHERS_CHANGED + b"\x16..."
+    assert gate.feed(HELLO + flight) == HELLO
+    assert gate.answered(ANSWER) == flight
+    assert gate.feed(b"encrypted") == b"encrypted"
+
+
+def test_later_messages_are_held_until_they_are_whole_too() -> None:
+    gate = HandshakeGate()
+    gate.feed(HELLO)
+    gate.answered(ANSWER)
+    first, second = record(message(11, b"") + message(16, b"key")[:3]), record(message(16, b"key")[3:])
+    assert gate.feed(first[:-3]) + gate.feed(first[-3:] + second[:-1]) == first[:-3]
+    assert gate.feed(second[-1:]) == first[-3:] + second
+    with pytest.raises(HandshakeFailed, match="a message longer than 32768 bytes"):
+        gate.feed(record(message(11, b"", 102400)))
+
+
+def test_a_second_hello_is_measured_like_the_first() -> None:
+    gate = HandshakeGate()
+    claim = record(message(1, b"", 0x20000))
+    assert gate.feed(HELLO + CIPHERS_CHANGED + claim) == HELLO
+    with pytest.raises(HandshakeFailed, match="longer than 16384"):
+        gate.answered(RETRY)
+    gate = HandshakeGate()
+    assert gate.feed(HELLO) == HELLO
+    assert gate.answered(RETRY) == b""
+    assert gate.feed(CIPHERS_CHANGED + HELLO[:-1]) == CIPHERS_CHANGED
+    assert gate.feed(HELLO[-1:]) == HELLO
+    assert gate.answered(ANSWER) == b""
+    assert gate.feed(record(b"encrypted", 23)) == record(b"encrypted", 23)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("tickets", [False, True])
+def test_the_offer_of_a_ticket_is_found(version: ssl.TLSVersion, *, tickets: bool) -> None:
+    gate = HandshakeGate()
+    said = real_hello(tickets=tickets, version=version)
+    assert gate.feed(said) == said
+    assert gate.offers_ticket is tickets
+
+
+@given(st.binary(max_size=80))
+def test_a_hello_of_any_bytes_is_read_to_its_end(body: bytes) -> None:
+    gate = HandshakeGate()
+    said = record(message(1, body))
+    assert gate.feed(said) == said
+
+
+@pytest.mark.parametrize("session", [b"", b"s" * 32])
+def test_only_the_extension_counts(session: bytes) -> None:
+    gate = HandshakeGate()
+    gate.feed(record(hello(0, 43, 35, session=session)))
+    assert gate.offers_ticket
+    gate = HandshakeGate()
+    gate.feed(record(hello(0, 43, session=session)))
+    assert not gate.offers_ticket
+
+
+@given(
+    version=st.sampled_from([ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]),
+    cuts=st.lists(st.integers(1, 300), min_size=1, max_size=8),
+)
+def test_what_passes_is_what_came_however_it_was_cut(version: ssl.TLSVersion, cuts: list[int]) -> None:
+    gate = HandshakeGate()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = server_context().wrap_bio(incoming, outgoing, server_side=True)
+    context = client_context(version, shown=server_certificate())
+    client = context.wrap_bio(to_client, to_server, server_hostname=HOST)
+    came = passed = b""
+    sizes = itertools.cycle(cuts)
+    for _ in range(3):
+        with suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        while said := to_server.read(next(sizes)):
+            came += said
+            through = gate.feed(said)
+            incoming.write(through)
+            passed += through
+        with suppress(ssl.SSLWantReadError):
+            server.do_handshake()
+        answer = outgoing.read()
+        to_client.write(answer)
+        through = gate.answered(answer)
+        incoming.write(through)
+        passed += through
+    assert server.version() == {771: "TLSv1.2", 772: "TLSv1.3"}[version]
+    assert passed == came
