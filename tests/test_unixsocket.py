@@ -17,8 +17,9 @@ import trio
 from trio.testing import MockClock
 
 from caas_trio import Endpoint, ListenError, LocalPeer
-from caas_trio.server import unixsocket
-from caas_trio.server.unixsocket import PathLock, UnixSocket, bind_unix
+from caas_trio.server import pathlock, unixsocket
+from caas_trio.server.pathlock import PathLock, opened_at
+from caas_trio.server.unixsocket import UnixSocket, bind_unix
 
 MODE = 0o660
 
@@ -112,7 +113,7 @@ def test_a_datagram_socket_has_its_mode_from_its_first_moment(
     chmod = Path.chmod
 
     def look_first(made: Path, mode: int) -> None:
-        modes.append(stat.S_IMODE(made.lstat().st_mode))
+        modes.append(stat.S_IMODE(made.stat().st_mode))
         chmod(made, mode)
 
     monkeypatch.setattr(Path, "chmod", look_first)
@@ -296,11 +297,211 @@ class TestTheLock:
         assert PathLock.take(path) is None
         other.release()
 
+    def test_its_file_can_be_opened_again_whatever_the_umask(self, path: Path) -> None:
+        with umask(0o777):
+            lock = PathLock.take(path)
+        assert lock is not None
+        assert stat.S_IMODE(Path(f"{path}.lock").stat().st_mode) == 0o600
+        lock.release()
+
+    def test_what_is_there_is_not_opened_to_be_made(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The kernel forbids it (fs.protected_regular) for another user's file in a sticky directory."""
+        opened = os.open
+
+        def protected(name: Any, flags: int, *mode: int) -> int:
+            if flags & os.O_CREAT and Path(name).exists():
+                raise PermissionError
+            return opened(name, flags, *mode)
+
+        monkeypatch.setattr(os, "open", protected)
+        leave_a_dead_socket(path)
+        Path(f"{path}.lock").touch()
+        with closing(bind(path)) as bound:
+            assert reaches(path, bound)
+
+    def test_a_file_that_is_made_just_now_is_opened(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opened = os.open
+
+        def made_just_now(name: Any, flags: int, *mode: int) -> int:
+            if flags & os.O_CREAT:
+                os.close(opened(name, os.O_CREAT, 0o600))
+            return opened(name, flags, *mode)
+
+        monkeypatch.setattr(os, "open", made_just_now)
+        lock = PathLock.take(path)
+        assert lock is not None
+        lock.release()
+
+    def test_a_file_that_comes_and_goes_is_given_up(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pathlock, "is_at", lambda *_: False)
+        with pytest.raises(OSError, match="the lock comes and goes"):
+            PathLock.take(path)
+
+    def test_what_is_no_file_is_refused(self, path: Path) -> None:
+        os.mkfifo(f"{path}.lock")
+        with pytest.raises(OSError, match="what is there is no file"):
+            PathLock.take(path)
+        assert names(path.parent) == {"caas.sock.lock"}
+
     def test_a_symbolic_link_is_not_followed(self, path: Path) -> None:
         Path(f"{path}.lock").symlink_to("elsewhere")
         with pytest.raises(OSError, match="symbolic links"):
             bind(path)
         assert names(path.parent) == {"caas.sock.lock"}
+
+
+class TestStrangers:
+    """Another user may write to the directory, and has left something there."""
+
+    @pytest.fixture
+    def strangers(self, monkeypatch: pytest.MonkeyPatch) -> set[int]:
+        """The inodes that belong to the other user."""
+        inodes: set[int] = set()
+        for module in (pathlock, unixsocket):
+            monkeypatch.setattr(module, "is_trusted", lambda status: status.st_ino not in inodes)
+        monkeypatch.delattr(os, "kill")
+        return inodes
+
+    def leave(self, strangers: set[int], file: Path | str) -> None:
+        strangers.add(os.lstat(file).st_ino)
+
+    def test_a_lock_that_nobody_holds_is_replaced(self, path: Path, strangers: set[int]) -> None:
+        file = Path(f"{path}.lock")
+        file.touch()
+        self.leave(strangers, file)
+        with file.open() as theirs:
+            lock = PathLock.take(path)
+            assert lock is not None
+            fcntl.flock(theirs, fcntl.LOCK_EX | fcntl.LOCK_NB)  # theirs locks nothing
+            assert PathLock.take(path) is None
+        lock.release()
+        assert names(path.parent) == set()
+
+    @pytest.mark.parametrize("takeover", [False, True])
+    def test_a_lock_that_another_user_holds_is_named(
+        self, path: Path, strangers: set[int], *, takeover: bool
+    ) -> None:
+        theirs = PathLock.take(path)
+        assert theirs is not None
+        self.leave(strangers, f"{path}.lock")
+        with pytest.raises(PermissionError, match="another user holds the lock"):
+            bind(path, takeover=takeover)
+        theirs.release()
+
+    async def refusal(self, path: Path) -> str:
+        """Return why a path cannot be taken over whose lock is held."""
+        lock = PathLock.take(path)
+        assert lock is not None
+        with closing(bind(path, takeover=True)) as new, pytest.raises(ListenError) as caught:
+            await new.take_over()
+        lock.release()
+        return caught.value.reason
+
+    async def test_a_symbolic_link_leads_to_no_process(self, path: Path, strangers: set[int]) -> None:
+        with closing(bind(path.with_name("other"))) as other:
+            path.symlink_to("other")  # noqa: ASYNC240 - nothing else runs
+            told = f"there is a symbolic link at {path}, and another server holds its lock"
+            assert await self.refusal(path) == told
+            with pytest.raises(BlockingIOError):
+                other.sock.accept()
+        assert not strangers
+
+    async def test_the_socket_of_another_user_leads_to_no_process(
+        self, path: Path, strangers: set[int]
+    ) -> None:
+        with socket.socket(socket.AF_UNIX) as theirs:
+            theirs.bind(str(path))
+            theirs.listen()
+            self.leave(strangers, path)
+            assert await self.refusal(path) == f"its socket belongs to user {os.getuid()}"
+
+    async def test_a_hard_link_leads_to_no_process(self, path: Path, strangers: set[int]) -> None:
+        with closing(bind(path.with_name("other"))):
+            path.hardlink_to(path.with_name("other"))  # noqa: ASYNC240 - nothing else runs
+            assert await self.refusal(path) == "its socket has another name, too"
+        assert not strangers
+
+    async def test_a_process_of_another_user_is_sent_nothing(
+        self, path: Path, strangers: set[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(unixsocket, "credentials", lambda _: LocalPeer(12345, os.getuid() + 1, 0))
+        with socket.socket(socket.AF_UNIX) as ours:
+            ours.bind(str(path))
+            ours.listen()
+            told = f"a server of user {os.getuid() + 1} listens on it"
+            assert await self.refusal(path) == told
+        assert not strangers
+
+    @pytest.mark.parametrize("which", ["", ".lock"])
+    def test_a_successor_of_another_user_gets_nothing(
+        self, path: Path, strangers: set[int], which: str
+    ) -> None:
+        old = bind(path)
+        new = bind(path, takeover=True)
+        self.leave(strangers, f"{path}.next{which}")
+        assert not old.withdraw()
+        assert not path.exists()
+        old.close()
+        new.close()
+
+    def test_a_successor_that_is_replaced_at_the_last_moment_gets_nothing(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        old = bind(path)
+        new = bind(path, takeover=True)
+        rename = Path.rename
+
+        def replaced(beside: Path, target: Path) -> None:
+            beside.unlink()
+            leave_a_dead_socket(beside)
+            rename(beside, target)
+
+        with monkeypatch.context() as raced:
+            raced.setattr(Path, "rename", replaced)
+            assert not old.withdraw()
+        assert not path.exists()
+        new.close()
+        old.close()
+
+    def test_a_socket_that_is_replaced_while_it_is_made_is_refused(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        precious = path.with_name("precious")
+        precious.touch(0o600)
+
+        def replaced(sock: socket.socket, address: str) -> None:
+            Path(address).symlink_to(precious)
+
+        monkeypatch.setattr(socket.socket, "bind", replaced)
+        with pytest.raises(PermissionError, match="it was replaced while it was made"):
+            bind(path, 0o666)
+        assert stat.S_IMODE(precious.stat().st_mode) == 0o600
+
+
+def test_without_a_way_to_open_a_socket_its_path_has_to_do(path: Path) -> None:
+    leave_a_dead_socket(path)
+    with opened_at(path, path_only=None) as (name, status):
+        assert (name, status.st_ino) == (str(path), path.lstat().st_ino)
+
+
+def test_a_relative_path_means_the_same_when_its_directory_is_gone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = path.with_name("gone")
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    with closing(bind("../caas.sock")) as bound:
+        directory.rmdir()
+        assert reaches(path, bound)
+    assert names(path.parent) == set()
+    with closing(bind("../caas.sock")) as bound:
+        assert reaches(path, bound)
 
 
 class TestATakeover:
@@ -400,7 +601,7 @@ class TestATakeover:
         new.close()
         assert names(path.parent) == {"caas.sock"}
 
-    async def test_who_gives_up_waiting_leaves_the_path_alone(
+    async def test_a_successor_that_gives_up_leaves_the_path_alone(
         self,
         path: Path,
         autojump_clock: MockClock,  # noqa: ARG002 - it only has to be there
@@ -429,13 +630,13 @@ class TestATakeover:
             nursery.start_soon(new.take_over)
             await trio.sleep(1)  # the mock clock's
             path.unlink()  # noqa: ASYNC240 - it takes no time
-            await trio.sleep(1)
+            await trio.sleep(0.5)
             with socket.socket(socket.AF_UNIX) as listening:
                 listening.bind(str(path))
                 listening.listen(0)
                 with socket.socket(socket.AF_UNIX) as full:
                     full.connect(str(path))
-                    await trio.sleep(1)
+                    await trio.sleep(5)
                     listening.accept()[0].close()
 
                 def hand_over() -> None:
@@ -447,6 +648,23 @@ class TestATakeover:
         assert not told
         assert reaches(path, new)
         new.close()
+
+    @pytest.mark.parametrize("left", ["nothing", "dead"])
+    async def test_a_lock_without_anybody_who_listens_is_told_soon(
+        self, path: Path, left: str, autojump_clock: MockClock
+    ) -> None:
+        """As when a cleaner of old files has taken the socket away, and its server runs on."""
+        lock = PathLock.take(path)
+        assert lock is not None
+        if left == "dead":
+            leave_a_dead_socket(path)
+        with closing(bind(path, takeover=True)) as new, pytest.raises(ListenError) as caught:
+            await new.take_over()
+        assert caught.value.reason == (
+            "another server holds its lock, and nobody listens: its socket may have been removed"
+        )
+        assert autojump_clock.current_time() == pytest.approx(2, abs=0.1)
+        lock.release()
 
     async def test_a_server_that_does_not_stop_keeps_its_path(
         self,

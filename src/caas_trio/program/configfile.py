@@ -1,6 +1,6 @@
 """Settings from a file: TOML, whose keys are the long options of the command line.
 
-    endpoints = ["tcp://127.0.0.1:50007", "unix:/run/caas.sock"]
+    endpoints = ["tcp://127.0.0.1:50007", "unix:/run/caas/caas.sock"]
     first = "server"
     max-line = 100
 

@@ -7,8 +7,8 @@ EPILOG: Final = """\
 Examples, and a client to try each with:
   caas-trio                                      the client speaks first
       printf 'hello\\nworld' | nc -N 127.0.0.1 50007
-  caas-trio --first server unix:/tmp/caas.sock   the server prompts at once
-      nc -NU /tmp/caas.sock
+  caas-trio --first server unix:$XDG_RUNTIME_DIR/caas.sock     the server prompts at once
+      nc -NU $XDG_RUNTIME_DIR/caas.sock
   caas-trio --first either tcp://[::1]:7000      who waits is prompted
       nc -N ::1 7000
   caas-trio udp://127.0.0.1:7000                 one datagram, one reply
@@ -46,7 +46,7 @@ long as --drain-timeout says, and drain. If anything is wrong with the new setti
 workers stay. A file has the names of the options for keys, and lists for what may be repeated:
 
 \b
-  endpoints = ["tcp://127.0.0.1:50007", "unix:/run/caas.sock"]
+  endpoints = ["tcp://127.0.0.1:50007", "unix:/run/caas/caas.sock"]
   max-line = 1000
   workers = 2
 

@@ -15,6 +15,7 @@ from caas_trio.core.endpoint import DATAGRAMS, Endpoint, Scheme
 from caas_trio.core.errors import EndpointError
 from caas_trio.core.tls import Certificates
 from caas_trio.core.trust import Network
+from caas_trio.server.pathlock import absolute
 
 
 class EndpointType(click.ParamType[Endpoint]):
@@ -87,15 +88,11 @@ class StartDirectory:
     """
 
     def __init__(self, path: str | None) -> None:
-        self._path = Path() if path is None else Path(path)
+        self._path = path
 
     def resolve(self, value: str | Path) -> Path:
         """Return the path that a value means; what is above the directory outlives the directory."""
-        start, steps = self._path, list(Path(value).parts)
-        while self._path.is_absolute() and steps[:1] == [".."]:  # no symbolic link: it is a getcwd(3)
-            start = start.parent
-            del steps[0]
-        return start.joinpath(*steps)
+        return Path(value) if self._path is None else absolute(value, self._path)
 
 
 class FileType(click.ParamType[Path]):

@@ -1,8 +1,9 @@
 """Unix sockets at a path: none is stolen, none is left behind, and at a takeover none is missing.
 
-What is at a path is changed only by who holds the lock beside it (flock(2)), and a server holds it
-for as long as the path is its own. So the lock says who is alive, and the kernel gives it up for
-who was killed. Beside a path there may be
+What is at a path is changed only by the server that holds the lock beside it (flock(2)), and it holds
+the lock as long as the path is its own. So the lock says which server is alive, and the kernel releases
+it when that is killed. No server acts on a file of a user other than its own and root, nor on a symbolic
+link; see `pathlock`. Beside a path there may be
 
     PATH.lock   the lock; removed with the socket, by who holds it
     PATH.new    a listening socket that has its mode, on its way to being renamed to PATH
@@ -17,7 +18,6 @@ server does for those it has is `Server`'s affair.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import signal
@@ -34,6 +34,8 @@ from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.errors import ListenError
 from caas_trio.core.peer import credentials
 
+from .pathlock import PathLock, absolute, is_at, is_trusted, kind_of_file, opened_at, status_at
+
 #: As deep as the kernel allows: it lowers this to net.core.somaxconn by itself.
 BACKLOG: Final = 65535
 
@@ -44,44 +46,11 @@ _MAX_PATH_BYTES: Final = 107
 _TAKEOVER_TIMEOUT_S: Final = 30.0
 _TAKEOVER_POLL_S: Final = 0.005
 
+#: A takeover: how long the lock may be held while nobody listens; a server that starts does so for a moment.
+_SILENCE_S: Final = 2.0
+
 _TAKEN: Final = "another server listens on it"
-
-
-class PathLock:
-    """The lock beside a path, held; the kernel gives it up with the process."""
-
-    def __init__(self, name: Path, file: int) -> None:
-        self._name = name
-        self._file = file
-
-    @classmethod
-    def take(cls, path: Path) -> PathLock | None:
-        """Return the lock of `path`, or None if another server holds it, of this process or not.
-
-        Raises:
-            OSError: its file cannot be made.
-        """
-        name = Path(f"{path}.lock")
-        while True:
-            file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            with ExitStack() as opened:
-                opened.callback(os.close, file)
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return None
-                # Who held it may have removed the file since it was opened; then it locks nothing.
-                if _is_at(name, os.fstat(file)):
-                    opened.pop_all()
-                    return cls(name, file)
-
-    def release(self) -> None:
-        """Give it up. Its file is removed first, while nobody else can hold the lock."""
-        try:
-            if _is_at(self._name, os.fstat(self._file)):
-                self._name.unlink()
-        finally:
-            os.close(self._file)
+_SILENT: Final = "another server holds its lock, and nobody listens: its socket may have been removed"
 
 
 class _Place:
@@ -99,7 +68,7 @@ class _Place:
         """
         with ExitStack() as opened:
             opened.callback(self.lock.release)
-            if not _is_at(self.path, self.made):
+            if not is_at(self.path, self.made):
                 return False
             if _hand_over(self.path):
                 return True
@@ -117,6 +86,7 @@ class UnixSocket:
     def __init__(self, endpoint: Endpoint, sock: socket.socket, place: _Place | None) -> None:
         self.sock = sock
         self._endpoint = endpoint
+        self._path = absolute(endpoint.path)
         self._place = place
 
     async def take_over(self) -> None:
@@ -125,19 +95,26 @@ class UnixSocket:
         Cancelled, the socket goes on waiting beside the path. Withdrawn meanwhile, it returns, too.
 
         Raises:
-            ListenError: that server cannot be told, or does not stop.
+            ListenError: that server is another user's, cannot be told, or does not stop; or nobody
+                listens, and the lock is held.
             OSError: it may not be told.
         """
-        path = Path(self._endpoint.path)
+        path = self._path
         told = False
+        silent_until = trio.current_time() + _SILENCE_S
         with trio.move_on_after(_TAKEOVER_TIMEOUT_S):
             while (beside := self._waits_beside(path)) is not None:
                 lock = PathLock.take(path)
                 if lock is not None:
                     self._move_to(path, lock, beside)
-                else:
+                    continue
+                try:
                     told = told or self._tell_to_stop(path)
-                    await trio.sleep(_TAKEOVER_POLL_S)
+                except BlockingIOError:  # its queue is full
+                    silent_until = trio.current_time() + _SILENCE_S
+                if not told and trio.current_time() >= silent_until:
+                    raise ListenError(str(self._endpoint), _SILENT)
+                await trio.sleep(_TAKEOVER_POLL_S)
             return
         raise ListenError(str(self._endpoint), "the server that listens on it does not stop")
 
@@ -163,7 +140,7 @@ class UnixSocket:
     def _move_to(self, path: Path, lock: PathLock, waited: _Place) -> None:
         with ExitStack() as opened:
             opened.callback(lock.release)
-            if not _is_at(path, waited.made):  # the old server was killed, or had stopped already
+            if not is_at(path, waited.made):  # the old server was killed, or had stopped already
                 _make_way(self._endpoint, path)
                 waited.path.rename(path)
             waited.lock.release()
@@ -171,19 +148,38 @@ class UnixSocket:
             opened.pop_all()
 
     def _tell_to_stop(self, path: Path) -> bool:
-        """Tell the process that listens at `path` to stop; return whether there is one."""
+        """Send SIGTERM to the process that listens at `path`; return whether there is one.
+
+        Raises:
+            BlockingIOError: its queue is full, so that it cannot be asked who it is.
+            ListenError: it is no process of this user or root, or cannot be sent a signal.
+        """
         with socket.socket(socket.AF_UNIX) as sock:
             sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
             try:
-                sock.connect(str(path))
-            except (BlockingIOError, ConnectionRefusedError, FileNotFoundError):
+                with opened_at(path) as (name, status):
+                    self._check(path, status)
+                    sock.connect(name)
+            except (ConnectionRefusedError, FileNotFoundError):
                 return False
-            pid = credentials(sock).pid
-        if pid in (-1, 0, os.getpid()):  # unknown, of another PID namespace, or this very process
+            peer = credentials(sock)
+        if peer.pid in (-1, 0, os.getpid()):  # unknown, of another PID namespace, or this very process
             raise ListenError(str(self._endpoint), f"{_TAKEN}, and cannot be told to stop")
+        if peer.uid not in {0, os.geteuid()}:
+            raise ListenError(str(self._endpoint), f"a server of user {peer.uid} listens on it")
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+            os.kill(peer.pid, signal.SIGTERM)
         return True
+
+    def _check(self, path: Path, status: os.stat_result) -> None:
+        """Refuse what may lead to a process that is none of ours."""
+        if not stat.S_ISSOCK(status.st_mode):
+            there_is = f"there is a {kind_of_file(status.st_mode)} at {path}"
+            raise ListenError(str(self._endpoint), f"{there_is}, and another server holds its lock")
+        if not is_trusted(status):
+            raise ListenError(str(self._endpoint), f"its socket belongs to user {status.st_uid}")
+        if status.st_nlink != 1:
+            raise ListenError(str(self._endpoint), "its socket has another name, too")
 
 
 def bind_unix(endpoint: Endpoint, mode: int, *, takeover: bool = False) -> UnixSocket:
@@ -206,7 +202,7 @@ def bind_unix(endpoint: Endpoint, mode: int, *, takeover: bool = False) -> UnixS
         raise ListenError(str(endpoint), excess)
     if endpoint.path.startswith("@"):
         return UnixSocket(endpoint, _bind(f"\0{endpoint.path[1:]}", kind, None), None)
-    path = Path(endpoint.path)
+    path = absolute(endpoint.path)
     lock = PathLock.take(path)
     if lock is not None:
         return _bind_at(endpoint, path, lock, kind, mode)
@@ -226,7 +222,7 @@ def _bind_at(
         _make_way(endpoint, path)
         if kind is socket.SOCK_DGRAM:
             # No detour: its replies bear the name it was bound to, and a client may look at that.
-            sock = opened.enter_context(_bind(str(path), kind, mode))
+            sock = opened.enter_context(_bind(endpoint.path, kind, mode))
             made = path.lstat()
         else:
             sock, made = _bind_and_rename(endpoint, path, mode)
@@ -258,12 +254,20 @@ def _bind(address: str, kind: socket.SocketKind, mode: int | None) -> socket.soc
                 os.fchmod(sock.fileno(), mode)
         sock.bind(address)
         if mode is not None:
-            Path(address).chmod(mode)
+            _set_mode(Path(address), mode)
         if kind is socket.SOCK_STREAM:
             sock.listen(BACKLOG)
         sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
         opened.pop_all()
     return sock
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    """Set the permissions of the socket that was bound at a path, and of nothing that came in its place."""
+    with opened_at(path) as (name, status):
+        if not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "it was replaced while it was made", str(path))
+        Path(name).chmod(mode)
 
 
 @contextmanager
@@ -283,12 +287,11 @@ def _bindable_name(path: Path) -> Iterator[Path]:
 
 def _make_way(endpoint: Endpoint, path: Path) -> None:
     """Remove a socket that nobody has any more from `path`; refuse what else is there."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
+    status = status_at(path)
+    if status is None:
         return
-    if not stat.S_ISSOCK(mode):
-        raise ListenError(str(endpoint), f"there is a {_kind_of_file(mode)} at {path} already")
+    if not stat.S_ISSOCK(status.st_mode):
+        raise ListenError(str(endpoint), f"there is a {kind_of_file(status.st_mode)} at {path} already")
     if _is_alive(path):
         raise ListenError(str(endpoint), _TAKEN)
     path.unlink()
@@ -302,7 +305,8 @@ def _is_alive(path: Path) -> bool:
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         try:
-            sock.connect(str(path))
+            with opened_at(path) as (name, _):
+                sock.connect(name)
         except ConnectionRefusedError:
             return False
         except OSError as error:
@@ -314,31 +318,17 @@ def _is_alive(path: Path) -> bool:
 def _hand_over(path: Path) -> bool:
     """Rename the socket of a living successor to `path`; return whether there is one."""
     beside = Path(f"{path}.next")
-    if not beside.is_socket():
+    made = status_at(beside)
+    if made is None or not stat.S_ISSOCK(made.st_mode) or not is_trusted(made):
         return False
-    lock = PathLock.take(beside)
     try:
+        lock = PathLock.take(beside)
         if lock is None:
             beside.rename(path)
-        else:  # it was killed
+            return is_at(path, made)
+        with ExitStack() as held:  # it was killed
+            held.callback(lock.release)
             beside.unlink()
     except OSError:  # it gave up just now, or is another user's in a sticky directory
         return False
-    finally:
-        if lock is not None:
-            lock.release()
-    return lock is None
-
-
-def _is_at(path: Path, made: os.stat_result) -> bool:
-    """Return whether a file is the one at `path`."""
-    try:
-        return os.path.samestat(path.lstat(), made)
-    except FileNotFoundError:
-        return False
-
-
-def _kind_of_file(mode: int) -> str:
-    if stat.S_ISDIR(mode):
-        return "directory"
-    return "symbolic link" if stat.S_ISLNK(mode) else "file"
+    return False
