@@ -157,6 +157,10 @@ BOX_CONVERSATIONS = [
     ([b"GET" * 30000], b"error: line longer than 65536 bytes\n"),
     ([b"PUT 768000\n", bytes(range(256)) * 3000], b"ok\n"),
     ([b"GET\n"], b"768000\n" + bytes(range(256)) * 3000),
+    ([b"PUT 4\nkeep"], b"ok\n"),
+    ([b"PUT 0"], b"error: the last line has no end\n"),
+    ([b"QUIT"], b"error: the last line has no end\n"),
+    ([b"GET\nGET"], b"4\nkeeperror: the last line has no end\n"),
 ]
 
 

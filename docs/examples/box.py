@@ -24,6 +24,10 @@ class Box:
         """Serve one client."""
         try:
             async for line in connection:
+                if not line.endswith(b"\n"):
+                    # The client was cut off, perhaps within a number: half a command is none.
+                    await connection.send(b"error: the last line has no end\n")
+                    return
                 match line.split():
                     case [b"PUT", size] if size.isdigit() and len(size) <= MOST_DIGITS:
                         self.content = await connection.receive_exactly(int(size))

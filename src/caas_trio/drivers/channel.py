@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Awaitable, Mapping
+from typing import Any
 
 from caas_trio.core.session import Session
 
@@ -21,7 +22,7 @@ class Channel(abc.ABC):
 
     received: int
     sent: int
-    certificate: Mapping[str, object] | None = None
+    certificate: Mapping[str, Any] | None = None
 
     @property
     def needs_no_linger(self) -> bool:

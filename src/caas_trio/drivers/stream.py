@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -28,7 +28,7 @@ class StreamChannel(Channel):
         stream: trio.abc.Stream,
         limits: Limits,
         drain: Drain,
-        certificate: Mapping[str, object] | None = None,
+        certificate: Mapping[str, Any] | None = None,
         stats: ServerStats | None = None,
     ) -> None:
         self.certificate = certificate
