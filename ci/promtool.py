@@ -14,7 +14,7 @@ import sys
 from caas_trio import Endpoint, InternetPeer, Limits, TooSlow
 from caas_trio.core.telemetry import Outcome, ServerStats
 from caas_trio.observing.metrics import PrometheusTelemetry
-from caas_trio.observing.sharedmetrics import SharedFigures, join
+from caas_trio.observing.sharedmetrics import SharedMetrics, join
 
 #: Labels that have to be escaped.
 AT = Endpoint.parse('unix:/a "b"\\c')
@@ -26,7 +26,7 @@ def main() -> int:
         print("not installed: promtool; Debian has it in the package prometheus")
         return 1
     found = check("one process", eventful(PrometheusTelemetry(Limits())).page())
-    with SharedFigures() as supervisor:
+    with SharedMetrics() as supervisor:
         join(supervisor.folder, 0, print)
         eventful(PrometheusTelemetry(Limits())).update()
         found += check("a supervisor", supervisor.page())

@@ -41,7 +41,7 @@ CONFIGS = st.builds(
     ),
     slot=st.integers(0),
     watchdog_interval=st.floats(0) | st.just(math.inf),
-    figures=st.none() | ANY_TEXT,
+    metrics_folder=st.none() | ANY_TEXT,
 )
 
 

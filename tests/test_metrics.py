@@ -1,4 +1,4 @@
-"""The figures: what is counted under which name, and that it adds up."""
+"""The metrics: what is counted under which name, and that it adds up."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from caas_trio import (
 )
 from caas_trio.core.telemetry import Outcome, ServerStats
 from caas_trio.observing.metrics import PrometheusTelemetry
-from caas_trio.observing.sharedmetrics import SharedFigures
+from caas_trio.observing.sharedmetrics import SharedMetrics
 
 TCP = Endpoint.parse("tcp://127.0.0.1:1")
 UDP = Endpoint.parse("udp://127.0.0.1:1")
@@ -37,7 +37,7 @@ def metrics() -> PrometheusTelemetry:
     return PrometheusTelemetry(Limits(max_connections=7))
 
 
-def figures(metrics: PrometheusTelemetry) -> dict[str, float]:
+def samples(metrics: PrometheusTelemetry) -> dict[str, float]:
     """Return the samples on the page by name, without our prefix, and labels."""
     page: dict[str, float] = {}
     for family in text_string_to_metric_families(metrics.page().decode()):
@@ -53,7 +53,7 @@ def changed(metrics: PrometheusTelemetry, before: dict[str, float]) -> dict[str,
     """Return the samples that are new or have another value than before, those of creation apart."""
     return {
         name: value
-        for name, value in figures(metrics).items()
+        for name, value in samples(metrics).items()
         if value != before.get(name, 0) and "_created" not in name
     }
 
@@ -65,7 +65,7 @@ def test_a_name_that_is_no_utf_8_is_escaped(metrics: PrometheusTelemetry) -> Non
     metrics.listening(Endpoint.parse("unixgram:caf\udce9"))
     metrics.connection_refused("caf\udce9", UNIX, PEER)
     metrics.datagram_dropped("caf\udce9", UDP, PEER)
-    page = figures(metrics)
+    page = samples(metrics)
     assert {r"connections_open{unix:caf\xe9}", r"datagrams_total{unixgram:caf\xe9}"} <= set(page)
     assert {r"connections_refused_total{caf\xe9}", r"datagrams_dropped_total{caf\xe9}"} <= set(page)
 
@@ -74,7 +74,7 @@ def test_what_is_on_the_page_before_anything_has_happened(metrics: PrometheusTel
     stats = ServerStats()
     stats.add_listener(TCP)
     metrics.counting(stats)
-    page = {name: value for name, value in figures(metrics).items() if "_created" not in name}
+    page = {name: value for name, value in samples(metrics).items() if "_created" not in name}
     version = sys.version.split()[0]
     assert page.pop(f"build_info{{{version},{__version__}}}") == 1
     assert page.pop("connections_limit") == 7
@@ -101,7 +101,7 @@ def test_what_was_let_in_is_open_or_has_ended(metrics: PrometheusTelemetry) -> N
             accepted[endpoint] += 2
             listener_stats.ended[outcome] += 1
             ended[endpoint] += 1
-            page = figures(metrics)
+            page = samples(metrics)
             assert page[f"connections_accepted_total{{{endpoint}}}"] == accepted[endpoint]
             assert page[f"connections_open{{{endpoint}}}"] == accepted[endpoint] - ended[endpoint]
             outcomes = [page[f"connections_total{{{endpoint},{each}}}"] for each in Outcome]
@@ -118,13 +118,13 @@ def test_what_is_moved_is_counted_over_all_servers(metrics: PrometheusTelemetry)
         for stats in both:
             stats.received, stats.sent, stats.lines = step, 10 * step, 20 * step
         for _ in range(2):
-            page = figures(metrics)
+            page = samples(metrics)
             names = ("bytes_received_total", "bytes_sent_total", "lines_total")
             assert [page[name] for name in names] == [2 * step, 20 * step, 40 * step]
 
 
 def test_each_kind_of_trouble_has_its_figure(metrics: PrometheusTelemetry) -> None:
-    before = figures(metrics)
+    before = samples(metrics)
     metrics.conversation_ended(None, TCP)
     metrics.conversation_ended(ConnectionLost(), TCP)
     assert changed(metrics, before) == {}
@@ -149,7 +149,7 @@ def test_each_kind_of_trouble_has_its_figure(metrics: PrometheusTelemetry) -> No
 
 
 def test_how_long_replies_took(metrics: PrometheusTelemetry) -> None:
-    before = figures(metrics)
+    before = samples(metrics)
     stats = ServerStats()
     metrics.counting(stats)
     stats.served(2, 0.00001)  # the first bucket is for all that took so long or less
@@ -167,7 +167,7 @@ def test_how_long_replies_took(metrics: PrometheusTelemetry) -> None:
 
 
 def test_reasons_without_end_are_no_labels_without_end(metrics: PrometheusTelemetry) -> None:
-    before = figures(metrics)
+    before = samples(metrics)
     for number in range(1000):
         metrics.connection_refused(f"the header {number} is wrong", TCP, PEER)
     refused = changed(metrics, before)
@@ -177,7 +177,7 @@ def test_reasons_without_end_are_no_labels_without_end(metrics: PrometheusTeleme
 
 def test_two_servers_of_a_process_do_not_share_figures(metrics: PrometheusTelemetry) -> None:
     metrics.drain_timed_out()
-    assert figures(PrometheusTelemetry(Limits()))["drain_timeouts_total"] == 0
+    assert samples(PrometheusTelemetry(Limits()))["drain_timeouts_total"] == 0
 
 
 def test_the_library_does_without_it() -> None:
@@ -189,7 +189,7 @@ def test_the_library_does_without_it() -> None:
 
 def test_datagrams_are_counted_by_what_became_of_them(metrics: PrometheusTelemetry) -> None:
     metrics.listening(UDP)
-    page = figures(metrics)
+    page = samples(metrics)
     assert page[f"datagrams_total{{{UDP}}}"] == 0
     assert f"connections_open{{{UDP}}}" not in page
     for _ in range(3):
@@ -203,12 +203,12 @@ def test_datagrams_are_counted_by_what_became_of_them(metrics: PrometheusTelemet
         "datagram_failures_total": 1,
     }
     metrics.datagram_served(UDP)
-    assert figures(metrics)[f"datagrams_total{{{UDP}}}"] == 4
+    assert samples(metrics)[f"datagrams_total{{{UDP}}}"] == 4
 
 
 def test_the_documents_and_the_dashboard_know_each_metric_and_no_other(metrics: PrometheusTelemetry) -> None:
     docs = Path(__file__).parent.parent / "docs"
-    with SharedFigures() as supervisor:
+    with SharedMetrics() as supervisor:
         pages = (metrics.page(), supervisor.page())
     known = {
         f"{family.name}_total" if family.type == "counter" else family.name

@@ -39,7 +39,7 @@ class Monitored:
         self.telemetry = Failures()
         self.endpoint = ANYWHERE
 
-    def figures(self) -> bytes:
+    def metrics(self) -> bytes:
         return b"caas_trio_up 1.0\n"
 
     async def ask(self, request: bytes) -> tuple[str, dict[str, str], bytes]:
@@ -66,7 +66,7 @@ def parsed(answer: bytes) -> tuple[str, dict[str, str], bytes]:
 async def monitored() -> AsyncIterator[Monitored]:
     about = Monitored()
     async with trio.open_nursery() as nursery:
-        start = partial(serve_monitoring, ANYWHERE, about.figures, lambda: about.ready, about.telemetry)
+        start = partial(serve_monitoring, ANYWHERE, about.metrics, lambda: about.ready, about.telemetry)
         [about.endpoint] = await nursery.start(start)
         yield about
         nursery.cancel_scope.cancel()
@@ -106,8 +106,8 @@ async def test_a_page_is_named_in_more_than_one_way(method: str, target: str) ->
         request = f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n"
         status, headers, body = await about.ask(request.encode())
         assert status == "HTTP/1.1 200 OK"
-        assert headers["Content-Length"] == str(len(about.figures()))
-        assert body == (about.figures() if method == "GET" else b"")
+        assert headers["Content-Length"] == str(len(about.metrics()))
+        assert body == (about.metrics() if method == "GET" else b"")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ async def test_who_leaves_is_not_missed(spoken: bytes) -> None:
 async def test_an_address_in_use_is_told() -> None:
     async with monitored() as about:
         with pytest.raises(ListenError, match=r"the address is in use"):
-            await serve_monitoring(about.endpoint, about.figures, lambda: True, Telemetry())
+            await serve_monitoring(about.endpoint, about.metrics, lambda: True, Telemetry())
 
 
 def connect(nursery: trio.Nursery, responder: Responder) -> trio.testing.MemoryReceiveStream:

@@ -1,4 +1,4 @@
-"""The figures of several workers: that they are added up, and that nothing of a dead one is lost."""
+"""The metrics of several workers: that they are added up, and that nothing of a dead one is lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from caas_trio import Endpoint, Limits, TooSlow, __version__
 from caas_trio.core.telemetry import Outcome, ServerStats
 from caas_trio.observing.metrics import PrometheusTelemetry
-from caas_trio.observing.sharedmetrics import PERIOD, SharedFigures, join, keep_writing
+from caas_trio.observing.sharedmetrics import PERIOD, SharedMetrics, join, keep_writing
 
 TCP = Endpoint.parse("tcp://127.0.0.1:1")
 UNIX = Endpoint.parse("unix:/a")
@@ -123,20 +123,20 @@ WORKED: list[Worker] = []
 
 
 @pytest.fixture
-def figures() -> Iterator[SharedFigures]:
-    with SharedFigures() as shared:
+def shared() -> Iterator[SharedMetrics]:
+    with SharedMetrics() as shared:
         yield shared
 
 
 @pytest.fixture
-def work(figures: SharedFigures, monkeypatch: pytest.MonkeyPatch) -> Work:
+def work(shared: SharedMetrics, monkeypatch: pytest.MonkeyPatch) -> Work:
     """What starts a worker in a slot, in this process: each has values, and files, of its own."""
     monkeypatch.setattr(values, "ValueClass", values.ValueClass)
 
     assert not UNTOLD
 
     def start(slot: int) -> Worker:
-        join(figures.folder, slot, UNTOLD.append)
+        join(shared.folder, slot, UNTOLD.append)
         worker = Worker()
         WORKED.append(worker)
         return worker
@@ -144,10 +144,10 @@ def work(figures: SharedFigures, monkeypatch: pytest.MonkeyPatch) -> Work:
     return start
 
 
-def shown(figures: SharedFigures) -> dict[str, float]:
+def shown(shared: SharedMetrics) -> dict[str, float]:
     """Return what is on the page, as in test_metrics."""
     page = {}
-    for family in text_string_to_metric_families(figures.page().decode()):
+    for family in text_string_to_metric_families(shared.page().decode()):
         assert family.documentation
         for sample in family.samples:
             labels = ",".join(sample.labels[name] for name in sorted(sample.labels))
@@ -160,11 +160,11 @@ def adds_up(page: dict[str, float], at: Endpoint = TCP) -> bool:
     return page[f"connections_accepted_total{{{at}}}"] == page[f"connections_open{{{at}}}"] + ended
 
 
-def test_without_workers_there_is_a_page(figures: SharedFigures) -> None:
-    assert shown(figures) == {"workers": 0, "workers_gone_total": 0}
+def test_without_workers_there_is_a_page(shared: SharedMetrics) -> None:
+    assert shown(shared) == {"workers": 0, "workers_gone_total": 0}
 
 
-def test_the_figures_of_workers_are_added_up(figures: SharedFigures, work: Work) -> None:
+def test_the_metrics_of_workers_are_added_up(shared: SharedMetrics, work: Work) -> None:
     workers = [work(slot) for slot in range(3)]
     for number, worker in enumerate(workers, 1):
         worker.stats.received, worker.stats.lines = 100 * number, 10 * number
@@ -173,7 +173,7 @@ def test_the_figures_of_workers_are_added_up(figures: SharedFigures, work: Work)
         worker.tcp.ended[Outcome.LOST] += 1
         worker.metrics.conversation_ended(TooSlow("idle_timeout"), TCP)
         worker.metrics.update()
-    page = shown(figures)
+    page = shown(shared)
     assert page["connections_limit"] == 3 * 7
     assert page["bytes_received_total"] == 600
     assert page["lines_total"] == 60
@@ -190,26 +190,26 @@ def test_the_figures_of_workers_are_added_up(figures: SharedFigures, work: Work)
     assert adds_up(page, UNIX)
 
 
-def test_what_is_open_is_no_older_than_what_was_let_in(figures: SharedFigures, work: Work) -> None:
+def test_what_is_open_is_no_older_than_what_was_let_in(shared: SharedMetrics, work: Work) -> None:
     worker = work(0)
     worker.tcp.accepted += 1
     worker.metrics.update()
     worker.metrics._metrics.accepted.labels(TCP).inc()  # the supervisor looks in the middle of an update
-    page = shown(figures)
+    page = shown(shared)
     assert page[f"connections_open{{{TCP}}}"] == 2
     assert adds_up(page)
 
 
 def test_a_worker_that_has_drained_leaves_its_counts_and_nothing_else(
-    figures: SharedFigures, work: Work
+    shared: SharedMetrics, work: Work
 ) -> None:
     first, second = work(0), work(1)
     first.tcp.accepted = second.tcp.accepted = 1
     first.tcp.ended[Outcome.COMPLETED] = 1
     first.metrics.update()
     second.metrics.update()
-    figures.worker_gone(0)
-    page = shown(figures)
+    shared.worker_gone(0)
+    page = shown(shared)
     assert page["connections_limit"] == 7
     assert page[f"connections_accepted_total{{{TCP}}}"] == 2
     assert page[f"connections_total{{{TCP},completed}}"] == 1
@@ -219,26 +219,26 @@ def test_a_worker_that_has_drained_leaves_its_counts_and_nothing_else(
     assert adds_up(page)
 
 
-def test_what_a_killed_worker_had_open_was_cut_off(figures: SharedFigures, work: Work) -> None:
+def test_what_a_killed_worker_had_open_was_cut_off(shared: SharedMetrics, work: Work) -> None:
     other = work(2)
     other.tcp.accepted = 1
     other.metrics.update()
     for round_ in range(1, 3):  # the second has the files of the first
         with subprocess.Popen(
-            [sys.executable, "-c", KILLED, figures.folder, "0"],
+            [sys.executable, "-c", KILLED, shared.folder, "0"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         ) as worker:
             assert worker.stdout is not None
             assert worker.stdout.readline() == "written\n"
-            page = shown(figures)
+            page = shown(shared)
             assert page[f"connections_open{{{TCP}}}"] == 1 + 2
             assert page["connections_limit"] == 7 + 5
             assert adds_up(page)
             os.kill(worker.pid, signal.SIGKILL)
-        figures.worker_gone(0)
-        page = shown(figures)
+        shared.worker_gone(0)
+        page = shown(shared)
         assert page[f"connections_accepted_total{{{TCP}}}"] == 1 + 3 * round_
         assert page[f"connections_total{{{TCP},completed}}"] == round_
         assert page[f"connections_total{{{TCP},cut_off}}"] == 2 * round_
@@ -247,12 +247,28 @@ def test_what_a_killed_worker_had_open_was_cut_off(figures: SharedFigures, work:
         assert adds_up(page)
 
 
-def test_no_number_of_workers_leaves_more_files_than_slots(figures: SharedFigures) -> None:
+def test_files_that_cannot_be_read_stop_no_supervisor(shared: SharedMetrics, work: Work) -> None:
+    worker = work(0)
+    worker.tcp.accepted = 1
+    worker.metrics.update()
+    shared.worker_gone(0)
+    file = shared.folder / "counter_0.db"
+    file.rename(shared.folder / "kept")
+    file.mkdir()
+    (file / "so that it has a size").touch()
+    shared.worker_gone(0)
+    file.rename(shared.folder / "aside")
+    (shared.folder / "kept").rename(file)
+    page = shown(shared)
+    assert (page["workers_gone_total"], page[f"connections_total{{{TCP},cut_off}}"]) == (2, 1)
+
+
+def test_no_number_of_workers_leaves_more_files_than_slots(shared: SharedMetrics) -> None:
     def contents() -> dict[str, int]:
-        return {file.name: file.stat().st_size for file in figures.folder.iterdir()}
+        return {file.name: file.stat().st_size for file in shared.folder.iterdir()}
 
     with subprocess.Popen(
-        [sys.executable, "-c", GENERATIONS, figures.folder],
+        [sys.executable, "-c", GENERATIONS, shared.folder],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -266,8 +282,8 @@ def test_no_number_of_workers_leaves_more_files_than_slots(figures: SharedFigure
                 of_the_first = contents()
             assert contents() == of_the_first
             for slot in range(2):
-                figures.worker_gone(slot)
-    page = shown(figures)
+                shared.worker_gone(slot)
+    page = shown(shared)
     assert page["connections_refused_total{the address is not allowed}"] == 200
     assert page[f"connections_total{{{TCP},cut_off}}"] == 200
     assert page["workers_gone_total"] == 200
@@ -277,12 +293,12 @@ def test_no_number_of_workers_leaves_more_files_than_slots(figures: SharedFigure
 
 @pytest.mark.parametrize("size", [0, 100, 1 << 16, 1 << 17])
 def test_on_a_full_file_system_metrics_are_missing_until_there_is_room(
-    figures: SharedFigures, size: int
+    shared: SharedMetrics, size: int
 ) -> None:
     for round_ in range(1, 3):  # the second finds files, but for the gauges of those that live
         lacks_room = round_ == 1 or size < 1 << 16
         with subprocess.Popen(
-            [sys.executable, "-c", FULL, figures.folder, str(size)],
+            [sys.executable, "-c", FULL, shared.folder, str(size)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -290,26 +306,26 @@ def test_on_a_full_file_system_metrics_are_missing_until_there_is_room(
             assert worker.stdout is not None
             assert worker.stdin is not None
             assert worker.stdout.readline() == ("File too large\n" if lacks_room else "\n")
-            assert all(file.stat().st_size % (1 << 16) == 0 for file in figures.folder.glob("*.db"))
-            shown(figures)
+            assert all(file.stat().st_size % (1 << 16) == 0 for file in shared.folder.glob("*.db"))
+            shown(shared)
             print(file=worker.stdin, flush=True)
             assert worker.stdout.readline() == f"{lacks_room:d} {4.0 * round_}\n"
-        figures.worker_gone(0)
-        page = shown(figures)
+        shared.worker_gone(0)
+        page = shown(shared)
         assert page[f"connections_accepted_total{{{TCP}}}"] == 4 * round_
         refused = [value for name, value in page.items() if name.startswith("connections_refused_total")]
         assert refused == [round_] * 200
         assert adds_up(page)
 
 
-def test_a_file_that_a_killed_worker_left_half_made_is_completed(figures: SharedFigures, work: Work) -> None:
-    file = figures.folder / "counter_0.db"
+def test_a_file_that_a_killed_worker_left_half_made_is_completed(shared: SharedMetrics, work: Work) -> None:
+    file = shared.folder / "counter_0.db"
     file.write_bytes(bytes(1000))
     worker = work(0)
     worker.tcp.accepted = 1
     worker.metrics.update()
     assert file.stat().st_size == 1 << 16
-    assert shown(figures)[f"connections_accepted_total{{{TCP}}}"] == 1
+    assert shown(shared)[f"connections_accepted_total{{{TCP}}}"] == 1
 
 
 def test_exemplars_are_not_shared(work: Work) -> None:
@@ -318,15 +334,15 @@ def test_exemplars_are_not_shared(work: Work) -> None:
     assert value.get_exemplar() is None
 
 
-def test_who_cleans_old_files_away_finds_the_folder_locked(figures: SharedFigures) -> None:
-    cleaner = os.open(figures.folder, os.O_RDONLY)
+def test_who_cleans_old_files_away_finds_the_folder_locked(shared: SharedMetrics) -> None:
+    cleaner = os.open(shared.folder, os.O_RDONLY)
     with pytest.raises(BlockingIOError):
         fcntl.flock(cleaner, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(cleaner)
 
 
 def test_the_folder_goes_with_its_owner() -> None:
-    with SharedFigures() as shared:
+    with SharedMetrics() as shared:
         (shared.folder / "counter_0.db").touch()  # made, and not begun
         assert shared.folder.stat().st_mode & 0o777 == 0o700
         assert b"caas_trio_workers 0" in shared.page()

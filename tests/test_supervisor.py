@@ -824,7 +824,7 @@ async def test_it_is_ready_while_somebody_serves(
     stage.arguments += ["--metrics", "127.0.0.1:0"]
     stage.manners = ["mute", "mute"]
     await begin(stage, nursery)
-    folder = stage.played[0].config.figures
+    folder = stage.played[0].config.metrics_folder
     assert folder is not None
     assert exists(folder)
     assert not stage.supervisor._is_ready()
@@ -857,9 +857,9 @@ async def test_a_worker_that_could_not_be_started_is_none_that_is_gone(
     stage.manners = ["impossible", "brief"]
     await begin(stage, nursery)
     await trio.sleep(10)
-    figures = stage.supervisor._figures
-    assert figures is not None
-    assert b"\ncaas_trio_workers_gone_total 1.0\n" in figures.page()
+    metrics = stage.supervisor._metrics
+    assert metrics is not None
+    assert b"\ncaas_trio_workers_gone_total 1.0\n" in metrics.page()
     await stage.stop()
 
 

@@ -40,7 +40,7 @@ def configured(
         "directory": None,
         "slot": 7,
         "watchdog_interval": math.inf,
-        "figures": None,
+        "metrics_folder": None,
     }
     shared = SharedSocket(asked=at, endpoint=at, descriptors=[listening.dup().detach()])
     return WorkerConfig(arguments=[at, *arguments], sockets=[shared], **{**fields, **others})  # type: ignore[arg-type]
@@ -312,7 +312,7 @@ async def test_it_shares_its_figures(
 
     monkeypatch.setattr(worker_main, "join", lambda folder, slot, _: joined.append((folder, slot)))
     monkeypatch.setattr(worker_main, "PrometheusTelemetry", Spied)
-    await begin(run, configured(listening, figures=str(tmp_path)), nursery)
+    await begin(run, configured(listening, metrics_folder=str(tmp_path)), nursery)
     run.control.send_nowait("stop")
     await run.over.wait()
     assert joined == [(tmp_path, 7)]

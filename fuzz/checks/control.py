@@ -51,7 +51,7 @@ _CONFIG: Final = WorkerConfig(
     sockets=[],
     slot=1,
     watchdog_interval=math.inf,
-    figures=None,
+    metrics_folder=None,
 )
 
 

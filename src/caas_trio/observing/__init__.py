@@ -1,4 +1,4 @@
-"""What is seen of a server: the log, the figures, and where they are asked for."""
+"""What is seen of a server: the log, the metrics, and where they are asked for."""
 
 from __future__ import annotations
 

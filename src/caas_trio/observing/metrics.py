@@ -1,4 +1,4 @@
-"""Figures for Prometheus: `PrometheusTelemetry`.
+"""Metrics for Prometheus: `PrometheusTelemetry`.
 
 Most of what happens is counted in plain numbers, and handed to prometheus_client only when somebody
 asks: a scrape now and then pays for what every line would.
@@ -116,7 +116,7 @@ class _Metrics:
 
 
 class _UpdateFirst(Collector):
-    """Has the figures brought up to date before the registry is asked for them."""
+    """Has the metrics brought up to date before the registry is asked for them."""
 
     def __init__(self, update: Callable[[], None]) -> None:
         self._update = update
@@ -158,7 +158,7 @@ class PrometheusTelemetry(Telemetry):
             metrics.timeouts.labels(kind)
 
     def page(self) -> bytes:
-        """Return all figures as they are now, in Prometheus's text format."""
+        """Return all metrics as they are now, in Prometheus's text format."""
         return generate_latest(self._registry)
 
     def update(self) -> None:

@@ -1,6 +1,6 @@
 """What monitoring asks over HTTP: `serve_monitoring`.
 
-    /metrics   the figures
+    /metrics   the metrics
     /healthz   200 as long as the process serves at all
     /readyz    200 while connections are accepted, else 503
 
@@ -63,7 +63,7 @@ _Pages: TypeAlias = dict[bytes, Callable[[], Answer]]
 
 async def serve_monitoring(
     endpoint: Endpoint,
-    figures: Callable[[], bytes],
+    metrics: Callable[[], bytes],
     ready: Callable[[], bool],
     telemetry: Telemetry,
     *,
@@ -73,7 +73,7 @@ async def serve_monitoring(
 
     Args:
         endpoint: where; a tcp or unix one.
-        figures: returns the page at /metrics.
+        metrics: returns the page at /metrics.
         ready: returns whether connections are accepted.
         telemetry: told what goes wrong here.
         task_status: for `nursery.start`; see `caas_trio.serve`.
@@ -89,7 +89,7 @@ async def serve_monitoring(
 
     responder = Responder(
         {
-            b"/metrics": lambda: Answer(HTTPStatus.OK, figures(), CONTENT_TYPE_LATEST),
+            b"/metrics": lambda: Answer(HTTPStatus.OK, metrics(), CONTENT_TYPE_LATEST),
             b"/healthz": lambda: Answer(HTTPStatus.OK, b"alive\n"),
             b"/readyz": readiness,
         }

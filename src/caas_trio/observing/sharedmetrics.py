@@ -1,6 +1,6 @@
-"""The figures of several worker processes on one page: `SharedFigures`, and a worker's part in it.
+"""The metrics of several worker processes on one page: `SharedMetrics`, and a worker's part in it.
 
-This is prometheus_client's multiprocess mode: each worker writes its figures into mapped files, and
+This is prometheus_client's multiprocess mode: each worker writes its metrics into mapped files, and
 the supervisor adds them up when somebody asks. A worker that is killed takes nothing with it that
 it has written.
 
@@ -16,7 +16,7 @@ import os
 import tempfile
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -34,7 +34,7 @@ from .slotvalues import Told, slot_values
 PERIOD: Final = 1.0
 
 
-class SharedFigures:
+class SharedMetrics:
     """What the supervisor shows: a context manager, which owns the folder that the workers write to.
 
     What was let in adds up, at every moment, as it does in one process: what is open is what was
@@ -73,14 +73,18 @@ class SharedFigures:
         return generate_latest(self._registry)
 
     def worker_gone(self, slot: int) -> None:
-        """Account for what the worker in this slot had open; its process has ended, somehow."""
+        """Account for what the worker in this slot had open; its process has ended, somehow.
+
+        If that cannot be read, for want of a descriptor, say, what is known stays.
+        """
         self._gone += 1
-        accepted, ended = _let_in(self._sums(f"counter_{slot}.db"))
-        self._cut_off[slot] = accepted - ended  # over all workers the slot has had
-        mark_process_dead(slot, str(self.folder))  # type: ignore[no-untyped-call]
+        with suppress(OSError):
+            accepted, ended = _let_in(self._sums(f"counter_{slot}.db"))
+            self._cut_off[slot] = accepted - ended  # over all workers the slot has had
+            mark_process_dead(slot, str(self.folder))  # type: ignore[no-untyped-call]
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the figures, for prometheus_client."""
+        """Yield the metrics, for prometheus_client."""
         sums = self._sums("*.db")
         accepted, ended = _let_in(sums)
         ended += (cut_off := sum(self._cut_off.values(), Tally[str]()))

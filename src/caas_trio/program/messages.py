@@ -63,7 +63,7 @@ class WorkerConfig:
         sockets: what to serve.
         slot: a number that no other worker has at the time.
         watchdog_interval: how many seconds may lie between two signs of life; `math.inf` if none are wanted.
-        figures: the folder that metrics are shared in; None if nobody wants them.
+        metrics_folder: the folder that metrics are shared in; None if nobody wants them.
     """
 
     arguments: Sequence[str]
@@ -72,7 +72,7 @@ class WorkerConfig:
     sockets: Sequence[SharedSocket]
     slot: int
     watchdog_interval: float
-    figures: str | None
+    metrics_folder: str | None
 
     def to_line(self) -> str:
         """Return it as a line, without the LF."""

@@ -129,7 +129,7 @@ class Program:
                 nursery.cancel_scope.cancel()
 
     def _registry(self) -> CollectorRegistry:
-        """Return a registry for the service's figures; what a named app has counts in it, too."""
+        """Return a registry for the service's metrics; what a named app has counts in it, too."""
         registry = CollectorRegistry()
         if isinstance(self.app, AppName):
             registry.register(AppMetrics())

@@ -19,7 +19,7 @@ import trio
 from caas_trio.core.errors import CaasError
 from caas_trio.observing.log_telemetry import LogTelemetry
 from caas_trio.observing.monitoring import serve_monitoring
-from caas_trio.observing.sharedmetrics import SharedFigures
+from caas_trio.observing.sharedmetrics import SharedMetrics
 from caas_trio.server.watchdog import Watchdog
 
 from .command import parse
@@ -128,7 +128,7 @@ class Supervisor:
         self._current = Generation(program, SharedSockets())
         self._generations: list[Generation] = []
         self._slots: set[int] = set()
-        self._figures: SharedFigures | None = None
+        self._metrics: SharedMetrics | None = None
         self._stopping = False
         self._starting = trio.CancelScope()
         self._failure: str | None = None
@@ -165,9 +165,9 @@ class Supervisor:
         output = Announcement(first.program.trust, reports, self._manager)
         first.sockets = await self._opened(first.program)
         if first.program.metrics is not None:
-            self._figures = opened.enter_context(SharedFigures())
+            self._metrics = opened.enter_context(SharedMetrics())
             output.monitored_at = await aside.start(
-                serve_monitoring, first.program.metrics, self._figures.page, self._is_ready, reports
+                serve_monitoring, first.program.metrics, self._metrics.page, self._is_ready, reports
             )
         await trio.lowlevel.checkpoint_if_cancelled()  # told to stop just now, it starts nobody
         self._begin(first)
@@ -309,7 +309,7 @@ class Supervisor:
             sockets=generation.sockets.described(),
             slot=slot,
             watchdog_interval=self._manager.watchdog_interval / _BEATS_PER_INTERVAL,
-            figures=None if self._figures is None else str(self._figures.folder),
+            metrics_folder=None if self._metrics is None else str(self._metrics.folder),
         )
         try:
             worker = Worker(config, self._start(config), partial(self._on_message, generation))
@@ -319,8 +319,8 @@ class Supervisor:
             finally:
                 generation.workers.discard(worker)
                 self._watchdog.unregister(worker)
-                if self._figures is not None:
-                    self._figures.worker_gone(slot)
+                if self._metrics is not None:
+                    self._metrics.worker_gone(slot)
         except OSError as error:
             return Death(slot, None, user_error(error).text, no_room=is_no_room(error))
         finally:

@@ -75,9 +75,9 @@ async def _serve(
     control: Control, config: WorkerConfig, program: Program, listeners: Sequence[Listener]
 ) -> None:
     reports = LogTelemetry(program.log)
-    if config.figures is not None:
+    if config.metrics_folder is not None:
         # Before the app is imported, for it may have metrics too.
-        join(Path(config.figures), config.slot, reports.metrics_unshared)
+        join(Path(config.metrics_folder), config.slot, reports.metrics_unshared)
     worker = WorkerControl(control, program.limits.drain_timeout, listeners)
     with closing(reports), program.app_logs(), receive_signals() as signals:
         telemetries: list[Telemetry] = [reports]
@@ -89,7 +89,7 @@ async def _serve(
             nursery.start_soon(worker.run)
             with worker.scope:
                 async with program.open(await program.load()) as opened:
-                    if config.figures is not None:
+                    if config.metrics_folder is not None:
                         metrics = PrometheusTelemetry(opened.limits)
                         telemetries.append(metrics)
                         nursery.start_soon(keep_writing, metrics.update)
