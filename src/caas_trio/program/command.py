@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +41,7 @@ from .options import (
     certificates_for,
     check_proxied,
 )
+from .processors import processors
 from .program import Program
 from .script import DEFAULT_ENDPOINT
 
@@ -349,14 +349,6 @@ def _named_app(name: str, folder: Path, given: Collection[str]) -> AppName:
         raise click.UsageError("--text is for capitals, and --app serves something else")
     # The default may have been removed since the start, and the app be elsewhere on the path.
     return AppName.parse(name, folder, folder_needed="app_dir" in given)
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1
 
 
 def parse(
