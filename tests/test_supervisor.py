@@ -495,6 +495,48 @@ async def test_endpoints_come_and_go(
     assert not coming.exists()
 
 
+async def test_a_passed_socket_may_come_back(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        passed = listening.dup().detach()
+    os.set_inheritable(passed, True)  # noqa: FBT003 - the os module's signature
+    stage.arguments.append(f"fd://{passed}")
+    await begin(stage, nursery)
+    sockets = stage.played[0].config.sockets
+    for change in ([], ["--max-line", "0"], ["--max-line", "1", f"fd://{passed}"], []):
+        stage.arguments[7:] = change
+        await stage.signal(signal.SIGHUP)
+    failed = (FAILED, "Invalid value for '--max-line': '0' is not a number of bytes, 1 or more")
+    assert stage.logged() == [("reloaded", ""), failed, ("reloaded", ""), ("reloaded", "")]
+    shared = [each.config.sockets for each in stage.played[::2]]
+    assert shared == [sockets, sockets[:1], sockets, sockets[:1]]
+    socket.create_connection(("127.0.0.1", Endpoint.parse(sockets[1].endpoint).port)).close()
+    await stage.stop()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(passed)
+
+
+@pytest.mark.parametrize("other", ["fd://9999", "unix:{folder}/none/a"])
+async def test_a_passed_socket_survives_a_reload_that_fails(
+    other: str, stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        passed = listening.dup().detach()
+    os.set_inheritable(passed, True)  # noqa: FBT003 - the os module's signature
+    await begin(stage, nursery)
+    for change, manners in (
+        ([f"fd://{passed}", other.format(folder=tmp_path)], []),
+        ([f"fd://{passed}"], ["crashes"]),
+        ([f"fd://{passed}"], []),
+    ):
+        stage.arguments[7:] = change
+        stage.manners = list(manners)
+        await stage.signal(signal.SIGHUP)
+    assert [event for event, _ in stage.logged()] == [FAILED, FAILED, "reloaded"]
+    await stage.stop()
+
+
 async def test_a_path_that_cannot_be_taken_over_fails_the_reload(
     stage: Stage,
     nursery: trio.Nursery,

@@ -8,6 +8,7 @@ from socket import SOCK_DGRAM, SOCK_STREAM
 from typing import TypeAlias
 
 from caas_trio.core.endpoint import Endpoint
+from caas_trio.server.inherited import INHERITED
 from caas_trio.server.listeners import Listener, listen_all
 from caas_trio.server.mixed import how_many
 
@@ -18,14 +19,20 @@ _Group: TypeAlias = list[Listener]
 
 
 class SharedSockets:
-    """The sockets of some endpoints; who has them closes them.
+    """The sockets of some endpoints; the supervisor closes them.
+
+    Sockets that were passed to the process can be had only once. Those that are not wanted any more are
+    kept, in case that they are wanted again: clients that connect meanwhile wait in their queues, as they
+    do before systemd starts a service.
 
     Attributes:
         groups: the listeners that each endpoint came to.
+        kept: the like, of passed sockets that are not wanted now.
     """
 
-    def __init__(self, groups: Sequence[_Group] = ()) -> None:
+    def __init__(self, groups: Sequence[_Group] = (), kept: Iterable[_Group] = ()) -> None:
         self.groups = groups
+        self.kept = list(kept)
 
     @property
     def endpoints(self) -> list[Endpoint]:
@@ -57,20 +64,19 @@ class SharedSockets:
         Raises:
             ListenError: one cannot be opened; then none is.
         """
-        free = list(self.groups)
+        free = [*self.groups, *self.kept]
         groups: list[_Group] = []
         with ExitStack() as opened:
             for endpoint in endpoints:
                 group = next((each for each in free if each[0].asked == endpoint), None)
                 if group is None:
                     group = await _open(endpoint, unix_mode=unix_mode, takeover=takeover)
-                    for listener in group:
-                        opened.callback(listener.close)
+                    opened.callback(self.drop, group)
                 else:
                     free.remove(group)
                 groups.append(group)
             opened.pop_all()
-        return SharedSockets(groups)
+        return SharedSockets(groups, [each for each in self.kept if any(each is one for one in free)])
 
     async def take_over(self) -> None:
         """Return once all paths are ours; see `Listener.take_over`."""
@@ -79,18 +85,37 @@ class SharedSockets:
                 await listener.take_over()
 
     def close(self, but: SharedSockets | None = None) -> None:
-        """Take paths away and close descriptors, but those of others; the workers have their own."""
-        kept = set() if but is None else {id(group) for group in but.groups}
+        """Take paths away and close descriptors; the workers have their own.
+
+        Args:
+            but: others, which go on; what was passed to the process is theirs to keep.
+        """
+        others = [] if but is None else [*but.groups, *but.kept]
         with ExitStack() as closing:
-            for group in self.groups:
-                if id(group) not in kept:
-                    for listener in group:
-                        closing.callback(listener.close)
+            for group in (*self.groups, *self.kept):
+                if not any(group is other for other in others):
+                    closing.callback(_close if but is None else but.drop, group)
+
+    def drop(self, group: _Group) -> None:
+        """Keep sockets that were passed to the process, and close others."""
+        if group[0].asked.scheme in INHERITED:
+            self.kept.append(group)
+        else:
+            _close(group)
+
+
+def _close(group: _Group) -> None:
+    with ExitStack() as closing:
+        for listener in group:
+            closing.callback(listener.close)
 
 
 async def _open(endpoint: Endpoint, *, unix_mode: int, takeover: bool) -> _Group:
     group: _Group = []
-    for kind in (SOCK_DGRAM, SOCK_STREAM):
-        if how_many(endpoint, kind):
-            group += await listen_all([endpoint], kind, unix_mode=unix_mode, takeover=takeover)
+    with ExitStack() as opened:
+        opened.callback(_close, group)
+        for kind in (SOCK_DGRAM, SOCK_STREAM):
+            if how_many(endpoint, kind):
+                group += await listen_all([endpoint], kind, unix_mode=unix_mode, takeover=takeover)
+        opened.pop_all()
     return group
