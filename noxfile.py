@@ -199,14 +199,58 @@ def systemd(session: nox.Session) -> None:
 
 @nox.session(tags=["gate"])
 def package(session: nox.Session) -> None:
-    """Build the sdist, the wheel from it, and test both as they would be installed."""
+    """Build dist/ twice to the same bytes, look into it, and try it as it would be installed."""
     session.install(*group("package"))
-    built = session.create_tmp()
-    session.run("python", "-m", "build", "--outdir", built)
-    session.run("python", "-m", "ci.package", "--check", built)
-    session.run("python", "-m", "twine", "check", "--strict", *map(str, Path(built).iterdir()))
-    session.install(*map(str, Path(built).glob("*.whl")))
-    session.run("python", "-P", str(Path("ci/package.py").resolve()), "--smoke", built)
+    session.run("python", "-m", "ci.reproducible", "dist")
+    session.run("python", "-m", "ci.package", "--check", "dist")
+    session.run("python", "-m", "twine", "check", "--strict", *map(str, Path("dist").iterdir()))
+    session.install("--force-reinstall", built_wheel(session))
+    session.run("python", "-P", str(Path("ci/package.py").resolve()), "--smoke", str(Path("dist").resolve()))
+
+
+@nox.session(tags=["gate"])
+def sbom(session: nox.Session) -> None:
+    """List what the wheel in dist/ brings along, as CycloneDX: build/sbom/caas-trio.cdx.json."""
+    wheel = built_wheel(session)
+    session.install(*group("sbom"))
+    clean = Path(session.create_tmp()) / "environment"
+    session.run("python", "-m", "venv", "--clear", str(clean))
+    python = str(clean / "bin" / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", wheel, external=True)
+    session.run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools", "pip", external=True)
+    session.run("python", "-m", "ci.sbom", wheel, python, "build/sbom/caas-trio.cdx.json")
+
+
+@nox.session
+def tests_built(session: nox.Session) -> None:
+    """Test the wheel in dist/ and no other, as a release does."""
+    session.install(f"caas-trio[html] @ {Path(built_wheel(session)).as_uri()}", *group("tests"))
+    session.run("pytest", *(session.posargs or IN_PARALLEL))
+
+
+@nox.session
+def trio_next(session: nox.Session) -> None:
+    """Test with trio's newest release, a pre-release if there is one."""
+    session.install(".[html]", *group("tests"))
+    session.install("--pre", "--upgrade", "trio")
+    session.run("pytest", *(session.posargs or IN_PARALLEL))
+
+
+@nox.session(tags=["gate"])
+def workflows(session: nox.Session) -> None:
+    """Audit the workflows with zizmor, container files with hadolint, shell scripts with ShellCheck."""
+    session.install(*group("workflows"))
+    session.run("zizmor", "--offline", "--no-progress", ".")
+    session.run("hadolint", "docs/deploy/Containerfile", ".clusterfuzzlite/Dockerfile")
+    session.run("shellcheck", ".ci/run", ".ci/pythons", ".clusterfuzzlite/build.sh")
+
+
+def built_wheel(session: nox.Session) -> str:
+    """Return the path of the one wheel in dist/; end the session if there is none."""
+    wheels = list(Path("dist").resolve().glob("*.whl"))
+    if len(wheels) != 1:
+        session.error(f"dist/ has {len(wheels)} wheels, not one; `nox -s package` builds it")
+    return str(wheels[0])
 
 
 @nox.session(tags=["gate"])

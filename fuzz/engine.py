@@ -72,5 +72,6 @@ def fuzz_bytes(check: Callable[[bytes], None], max_len: int) -> None:
 def _arguments(max_len: int) -> list[str]:
     end_with_parent()
     name = Path(sys.argv[0]).stem
-    again = f"{sys.executable} -m fuzz.{name}"  # libFuzzer starts itself again, by a shell, to merge
+    # libFuzzer starts itself again, by a shell, to merge. In one file with Python, that file is it.
+    again = sys.executable if getattr(sys, "frozen", False) else f"{sys.executable} -m fuzz.{name}"
     return [again, f"-max_len={max_len}", *_DEFAULTS, *sys.argv[1:]]

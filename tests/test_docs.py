@@ -98,8 +98,9 @@ def test_each_session_that_is_named_can_be_run(page: str) -> None:
 
 def test_workflows_run_sessions_that_there_are() -> None:
     for workflow in sorted((ROOT / ".github" / "workflows").glob("*.yml")):
-        called = " ".join(re.findall(r" \"?-s ((?:\w[\w.-]* ?)+)", workflow.read_text())).split()
-        assert called
+        text = workflow.read_text()
+        called = " ".join(re.findall(r"nox -s ((?:\w[\w.-]* ?)+)", text)).split()
+        assert called or "nox -s" not in text
         assert {session.partition("-")[0] for session in called} <= set(SESSIONS)
 
 
