@@ -80,6 +80,8 @@ def right_trials(folder: Path) -> list[Trial]:
     more = [
         ("unix", Settings(max_line=1000, oversize="reject")),
         ("unix", Settings(first="server", service="echo", max_line=1000, oversize="discard")),
+        ("tcp", Settings(service="echo-bytes")),
+        ("tcp", Settings(service="echo-bytes", first="either")),
         ("tcp", Settings(once=True)),
         ("tcp", Settings(once=True, first="server")),
         ("tcp", Settings(first="server", proxy="v1")),

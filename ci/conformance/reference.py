@@ -112,6 +112,8 @@ class Conversation:
 
     def answer(self, data: bytes) -> tuple[bytes, bool]:
         """Return the replies to what one read gave, and whether they are the last."""
+        if self.settings.service == "echo-bytes":
+            return data, False
         replies = []
         for piece in split(data):
             replies.append(self.answer_piece(piece))
@@ -226,7 +228,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Setti
     """Return what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("endpoint")
-    parser.add_argument("--service", default="upper", choices=["upper", "echo"])
+    parser.add_argument("--service", default="upper", choices=["upper", "echo", "echo-bytes"])
     parser.add_argument("--first", default="client", choices=["client", "server", "either"])
     parser.add_argument("--prompt", default=PROMPT[:-1].decode())
     parser.add_argument("--prompt-delay", type=float, default=0.3)

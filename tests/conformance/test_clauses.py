@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from caas_trio.conformance import CASES
-from caas_trio.conformance.clauses import CLAUSES, SECTIONS, Level
+from caas_trio.conformance import CASES, Service
+from caas_trio.conformance.clauses import CLAUSES, IN_OTHER_WORDS, SECTIONS, Level, requirement
 
 SPECIFICATION = Path(__file__).parents[2] / "docs" / "specification.md"
 
@@ -28,6 +28,16 @@ def test_the_specification_says_what_the_suite_says() -> None:
         assert re.search(r"^- Why: .+", text, re.MULTILINE), clause
         assert re.search(r"^- Source: .+", text, re.MULTILINE), clause
         assert ("- Not judged: " + CLAUSES[clause].unjudged in text) == bool(CLAUSES[clause].unjudged), clause
+
+
+def test_the_specification_says_what_other_services_have_to_do() -> None:
+    text = SPECIFICATION.read_text(encoding="utf-8")
+    for service, words in IN_OTHER_WORDS.items():
+        for clause, requirement_of_it in words.items():
+            assert f"| {clause} | `{service.value}` | {requirement_of_it} |" in text
+            assert requirement(clause, service) == requirement_of_it
+    assert requirement("SERVE-1", Service.UPPER) == CLAUSES["SERVE-1"].text
+    assert requirement("FRAME-1", Service.ECHO) == CLAUSES["FRAME-1"].text
 
 
 def test_every_clause_is_judged_by_a_case_or_says_why_not() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import pytest
 import trio
 
-from caas_trio.conformance import Case, First, Profile, Proxy, Result, Verdict
+from caas_trio.conformance import Case, First, Profile, Proxy, Result, Service, Verdict
 from caas_trio.conformance.compare import receive_exactly
 from caas_trio.conformance.cuts import every
 from caas_trio.conformance.engine import Bounds, run_case
@@ -385,6 +385,29 @@ async def test_silence_is_kept_or_broken_or_ended() -> None:
     assert reasons(result) == [("FRAME-1", "the server spoke unasked")]
     result = await tried(said(then=ENDS), Connect(), Silence(SHORT))
     assert reasons(result) == [("CLOSE-4", "the server ended the conversation while nothing was sent")]
+
+
+@pytest.mark.parametrize(
+    ("service", "reason"),
+    [
+        (Service.UPPER, "the server spoke unasked"),
+        (
+            Service.ECHO,
+            (
+                "the server answered a line that was not complete; "
+                "if it echoes bytes as they come (RFC 862), declare --service echo-bytes"
+            ),
+        ),
+    ],
+)
+async def test_a_line_that_is_answered_before_its_end_is_told_as_that(service: Service, reason: str) -> None:
+    async def echo(stream: trio.SocketStream) -> None:
+        async for data in stream:
+            await stream.send_all(data)
+
+    steps = (Connect(), Send(b"line\nhel"), Expect((b"line\n",)), Silence(LONG))
+    result = await tried(echo, *steps, profile=Profile(service=service))
+    assert reasons(result) == [("FRAME-1", reason)]
 
 
 # Greetings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from caas_trio.conformance import CASES, Case, First, Oversize, Profile, Proxy
+from caas_trio.conformance import CASES, Case, First, Oversize, Profile, Proxy, Service
 from caas_trio.conformance.script import Connect, Expect, Send
 
 #: Ids are permanent: what others have written down must go on meaning the same.
@@ -19,7 +19,11 @@ PROFILES = [
     for first, (limit, oversize), once in itertools.product(
         First, [(None, None), *((100, policy) for policy in Oversize)], [False, True]
     )
-] + [Profile(datagrams=True), *(Profile(first=First.SERVER, proxy=proxy) for proxy in Proxy)]
+] + [
+    Profile(datagrams=True),
+    Profile(service=Service.ECHO_BYTES),
+    *(Profile(first=First.SERVER, proxy=proxy) for proxy in Proxy),
+]
 
 
 def group(case: Case) -> int:

@@ -118,6 +118,10 @@ def test_the_list_has_every_case_and_needs_no_endpoint() -> None:
         ),
         (["tcp://127.0.0.1:1", "--case", "SAY-1.prompt/whole", "--case", "SAY-2"], "there is no case SAY-2"),
         (["tcp://127.0.0.1:1", "--oversize", "reject"], "--oversize reject says nothing without --max-line"),
+        (
+            ["tcp://127.0.0.1:1", "--service", "echo-bytes", "--once"],
+            "--max-line, --oversize and --once are about lines, and --service echo-bytes is not",
+        ),
         (["tcp://127.0.0.1:1", "--first", "server", "--prompt", ""], "a prompt of nothing"),
         (["tcp://127.0.0.1:1", "--max-line", "0"], "--max-line"),
         (["tcp://127.0.0.1:1", "--proxy", "v3"], "'v3' is not one of 'v1', 'v2'"),

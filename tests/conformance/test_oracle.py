@@ -20,6 +20,8 @@ STREAM = Profile(max_line=4, oversize=Oversize.STREAM)
         (Profile(), b"one\ntw", (b"ONE\n",)),
         (Profile(), b"\r\n\n", (b"\r\n\n",)),
         (Profile(service=Service.ECHO), b"one\n", (b"one\n",)),
+        (Profile(service=Service.ECHO_BYTES), b"one\ntw", (b"one\ntw",)),
+        (Profile(service=Service.ECHO_BYTES), b"", ()),
         (Profile(once=True), b"one\ntwo\n", (b"ONE\n",)),
         (REJECT, b"four\nfives\nno\n", (b"FOUR\n", NOTICE)),
         (REJECT, b"a\nfives", (b"A\n", NOTICE)),

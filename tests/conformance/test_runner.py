@@ -19,6 +19,7 @@ from caas_trio.conformance import (
     Proxy,
     Report,
     Result,
+    Service,
     UnreachableError,
     Verdict,
     judge,
@@ -64,6 +65,7 @@ def test_selection_by_prefix_and_by_id() -> None:
         (Profile(proxy=Proxy.V1), "tcp://127.0.0.1:0", ("PROXY",)),
         (Profile(proxy=Proxy.V2, first=First.SERVER), "tcp://127.0.0.1:0", ("PROXY", "ORDER")),
         (Profile(proxy=Proxy.V2, first=First.EITHER), "tcp://127.0.0.1:0", ("PROXY-1", "PROXY-2")),
+        (Profile(service=Service.ECHO_BYTES), "tcp://127.0.0.1:0", ()),
         (Profile(datagrams=True), "udp://127.0.0.1:0", ()),
     ],
     ids=[
@@ -74,6 +76,7 @@ def test_selection_by_prefix_and_by_id() -> None:
         "proxy-v1",
         "proxy-v2",
         "proxy-either",
+        "echo-bytes",
         "datagrams",
     ],
 )
@@ -82,6 +85,7 @@ async def test_the_right_server_passes_everything(
 ) -> None:
     where = right(
         endpoint,
+        service=profile.service.value,
         first=profile.first.value,
         max_line=profile.max_line or 1 << 16,
         oversize=(profile.oversize or Oversize.STREAM).value,
@@ -138,7 +142,7 @@ async def test_nobody_there() -> None:
 async def test_somebody_who_does_not_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = Endpoint.parse(f"tls://127.0.0.1:{silent.getsockname()[1]}")
-        with pytest.raises(UnreachableError, match=r"no answer in 0\.2 seconds"):
+        with pytest.raises(UnreachableError, match=r"no answer to the TLS handshake in 0\.2 seconds"):
             await judge(endpoint, Profile(), patience=0.2)
 
 
@@ -285,7 +289,7 @@ def test_every_need_is_met_by_some_profile_and_missed_by_another() -> None:
         for first, limit, oversize, once, proxy, datagrams in itertools.product(
             First, [None, 100], [None, *Oversize], [True, False], [None, *Proxy], [True, False]
         )
-    ]
+    ] + [Profile(service=Service.ECHO_BYTES)]
     for need in Need:
         met = {Case("FRAME-1", "test", lambda _: (), needs=(need,)).unfit(profile) for profile in profiles}
         assert met == {None, need.value}

@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from caas_trio import Connection, Endpoint, LineSession, Trust, serve, serve_sessions
-from caas_trio.conformance import Case, Profile, Result, Verdict
+from caas_trio.conformance import Case, Profile, Result, Verdict, judge, select
 from caas_trio.conformance.engine import run_case
 from caas_trio.conformance.script import Connect, EndInput, Expect, ExpectEnd, Leave, Reset, Send, Step
 from caas_trio.conformance.wire import CONNECTORS
@@ -94,6 +94,30 @@ async def test_a_server_that_leaves_in_the_handshake_is_told() -> None:
         with pytest.raises(ConnectionError, match=r"the TLS handshake failed \(the server left\)"):
             await CONNECTORS[endpoint.scheme](endpoint, Profile())
         nursery.cancel_scope.cancel()
+
+
+async def test_a_server_that_speaks_in_plain_is_told() -> None:
+    async def plain(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"220 hello, this is no TLS\r\n")
+        await stream.receive_some()
+
+    async with trio.open_nursery() as nursery:
+        [listener] = await nursery.start(partial(trio.serve_tcp, plain, 0, host="127.0.0.1"))
+        endpoint = Endpoint.parse(f"tls://127.0.0.1:{listener.socket.getsockname()[1]}")
+        with pytest.raises(ConnectionError, match=r"failed \(what answers there is not TLS\)"):
+            await CONNECTORS[endpoint.scheme](endpoint, Profile())
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_server_that_is_silent_over_tls_gets_a_hint() -> None:
+    async def silent(connection: Connection) -> None:
+        await connection.receive_line()
+        await trio.sleep_forever()
+
+    async with served(silent) as endpoint:
+        report = await judge(endpoint, Profile(tls_insecure=True), select(["FRAME-3"]), patience=0.3)
+    [hint] = [result.hint for result in report.results if result.faults]
+    assert hint.startswith("it takes connections and says nothing")
 
 
 async def test_a_handshake_that_is_given_up_leaves_nothing_behind() -> None:

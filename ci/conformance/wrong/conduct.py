@@ -277,6 +277,11 @@ class AnswersOneReadBehind(Conversation):
         return self.held + super().answer_tail()
 
 
+@wrong("TIME-1", Settings(service="echo"), declared={"service": "echo-bytes"})
+class EchoesWholeLines(Conversation):
+    """What is no line yet is not echoed, where bytes are to be."""
+
+
 @wrong("TIME-1")
 class AnswersAtTheEnd(Conversation):
     """All replies come when the client has ended its input."""

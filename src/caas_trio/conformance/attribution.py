@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .profile import First, Profile
+from .profile import First, Profile, Service
 
 #: What forbids a server to speak unasked, by who begins.
 _UNASKED: Final = {First.CLIENT: "ORDER-1", First.SERVER: "ORDER-3", First.EITHER: "ORDER-5"}
@@ -45,6 +45,22 @@ def unsaid_clause(profile: Profile) -> str:
 def unasked_clause(clause: str, profile: Profile) -> str:
     """Return the clause that a server breaks that speaks unasked; what keeps it from leaving is another."""
     return _UNASKED[profile.first] if clause == "CLOSE-4" else clause
+
+
+def unasked_reason(service: Service, tail: bytes, said: bytes) -> str:
+    """Return what is wrong where a server speaks unasked.
+
+    Args:
+        service: what it does.
+        tail: what the client has sent of a line that is not complete.
+        said: what the server says.
+    """
+    if not tail or not service.reply(tail).startswith(said):
+        return "the server spoke unasked"
+    reason = "the server answered a line that was not complete"
+    if service is Service.ECHO:
+        reason += "; if it echoes bytes as they come (RFC 862), declare --service echo-bytes"
+    return reason
 
 
 def still_open_clause(clause: str, profile: Profile, *, ended_input: bool) -> str:

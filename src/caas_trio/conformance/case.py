@@ -110,6 +110,7 @@ class Result:
         close: whether the conversation ended rightly; `not judged` where the case does not look.
         faults: what went wrong.
         reason: why it is not judged.
+        hint: what the server seems to be instead, where a sanity case fails; empty if nothing is known.
         beside: where nobody is served any more since this case: the ids of those that ran at the same time.
         seconds: how long it took.
         log: what passed over the wire.
@@ -120,6 +121,7 @@ class Result:
     close: Verdict = Verdict.NOT_JUDGED
     faults: list[Fault] = field(default_factory=list)
     reason: str = ""
+    hint: str = ""
     beside: tuple[str, ...] | None = None
     seconds: float = 0.0
     log: WireLog = field(default_factory=WireLog)

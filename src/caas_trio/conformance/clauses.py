@@ -9,6 +9,8 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
+from .profile import Service
+
 
 class Level(enum.Enum):
     """How binding a clause is, in the sense of RFC 2119."""
@@ -333,3 +335,20 @@ _ALL: Final = (
 )
 
 CLAUSES: Final = {clause.id: clause for clause in _ALL}
+
+_UNCHANGED: Final = {
+    "SERVE-1": "A reply MUST be its line, unchanged.",
+    "DGRAM-1": "A datagram is one message: its reply MUST be the whole of it, unchanged.",
+}
+_BYTES: Final = {
+    **_UNCHANGED,
+    "ORDER-1": "A client-first server MUST stay silent until something is there.",
+    "TIME-1": "What has come MUST be sent back at once, not at the end of its line or of the input.",
+}
+#: What the clauses say of a service that is not that of capitals, where they say something else.
+IN_OTHER_WORDS: Final = {Service.ECHO: _UNCHANGED, Service.ECHO_BYTES: _BYTES}
+
+
+def requirement(clause: str, service: Service) -> str:
+    """Return what a clause requires of a service, in the words of the specification."""
+    return IN_OTHER_WORDS.get(service, {}).get(clause) or CLAUSES[clause].text

@@ -111,15 +111,21 @@ A server of lines that speaks only when spoken to:
 One that greets, and refuses lines beyond 1000 bytes:
   python -m caas_trio.conformance tcp://127.0.0.1:50007 \\
       --first server --prompt 'hello, who is there?' --max-line 1000 --oversize reject
-An echo server on a Unix socket, with a page to look at:
+A server that echoes lines, on a Unix socket, with a page to look at:
   python -m caas_trio.conformance unix:/run/echo.sock --service echo --html report.html
+The echo service of inetd, which echoes bytes:
+  python -m caas_trio.conformance tcp://127.0.0.1:7 --service echo-bytes
 """
 
 
 @click.command(epilog=_EPILOG, add_help_option=False, context_settings={"max_content_width": 100})
 @click.argument("endpoint", type=_EndpointType(), required=False)
 @click.option(
-    "--service", type=_values(Service), default="upper", show_default=True, help="What it does with a line."
+    "--service",
+    type=_values(Service),
+    default="upper",
+    show_default=True,
+    help="What it does with a line, or, as RFC 862 has it, with bytes.",
 )
 @click.option("--first", type=_values(First), default="client", show_default=True, help="Who speaks first.")
 @click.option(
@@ -289,6 +295,9 @@ def _profile(endpoint: Endpoint, values: dict[str, Any]) -> Profile:
     oversize = Oversize(values["oversize"]) if values["oversize"] else None
     if oversize in (Oversize.REJECT, Oversize.DISCARD) and values["max_line"] is None:
         _fail(f"--oversize {oversize.value} says nothing without --max-line")
+    service = Service(values["service"])
+    if not service.has_lines and (oversize or values["max_line"] is not None or values["once"]):
+        _fail(f"--max-line, --oversize and --once are about lines, and --service {service.value} is not")
     if not values["prompt"] and values["first"] != "client":
         _fail("a prompt of nothing cannot be told from silence")
     if (values["tls_ca"] or values["tls_insecure"]) and endpoint.scheme is not Scheme.TLS:
@@ -300,7 +309,7 @@ def _profile(endpoint: Endpoint, values: dict[str, Any]) -> Profile:
     if values["proxy"] and endpoint.scheme not in (Scheme.TCP, Scheme.UNIX):
         _fail("--proxy is for tcp and unix endpoints")
     return Profile(
-        service=Service(values["service"]),
+        service=service,
         first=First(values["first"]),
         prompt=values["prompt"].encode(errors="surrogateescape") + b"\n",
         max_line=values["max_line"],

@@ -12,7 +12,14 @@ import trio
 from caas_trio.core.endpoint import Endpoint
 
 from . import datagram
-from .attribution import prompt_clause, reply_clause, still_open_clause, unasked_clause, unsaid_clause
+from .attribution import (
+    prompt_clause,
+    reply_clause,
+    still_open_clause,
+    unasked_clause,
+    unasked_reason,
+    unsaid_clause,
+)
 from .case import Case, Fault, Result, Verdict
 from .compare import MOST_NOTICE, Broken, Mismatch, receive_exactly
 from .cuts import WHOLE
@@ -308,7 +315,8 @@ class _Run:
             if not data:
                 raise Broken(Fault("CLOSE-4", "the server ended the conversation while nothing was sent"))
             clause = unasked_clause(self._case.clause, self._profile)
-            raise Broken(Fault(clause, "the server spoke unasked", b"", data[:256]))
+            reason = unasked_reason(self._profile.service, wire.tail, data)
+            raise Broken(Fault(clause, reason, b"", data[:256]))
 
     async def _expect_end(self, step: ExpectEnd) -> None:
         wire = self._wires[step.client]

@@ -98,10 +98,11 @@ def _gone(failed: Result, beside: tuple[str, ...], reason: str) -> Result:
     It is the case's own fault if nothing ran beside. Else it is not known which one it was, and the
     fault is that the server has gone.
     """
-    case, log, fault = failed.case, failed.log, failed.faults[0]
+    fault = failed.faults[0]
     if not beside:
         fault = replace(fault, reason=f"{fault.reason}; since then nobody is served any more ({reason})")
-        return Result(case, failed.answer, failed.close, [fault], failed.reason, beside, log=log)
+        return replace(failed, faults=[fault], beside=beside)
     told = f"since this case nobody is served any more ({reason}); beside it ran {', '.join(beside)}"
-    clause = "DGRAM-1" if case.clause.startswith("DGRAM") else "LOAD-6"
-    return Result(case, Verdict.NOT_JUDGED, faults=[Fault(clause, told)], beside=beside, log=log)
+    clause = "DGRAM-1" if failed.case.clause.startswith("DGRAM") else "LOAD-6"
+    faults = [Fault(clause, told)]
+    return replace(failed, answer=Verdict.NOT_JUDGED, faults=faults, beside=beside, reason="")

@@ -34,6 +34,8 @@ def replies(data: bytes, profile: Profile, *, ended: bool = False) -> tuple[Part
         profile: what the server is declared to be.
         ended: whether the client ends its input behind it, which makes a tail a line.
     """
+    if not profile.service.has_lines:
+        return joined([profile.service.reply(data)] if data else [])
     parts: list[Part] = []
     *lines, tail = data.split(b"\n")
     for line in lines:

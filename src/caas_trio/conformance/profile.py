@@ -13,14 +13,21 @@ UNDECLARED_LIMIT: Final = 1000
 
 
 class Service(enum.Enum):
-    """What the server does with a line."""
+    """What the server does with a line, or with bytes."""
 
     UPPER = "upper"
     ECHO = "echo"
+    ECHO_BYTES = "echo-bytes"
+    """It sends back whatever comes, as it comes (RFC 862): lines are nothing to it."""
 
     def reply(self, data: bytes) -> bytes:
         """Return the reply to a line, or to any number of bytes."""
         return data.upper() if self is Service.UPPER else data
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether it waits for the end of a line."""
+        return self is not Service.ECHO_BYTES
 
 
 class First(enum.Enum):
@@ -93,7 +100,8 @@ class Profile:
 
     def takes(self, length: int) -> bool:
         """Return whether a line of so many bytes before its LF is declared to be answered."""
-        return self.oversize is Oversize.STREAM or length <= self.limit
+        any_length = self.oversize is Oversize.STREAM or not self.service.has_lines
+        return any_length or length <= self.limit
 
 
 class Need(enum.Enum):
@@ -101,6 +109,8 @@ class Need(enum.Enum):
 
     STREAM = "the endpoint takes datagrams"
     DATAGRAMS = "the endpoint takes connections"
+    LINES = "the server is declared to echo bytes, whatever lines they are"
+    BYTES = "the server is not declared to echo bytes (--service echo-bytes)"
     CLIENT_FIRST = "the server is not declared to be client-first"
     SERVER_FIRST = "the server is not declared to be server-first"
     EITHER_FIRST = "the server is not declared to let either side begin"
@@ -121,6 +131,8 @@ class Need(enum.Enum):
 _MET: Final[dict[Need, Callable[[Profile], bool]]] = {
     Need.STREAM: lambda profile: not profile.datagrams,
     Need.DATAGRAMS: lambda profile: profile.datagrams,
+    Need.LINES: lambda profile: profile.service.has_lines,
+    Need.BYTES: lambda profile: not profile.service.has_lines,
     Need.CLIENT_FIRST: lambda profile: profile.first is First.CLIENT,
     Need.SERVER_FIRST: lambda profile: profile.first is First.SERVER,
     Need.EITHER_FIRST: lambda profile: profile.first is First.EITHER,

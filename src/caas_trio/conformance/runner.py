@@ -8,12 +8,13 @@ from typing import Final, TypeAlias
 
 import trio
 
-from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.printable import printable
 
 from . import datagram
 from .case import Case, Result, Verdict
 from .clauses import CLAUSES
+from .diagnosis import diagnose
 from .engine import Bounds, run_case
 from .families import CASES
 from .liveness import Liveness
@@ -165,6 +166,8 @@ class _Runner:
         """Run the sanity cases up to the first that fails; return whether none did."""
         for case in [case for case in self._left if case.sanity]:
             result = await run_case(case, self._endpoint, self._profile, self._patience)
+            if result.faults:
+                result.hint = await diagnose(result, self._endpoint, self._profile, self._patience)
             self._keep(result)
             if result.verdict is not Verdict.PASSED:
                 self._ended = f"the sanity case {case.id} failed"
@@ -217,7 +220,8 @@ async def check_reachable(endpoint: Endpoint, seconds: float, profile: Profile =
     except OSError as error:
         raise UnreachableError(f"{printable(str(endpoint))} cannot be reached: {why(error)}") from None
     except trio.TooSlowError:
-        reason = f"no answer in {seconds:g} seconds"
+        asked = " to the TLS handshake" if endpoint.scheme is Scheme.TLS else ""
+        reason = f"no answer{asked} in {seconds:g} seconds"
         raise UnreachableError(f"{printable(str(endpoint))} cannot be reached: {reason}") from None
 
 

@@ -28,6 +28,9 @@ _MOMENT: Final = 0.05
 #: struct linger: on, zero seconds. Closing then resets.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
+#: What OpenSSL says of an answer that is no record of TLS.
+_NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "BAD_RECORD_TYPE", "UNKNOWN_PROTOCOL"})
+
 
 async def _connect_tcp(endpoint: Endpoint, _: Profile) -> trio.SocketStream:
     return await trio.open_tcp_stream(endpoint.host, endpoint.port)
@@ -43,6 +46,8 @@ async def _connect_tls(endpoint: Endpoint, profile: Profile) -> TlsStream:
         plain.socket.close()
         cause = error.__cause__
         reason = openssl_words(cause) if isinstance(cause, ssl.SSLError) else "the server left"
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS:
+            reason = "what answers there is not TLS"
         raise ConnectionError(f"the TLS handshake failed ({reason})") from None
     except BaseException:
         plain.socket.close()
@@ -133,6 +138,8 @@ class Wire:
         #: Whether the optional prompt came, and whether the client was told to end its input.
         self.greeted = False
         self.ended_input = False
+        #: What was handed over behind the last LF.
+        self.tail = b""
         #: Bytes that have come.
         self.received = 0
         #: Bytes that the kernel has taken, and whether it refused to take more.
@@ -185,6 +192,7 @@ class Wire:
 
     def send(self, data: bytes, cut: Cut) -> None:
         """Have bytes sent, cut as told, behind what was handed over before."""
+        self.tail = (self.tail + data).rpartition(b"\n")[2]
         self._hand_over((data, cut))
 
     def end_input(self) -> None:

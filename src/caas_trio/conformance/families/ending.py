@@ -114,7 +114,11 @@ CASES: Final = (
     Case("CLOSE-3", "after-a-reply", _after_reply),
     Case("CLOSE-3", "at-once", _at_once, after=("FRAME-5.nothing/whole",)),
     Case(
-        "CLOSE-4", "part-of-a-line", _idle, needs=_CONVERSATION, after=(*CUT, "ORDER-1.part-of-a-line/whole")
+        "CLOSE-4",
+        "part-of-a-line",
+        _idle,
+        needs=(*_CONVERSATION, Need.LINES),
+        after=(*CUT, "ORDER-1.part-of-a-line/whole"),
     ),
     Case("CLOSE-5", "three-lines", _once, needs=_ONCE),
 )

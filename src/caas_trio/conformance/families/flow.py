@@ -46,6 +46,13 @@ def _promptly(profile: Profile) -> Iterator[Step]:
         yield from served(profile, b"p" * (length - 1) + b"\n")
 
 
+def _bytes_at_once(profile: Profile) -> Iterator[Step]:
+    """What is no line yet comes back at once where bytes are echoed."""
+    yield Connect()
+    for part in (b"p", b"art of a line", b" and its end\n"):
+        yield from served(profile, part)
+
+
 def _beside_a_beginning(profile: Profile) -> Iterator[Step]:
     """A line is complete and the next one has begun in the same chunk: the first is due all the same."""
     yield Connect()
@@ -79,6 +86,7 @@ CASES: Final = (
     Case("FLOW-2", "8MiB", _both_full, needs=_CONVERSATION, length=_LENGTH, after=_BURSTS, effort=4),
     Case("FLOW-3", "64MiB", _never_reads, needs=_CONVERSATION, effort=6),
     Case("TIME-1", "each-line", _promptly, needs=_CONVERSATION, length=99),
+    Case("TIME-1", "bytes-at-once", _bytes_at_once, needs=(Need.STREAM, Need.BYTES)),
     Case("TIME-1", "next-one-begun", _beside_a_beginning, needs=_CONVERSATION, after=CUT),
     Case("TIME-2", "long-line", _long_line, length=8 * _MIB, after=_LONG, alone=True, effort=6),
     Case("TIME-2", "many-lines", _many_lines, needs=_CONVERSATION, after=_BURSTS, alone=True, effort=6),

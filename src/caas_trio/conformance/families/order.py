@@ -193,13 +193,13 @@ def _in_turn(profile: Profile) -> Iterator[Step]:
 
 
 CASES: Final = (
-    Case("ORDER-1", "part-of-a-line", _part_of_a_line, after=CUT),
+    Case("ORDER-1", "part-of-a-line", _part_of_a_line, needs=(Need.STREAM, Need.LINES), after=CUT),
     Case("ORDER-4", "line", _early, needs=_SERVER),
     Case("ORDER-4", "part", _early_part, needs=_SERVER, after=CUT),
     Case("ORDER-4", "burst", _early_burst, needs=(*_SERVER, Need.CONVERSATION)),
     Case("ORDER-5", "late-line", _prompted, needs=_EITHER),
     Case("ORDER-6", "line", _speaks_first, needs=_EITHER, punctual=True),
-    Case("ORDER-6", "part", _speaks_in_part, needs=_EITHER, after=CUT, punctual=True),
+    Case("ORDER-6", "part", _speaks_in_part, needs=(*_EITHER, Need.LINES), after=CUT, punctual=True),
     Case("ORDER-7", "ended-at-once", _ended_at_once, needs=_SERVER),
     Case("ORDER-8", "two", exchange(b"first\nsecond\n"), needs=_CONVERSATION),
     Case("ORDER-8", "two", exchange(b"first\nsecond\n", cuts.AFTER_LF), cuts.AFTER_LF.name, _CONVERSATION),

@@ -14,7 +14,7 @@ from typing import Any, Final
 import jinja2
 
 from caas_trio.conformance.case import Verdict
-from caas_trio.conformance.clauses import CLAUSES, SECTIONS
+from caas_trio.conformance.clauses import CLAUSES, SECTIONS, requirement
 from caas_trio.conformance.runner import Report
 from caas_trio.conformance.wirelog import Event
 from caas_trio.core.printable import printable
@@ -64,7 +64,7 @@ def as_html(report: Report) -> str:
             for section, results in by_section(report)
         ],
         "verdicts": [(verdict, report.count(verdict)) for verdict in Verdict],
-        "clauses": CLAUSES,
+        "requirement": lambda clause: requirement(clause, report.profile.service),
         "unjudged": [clause for clause in CLAUSES.values() if clause.unjudged],
         "again": again,
         "spans": spans,

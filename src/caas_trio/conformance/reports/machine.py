@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 from typing import Any, Final
 
 from caas_trio.conformance.case import Fault, Result, Verdict
-from caas_trio.conformance.clauses import CLAUSES, SECTIONS
+from caas_trio.conformance.clauses import SECTIONS, requirement
 from caas_trio.conformance.runner import Report
 from caas_trio.core.printable import printable
 
@@ -52,6 +52,7 @@ def _case(report: Report, result: Result) -> dict[str, Any]:
         "answer": result.answer.value,
         "close": result.close.value,
         "reason": result.reason,
+        "hint": result.hint,
         "faults": [_fault(fault) for fault in result.faults],
         "seconds": round(result.seconds, 6),
         "again": again(report, result),
@@ -106,10 +107,11 @@ def _testcase(suite: ET.Element, report: Report, result: Result, *, strict: bool
     if not result.faults:
         return False
     told = [
-        f"{fault.clause} {CLAUSES[fault.clause].text}\n{fault.reason}\n"
+        f"{fault.clause} {requirement(fault.clause, report.profile.service)}\n{fault.reason}\n"
         f"expected {fault.expected!r}\nreceived {fault.received!r}"
         for fault in result.faults
     ]
+    told += [result.hint] if result.hint else []
     text = _clean("\n\n".join([*told, again(report, result)]))
     failed = result.verdict is Verdict.FAILED or strict
     if failed:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from caas_trio.conformance.case import Fault, Result, Verdict
-from caas_trio.conformance.clauses import CLAUSES, SECTIONS
+from caas_trio.conformance.clauses import CLAUSES, SECTIONS, requirement
 from caas_trio.conformance.runner import Report
 from caas_trio.core.printable import printable
 
@@ -63,10 +63,12 @@ def lines(report: Report, *, verbose: bool = False) -> Iterator[str]:
 def _broken(report: Report, result: Result) -> Iterator[str]:
     yield f"{result.verdict.value.upper()}  {result.case.id}"
     for fault in result.faults:
-        yield f"  {fault.clause:<9} {CLAUSES[fault.clause].text}"
+        yield f"  {fault.clause:<9} {requirement(fault.clause, report.profile.service)}"
         yield f"  seen      {fault.reason}"
         yield from _bytes(fault)
     yield f"  again     {again(report, result)}"
+    if result.hint:
+        yield f"  hint      {result.hint}"
     if result.case.sanity:
         declared = " ".join(options(report.profile)) or "no option: a client-first server of capitals"
         yield f"  so        nothing else was judged; the server was declared by {declared}"
