@@ -43,7 +43,7 @@ class Datagram(NamedTuple):
         whole: whether `data` is all of it.
         to_many: whether it was sent to a broadcast or multicast address.
         local: what makes the reply come from where the datagram went: control messages for `sendmsg`.
-        process: who sent it, on a Unix socket.
+        process: the sender, on a Unix socket.
     """
 
     data: bytes
@@ -55,7 +55,7 @@ class Datagram(NamedTuple):
 
     @property
     def peer(self) -> Peer:
-        """Who sent it."""
+        """The sender."""
         match self.address:
             case (str(host), int(port), *_):
                 return InternetPeer(host, port)
@@ -81,11 +81,10 @@ class Rules:
     def withheld(self, datagram: Datagram, reply: bytes) -> Drop | None:
         """Return why a reply is not sent; None if it is.
 
-        The address of a datagram may be forged, so a reply is an attack on whoever it names. It has
-        at most as many bytes as the request (RFC 8085, section 6), and nobody is answered who would
-        answer in turn: two servers that do so never end (CERT CA-1996-01, CVE-2024-2169). That is
-        OpenBSD's rule for inetd, ports below 1024, and one more: whoever sends from the port number
-        that we serve ourselves is likely to be another of our kind, or us.
+        The address of a datagram may be forged, so a reply may hit a victim that never asked. It has
+        at most as many bytes as the request (RFC 8085, section 6), and other servers get none: two
+        servers that answer each other never end (CERT CA-1996-01, CVE-2024-2169). A sender counts as a
+        server if its port is below 1024, as for OpenBSD's inetd, or has the number of our own.
         """
         if len(reply) > len(datagram.data):
             return Drop.LONGER

@@ -93,7 +93,7 @@ class Endpoint:
             raise EndpointError(str(self), reason)
 
     def __hash__(self) -> int:
-        """Return what takes little time: who counts by endpoint asks for it with each connection."""
+        """Return a cheap hash: it is computed for each connection where these are counted by endpoint."""
         return hash(self.host or self.path)
 
     def __str__(self) -> str:

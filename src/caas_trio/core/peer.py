@@ -1,4 +1,4 @@
-"""Who is on the other side of a connection: `InternetPeer` or `LocalPeer`."""
+"""The other side of a connection: `InternetPeer` or `LocalPeer`."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def peer_behind(sock: socket.socket) -> Peer:
 
 
 def credentials(sock: socket.socket) -> LocalPeer:
-    """Return the process on the other side of a Unix socket; for a client, who listens there."""
+    """Return the process on the other side of a Unix socket; for a client, the one that listens."""
     try:
         data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     except (AttributeError, OSError):  # not Linux, or closed already

@@ -1,4 +1,4 @@
-"""Who may connect, and what they have to show first: `Trust`.
+"""Which peers may connect, and what they have to show first: `Trust`.
 
 No I/O, no clock, no trio.
 """
@@ -16,7 +16,7 @@ from .errors import EndpointError, LimitError
 from .peer import InternetPeer, LocalPeer, Peer, unmapped
 from .tls import Certificates
 
-#: The permission bits that say who may connect; those for set-user-id and the like say nothing.
+#: The permission bits that decide which users may connect; those for set-user-id and the like say nothing.
 _MAX_MODE: Final = 0o777
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -28,7 +28,7 @@ LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::
 
 @dataclass(frozen=True, kw_only=True)
 class Trust:
-    """Who may connect. By default everybody may: keep strangers away by where you listen.
+    """Which peers may connect. By default all may: choose an endpoint that strangers do not reach.
 
     Attributes:
         allow_from: the networks that internet peers may come from; empty for all. Behind a proxy
@@ -37,11 +37,11 @@ class Trust:
         proxy_protocol: whether every connection begins with a PROXY header (see `ProxyHeader`),
             which is read before anything else. Never guessed: without one a connection is refused.
         proxy_on: the endpoints, as they are given to `serve`, where connections begin with one.
-        proxy_from: the networks that proxies come from; whoever else connects where a header is
-            expected is refused. For a proxy behind a Unix socket, `allow_uids` and the socket's
-            permissions are the say.
-        unix_mode: the permissions of a Unix socket's file, whatever the umask: who may write to it
-            may connect.
+        proxy_from: the networks that proxies come from; any other peer that connects where a header
+            is expected is refused. For a proxy behind a Unix socket, `allow_uids` and the socket's
+            permissions decide.
+        unix_mode: the permissions of a Unix socket's file, whatever the umask: users that may write to
+            it may connect.
         tls: what tls endpoints are served with, `Certificates` or a context of your own; they need it.
 
     Raises:

@@ -38,13 +38,13 @@ class DatagramSocket:
 
     Attributes:
         sock: the socket.
-        most_waiting: how many datagrams can wait in the kernel, at most.
+        max_waiting: how many datagrams can wait in the kernel, at most.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._control_size = self._ask_for_more()
-        self.most_waiting = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // _LEAST_BYTES
+        self.max_waiting = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // _LEAST_BYTES
 
     def receive(self, memory: bytearray) -> Datagram | None:
         """Receive the next datagram, by way of `memory`; None if none waits.

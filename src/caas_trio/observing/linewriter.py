@@ -137,7 +137,7 @@ class LineWriter:
     def _write_some(self, data: bytes) -> int:
         try:
             return self._write(self._fd, data)
-        except BlockingIOError:  # somebody has made it non-blocking
+        except BlockingIOError:  # another process has made it non-blocking
             poll = select.poll()
             poll.register(self._fd, select.POLLOUT)
             poll.poll()

@@ -34,7 +34,7 @@ class LogTelemetry(Reporter):
         self._log.warning("metrics cannot be shared; the page is incomplete", error=error.strerror)
 
     def exposed(self, endpoints: Sequence[str]) -> None:
-        """Log that whoever reaches these endpoints may talk to them, and that others may listen."""
+        """Log that these endpoints serve every client that reaches them, in plain."""
         self._log.warning(
             "open to every network, without TLS or --allow-from", endpoints=", ".join(endpoints)
         )

@@ -1,7 +1,7 @@
 """Log lines on standard error, for people or for machines: `open_log`.
 
-Whatever a line tells of is escaped and bounded here, whoever it comes from: an event is one line,
-and nothing in it reaches a terminal as anything but text.
+All values of a line are escaped and bounded here, since a client may have chosen them: an event is one
+line, and nothing in it reaches a terminal as anything but text.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logg
 
 
 class LogFormat(enum.StrEnum):
-    """Who is to read the log."""
+    """How lines are rendered: for people or for programs."""
 
     CONSOLE = "console"
     JSON = "json"

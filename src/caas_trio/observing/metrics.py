@@ -116,7 +116,7 @@ class _Metrics:
 
 
 class _UpdateFirst(Collector):
-    """Has the metrics brought up to date before the registry is asked for them."""
+    """Updates the metrics before the registry collects them."""
 
     def __init__(self, update: Callable[[], None]) -> None:
         self._update = update
@@ -179,7 +179,7 @@ class PrometheusTelemetry(Telemetry):
             self._waits_told, self._waited_told = waits, waited
 
     def listening(self, endpoint: Endpoint) -> None:
-        """Have an endpoint of datagrams on the page before any has come; `counting` has the others."""
+        """Put an endpoint of datagrams on the page before the first one; `counting` puts the others."""
         if endpoint.scheme in DATAGRAMS:
             self._datagrams[endpoint] += 0
 

@@ -33,7 +33,7 @@ _MAX_HEAD: Final = 8192
 _REQUEST_TIMEOUT_S: Final = 2.0
 
 #: The least between two answers (seconds): a page costs some milliseconds, in which nothing else is
-#: done, so whoever asks all the time may take a tenth of a processor and no more.
+#: done, so a client that asks all the time takes a tenth of a processor and no more.
 PACE: Final = 0.05
 
 _LIMITS: Final = Limits(
@@ -105,7 +105,7 @@ class Responder:
         self._next_turn = 0.0
 
     async def handle(self, connection: Connection) -> None:
-        """Answer; who does not get a request across in time is not answered."""
+        """Answer the first request, if it arrives in time."""
         http = h11.Connection(h11.SERVER, _MAX_HEAD)
         event: object = None
         try:

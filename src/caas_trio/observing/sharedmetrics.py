@@ -1,7 +1,7 @@
 """The metrics of several worker processes on one page: `SharedMetrics`, and a worker's part in it.
 
 This is prometheus_client's multiprocess mode: each worker writes its metrics into mapped files, and
-the supervisor adds them up when somebody asks. A worker that is killed takes nothing with it that
+the supervisor adds them up for each scrape. A worker that is killed takes nothing with it that
 it has written.
 
 That mode names files after process ids, and they pile up with every worker there ever was
@@ -139,7 +139,7 @@ def _let_in(sums: Iterable[Metric]) -> tuple[Tally[str], Tally[str]]:
 
 
 def _correct(family: Metric, value: Callable[[str, Sample], float]) -> None:
-    """Give each sample another value, by its endpoint and itself."""
+    """Replace the value of each sample by that of its endpoint and itself."""
     family.samples = [each._replace(value=value(each.labels["endpoint"], each)) for each in family.samples]
 
 

@@ -40,7 +40,7 @@ class AllocatedDict(MmapedDict):
         super().__init__(filename)  # type: ignore[no-untyped-call]
 
     def make_room(self, key: str) -> None:
-        """Make room for a value.
+        """Extend the file until it has room for a value.
 
         Raises:
             OSError: there is none.
@@ -174,7 +174,7 @@ class _Value:
 
 
 def _append_zeros(fd: int, size: int) -> None:
-    """Make a file longer, with blocks; or leave it as it is, and raise OSError."""
+    """Extend a file, with blocks; if there is no room, leave it as it is and raise OSError."""
     length = os.fstat(fd).st_size
     try:
         while size:

@@ -60,7 +60,7 @@ def explanation(
 
 
 def _changed(context: click.Context, limits: Limits) -> dict[str, Any]:
-    """Return the limits of an app that nobody has overridden."""
+    """Return the limits of an app that no option overrides."""
     return {
         field.name: getattr(limits, field.name)
         for field in fields(Limits)

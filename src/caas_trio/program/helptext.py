@@ -9,7 +9,7 @@ Examples, and a client to try each with:
       printf 'hello\\nworld' | nc -N 127.0.0.1 50007
   caas-trio --first server unix:$XDG_RUNTIME_DIR/caas.sock     the server prompts at once
       nc -NU $XDG_RUNTIME_DIR/caas.sock
-  caas-trio --first either tcp://[::1]:7000      who waits is prompted
+  caas-trio --first either tcp://[::1]:7000      a silent client is prompted
       nc -N ::1 7000
   caas-trio udp://127.0.0.1:7000                 one datagram, one reply
       printf hello | nc -u -w 1 127.0.0.1 7000

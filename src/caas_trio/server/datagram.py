@@ -82,8 +82,8 @@ async def serve_datagrams(
     that datagram and no other, and is reported to `telemetry` once.
 
     A reply is not sent, and `telemetry` is told so, if it is longer than its request, if it would
-    go to another server or to somebody without an address, or if there is no room for it: nobody is
-    waited for. On Linux a reply comes from the address that the datagram was sent to, even where
+    go to another server or to a sender without an address, or if there is no room for it: the server
+    does not wait. On Linux a reply comes from the address that the datagram was sent to, even where
     every interface is served.
 
     Setting `stop` makes it answer what waits in the kernel, wait for the handlers, at most
@@ -193,7 +193,7 @@ class _Server:
 
     async def receive_last(self, door: _Door) -> None:
         """Serve what waits in the kernel."""
-        for _ in range(0, door.socket.most_waiting, _BURST):
+        for _ in range(0, door.socket.max_waiting, _BURST):
             await trio.lowlevel.checkpoint()
             if not await self._burst(door):
                 break

@@ -55,7 +55,7 @@ _SERVED: Final = {
 class Listener:
     """An endpoint that accepts connections, or takes datagrams.
 
-    `serve` and its like take one in place of an endpoint: what somebody else has opened, and shares
+    `serve` and its like take one in place of an endpoint: what the caller has opened, or shares
     between processes, say.
 
     Attributes:
@@ -64,8 +64,8 @@ class Listener:
         sockets: the listening or bound sockets, non-blocking; a host name may have several addresses.
         unix: the one of a unix or unixgram endpoint.
         shared: whether other processes accept from the same sockets.
-        handed_over: whether a successor has the path of the Unix socket; set by `withdraw`, or by who
-            has withdrawn it in another process.
+        handed_over: whether a successor has the path of the Unix socket; set by `withdraw`, or by the
+            supervisor that has withdrawn it.
     """
 
     asked: Endpoint
