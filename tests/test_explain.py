@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from caas_trio import LineSession, Oversize
-from caas_trio.drivers.hubchannel import READ_SIZE
 from caas_trio.program import cli
-from caas_trio.program.explain import session_ceiling
+from caas_trio.program.explain import TLS_BUFFERS, TLS_CERTIFICATES, session_ceiling
 from caas_trio.program.program import Program
 from caas_trio.server.admission import RESERVED_DESCRIPTORS
 
@@ -116,6 +115,18 @@ def test_the_costs(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+@pytest.mark.parametrize("shown", [False, True])
+def test_tls_is_counted(capsys: pytest.CaptureFixture[str], *, shown: bool) -> None:
+    client_ca = ("--tls-client-ca", "ca.pem") if shown else ()
+    files = ("--tls-cert", "cert.pem", *client_ca)
+    _, costs = explained(capsys, *files, "--max-connections", "100", "tls://[::1]:0", "unix:@a")
+    of_tls, memory = costs.splitlines()[2:]
+    assert of_tls.startswith(f"TLS          {704 if shown else 192} KiB at most for each connection")
+    each = 192 + 64 + 64 + 128 + (512 if shown else 0)
+    assert f": {each} KiB for each connection" in memory
+    assert (TLS_BUFFERS + TLS_CERTIFICATES) // KIB == 704
+
+
 def test_too_few_descriptors_are_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,5 +163,5 @@ def test_the_ceiling_of_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_said_to_lines_that_are_just_too_long_is_counted() -> None:
     session = LineSession(bytes.upper, max_line=3, oversize=Oversize.DISCARD)
     session.open()
-    said = len(session.receive(b"aaaa\n" * (READ_SIZE // 5)))
+    said = len(session.receive(b"aaaa\n" * (session.max_chunk // 5)))
     assert 0.99 < said / session_ceiling(3, 1, Oversize.DISCARD) <= 1

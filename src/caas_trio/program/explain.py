@@ -10,9 +10,11 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
+from caas_trio.core.endpoint import Scheme
+from caas_trio.core.handshakegate import MAX_HANDSHAKE
 from caas_trio.core.limits import Limits
 from caas_trio.core.printable import printable
-from caas_trio.core.session import Oversize
+from caas_trio.core.session import LineSession, Oversize
 from caas_trio.drivers.hubchannel import READ_SIZE as HUB_READ_SIZE
 from caas_trio.drivers.stream import READ_SIZE as STREAM_READ_SIZE
 from caas_trio.server.admission import RESERVED_DESCRIPTORS, most_connections
@@ -23,6 +25,12 @@ from .options import MODE
 
 #: How many bytes a service may make of one: a letter of UTF-8 may become three times as long.
 GROWTH: Final = {"ascii": 1, "utf-8": 3}
+
+#: What OpenSSL and what is between it and a session hold at most for a connection, in bytes: measured,
+#: after 60 KB at a time in both directions; and what certificates take that clients show, for each
+#: byte of the handshake.
+TLS_BUFFERS: Final = 192 * 1024
+TLS_CERTIFICATES: Final = 16 * MAX_HANDSHAKE
 
 _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _THOUSAND: Final = 1024
@@ -53,7 +61,11 @@ def explanation(
     rows = [("setting", "value", "from"), *_settings(context, changed, capitals=app is None)]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     table = [f"{name:{widths[0]}}  {value:{widths[1]}}  {source}" for name, value, source in rows]
-    costs = list(_costs(limits, text, oversize, workers))
+    endpoints, client_ca = context.params["endpoints"], context.params["tls_client_ca"]
+    tls = 0
+    if any(endpoint.scheme is Scheme.TLS for endpoint in endpoints):
+        tls = TLS_BUFFERS + (TLS_CERTIFICATES if client_ca is not None else 0)
+    costs = list(_costs(limits, text, oversize, workers, tls))
     if app is not None:
         costs.append("app          what its code holds, and makes of a line, is extra")
     return "\n".join([*table, "", *costs])
@@ -68,14 +80,23 @@ def _changed(context: click.Context, limits: Limits) -> dict[str, Any]:
     }
 
 
-def session_ceiling(max_line: int, growth: int, oversize: Oversize) -> int:
-    """Return the most bytes that one session holds: a line begun, and the reply to one read."""
-    read = HUB_READ_SIZE if hub_wanted() else STREAM_READ_SIZE
+def session_ceiling(max_line: int, growth: int, oversize: Oversize, *, tls: bool = False) -> int:
+    """Return the most bytes that one session holds: a line begun, and the reply to one read.
+
+    Args:
+        max_line: the most bytes of a line before its LF.
+        growth: how many bytes a service may make of one.
+        oversize: what becomes of lines that are too long.
+        tls: whether the portable driver runs it in any case; what TLS holds itself is not counted.
+    """
+    hub = hub_wanted() and not tls
+    wanted = LineSession(bytes.upper, max_line=max_line, oversize=oversize).max_chunk
+    read = min(wanted, HUB_READ_SIZE if hub else STREAM_READ_SIZE)
     reply = growth * (max_line + read)
     if oversize is Oversize.DISCARD:  # the most is said to lines that are just too long
         told = (max_line + read) // (max_line + 2)
         reply = max(reply, told * len(f"error: line longer than {max_line} bytes\n"))
-    return max_line + reply + (0 if hub_wanted() else read)
+    return max_line + reply + (0 if hub else read)
 
 
 def _settings(
@@ -120,7 +141,7 @@ def _value(parameter: click.Parameter, value: object) -> str:
     return str(value)
 
 
-def _costs(limits: Limits, text: str, oversize: Oversize, workers: int) -> Iterator[str]:
+def _costs(limits: Limits, text: str, oversize: Oversize, workers: int, tls: int) -> Iterator[str]:
     most = most_connections(limits.max_connections)
     soft, hard = (_limit(each) for each in resource.getrlimit(resource.RLIMIT_NOFILE))
     wanted = limits.max_connections + RESERVED_DESCRIPTORS
@@ -138,6 +159,9 @@ def _costs(limits: Limits, text: str, oversize: Oversize, workers: int) -> Itera
         f"the limit is {soft}, and can be raised to {hard} (ulimit -n)"
     )
     each = session_ceiling(limits.max_line, GROWTH[text], oversize)
+    if tls:
+        each = max(each, tls + session_ceiling(limits.max_line, GROWTH[text], oversize, tls=True))
+        yield f"TLS          {_size(tls)} at most for each connection, which is counted below"
     read = HUB_READ_SIZE if hub_wanted() else STREAM_READ_SIZE
     working = 4 * (limits.max_line + read)
     total = _size(workers * (most * each + working))
