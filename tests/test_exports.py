@@ -11,6 +11,9 @@ import pytest
 import caas_trio
 import caas_trio.observing
 
+#: For an interpreter that loads nothing by itself.
+PATH = f"import sys; sys.path[:0] = {[str(Path(caas_trio.__file__).parent.parent)]!r}; "
+
 
 def test_every_public_name_is_reachable_once() -> None:
     assert len(set(caas_trio.__all__)) == len(caas_trio.__all__)
@@ -39,3 +42,12 @@ def test_the_core_does_not_import_trio(module: str) -> None:
     code = f"import sys, caas_trio.core.{module}; print('trio' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "False\n"
+
+
+def test_the_service_handles_signals_before_it_loads_the_rest() -> None:
+    code = "known = set(sys.modules); import caas_trio.__main__; print(*set(sys.modules) - known)"
+    command = [sys.executable, "-I", "-c", PATH + code]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    own = {each for each in loaded if each.startswith("caas_trio")}
+    assert own == {"caas_trio", "caas_trio.__main__", "caas_trio.program", "caas_trio.program.startup"}
+    assert not {"trio", "typing", "socket"} & set(loaded)

@@ -18,14 +18,18 @@ import trio
 
 from caas_trio.__main__ import main
 from caas_trio.program import cli
-from caas_trio.program.signals import Terminal, handle_signals, receive_signals
+from caas_trio.program.signals import (
+    Terminal,
+    handle_signals,
+    receive_signals,
+    signals_held,
+    stops_released,
+)
 from caas_trio.program.startup import (
     HANDLED,
     exit_on_stop,
     handled_signals,
     hold_signals,
-    signals_held,
-    stops_released,
 )
 
 from .test_process import service, talk

@@ -1,39 +1,40 @@
-"""Line servers on trio: a service, a library and the proof that both keep their promises."""
+"""Line servers on trio: a service, a library and the proof that both keep their promises.
+
+Each name is loaded when it is asked for. So the core can be used, and fuzzed, without trio; and the service
+handles signals before it loads the rest.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Final
-
-from .core.endpoint import Endpoint, Scheme
-from .core.errors import (
-    AppError,
-    CaasError,
-    ConnectionLost,
-    EndpointError,
-    HandshakeFailed,
-    InputEnded,
-    LimitError,
-    LineTooLong,
-    ListenError,
-    PeerError,
-    ProxyHeaderError,
-    StateError,
-    TlsError,
-    TooSlow,
-    UsageError,
-)
-from .core.framing import LineBuffer
-from .core.limits import AtCapacity, Limits
-from .core.peer import InternetPeer, LocalPeer
-from .core.proxy_encoding import encode_proxy_header
-from .core.proxy_header import ProxyHeader, ProxyHeaderParser, Tlv
-from .core.session import First, LineSession, Oversize, Session, StreamTransform
-from .core.telemetry import Telemetry
-from .core.tls import Certificates
-from .core.trust import Trust
-
+TYPE_CHECKING = False  # for type checkers it is true: importing typing takes longer than all else here
 if TYPE_CHECKING:
+    from .core.endpoint import Endpoint, Scheme
+    from .core.errors import (
+        AppError,
+        CaasError,
+        ConnectionLost,
+        EndpointError,
+        HandshakeFailed,
+        InputEnded,
+        LimitError,
+        LineTooLong,
+        ListenError,
+        PeerError,
+        ProxyHeaderError,
+        StateError,
+        TlsError,
+        TooSlow,
+        UsageError,
+    )
+    from .core.framing import LineBuffer
+    from .core.limits import AtCapacity, Limits
+    from .core.peer import InternetPeer, LocalPeer
+    from .core.proxy_encoding import encode_proxy_header
+    from .core.proxy_header import ProxyHeader, ProxyHeaderParser, Tlv
+    from .core.session import First, LineSession, Oversize, Session, StreamTransform
+    from .core.telemetry import Telemetry
+    from .core.tls import Certificates
+    from .core.trust import Trust
     from .drivers.connection import Connection
     from .drivers.requesthandler import DatagramRequestHandler, StreamRequestHandler
     from .program.script import run
@@ -93,14 +94,48 @@ __all__ = [
     "serve_sessions",
 ]
 
-#: What needs trio is loaded when it is asked for: the core can be used, and fuzzed, without it.
-_NEEDS_TRIO: Final = {
+#: By name: the module that it is loaded from.
+_HOME = {
     "App": ".server.app",
+    "AppError": ".core.errors",
+    "AtCapacity": ".core.limits",
+    "CaasError": ".core.errors",
+    "Certificates": ".core.tls",
     "Connection": ".drivers.connection",
+    "ConnectionLost": ".core.errors",
     "DatagramRequestHandler": ".drivers.requesthandler",
+    "Endpoint": ".core.endpoint",
+    "EndpointError": ".core.errors",
+    "First": ".core.session",
+    "HandshakeFailed": ".core.errors",
+    "InputEnded": ".core.errors",
+    "InternetPeer": ".core.peer",
+    "LimitError": ".core.errors",
+    "Limits": ".core.limits",
+    "LineBuffer": ".core.framing",
+    "LineSession": ".core.session",
+    "LineTooLong": ".core.errors",
+    "ListenError": ".core.errors",
     "Listener": ".server.listeners",
-    "Watchdog": ".server.watchdog",
+    "LocalPeer": ".core.peer",
+    "Oversize": ".core.session",
+    "PeerError": ".core.errors",
+    "ProxyHeader": ".core.proxy_header",
+    "ProxyHeaderError": ".core.errors",
+    "ProxyHeaderParser": ".core.proxy_header",
+    "Scheme": ".core.endpoint",
+    "Session": ".core.session",
+    "StateError": ".core.errors",
     "StreamRequestHandler": ".drivers.requesthandler",
+    "StreamTransform": ".core.session",
+    "Telemetry": ".core.telemetry",
+    "TlsError": ".core.errors",
+    "Tlv": ".core.proxy_header",
+    "TooSlow": ".core.errors",
+    "Trust": ".core.trust",
+    "UsageError": ".core.errors",
+    "Watchdog": ".server.watchdog",
+    "encode_proxy_header": ".core.proxy_encoding",
     "run": ".program.script",
     "serve": ".server.serving",
     "serve_datagrams": ".server.datagram",
@@ -111,6 +146,9 @@ _NEEDS_TRIO: Final = {
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        if name in _NEEDS_TRIO:
-            return getattr(import_module(_NEEDS_TRIO[name], __name__), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415 - after the signals have handlers
+
+        found = globals()[name] = getattr(import_module(_HOME[name], __name__), name)
+        return found

@@ -1,8 +1,12 @@
 """Run the service: `python -m caas_trio`, or `caas-trio` once it is installed."""
 
-from typing import NoReturn
+from __future__ import annotations
 
 from .program.startup import exit_on_stop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def main() -> NoReturn:

@@ -32,8 +32,7 @@ from .appoptions import LineOptions, apply
 from .loading import AppName, load
 from .notify import Notifier
 from .script import announce
-from .signals import Terminal, handle_signals, receive_signals
-from .startup import stops_released
+from .signals import Terminal, handle_signals, receive_signals, stops_released
 
 
 @dataclass(frozen=True, kw_only=True)

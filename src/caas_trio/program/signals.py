@@ -1,4 +1,4 @@
-"""What the signals ask for: `receive_signals`, `handle_signals` and `Terminal`."""
+"""What the signals ask for: `receive_signals` and `handle_signals`; `Terminal`; and when they are held."""
 
 from __future__ import annotations
 
@@ -15,6 +15,26 @@ from .startup import HANDLED, handled_signals
 
 #: What open(2) says of /dev/tty where the process has no terminal, or one that has been hung up.
 _NO_TERMINAL: Final = frozenset({errno.ENXIO, errno.EIO})
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Block `HANDLED` for a block of code; a process started meanwhile begins with them blocked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def stops_released() -> Iterator[None]:
+    """Unblock SIGTERM and SIGINT for a block of code, which `exit_on_stop` lets them end."""
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final
+
+TYPE_CHECKING = False  # for type checkers it is true: importing typing takes time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
 
 #: Two that ask for a stop, a second of which cuts everything off, and one that asks for a reload.
 HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -37,23 +39,3 @@ def exit_on_stop(leave: Callable[[int], object] = os._exit) -> None:
 def hold_signals() -> None:
     """Block `HANDLED` for good: the kernel keeps what comes, and what is never unblocked does nothing."""
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-
-
-@contextmanager
-def signals_held() -> Iterator[None]:
-    """Block `HANDLED` for a block of code; a process started meanwhile begins with them blocked."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def stops_released() -> Iterator[None]:
-    """Unblock SIGTERM and SIGINT for a block of code, which `exit_on_stop` lets them end."""
-    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -15,7 +15,7 @@ import trio
 from .control import Control
 from .interpreter import Interpreter
 from .messages import MAX_MESSAGE_BYTES, Command, ControlError, Kind, MessageParser, WorkerConfig
-from .startup import signals_held
+from .signals import signals_held
 
 #: How long a worker may take to get ready, or to end once it has closed its control channel.
 WORKER_TIMEOUT_S: Final = 30.0
