@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import json
+import math
 import os
 import re
 import signal
@@ -41,6 +42,7 @@ from caas_trio.program import cli
 from caas_trio.program.loading import AppName
 from caas_trio.program.notify import Notifier
 from caas_trio.program.program import Announcement, Program, reload
+from caas_trio.program.recycling import WorkerLimits
 from caas_trio.program.signals import handle_signals
 from caas_trio.program.supervisor import Supervisor
 
@@ -97,6 +99,9 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         (["--metrics", "9464"], "'9464' is no HOST:PORT: a port must follow the host"),
         (["--metrics", "http://a:1"], "'http://a:1' is no HOST:PORT"),
         (["--frist"], "No such option"),
+        (["--worker-timeout", "3"], "--worker-timeout needs --workers or --config"),
+        (["--worker-lifetime", "3"], "--worker-lifetime needs --workers or --config"),
+        (["--worker-max-rss", "0"], "'0' is not a number of bytes, 1 or more"),
         (["--app", "shouts.py"], "'shouts.py' is a file; name the module: shouts:NAME"),
         (["--app", "a:b", "--app-dir", "/missing"], "/missing is not a directory to import an app from"),
         (["--app", "a:b", "--text", "ascii"], "--text is for capitals, and --app serves something else"),
@@ -261,6 +266,9 @@ OPTIONS = {
     "log_level": "info",
     "metrics": "[::1]:9464",
     "workers": "3",
+    "worker_timeout": "9",
+    "worker_lifetime": "3600",
+    "worker_max_rss": "500000000",
 }
 
 
@@ -288,6 +296,7 @@ def test_every_option_is_also_a_variable(
     assert (program.log_ends, program.takeover) == (True, True)
     assert program.metrics == Endpoint.parse("tcp://[::1]:9464")
     assert (program.workers, program.supervised) == (3, True)
+    assert program.worker_limits == WorkerLimits(timeout=9, lifetime=3600, max_rss=500000000)
     program.log.info("an event")
     assert json.loads(capsys.readouterr().err)["event"] == "an event"
     assert [str(endpoint) for endpoint in program.endpoints] == ["unix:@a", "tcp://[::1]:0"]
@@ -343,6 +352,14 @@ def test_the_way_of_an_app_with_long_lines_may_be_chosen(asked_for: list[Program
     assert cli.run(["--app", "shouts:shout", "--oversize", "stream"]) == 0
     [program] = asked_for
     assert program.lines.oversize is Oversize.STREAM
+    assert not program.supervised
+
+
+def test_an_app_with_one_worker_has_a_supervisor_that_can_deploy_it(asked_for: list[Program]) -> None:
+    assert cli.run(["--app", "shouts:shout", "--workers", "1", "--worker-timeout", "0"]) == 0
+    [program] = asked_for
+    assert program.supervised
+    assert program.worker_limits == WorkerLimits(timeout=math.inf)
 
 
 TLS_OPTIONS = {"tls_cert": 0, "tls_key": 1, "tls_client_ca": 2}

@@ -42,6 +42,8 @@ CONFIGS = st.builds(
     slot=st.integers(0),
     watchdog_interval=st.floats(0) | st.just(math.inf),
     metrics_folder=st.none() | ANY_TEXT,
+    turn_interval=st.floats(0) | st.just(math.inf),
+    stacks=st.none() | st.integers(0, 1 << 31),
 )
 
 
@@ -64,7 +66,7 @@ def test_a_config_is_one_line_and_comes_back_as_it_was(config: WorkerConfig) -> 
     assert WorkerConfig.from_line(line) == config
 
 
-@given(st.sampled_from([Kind.FAILED, Kind.NO_ROOM]), ANY_TEXT)
+@given(st.sampled_from([Kind.FAILED, Kind.MISUSED, Kind.NO_ROOM]), ANY_TEXT)
 def test_a_reason_comes_back_in_printable_characters(kind: Kind, reason: str) -> None:
     [message] = parsed(Message(kind, reason).to_line().encode() + b"\n")
     assert isinstance(message, Message)
@@ -93,6 +95,11 @@ def test_the_longest_reason_is_within_the_limit(reason: str) -> None:
         (b"\x1b[2J" + b"x" * 100 + b"\n", "'\\\\x1b[2J" + 46 * "x" + "' is no message"),
         (b"ready \n", "ready comes with a reason"),
         (b"failed\n", "failed comes without a reason"),
+        (b"turned 1\n", "turned comes with a reason"),
+        (b"drain\n", "drain comes without a reason"),
+        (b"drain -1\n", "drain comes without a number of seconds"),
+        (b"drain nan\n", "drain comes without a number of seconds"),
+        (b"drain 1e9\n", "drain comes without a number of seconds"),
     ],
 )
 def test_what_is_no_message_is_an_error_that_says_why(sent: bytes, error: str) -> None:
@@ -111,8 +118,18 @@ def test_messages_have_an_order(sent: bytes, error: str) -> None:
     assert parsed(sent)[-1] == error
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.000"), (0.25, "0.250"), (999999999, "999999999.000"), (1e9, "inf"), (math.inf, "inf")],
+)
+def test_the_time_that_a_drain_may_take(seconds: float, text: str) -> None:
+    message = Message.drain(seconds)
+    assert parsed(f"{message.to_line()}\n".encode()) == [message]
+    assert message.reason == text
+
+
 LINES = st.sampled_from(
-    [b"alive\n", b"ready\n", b"failed no \xe2\x82\xac\n", b"no-room \x1b\n", b"\xff\n", b"x"]
+    [b"alive\n", b"ready\n", b"failed no \xe2\x82\xac\n", b"no-room \x1b\n", b"drain 1\n", b"\xff\n", b"x"]
 )
 
 

@@ -41,6 +41,13 @@ async def handler(connection):
         await connection.send(b"%d\\n" % (10 // int(line)))
 
 
+async def stuck(connection):
+    async for line in connection:
+        while line == b"stuck\\n":
+            pass
+        await connection.send(line.upper())
+
+
 async def watch(failing):
     await failing.wait()
     raise OSError("the pool is gone")
@@ -182,7 +189,20 @@ def test_an_import_that_fails_is_told_with_its_traceback(
     assert line == "caas-trio: outer: it cannot be imported: ZeroDivisionError: division by zero"
 
 
-def test_workers_that_cannot_import_it_are_not_tried_again(home: Path) -> None:
+def test_a_worker_that_stands_still_is_replaced_and_the_log_says_where(home: Path) -> None:
+    """Takes more than two seconds: so long it may stand still."""
+    hung = hosted(home, "fragile:stuck", "--workers", "1", "--worker-timeout", "1")
+    with service(*hung) as running, running.connect() as client:
+        client.sendall(b"stuck\n")
+        assert re.search(
+            r'fragile.py", line \d+ in stuck', str(next_event(running, "the stack of a worker")["stack"])
+        )
+        assert next_event(running, "worker died")["reason"] == "its loop has not turned for 1 seconds"
+        assert talk(running.connect(), b"fine\n") == b"FINE\n"
+        assert running.stop()[0] == 0
+
+
+def test_what_workers_cannot_import_is_a_mistake_of_the_users(home: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -191,7 +211,7 @@ def test_workers_that_cannot_import_it_are_not_tried_again(home: Path) -> None:
         "tcp://127.0.0.1:0",
     ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.splitlines()[-1].endswith("did you mean 'shouts'?")
 
 

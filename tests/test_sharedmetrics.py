@@ -161,7 +161,8 @@ def adds_up(page: dict[str, float], at: Endpoint = TCP) -> bool:
 
 
 def test_without_workers_there_is_a_page(shared: SharedMetrics) -> None:
-    assert shown(shared) == {"workers": 0, "workers_gone_total": 0}
+    replaced = {f"workers_replaced_total{{{reason}}}": 0 for reason in ("timeout", "lifetime", "max_rss")}
+    assert shown(shared) == {"workers": 0, "workers_gone_total": 0, **replaced}
 
 
 def test_the_metrics_of_workers_are_added_up(shared: SharedMetrics, work: Work) -> None:

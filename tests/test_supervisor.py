@@ -15,12 +15,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from caas_trio import Endpoint, ListenError
+from caas_trio import Endpoint, ListenError, UsageError
 from caas_trio.program.command import parse
 from caas_trio.program.control import Control
 from caas_trio.program.interpreter import Interpreter
 from caas_trio.program.messages import MAX_MESSAGE_BYTES, WorkerConfig
 from caas_trio.program.program import Program
+from caas_trio.program.recycling import WorkerLimits
 from caas_trio.program.sharedsockets import SharedSockets
 from caas_trio.program.supervisor import Supervisor, WorkersFailed
 from caas_trio.program.worker_process import StartedProcess
@@ -34,7 +35,8 @@ class Played:
     ready and "brief"; it is "mute" and never ready; it is "stubborn" and only ends when it is cut; it is
     "deaf", which is both; it is "frozen" once it is ready; it is "sick", and exits with a status of its own;
     it has "no room"; it is "rude", and breaks the control protocol once it is ready; or it is "detached", and
-    closes its control channel then.
+    closes its control channel then. One that is "busy" has a loop that turns for ten seconds, and so has one
+    that is "uninterruptible" and does not even end at SIGABRT.
     """
 
     def __init__(self, pid: int, config: WorkerConfig, sock: socket.socket, manner: str) -> None:
@@ -54,6 +56,12 @@ class Played:
     def kill(self) -> None:
         self.end(-signal.SIGKILL)
 
+    def abort(self) -> None:
+        if self.manner != "uninterruptible":
+            assert self.config.stacks is not None
+            os.write(self.config.stacks, b'Fatal Python error: Aborted\n  File "app.py", line 7 in handler\n')
+            self.end(-signal.SIGABRT)
+
     def end(self, status: int = 0) -> None:
         if self.returncode is None:
             self.returncode = status
@@ -69,6 +77,9 @@ class Played:
         if self.manner == "fails":
             self.control.send_nowait("failed cannot use it")
             self.end(1)
+        elif self.manner == "misused":
+            self.control.send_nowait("misused there is no such app")
+            self.end(2)
         elif self.manner == "no room":
             self.control.send_nowait("no-room cannot allocate memory")
             self.end(1)
@@ -76,6 +87,12 @@ class Played:
             self.end(3)
         else:
             await self.serve()
+
+    async def next_command(self) -> str | None:
+        while True:
+            with trio.move_on_after(self.config.turn_interval):
+                return await self.control.next_line()
+            self.control.send_nowait("turned")
 
     async def serve(self) -> None:
         self.control.send_nowait("alive")  # which does not count before it is ready
@@ -93,8 +110,13 @@ class Played:
             return
         if self.manner == "frozen":
             return
+        if self.manner in ("busy", "uninterruptible"):
+            for _ in range(10):
+                await trio.sleep(1)
+                self.control.send_nowait("turned")
+            return
         with suppress(trio.ClosedResourceError):
-            while (command := await self.control.next_line()) is not None:
+            while (command := await self.next_command()) is not None:
                 self.commands.append(command)
                 if self.manner not in ("stubborn", "deaf") or command == "cut":
                     self.end(7 if self.manner == "sick" else 0)
@@ -121,6 +143,7 @@ class Stage:
             "info",
             "tcp://127.0.0.1:0",
         ]
+        self.worn = trio.open_memory_channel[str](0)
         self.hold: trio.Event | None = None
         self.original: list[str] = []
         self.failure: BaseException | None = None
@@ -131,23 +154,30 @@ class Stage:
         self._capsys = capsys
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        program = parse(self.arguments)
+        program = self.parse()
         assert isinstance(program, Program)
         self.supervisor = Supervisor(
             self.original,
             program,
             Interpreter.current(),
-            parse=lambda _: parse(self.arguments),
+            parse=lambda _: self.parse(),
             start=self.start,
+            wait_until_worn=self.wait_until_worn,
         )
         task_status.started()
         try:
             await self.supervisor.run()
-        except* (WorkersFailed, ListenError) as failures:
+        except* (WorkersFailed, ListenError, UsageError) as failures:
             self.failure = failures
             while isinstance(self.failure, BaseExceptionGroup):
                 [self.failure] = self.failure.exceptions
         self.over.set()
+
+    def parse(self) -> Program | int:
+        return parse(["--worker-timeout", "0", *self.arguments])
+
+    async def wait_until_worn(self, _: int, __: WorkerLimits) -> str:
+        return await self.worn[1].receive()
 
     def start(self, config: WorkerConfig) -> StartedProcess:
         ours, theirs = socket.socketpair()
@@ -569,7 +599,7 @@ async def test_what_cannot_be_reloaded_is_told(
         ("127.0.0.1:1", [], 1),
         ("127.0.0.1:0", [], 0),
     ):
-        stage.arguments[8:] = [metrics, *others]
+        stage.arguments[stage.arguments.index("--metrics") + 1 :] = [metrics, *others]
         await stage.signal(signal.SIGHUP)
         told = [event for event, _ in stage.logged()]
         assert told == [*settings * ["a setting is changed by a restart only"], "reloaded"]
@@ -913,3 +943,151 @@ async def test_a_cancelled_supervisor_kills_its_workers(
         everything.cancel_scope.cancel()
     assert [each.returncode for each in stage.played] == [-9, -9]
     stage.over.set()
+
+
+@pytest.mark.parametrize(
+    ("manner", "status"), [("busy", -signal.SIGABRT), ("uninterruptible", -signal.SIGKILL)]
+)
+async def test_a_worker_whose_loop_stands_still_is_killed_and_replaced(
+    manner: str, status: int, stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.arguments += ["--worker-timeout", "4", "--metrics", "127.0.0.1:0"]
+    stage.manners = [manner]
+    await begin(stage, nursery)
+    assert stage.played[0].config.turn_interval == 1
+    await trio.sleep(13)
+    assert [each.returncode for each in stage.played] == [None, None]
+    await trio.sleep(3)
+    assert stage.played[0].returncode == status
+    assert len(stage.alive) == 2
+    stack = [("the stack of a worker", "")] if manner == "busy" else []
+    assert stage.logged() == [*stack, (DIED, "its loop has not turned for 4 seconds")]
+    figures = stage.supervisor._metrics
+    assert figures is not None
+    assert b'caas_trio_workers_replaced_total{reason="timeout"} 1.0' in figures.page()
+    await stage.stop()
+
+
+async def test_a_supervisor_that_stood_still_itself_looks_once_more(
+    stage: Stage, nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    stage.arguments += ["--worker-timeout", "4"]
+    stage.manners = ["frozen", "frozen"]
+    await begin_slowly(stage, nursery, mock_clock)
+    mock_clock.jump(4.1)
+    await trio.testing.wait_all_tasks_blocked()
+    for played in stage.played:
+        played.control.send_nowait("turned")
+    await trio.testing.wait_all_tasks_blocked()
+    mock_clock.jump(0.6)
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(stage.alive) == 2
+    mock_clock.autojump_threshold = 0
+    for played in stage.played:
+        played.end(0)
+    await stage.stop()
+
+
+async def begin_slowly(stage: Stage, nursery: trio.Nursery, clock: MockClock) -> None:
+    """Begin with a clock that moves by hand."""
+    await nursery.start(stage.run)
+    while len(stage.alive) < 2 or stage.logged() or not stage.out:
+        await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_worn_worker_retires_once_another_one_is_ready(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.arguments += ["--metrics", "127.0.0.1:0"]
+    await begin(stage, nursery)
+    stage.manners = ["mute"]
+    await stage.worn[0].send("max_rss")
+    await trio.sleep(1)
+    third = stage.played[2]
+    assert [each.commands for each in stage.played] == [[], [], []]
+    third.control.send_nowait("ready")
+    await trio.sleep(1)
+    retired = [each for each in stage.played if each.commands]
+    assert [each.commands for each in retired] == [["retire"]]
+    assert retired[0] is not third
+    assert len(stage.alive) == 2
+    assert stage.logged() == [("worker replaced", "max_rss")]
+    figures = stage.supervisor._metrics
+    assert figures is not None
+    assert b'caas_trio_workers_replaced_total{reason="max_rss"} 1.0' in figures.page()
+    third.end(3)  # its place is one like the others by now
+    await trio.sleep(1)
+    assert len(stage.alive) == 2
+    await stage.stop()
+
+
+async def test_a_worn_worker_stays_if_no_other_one_gets_ready(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    await begin(stage, nursery)
+    stage.manners = ["fails"]
+    await stage.worn[0].send("lifetime")
+    await trio.sleep(30)
+    assert stage.logged() == [(DIED, "cannot use it")]
+    assert len(stage.alive) == 2
+    with trio.fail_after(100):
+        await stage.worn[0].send("lifetime")
+        await stage.worn[0].send("lifetime")  # the other one, or this one a minute later
+    await trio.sleep(1)
+    assert ("worker replaced", "lifetime") in stage.logged()
+    assert len(stage.alive) == 2
+    await stage.stop()
+
+
+async def test_a_worn_worker_that_dies_leaves_its_place_to_its_successor(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    await begin(stage, nursery)
+    stage.manners = ["mute"]
+    await stage.worn[0].send("lifetime")
+    await trio.sleep(1)
+    worn = next(each for each in stage.played if each.config.slot != 2 and not each.commands)
+    for each in stage.played[:2]:
+        each.end(3)
+    await trio.sleep(1)
+    assert worn.returncode == 3
+    stage.played[2].end(3)  # before it was ready: it is replaced like any other
+    await trio.sleep(1)
+    assert len(stage.alive) == 2
+    await stage.stop()
+
+
+async def test_a_worn_worker_of_a_generation_that_is_over_is_left_alone(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.manners = ["stubborn", "stubborn"]
+    await begin(stage, nursery)
+    await stage.signal(signal.SIGTERM)
+    await stage.worn[0].send("lifetime")
+    await trio.sleep(1)
+    assert len(stage.played) == 2
+    await stage.over.wait()
+
+
+async def test_a_worker_may_take_as_long_to_end_as_its_app_says(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.manners = ["stubborn", "stubborn"]
+    await begin(stage, nursery)
+    stage.played[0].control.send_nowait("drain 100")
+    await stage.signal(signal.SIGTERM)
+    await trio.sleep(20)
+    assert [each.returncode for each in stage.played] == [None, -signal.SIGKILL]
+    await trio.sleep(90)
+    assert stage.played[0].returncode == -signal.SIGKILL
+    await stage.over.wait()
+
+
+async def test_a_mistake_of_the_users_is_one_although_a_worker_noticed_it(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.manners = ["misused"]
+    await nursery.start(stage.run)
+    await stage.over.wait()
+    assert type(stage.failure) is UsageError
+    assert str(stage.failure) == "there is no such app"

@@ -28,6 +28,7 @@ from caas_trio.program.messages import Command, SharedSocket, WorkerConfig
 from caas_trio.program.worker_process import Worker, start_process
 
 from .certificates import write_files
+from .test_loading import folder  # noqa: F401 - a fixture
 
 
 def configured(
@@ -78,7 +79,8 @@ async def begin(run: Run, config: WorkerConfig, nursery: trio.Nursery) -> None:
     nursery.start_soon(run.work)
     await run.control.send(config.to_line())
     while (message := await run.control.next_line()) != "ready":
-        assert message == "alive"
+        assert message is not None
+        assert message.split()[0] in ("alive", "drain")
 
 
 async def connect(listening: socket.socket) -> trio.SocketStream:
@@ -310,7 +312,7 @@ async def test_it_shares_its_figures(
             counted.append(self)
             super().update()
 
-    monkeypatch.setattr(worker_main, "join", lambda folder, slot, _: joined.append((folder, slot)))
+    monkeypatch.setattr(worker_main, "join", lambda where, slot, _: joined.append((where, slot)))
     monkeypatch.setattr(worker_main, "PrometheusTelemetry", Spied)
     await begin(run, configured(listening, metrics_folder=str(tmp_path)), nursery)
     run.control.send_nowait("stop")
@@ -349,6 +351,36 @@ def test_want_of_room_is_not_a_failure_of_the_workers(monkeypatch: pytest.Monkey
         assert ours.recv(1000) == b"no-room [Errno 24] Too many open files\n"
 
 
+APP = """\
+import caas_trio
+
+app = caas_trio.App(service=bytes.upper, limits=caas_trio.Limits(drain_timeout=0.25))
+"""
+
+
+@pytest.mark.usefixtures("folder")
+async def test_it_tells_how_long_its_drain_takes_and_that_its_loop_turns(
+    run: Run, listening: socket.socket, nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    (tmp_path / "limited.py").write_text(APP)
+    config = configured(listening, "--app", "limited:app", "--app-dir", str(tmp_path), turn_interval=0.01)
+    nursery.start_soon(run.work)
+    await run.control.send(config.to_line())
+    heard = [await run.control.next_line() for _ in range(10)]
+    assert [line for line in heard if line != "turned"] == ["drain 0.250", "ready"]
+    run.control.send_nowait("stop")
+    await run.over.wait()
+
+
+def test_a_mistake_of_the_users_is_told_as_one() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, socket.create_server(("127.0.0.1", 0)) as listening:
+        config = configured(listening, "--app", "not_to_be_found:app")
+        ours.sendall(f"{config.to_line()}\n".encode())
+        assert worker_main.run(theirs) == 2
+        assert ours.recv(1000).startswith(b"misused there is no module 'not_to_be_found' in ")
+
+
 def test_the_program_takes_the_descriptor_it_is_given() -> None:
     ours, theirs = socket.socketpair()
     ours.close()
@@ -385,7 +417,7 @@ async def test_a_process_is_told_to_end(listening: socket.socket) -> None:
         assert await ask(client) == b"A\n"
         await client.aclose()
         await trio.testing.wait_all_tasks_blocked()
-        assert (senders, worker.ready) == ([worker], True)
+        assert (senders, worker.ready, worker.drain_timeout) == ([worker, worker], True, 10)
         worker.end(Command.STOP, 30)
         assert not worker.ready
     assert worker.death() is None

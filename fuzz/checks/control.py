@@ -7,6 +7,7 @@ ends without an exception; its messages are those of a second implementation, up
 from __future__ import annotations
 
 import math
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -28,12 +29,17 @@ MODULES: Final = ("caas_trio.program.messages",)
 #: Steps besides the common ones: the supervisor stops the worker; its process ends.
 _STOP, _EXIT = b"se"
 _KNOWN: Final = frozenset({END, SILENCE, _STOP, _EXIT})
-_WORDS: Final = (b"ready", b"alive", b"failed", b"no-room")
+_FINAL: Final = (b"failed", b"misused", b"no-room")
+_WORDS: Final = (b"ready", b"alive", b"turned", b"drain", *_FINAL)
+_SECONDS: Final = re.compile(rb"[0-9]{1,9}(\.[0-9]{1,9})?|inf")
 TOKENS: Final = (
     *tokens(_KNOWN),
     *(word + b"\n" for word in _WORDS),
     *(word + b" why\n" for word in _WORDS),
     b"ready\nalive\n",
+    b"drain 10.000\n",
+    b"drain inf\n",
+    b"drain 1.\n",
     b"failed \xff=\n",
     b"failed \xff>\n",
     b"no-room \xff<\n",
@@ -71,6 +77,9 @@ class _Process:
 
     def kill(self) -> None:
         self.end(-9)
+
+    def abort(self) -> None:
+        self.end(-6)
 
     def end(self, status: int) -> None:
         if self.returncode is None:
@@ -185,7 +194,7 @@ class _ControlScriptRunner:
             assert death is not None, "a wrong message is no reason"
             assert "broke the control protocol" in death.reason, death.reason
         elif self.stopped and not ended and not status and not self.timed_out:
-            failed = any(word in b"".join(self.pieces) for word in _WORDS[2:])
+            failed = any(word in b"".join(self.pieces) for word in _FINAL)
             assert death is None or failed, f"died of {death}"
         assert death is None or "\n" not in death.reason, "a reason of several lines"
 
@@ -195,10 +204,11 @@ def _expected(pieces: list[bytes]) -> tuple[int, bool, bool]:
     *lines, rest = b"".join(pieces).split(b"\n")
     messages, ready, last = 0, False, b""
     for line in lines:
-        word, space, _ = line.partition(b" ")
-        final = word in _WORDS[2:]
-        right = len(line) <= _MAX_LINE and word in _WORDS and bool(space) is final and _is_utf8(line)
-        if not right or last in _WORDS[2:] or (word == b"ready" and ready):
+        word, space, reason = line.partition(b" ")
+        with_reason = word in (*_FINAL, b"drain")
+        right = len(line) <= _MAX_LINE and word in _WORDS and bool(space) is with_reason and _is_utf8(line)
+        right = right and (word != b"drain" or _SECONDS.fullmatch(reason) is not None)
+        if not right or last in _FINAL or (word == b"ready" and ready):
             return messages, True, ready
         messages, ready, last = messages + 1, ready or word == b"ready", word
     return messages, len(rest) > _MAX_LINE, ready

@@ -27,8 +27,8 @@ from .linewriter import MAX_LINE, LineWriter
 MAX_TOLD: Final = 200
 _MAX_EVENT: Final = 4096
 
-#: The value that is a traceback: structlog writes one of that name below the line.
-_TRACEBACK: Final = "exception"
+#: The values that have lines of their own: structlog writes what has these names below the event.
+_BLOCKS: Final = frozenset({"exception", "stack"})
 
 #: How many frames, lines and characters of a line are told of a traceback: those at its end.
 _MAX_FRAMES: Final = 100
@@ -135,24 +135,32 @@ def harmless(text: str, limit: int = MAX_TOLD) -> str:
 
 
 def _format_traceback(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Put text in the place of `exc_info`. Each line is indented, so that none looks like an event."""
+    """Put text in the place of `exc_info`."""
     if error := event.pop("exc_info", None):
         told = traceback.TracebackException(*error, limit=-_MAX_FRAMES, compact=True)
-        lines = [line for part in told.format() for line in part.rstrip("\n").split("\n")]
-        if len(lines) > _MAX_LINES:
-            half = _MAX_LINES // 2
-            lines[half:-half] = [f"... and {len(lines) - _MAX_LINES} more lines ..."]
-        event[_TRACEBACK] = "\n".join(f"    {harmless(line, _MAX_LINE)}" for line in lines)
+        event["exception"] = "".join(told.format())
     return event
 
 
 def _make_harmless(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {
-        harmless(name): value
-        if isinstance(value, int | float) or name == _TRACEBACK
-        else harmless(str(value), _MAX_EVENT if name == "event" else MAX_TOLD)
-        for name, value in event.items()
-    }
+    return {harmless(name): _harmless_value(name, value) for name, value in event.items()}
+
+
+def _harmless_value(name: str, value: object) -> object:
+    if isinstance(value, int | float):
+        return value
+    if name in _BLOCKS:
+        return _harmless_block(str(value))
+    return harmless(str(value), _MAX_EVENT if name == "event" else MAX_TOLD)
+
+
+def _harmless_block(text: str) -> str:
+    """Return a text of several lines. Each is indented, so that none looks like an event."""
+    lines = text.rstrip("\n").split("\n")
+    if len(lines) > _MAX_LINES:
+        half = _MAX_LINES // 2
+        lines[half:-half] = [f"... and {len(lines) - _MAX_LINES} more lines ..."]
+    return "\n".join(f"    {harmless(line, _MAX_LINE)}" for line in lines)
 
 
 def _renderer(log_format: LogFormat) -> structlog.typing.Processor:
@@ -172,9 +180,10 @@ def _fitting(render: structlog.typing.Processor) -> structlog.typing.Processor:
             assert isinstance(text, str)  # noqa: S101 - so it is with both renderers
             if max(len(line.encode()) for line in text.split("\n")) < MAX_LINE or not limit:
                 return text
-            lines = event.get(_TRACEBACK, "").split("\n")
+            block = max(_BLOCKS & event.keys(), key=lambda name: len(event[name]), default="event")
+            lines = event[block].split("\n")
             if len(lines) > 1:
-                event[_TRACEBACK] = "\n".join(["    ...", *lines[len(lines) // 2 + 1 :]])
+                event[block] = "\n".join(["    ...", *lines[len(lines) // 2 + 1 :]])
             else:
                 limit //= 2
                 event = {name: _shortened(value, limit) for name, value in event.items()}

@@ -34,6 +34,10 @@ from .slotvalues import Told, slot_values
 PERIOD: Final = 1.0
 
 
+#: Why a worker may be replaced although it serves, or should.
+REPLACED_FOR: Final = ("timeout", "lifetime", "max_rss")
+
+
 class SharedMetrics:
     """What the supervisor shows: a context manager, which owns the folder that the workers write to.
 
@@ -50,6 +54,7 @@ class SharedMetrics:
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._gone = 0
+        self._replaced = dict.fromkeys(REPLACED_FOR, 0)
         self._cut_off: dict[int, Tally[str]] = {}  # what workers had open, by slot and endpoint
 
     def __enter__(self) -> Self:
@@ -83,6 +88,10 @@ class SharedMetrics:
             self._cut_off[slot] = accepted - ended  # over all workers the slot has had
             mark_process_dead(slot, str(self.folder))  # type: ignore[no-untyped-call]
 
+    def worker_replaced(self, reason: str) -> None:
+        """Count a worker that stood still, or is worn: for one of `REPLACED_FOR`."""
+        self._replaced[reason] += 1
+
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics, for prometheus_client."""
         sums = self._sums("*.db")
@@ -96,6 +105,11 @@ class SharedMetrics:
             yield family
         yield GaugeMetricFamily("caas_trio_workers", "Worker processes that serve, or drain.", self._alive())
         yield CounterMetricFamily("caas_trio_workers_gone", "Worker processes that have ended.", self._gone)
+        told = "Worker processes that were replaced by a limit of theirs."
+        replaced = CounterMetricFamily("caas_trio_workers_replaced", told, labels=["reason"])
+        for reason, number in self._replaced.items():
+            replaced.add_metric([reason], number)
+        yield replaced
 
     def _alive(self) -> int:
         return sum(1 for _ in self.folder.glob("gauge_livesum_*.db"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +44,7 @@ from .options import (
 )
 from .processors import processors
 from .program import Program
+from .recycling import DEFAULT_TIMEOUT_S, WorkerLimits
 from .script import DEFAULT_ENDPOINT
 
 PROGRAM: Final = "caas-trio"
@@ -247,6 +249,25 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     help="How many processes serve; 0 is one for each processor. Limits are each worker's own.",
 )
 @click.option(
+    "--worker-timeout",
+    type=SECONDS,
+    default=DEFAULT_TIMEOUT_S,
+    help="With workers: kill and replace one whose loop has not turned for so long; its stack is logged. "
+    "0 is never.",
+)
+@click.option(
+    "--worker-lifetime",
+    type=SECONDS,
+    show_default="no limit",
+    help="With workers: after about so long, have one retire and another one take its place.",
+)
+@click.option(
+    "--worker-max-rss",
+    type=BYTES,
+    show_default="no limit",
+    help="With workers: likewise, for one that has so much resident memory.",
+)
+@click.option(
     "--config",
     type=FILE,
     is_eager=True,
@@ -286,6 +307,9 @@ def command(
     log_level: str,
     metrics: Endpoint | None,
     workers: int,
+    worker_timeout: float,
+    worker_lifetime: float | None,
+    worker_max_rss: int | None,
     config: Path | None,
     explain: bool,
     **limits: Any,
@@ -311,7 +335,7 @@ def command(
         loaded = trio.run(load, served) if isinstance(served, AppName) else None
         click.echo(explanation(context, bounds, text, policy, workers or processors(), app=loaded))
         return None
-    return Program(
+    program = Program(
         app=served,
         lines=lines,
         given=given,
@@ -331,8 +355,17 @@ def command(
         log_ends=log_level == "info",
         metrics=metrics,
         workers=workers or processors(),
+        worker_limits=WorkerLimits(
+            timeout=worker_timeout or math.inf,
+            lifetime=worker_lifetime or math.inf,
+            max_rss=worker_max_rss or math.inf,
+        ),
         config=None if config is None else context.default_map,
     )
+    for option in ("worker_timeout", "worker_lifetime", "worker_max_rss"):
+        if option in given and not program.supervised:
+            raise click.UsageError(f"--{option.replace('_', '-')} needs --workers or --config")
+    return program
 
 
 def _is_given(context: click.Context, name: str) -> bool:

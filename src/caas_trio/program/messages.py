@@ -3,8 +3,8 @@
 Lines of UTF-8, each ended by a LF, over a socket pair for each worker:
 
     supervisor   a `WorkerConfig` in JSON; then commands, each a `Command`
-    worker       `alive` as often as it likes, `ready` at most once; `failed REASON` or `no-room REASON`
-                 is its last line
+    worker       `alive` and `turned` as often as it likes, `drain SECONDS`, `ready` at most once;
+                 `failed REASON`, `misused REASON` or `no-room REASON` is its last line
 
 The end of the input means that the other end is gone.
 
@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import enum
 import json
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
@@ -31,6 +33,13 @@ MAX_CONFIG_BYTES: Final = 1 << 24
 #: The longest line of a worker; the longest reason in it, in characters of up to four bytes each.
 MAX_MESSAGE_BYTES: Final = 4096
 _MAX_REASON: Final = 1000
+
+
+#: How a number of seconds is written.
+_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?|inf")
+
+
+_FOR_EVER_S: Final = 1e9
 
 
 class ControlError(CaasError):
@@ -64,6 +73,9 @@ class WorkerConfig:
         slot: a number that no other worker has at the time.
         watchdog_interval: how many seconds may lie between two signs of life; `math.inf` if none are wanted.
         metrics_folder: the folder that metrics are shared in; None if nobody wants them.
+        turn_interval: how many seconds lie between two signs that its loop turns; `math.inf` if none are
+            wanted.
+        stacks: the descriptor that it writes its stack to if it is killed; None for nowhere.
     """
 
     arguments: Sequence[str]
@@ -73,6 +85,8 @@ class WorkerConfig:
     slot: int
     watchdog_interval: float
     metrics_folder: str | None
+    turn_interval: float = math.inf
+    stacks: int | None = None
 
     def to_line(self) -> str:
         """Return it as a line, without the LF."""
@@ -98,12 +112,16 @@ class Kind(enum.StrEnum):
     """What a worker tells its supervisor."""
 
     READY = "ready"
-    ALIVE = "alive"
+    ALIVE = "alive"  # its loops that accept go round
+    TURNED = "turned"  # its event loop does
+    DRAIN = "drain"  # how many seconds its drain may take
     FAILED = "failed"
+    MISUSED = "misused"  # by a mistake of the user's
     NO_ROOM = "no-room"
 
 
-_FINAL: Final = frozenset({Kind.FAILED, Kind.NO_ROOM})
+_FINAL: Final = frozenset({Kind.FAILED, Kind.MISUSED, Kind.NO_ROOM})
+_WITH_REASON: Final = _FINAL | {Kind.DRAIN}
 
 
 class Message(NamedTuple):
@@ -111,15 +129,22 @@ class Message(NamedTuple):
 
     Attributes:
         kind: what it says.
-        reason: why it failed, in printable characters; empty for the others.
+        reason: why it failed, or how many seconds, in printable characters; empty for the others.
     """
 
     kind: Kind
     reason: str = ""
 
+    @classmethod
+    def drain(cls, seconds: float) -> Message:
+        """Return the message that a drain may take so long; more than thirty years is for ever."""
+        return cls(Kind.DRAIN, f"{seconds:.3f}" if seconds < _FOR_EVER_S else "inf")
+
     def to_line(self) -> str:
         """Return it as a line, without the LF; a long reason is cut short."""
-        return f"{self.kind} {printable(self.reason)[:_MAX_REASON]}" if self.kind in _FINAL else self.kind
+        return (
+            f"{self.kind} {printable(self.reason)[:_MAX_REASON]}" if self.kind in _WITH_REASON else self.kind
+        )
 
 
 class ControlLines:
@@ -168,12 +193,14 @@ class MessageParser:
         if word not in set(Kind):
             raise ControlError(f"{printable(line[:50])!r} is no message")
         kind = Kind(word)
-        if bool(space) is not (kind in _FINAL):
+        if bool(space) is not (kind in _WITH_REASON):
             raise ControlError(f"{kind!s} comes {'with' if space else 'without'} a reason")
         if self._last in _FINAL:
             raise ControlError(f"{kind!s} comes after {self._last!s}")
         if kind is Kind.READY and self._was_ready:
             raise ControlError("ready comes twice")
+        if kind is Kind.DRAIN and not _SECONDS.fullmatch(reason):
+            raise ControlError("drain comes without a number of seconds")
         self._last = kind
         self._was_ready |= kind is Kind.READY
         return Message(kind, printable(reason))

@@ -31,6 +31,7 @@ from caas_trio.server.watchdog import Watchdog
 from .appoptions import LineOptions, apply
 from .loading import AppName, load
 from .notify import Notifier
+from .recycling import WorkerLimits
 from .script import announce
 from .signals import Terminal, handle_signals, receive_signals, stops_released
 
@@ -51,6 +52,7 @@ class Program:
         log_ends: whether the end of each connection is logged too.
         metrics: where to answer to monitoring; None for nowhere.
         workers: how many processes serve.
+        worker_limits: what each of them may do and still go on.
         config: what a file of settings says; None without one.
     """
 
@@ -65,12 +67,17 @@ class Program:
     lines: LineOptions = field(default_factory=LineOptions)
     given: frozenset[str] = frozenset()
     workers: int = 1
+    worker_limits: WorkerLimits = field(default_factory=WorkerLimits)
     config: Mapping[str, Any] | None = None
 
     @property
     def supervised(self) -> bool:
-        """Whether workers serve: where there are several, or a file to read again."""
-        return self.workers != 1 or self.config is not None
+        """Whether workers serve: where there are several, a file to read again, or an app to import again.
+
+        The last only where somebody has asked for workers.
+        """
+        deployed = isinstance(self.app, AppName) and "workers" in self.given
+        return self.workers != 1 or self.config is not None or deployed
 
     async def run(self) -> None:
         """Serve until a signal asks for a stop and all is drained."""

@@ -8,7 +8,7 @@ nothing has changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import count
@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from caas_trio.core.errors import CaasError
+from caas_trio.core.errors import CaasError, UsageError
 from caas_trio.observing.log_telemetry import LogTelemetry
 from caas_trio.observing.monitoring import serve_monitoring
 from caas_trio.observing.sharedmetrics import SharedMetrics
@@ -28,6 +28,7 @@ from .interpreter import Interpreter
 from .messages import Command, WorkerConfig
 from .notify import Notifier
 from .program import Announcement, Program
+from .recycling import TURNS_PER_TIMEOUT, StackPipe, WorkerLimits, wait_until_worn
 from .restarts import MAX_FAILURES, Restarts
 from .sharedsockets import SharedSockets
 from .signals import handle_signals, receive_signals
@@ -36,6 +37,9 @@ from .worker_process import GRACE_S, Death, StartProcess, Worker, is_no_room, st
 
 #: How many signs of life a worker gives in the time that the service manager's watchdog may take.
 _BEATS_PER_INTERVAL: Final = 4
+
+#: How many seconds after a worn worker could not be replaced that is tried again.
+_RETRY_S: Final = 60.0
 
 Parse: TypeAlias = Callable[[Sequence[str]], Program | int]
 
@@ -62,6 +66,7 @@ class Generation:
         self.program = program
         self.sockets = sockets
         self.workers: set[Worker] = set()
+        self.places: trio.Nursery
         self.settled = trio.Event()
         self.over = trio.Event()
         self.failure: str | None = None
@@ -74,7 +79,7 @@ class Generation:
 
     def check(self) -> None:
         """Note that it is settled, if that is so."""
-        if sum(worker.ready for worker in self.workers) == self.program.workers:
+        if sum(worker.ready for worker in self.workers) >= self.program.workers:
             self.settled.set()
 
     def fail(self, reason: str) -> None:
@@ -92,9 +97,37 @@ class Generation:
 
     def end_worker(self, worker: Worker) -> None:
         """Send one worker the command that all were sent."""
-        drain = self.program.limits.drain_timeout
-        seconds = {Command.RETIRE: 2 * drain, Command.CUT: 0.0}.get(self._command, drain)
-        worker.end(self._command, seconds + GRACE_S)
+        worker.end(self._command, self.seconds_for(worker, self._command))
+
+    def seconds_for(self, worker: Worker, command: Command) -> float:
+        """Return how many seconds a worker may take to end at a command."""
+        told = worker.drain_timeout
+        drain = self.program.limits.drain_timeout if told is None else told
+        return {Command.RETIRE: 2 * drain, Command.CUT: 0.0}.get(command, drain) + GRACE_S
+
+
+class Place:
+    """A place for one worker at a time.
+
+    Args:
+        predecessor: a worker that serves until there is one here, and then retires.
+
+    Attributes:
+        filled: whether there has been a worker that served.
+        settled: set once that is so, or will not be while the predecessor serves.
+        handed_on: whether its worker has a successor, in a place of its own.
+    """
+
+    def __init__(self, predecessor: Worker | None = None) -> None:
+        self.predecessor = predecessor
+        self.filled = False
+        self.settled = trio.Event()
+        self.handed_on = False
+
+    def fill(self) -> None:
+        """Note that there is a worker that serves."""
+        self.filled = True
+        self.settled.set()
 
 
 class Supervisor:
@@ -106,6 +139,7 @@ class Supervisor:
         interpreter: starts the workers.
         parse: reads the command line again.
         start: starts a worker.
+        wait_until_worn: returns once a worker should be replaced, and why.
     """
 
     def __init__(
@@ -116,11 +150,13 @@ class Supervisor:
         *,
         parse: Parse | None = None,
         start: StartProcess | None = None,
+        wait_until_worn: Callable[[int, WorkerLimits], Awaitable[str]] = wait_until_worn,
     ) -> None:
         self._arguments = arguments
         self._directory = interpreter.directory
         self._parse = parse or partial(_parse, directory=interpreter.directory)
         self._start = start or partial(start_process, interpreter=interpreter)
+        self._wait_until_worn = wait_until_worn
         self._log = program.log
         self._first = program
         self._manager = Notifier.from_environment()
@@ -131,7 +167,7 @@ class Supervisor:
         self._metrics: SharedMetrics | None = None
         self._stopping = False
         self._starting = trio.CancelScope()
-        self._failure: str | None = None
+        self._failure: Death | None = None
 
     async def run(self) -> None:
         """Serve until a signal asks for a stop and all workers are gone.
@@ -157,7 +193,7 @@ class Supervisor:
                         aside.start_soon(self._reload_when, asked)
                 aside.cancel_scope.cancel()
         if self._failure is not None:
-            raise WorkersFailed(self._failure)
+            raise (UsageError if self._failure.misused else WorkersFailed)(self._failure.reason)
 
     async def _begin_to_serve(self, aside: trio.Nursery, opened: ExitStack, reports: LogTelemetry) -> None:
         """Return when the first workers are ready and it has been said where they listen."""
@@ -270,62 +306,100 @@ class Supervisor:
         self._places.start_soon(self._hold, generation)
 
     async def _hold(self, generation: Generation) -> None:
-        async with trio.open_nursery() as places:
+        async with trio.open_nursery() as generation.places:
             for _ in range(generation.program.workers):
-                places.start_soon(self._keep, generation)
+                generation.places.start_soon(self._keep, generation, Place())
         self._generations.remove(generation)
 
-    async def _keep(self, generation: Generation) -> None:
-        """Keep one place filled until the generation is over, or has to be given up."""
+    async def _keep(self, generation: Generation, place: Place) -> None:
+        """Keep one place filled until the generation is over, or it has to be given up or handed on."""
         restarts = Restarts()
-        while not generation.over.is_set():
-            death = await self._run_worker(generation)
+        while not generation.over.is_set() and not place.handed_on:
+            death = await self._run_worker(generation, place)
             if death is None:
                 continue
+            if death.stood_still and self._metrics is not None:
+                self._metrics.worker_replaced("timeout")
             delay = restarts.had_no_room() if death.no_room else restarts.died(death.ready_for_s)
             event = "no room for a worker" if death.no_room else "worker died"
             if generation.over.is_set():
                 self._log.error(event, **death.log_fields())
             elif generation is not self._current:
                 generation.fail(death.reason)
+            elif not place.filled and place.predecessor in generation.workers:
+                self._log.error(event, **death.log_fields())
+                place.settled.set()  # the predecessor goes on, and will be replaced later
+                break
             elif death.refused and not generation.settled.is_set():
-                self._give_up(death.reason)
+                self._give_up(death)
             elif delay is None:
                 row = f"{MAX_FAILURES} in a row"
-                self._give_up(f"workers die before they have served for long, {row}: {death.reason}")
+                reason = f"workers die before they have served for long, {row}: {death.reason}"
+                self._give_up(death._replace(reason=reason))
             else:
                 self._log.error(event, **death.log_fields(), again_in=delay)
                 with trio.move_on_after(delay):
                     await generation.over.wait()
 
-    async def _run_worker(self, generation: Generation) -> Death | None:
+    async def _run_worker(self, generation: Generation, place: Place) -> Death | None:
         """Start a worker and wait for its end; return what it died of, None if it ended as it was told."""
         slot = next(number for number in count() if number not in self._slots)
         self._slots.add(slot)
-        config = WorkerConfig(
-            arguments=self._arguments,
-            config=generation.program.config or {},
-            directory=self._directory,
-            sockets=generation.sockets.described(),
-            slot=slot,
-            watchdog_interval=self._manager.watchdog_interval / _BEATS_PER_INTERVAL,
-            metrics_folder=None if self._metrics is None else str(self._metrics.folder),
-        )
+        limits = generation.program.worker_limits
         try:
-            worker = Worker(config, self._start(config), partial(self._on_message, generation))
-            generation.workers.add(worker)
-            try:
-                await worker.run()
-            finally:
-                generation.workers.discard(worker)
-                self._watchdog.unregister(worker)
-                if self._metrics is not None:
-                    self._metrics.worker_gone(slot)
+            with StackPipe() as stacks:
+                config = WorkerConfig(
+                    arguments=self._arguments,
+                    config=generation.program.config or {},
+                    directory=self._directory,
+                    sockets=generation.sockets.described(),
+                    slot=slot,
+                    watchdog_interval=self._manager.watchdog_interval / _BEATS_PER_INTERVAL,
+                    metrics_folder=None if self._metrics is None else str(self._metrics.folder),
+                    turn_interval=limits.timeout / TURNS_PER_TIMEOUT,
+                    stacks=stacks.write_end,
+                )
+                on_message = partial(self._on_message, generation)
+                worker = Worker(config, self._start(config), on_message, limits.timeout)
+                generation.workers.add(worker)
+                try:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self._recycle, generation, place, worker)
+                        await worker.run()
+                        nursery.cancel_scope.cancel()
+                finally:
+                    generation.workers.discard(worker)
+                    self._watchdog.unregister(worker)
+                    if self._metrics is not None:
+                        self._metrics.worker_gone(slot)
+                    if stack := stacks.read():
+                        self._log.error("the stack of a worker", worker=slot, pid=worker.pid, stack=stack)
         except OSError as error:
             return Death(slot, None, user_error(error).text, no_room=is_no_room(error))
         finally:
             self._slots.discard(slot)
         return worker.death()
+
+    async def _recycle(self, generation: Generation, place: Place, worker: Worker) -> None:
+        """End a worker that is worn once another one is ready; if none gets ready, try again later."""
+        await worker.was_ready.wait()
+        place.fill()
+        while True:
+            reason = await self._wait_until_worn(worker.pid, generation.program.worker_limits)
+            if generation.over.is_set():
+                return
+            successor = Place(predecessor=worker)
+            place.handed_on = True
+            generation.places.start_soon(self._keep, generation, successor)
+            await successor.settled.wait()
+            if successor.filled:
+                break
+            place.handed_on = False
+            await trio.sleep(_RETRY_S)
+        self._log.info("worker replaced", worker=worker.slot, pid=worker.pid, reason=reason)
+        if self._metrics is not None:
+            self._metrics.worker_replaced(reason)
+        worker.end(Command.RETIRE, generation.seconds_for(worker, Command.RETIRE))
 
     def _on_message(self, generation: Generation, worker: Worker) -> None:
         """Note that a worker is ready, or goes on."""
@@ -333,8 +407,8 @@ class Supervisor:
         if generation is self._current and worker.ready:
             self._watchdog.tick(worker)
 
-    def _give_up(self, reason: str) -> None:
-        self._failure = self._failure or reason
+    def _give_up(self, death: Death) -> None:
+        self._failure = self._failure or death
         self._stop()
 
 

@@ -13,7 +13,7 @@ from caas_trio.core.printable import printable
 USER_ERRORS: Final = (CaasError, OSError, click.Abort, click.ClickException, KeyboardInterrupt)
 
 _FAILED: Final = 1
-_WRONG_USAGE: Final = 2
+WRONG_USAGE: Final = 2
 
 
 class UserMessage(NamedTuple):
@@ -32,7 +32,7 @@ def user_error(failure: BaseException) -> UserMessage:
             return UserMessage(_line(failure.format_message()), failure.exit_code)
         case click.Abort() | KeyboardInterrupt():
             return UserMessage("interrupted", _FAILED)
-    return UserMessage(_line(str(failure)), _WRONG_USAGE if isinstance(failure, UsageError) else _FAILED)
+    return UserMessage(_line(str(failure)), WRONG_USAGE if isinstance(failure, UsageError) else _FAILED)
 
 
 def _line(message: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import math
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -28,7 +30,7 @@ from .control import Control
 from .messages import Command, Kind, Message, SharedSocket, WorkerConfig
 from .program import Program
 from .signals import handle_signals, receive_signals
-from .user_error import USER_ERRORS, user_error
+from .user_error import USER_ERRORS, WRONG_USAGE, user_error
 from .worker_process import is_no_room
 
 
@@ -46,7 +48,8 @@ def run(sock: socket.socket) -> int:
             trio.run(serve, control)
         except* USER_ERRORS as mistakes:
             error = user_error(mistakes)
-            kind = Kind.NO_ROOM if is_no_room(mistakes) else Kind.FAILED
+            kind = Kind.MISUSED if error.status == WRONG_USAGE else Kind.FAILED
+            kind = Kind.NO_ROOM if is_no_room(mistakes) else kind
         else:
             return 0
         control.send_nowait(Message(kind, error.text).to_line())
@@ -59,6 +62,9 @@ async def serve(control: Control) -> None:
     if line is None:
         return
     config = WorkerConfig.from_line(line)
+    if config.stacks is not None:
+        os.set_inheritable(config.stacks, False)  # noqa: FBT003 - the os module's signature
+        faulthandler.enable(config.stacks)
     listeners = [take(each) for each in config.sockets]
     with ExitStack() as taken:
         for listener in listeners:
@@ -87,8 +93,11 @@ async def _serve(
                 partial(handle_signals, signals, reload=_nothing, stop=worker.stop.set, cut=_nothing)
             )
             nursery.start_soon(worker.run)
+            nursery.start_soon(_tell_turns, control, config.turn_interval)
             with worker.scope:
                 async with program.open(await program.load()) as opened:
+                    worker.drain_timeout = opened.limits.drain_timeout
+                    control.send_nowait(Message.drain(worker.drain_timeout).to_line())
                     if config.metrics_folder is not None:
                         metrics = PrometheusTelemetry(opened.limits)
                         telemetries.append(metrics)
@@ -116,6 +125,7 @@ class WorkerControl:
         stop: set when it is to drain.
         retire: set when it is to accept no more.
         scope: cancelled when it is to end at once.
+        drain_timeout: how many seconds after `retire` it stops.
     """
 
     def __init__(self, control: Control, drain_timeout: float, listeners: Sequence[Listener]) -> None:
@@ -123,7 +133,7 @@ class WorkerControl:
         self.retire = trio.Event()
         self.scope = trio.CancelScope()
         self._control = control
-        self._drain_timeout = drain_timeout
+        self.drain_timeout = drain_timeout
         self._listeners = listeners
 
     def started(self, value: object = None) -> None:  # noqa: ARG002 - the endpoints are the supervisor's
@@ -138,7 +148,7 @@ class WorkerControl:
                 match await self._control.next_line():
                     case Command.RETIRE:
                         self.retire.set()
-                        deadline = trio.current_time() + self._drain_timeout
+                        deadline = trio.current_time() + self.drain_timeout
                     case Command.CUT:
                         self.scope.cancel()
                     case Command.STOP:
@@ -152,6 +162,13 @@ class WorkerControl:
             if waiting.cancelled_caught:
                 self.stop.set()
                 deadline = math.inf
+
+
+async def _tell_turns(control: Control, interval: float) -> None:
+    """Send once in a while that the loop turns, which this proves."""
+    while interval < math.inf:
+        control.send_nowait(Kind.TURNED)
+        await trio.sleep(interval)
 
 
 def take(passed: SharedSocket) -> Listener:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import math
+import signal
 import socket
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import trio
@@ -22,6 +24,12 @@ WORKER_TIMEOUT_S: Final = 30.0
 
 #: How long a worker may take to end once its drain is over.
 GRACE_S: Final = 5.0
+
+#: How long a worker that stood still may take to write its stack down and end.
+_ABORT_S: Final = 1.0
+
+#: How long it is waited for what a worker that seems to stand still may have sent in time.
+_SECOND_LOOK_S: Final = 0.5
 
 #: How often the end of a process is looked for, once it is due. It takes neither a thread nor a descriptor.
 _POLL_S: Final = 0.01
@@ -57,6 +65,9 @@ class Process(Protocol):
     def kill(self) -> None:
         """Send it SIGKILL."""
 
+    def abort(self) -> None:
+        """Send it SIGABRT, at which it writes its stack down and ends."""
+
 
 class StartedProcess(NamedTuple):
     """A process that waits for its config, and the supervisor's end of its control channel."""
@@ -78,6 +89,8 @@ class Death(NamedTuple):
         ready_for_s: how many seconds it had been ready; None if it never was.
         refused: whether it said itself that it cannot serve.
         no_room: whether there was no room for it, which is no fault of its own.
+        misused: whether it said that a mistake of the user's was the reason.
+        stood_still: whether it was killed because its loop did not turn.
     """
 
     slot: int
@@ -86,6 +99,8 @@ class Death(NamedTuple):
     ready_for_s: float | None = None
     refused: bool = False
     no_room: bool = False
+    misused: bool = False
+    stood_still: bool = False
 
     def log_fields(self) -> dict[str, object]:
         """Return what is logged of it."""
@@ -100,14 +115,21 @@ class Worker:
         config: what it is to do.
         started: the process.
         on_message: called with the worker after each of its messages.
+        turn_timeout: how many seconds may lie between two messages once it is ready.
 
     Attributes:
         slot: its number.
         pid: that of its process.
+        was_ready: set once it serves.
+        drain_timeout: how many seconds its drain may take, as far as it has said.
     """
 
     def __init__(
-        self, config: WorkerConfig, started: StartedProcess, on_message: Callable[[Worker], object]
+        self,
+        config: WorkerConfig,
+        started: StartedProcess,
+        on_message: Callable[[Worker], object],
+        turn_timeout: float = math.inf,
     ) -> None:
         self.slot = config.slot
         self.pid = started.process.pid
@@ -121,6 +143,11 @@ class Worker:
         self._failure: str | None = None
         self._no_room = False
         self._refused = False
+        self._misused = False
+        self._turn_timeout = turn_timeout
+        self._stood_still = False
+        self.was_ready = trio.Event()
+        self.drain_timeout: float | None = None
         self._ready_at: float | None = None
         self._ended_at = 0.0
 
@@ -154,6 +181,10 @@ class Worker:
             self._failure = f"it broke the control protocol: {error}"
         finally:
             with trio.CancelScope(shield=True):
+                if self._stood_still:
+                    self._process.abort()
+                    with trio.move_on_after(_ABORT_S):
+                        await self._process.wait()
                 if self._process.returncode is None:
                     self._process.kill()
                 await self._process.wait()
@@ -165,17 +196,33 @@ class Worker:
         self._configured = True
         if self._command is not None:
             self._control.send_nowait(self._command)
-        while (line := await self._control.next_line()) is not None:
+        while (line := await self._next_line()) is not None:
             self._receive(line)
+        if self._stood_still:
+            return
         if not self.ending:
             self._deadline.deadline = trio.current_time() + WORKER_TIMEOUT_S
         await self._process.wait()
+
+    async def _next_line(self) -> str | None:
+        """Return the next line of the worker; None if it is gone, or stands still.
+
+        Where time is up it is looked at once more: it may be this process that stood still.
+        """
+        timeout = self._turn_timeout if self.was_ready.is_set() else math.inf
+        for seconds in (timeout, _SECOND_LOOK_S):
+            with trio.move_on_after(seconds):
+                return await self._control.next_line()
+        self._stood_still = True
+        return None
 
     def death(self) -> Death | None:
         """Return what it died of, once it is gone; None if it ended as it was told."""
         status = self._process.returncode or 0
         if self._failure is not None:
             reason = self._failure
+        elif self._stood_still:
+            reason = f"its loop has not turned for {self._turn_timeout:g} seconds"
         elif self._deadline.cancelled_caught:
             reason = self._why_it_was_killed()
         elif self.ending and not status:
@@ -183,7 +230,16 @@ class Worker:
         else:
             reason = f"signal {-status}" if status < 0 else f"exit status {status}"
         ready_for_s = None if self._ready_at is None else self._ended_at - self._ready_at
-        return Death(self.slot, self.pid, reason, ready_for_s, self._refused, self._no_room)
+        return Death(
+            self.slot,
+            self.pid,
+            reason,
+            ready_for_s,
+            refused=self._refused,
+            no_room=self._no_room,
+            misused=self._misused,
+            stood_still=self._stood_still,
+        )
 
     def _why_it_was_killed(self) -> str:
         if self.ending:
@@ -195,12 +251,16 @@ class Worker:
     def _receive(self, line: str) -> None:
         message = self._messages.parse(line)
         match message.kind:
-            case Kind.FAILED:
+            case Kind.FAILED | Kind.MISUSED:
                 self._failure, self._refused = message.reason, True
+                self._misused = message.kind is Kind.MISUSED
+            case Kind.DRAIN:
+                self.drain_timeout = float(message.reason)
             case Kind.NO_ROOM:
                 self._failure, self._no_room = message.reason, True
             case Kind.READY:
                 self._ready_at = trio.current_time()
+                self.was_ready.set()
                 if not self.ending:
                     self._deadline.deadline = math.inf
         self._on_message(self)
@@ -213,6 +273,7 @@ class _PolledProcess:
         self._process = process
         self.pid = process.pid
         self.kill = process.kill
+        self.abort = partial(process.send_signal, signal.SIGABRT)
 
     @property
     def returncode(self) -> int | None:
@@ -252,7 +313,7 @@ def start_process(
                 interpreter.command("caas_trio.program.worker_main", theirs.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno(), *shared],
+                pass_fds=[theirs.fileno(), *shared, *([] if config.stacks is None else [config.stacks])],
                 process_group=0,
             )
         on_failure.pop_all()
