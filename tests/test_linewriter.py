@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -182,6 +183,21 @@ def test_without_room_for_a_thread_lines_are_lost_and_told() -> None:
         writer.write(line)
     assert writer.close(SECONDS)
     assert disk.content == b"lost 2\nthree\n"
+
+
+def test_signals_are_left_to_other_threads() -> None:
+    blocked: list[set[int]] = []
+
+    def write(_: int, data: bytes) -> int:
+        blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        return len(data)
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    writer = LineWriter(-1, notice, write=write)
+    writer.write(b"a\n")
+    assert writer.close(SECONDS)
+    assert {signal.SIGTERM, signal.SIGINT, signal.SIGHUP} <= blocked[0]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 def test_one_that_has_written_nothing_closes_at_once() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -90,10 +91,14 @@ class LineWriter:
     def _started(self) -> bool:
         if self._thread is None:
             thread = threading.Thread(target=self._run, name="log", daemon=True)
+            # Signals are for the main thread: what that one blocks would be delivered to this one.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             try:
                 self._start(thread)
             except RuntimeError:  # no room for a thread; there may be for the next line
                 return False
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             self._thread = thread
         return True
 
