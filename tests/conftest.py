@@ -10,10 +10,24 @@ arguments: `usefixtures` alone leaves the real one.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import hypothesis
+import pytest
+
+from caas_trio.drivers.choice import DriverName
+
+from .support.drivers import choosing
 
 # The gate repeats itself exactly; the longer, random search is started by hand (see fuzz/README.md).
 hypothesis.settings.register_profile("gate", derandomize=True, database=None, deadline=None, max_examples=200)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=5000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+
+
+@pytest.fixture(params=["hub", "stream"])
+def driver(request: pytest.FixtureRequest) -> Iterator[DriverName]:
+    """Run the test over both drivers, for servers that `tests.support.drivers` starts."""
+    name: DriverName = request.param
+    with choosing(name):
+        yield name

@@ -26,7 +26,8 @@ from caas_trio.core.telemetry import ServerStats
 from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.drain import DRAIN_READ_TIMEOUT_S, Drain
 from caas_trio.drivers.hub import Hub
-from caas_trio.drivers.hubchannel import EPOLLIN, EPOLLOUT, HubChannel, WakeUp
+from caas_trio.drivers.hubchannel import HubChannel, WakeUp
+from caas_trio.drivers.poller import EPOLLIN, EPOLLOUT
 from caas_trio.drivers.stream import StreamChannel
 
 from .certificates import over_tls
@@ -68,9 +69,8 @@ class Conversation:
             self.opened.append(ours)
             self.client = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
             if kind == "hub":
-                theirs.setblocking(False)  # noqa: FBT003 - the socket module's signature
                 self.hub = Hub(limits, self.drain, stats=stats)
-                self.channel = HubChannel(theirs, self.hub)
+                self.channel = self.hub.channel(theirs)
             else:
                 server: Client = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
                 if kind == "tls":
@@ -371,11 +371,12 @@ async def test_the_drain_takes_one_read_at_a_time_so_that_it_can_be_ended(
 async def test_who_sends_without_end_does_not_put_off_the_end_of_the_linger() -> None:
     ours, theirs = socket.socketpair()
     with ours, closing_at_end(Hub(LIMITS, Drain())) as hub:
-        theirs.setblocking(False)  # noqa: FBT003 - the socket module's signature
-        channel = HubChannel(theirs, hub)
+        channel = hub.channel(theirs)
         ours.send(b"never read")
-        with trio.testing.assert_checkpoints():
-            assert await channel.receive_some() == b"never read"
+        with trio.CancelScope() as scope:
+            scope.cancel()  # by others, as soon as they have their turn
+            await channel.close_gracefully()
+        assert scope.cancelled_caught
         await channel.aclose()
 
 
@@ -624,7 +625,7 @@ async def test_nothing_is_left_behind(
                 conversation.drain.begin()
     await conversation.client.aclose()
     if conversation.hub is not None:
-        assert not any(conversation.hub._channels)
+        assert not any(conversation.hub._poller.channels)
     assert not conversation.drain._told
     assert descriptors() <= before
 
@@ -741,18 +742,17 @@ async def test_the_drain_waits_for_a_client_that_reads_its_replies_late(
 async def test_what_the_kernel_has_no_room_for_goes_on_waiting() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        theirs.setblocking(False)  # noqa: FBT003 - the socket module's signature
         hub = Hub(LIMITS, Drain())
-        channel = HubChannel(theirs, hub)
+        channel = hub.channel(theirs)
         with suppress(BlockingIOError):
             while True:
                 theirs.send(bytes(65536))
         channel.write_buffer = b"more"
-        hub.watch(channel, EPOLLIN)
+        hub._poller.watch(channel, EPOLLIN)
         ours.send(b"a")
         hub._serve()
         assert (channel.write_buffer, channel.watched) == (b"more", EPOLLOUT)
-        hub.watch(channel, 0)
+        hub._poller.watch(channel, 0)
         hub.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,16 @@ def test_the_architecture_names_every_module_where_it_is() -> None:
         if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert sorted(named) == sorted(each for each in there if "__" not in each)
+
+
+def test_each_step_of_a_connections_way_is_a_definition() -> None:
+    way = PAGES["docs/architecture.md"].partition("## A connection's way")[2].partition("\n## ")[0]
+    steps = re.findall(r"^\d+\. `(\w+)\.(\w+)\.(\w+)`", way, re.MULTILINE)
+    assert 5 < len(steps) <= 10
+    for module, name, method in steps:
+        [path] = [path for path in PACKAGE.glob(f"*/{module}.py") if path.parent.name != "conformance"]
+        found = getattr(import_module(f"caas_trio.{path.parent.name}.{module}"), name)
+        assert callable(getattr(found, method)), f"{name}.{method}"
 
 
 def test_every_test_has_its_place_among_the_promises() -> None:

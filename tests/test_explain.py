@@ -21,7 +21,6 @@ KIB = 1024
 
 @pytest.fixture(autouse=True)
 def driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CAAS_TRIO_DRIVER", "hub")
     monkeypatch.setattr(Program, "run", None)  # nothing is served
     monkeypatch.setattr(resource, "getrlimit", lambda _: (20000, resource.RLIM_INFINITY))
 
@@ -153,15 +152,14 @@ def test_sizes_have_fitting_units(
     assert told in costs
 
 
-def test_the_ceiling_of_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert session_ceiling(64 * KIB, 1, Oversize.STREAM) == 384 * KIB
-    assert session_ceiling(64 * KIB, 3, Oversize.REJECT) == (64 + 3 * 320) * KIB
-    monkeypatch.setenv("CAAS_TRIO_DRIVER", "stream")
-    assert session_ceiling(64 * KIB, 1, Oversize.STREAM) == (64 + 64 + 128) * KIB
+def test_the_ceiling_of_a_session() -> None:
+    assert session_ceiling(64 * KIB, 1, Oversize.STREAM, "hub") == 384 * KIB
+    assert session_ceiling(64 * KIB, 3, Oversize.REJECT, "hub") == (64 + 3 * 320) * KIB
+    assert session_ceiling(64 * KIB, 1, Oversize.STREAM, "stream") == (64 + 64 + 128) * KIB
 
 
 def test_what_is_said_to_lines_that_are_just_too_long_is_counted() -> None:
     session = LineSession(bytes.upper, max_line=3, oversize=Oversize.DISCARD)
     session.open()
     said = len(session.receive(b"aaaa\n" * (session.max_chunk // 5)))
-    assert 0.99 < said / session_ceiling(3, 1, Oversize.DISCARD) <= 1
+    assert 0.99 < said / session_ceiling(3, 1, Oversize.DISCARD, "hub") <= 1

@@ -21,21 +21,18 @@ from caas_trio import (
     LineTooLong,
     StateError,
     StreamRequestHandler,
-    serve,
 )
-from caas_trio.server.serving import Handler
+from caas_trio.server.served import Handler
 
+from .support.drivers import serve
 from .test_server import Recorder, receive, receive_all
+
+#: Every test runs over both drivers.
+pytestmark = pytest.mark.usefixtures("driver")
 
 PROMPT = b"say something:\n"
 #: More than the kernel takes for a client that does not read: 4 MiB and 6 MiB by default, as it grows them.
 BIG = bytes(40_000_000)
-
-
-@pytest.fixture(autouse=True, params=["hub", "stream"])
-def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run every test over both drivers."""
-    monkeypatch.setenv("CAAS_TRIO_DRIVER", request.param)
 
 
 @pytest.fixture(autouse=True)

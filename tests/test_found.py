@@ -153,7 +153,6 @@ def test_a_client_that_does_not_read_ends_nobody_but_itself(
             nursery.cancel_scope.cancel()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CAAS_TRIO_DRIVER", driver)
         patch.setattr(accepting, "accept", accept_with_small_buffers)
         trio.run(main, clock=MockClock(autojump_threshold=0))
 

@@ -14,20 +14,24 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from caas_trio import Connection, Endpoint, Limits, LineSession, LocalPeer, Telemetry, serve, serve_sessions
+from caas_trio import (
+    Connection,
+    Endpoint,
+    Limits,
+    LineSession,
+    LocalPeer,
+    Telemetry,
+)
 from caas_trio.drivers.drain import DRAIN_READ_TIMEOUT_S
 from caas_trio.server import unixsocket
 from caas_trio.server.server import HANDOVER_DELAY_S
 
-CAPITALS = partial(LineSession, bytes.upper)
+from .support.drivers import serve, serve_sessions
 
+#: Every test runs over both drivers.
 pytestmark = pytest.mark.usefixtures("driver")
 
-
-@pytest.fixture(params=["hub", "stream"])
-def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run every test over both drivers."""
-    monkeypatch.setenv("CAAS_TRIO_DRIVER", request.param)
+CAPITALS = partial(LineSession, bytes.upper)
 
 
 class Ends(Telemetry):

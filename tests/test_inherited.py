@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from caas_trio import Endpoint, LineSession, ListenError, Trust, serve_sessions
+from caas_trio.drivers.choice import DriverName
 from caas_trio.server import inherited
 from caas_trio.server.inherited import inherit
 from caas_trio.server.listeners import Listener, listen_all
@@ -273,21 +274,18 @@ async def test_each_socket_has_a_listener(
     assert left == {"a", "b"}
 
 
-@pytest.mark.parametrize("driver", ["hub", "stream"])
 async def test_a_client_that_came_before_the_service_is_served_like_any_other(
-    driver: str,
-    hand_down: Callable[[socket.socket], int],
-    nursery: trio.Nursery,
-    monkeypatch: pytest.MonkeyPatch,
+    driver: DriverName, hand_down: Callable[[socket.socket], int], nursery: trio.Nursery
 ) -> None:
-    monkeypatch.setenv("CAAS_TRIO_DRIVER", driver)
     sock = listening()
     early = trio.SocketStream(trio.socket.from_stdlib_socket(socket.create_connection(sock.getsockname())))
     await early.send_all(b"he")
     await early.socket.send(b"l", socket.MSG_OOB)
     await early.send_all(b"lo\n")
     await early.send_eof()
-    await nursery.start(partial(serve_sessions, lambda: LineSession(bytes.upper), f"fd://{hand_down(sock)}"))
+    await nursery.start(
+        partial(serve_sessions, lambda: LineSession(bytes.upper), f"fd://{hand_down(sock)}", driver=driver)
+    )
     assert b"".join([data async for data in early]) == b"HELLO\n"
     await early.aclose()
     nursery.cancel_scope.cancel()

@@ -25,15 +25,23 @@ MODULES = {
 }
 
 
-def imported(path: Path) -> Iterator[str]:
+def imported(path: Path, source: str | None = None) -> Iterator[str]:
     """Yield the full name of each module that a file imports from, wherever in the file."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    text = path.read_text(encoding="utf-8") if source is None else source
+    for node in ast.walk(ast.parse(text)):
         match node:
             case ast.Import():
                 yield from (alias.name for alias in node.names)
-            case ast.ImportFrom(level=0, module=str(module)):
+            case ast.ImportFrom():
+                module = ".".join(filter(None, [_package(path, node.level), node.module]))
                 yield module
                 yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _package(path: Path, level: int) -> str:
+    """Return what a relative import with so many dots begins from; "" for an absolute one."""
+    package = ("caas_trio", *path.relative_to(PACKAGE).parts[:-1])
+    return ".".join(package[: len(package) + 1 - level]) if level else ""
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -41,6 +49,21 @@ def test_a_module_imports_what_is_below_it(module: str) -> None:
     own = Path(module).parts[0]
     ours = {name.split(".")[1] for name in imported(MODULES[module]) if name.startswith("caas_trio.")}
     assert ours & set(BELOW) <= BELOW[own] | {own}
+
+
+@pytest.mark.parametrize(
+    ("line", "module"),
+    [
+        ("from ..server import served", "caas_trio.server.served"),
+        ("from ..server.served import Shared", "caas_trio.server.served"),
+        ("from .. import server", "caas_trio.server"),
+        ("from .errors import CaasError", "caas_trio.core.errors"),
+        ("from caas_trio.core import errors", "caas_trio.core.errors"),
+        ("import caas_trio.server", "caas_trio.server"),
+    ],
+)
+def test_no_way_to_write_an_import_escapes(line: str, module: str) -> None:
+    assert module in set(imported(PACKAGE / "core" / "framing.py", line))
 
 
 def test_the_core_waits_for_nothing_and_has_no_clock() -> None:

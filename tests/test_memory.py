@@ -18,9 +18,20 @@ import pytest
 import trio
 import trio.testing
 
-from caas_trio import Connection, Limits, LineSession, LineTooLong, Oversize, serve, serve_sessions
+from caas_trio import (
+    Connection,
+    Limits,
+    LineSession,
+    LineTooLong,
+    Oversize,
+)
 from caas_trio.drivers import hubchannel as hub_driver
 from caas_trio.drivers import stream as stream_driver
+
+from .support.drivers import serve, serve_sessions
+
+#: Every test runs over both drivers.
+pytestmark = pytest.mark.usefixtures("driver")
 
 MAX_LINE = 100_000
 LIMITS = Limits(max_line=MAX_LINE, linger_timeout=1000)
@@ -36,13 +47,6 @@ READ_SIZE = {"hub": hub_driver.READ_SIZE, "stream": stream_driver.READ_SIZE}
 
 #: A connection without its buffers: task, socket, session. Loose: it differs by driver and Python.
 IDLE = 16 * 1024
-
-
-@pytest.fixture(autouse=True, params=["hub", "stream"])
-def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run every test over both drivers."""
-    monkeypatch.setenv("CAAS_TRIO_DRIVER", request.param)
-    return str(request.param)
 
 
 async def handler(connection: Connection) -> None:

@@ -27,13 +27,16 @@ from caas_trio import (
     Telemetry,
     Trust,
     encode_proxy_header,
-    serve,
-    serve_sessions,
 )
 from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import ConnectionStats, Outcome
 from caas_trio.server import handshaker
 from caas_trio.server.admission import REFUSAL
+
+from .support.drivers import serve, serve_sessions
+
+#: Every test runs over both drivers.
+pytestmark = pytest.mark.usefixtures("driver")
 
 PROMPT = b"say something:\n"
 ELSEWHERE = (ipaddress.ip_network("192.0.2.0/24"),)
@@ -43,12 +46,6 @@ HEADER = encode_proxy_header(ProxyHeader(1, (CLIENT.host, CLIENT.port), ANYBODY)
 STRANGER = encode_proxy_header(ProxyHeader(2, ("203.0.113.9", 1), ANYBODY, checksum=True))
 LOCAL = encode_proxy_header(ProxyHeader(2, local=True))
 UNKNOWN = encode_proxy_header(ProxyHeader(1))
-
-
-@pytest.fixture(autouse=True, params=["hub", "stream"])
-def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run every test over both drivers."""
-    monkeypatch.setenv("CAAS_TRIO_DRIVER", request.param)
 
 
 class Proxied(Telemetry):

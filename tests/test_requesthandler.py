@@ -18,9 +18,10 @@ from caas_trio import (
 from caas_trio.core.datagramrules import Datagram
 
 from .test_connection import Pair
-from .test_server import driver, serving_handler
+from .test_server import serving_handler
 
-__all__ = ["driver"]
+#: Every test runs over both drivers.
+pytestmark = pytest.mark.usefixtures("driver")
 
 
 class Capitals(StreamRequestHandler):

@@ -33,20 +33,17 @@ from caas_trio import (
     Session,
     StreamRequestHandler,
     Telemetry,
-    serve,
-    serve_sessions,
 )
 from caas_trio.core.peer import Peer
-from caas_trio.server.serving import Handler
+from caas_trio.server.served import Handler
+
+from .support.drivers import serve, serve_sessions
+
+#: Every test runs over both drivers.
+pytestmark = pytest.mark.usefixtures("driver")
 
 PROMPT = b"say something:\n"
 CAPITALS = partial(LineSession, bytes.upper)
-
-
-@pytest.fixture(autouse=True, params=["hub", "stream"])
-def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run every test over both drivers."""
-    monkeypatch.setenv("CAAS_TRIO_DRIVER", request.param)
 
 
 class Recorder(Telemetry):
@@ -556,14 +553,49 @@ async def test_cancelled_is_not_swallowed_where_a_bug_comes_with_it() -> None:
     assert [type(error) for error, _, _ in server.telemetry.failures] == [ZeroDivisionError]
 
 
-async def test_what_is_no_exception_of_ours_ends_the_server() -> None:
+async def test_a_keyboard_interrupt_is_the_users_and_ends_the_server() -> None:
     async def handler(_: Connection) -> None:
-        raise SystemExit(3)
+        raise KeyboardInterrupt
 
-    with pytest.RaisesGroup(SystemExit, flatten_subgroups=True) as caught:
+    with pytest.RaisesGroup(KeyboardInterrupt, flatten_subgroups=True) as caught:
         async with serving_handler(handler) as server, await server.connect() as client:
             await client.receive_some()
     assert isinstance(caught.value, BaseExceptionGroup)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+async def test_sys_exit_in_a_handler_is_a_failure_of_that_handler(grouped: bool) -> None:  # noqa: FBT001
+    async def handler(connection: Connection) -> None:
+        if await connection.receive_line() == b"parse me\n":
+            if grouped:
+                raise BaseExceptionGroup("of a nursery", [SystemExit(2)])
+            raise SystemExit(2)  # as argparse does for a command that it does not know
+        await connection.send(b"fine\n")
+
+    async with serving_handler(handler) as server:
+        assert await server.talk(b"parse me\n") == b""
+        assert await server.talk(b"hello\n") == b"fine\n"
+    [(error, _, _)] = server.telemetry.failures
+    assert str(error) == "SystemExit was raised"
+    assert isinstance(error.__cause__, SystemExit)
+
+
+def test_sys_exit_in_a_session_is_a_failure_of_that_session(driver: str) -> None:
+    def service(line: bytes) -> bytes:
+        if line == b"exit\n":
+            raise SystemExit(2)
+        return line.upper()
+
+    async def main() -> tuple[list[bytes], list[str]]:
+        new_session = partial(LineSession, service)
+        async with serving(new_session, "tcp://127.0.0.1:0") as server, await server.connect() as staying:
+            await staying.send_all(b"a\n")
+            heard = [await staying.receive_some()]
+            await staying.send_all(b"exit\n")  # by now the driver runs the session
+            heard += [await staying.receive_some(), await server.talk(b"b\n")]
+        return heard, [str(error) for error, _, _ in server.telemetry.failures]
+
+    assert trio.run(main) == ([b"A\n", b"", b"B\n"], ["SystemExit was raised"])
 
 
 async def test_a_handler_learns_of_the_drain_and_finishes_in_its_own_way() -> None:

@@ -23,8 +23,6 @@ from caas_trio import (
     Oversize,
     Telemetry,
     TooSlow,
-    serve,
-    serve_sessions,
 )
 from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import (
@@ -39,11 +37,10 @@ from caas_trio.core.telemetry import (
 )
 from caas_trio.server.handshaker import Handshaker, Refused
 
+from .support.drivers import serve, serve_sessions
 
-@pytest.fixture(autouse=True, params=["hub", "stream"])
-def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run every test over both drivers."""
-    monkeypatch.setenv("CAAS_TRIO_DRIVER", request.param)
+#: Every test runs over both drivers.
+pytestmark = pytest.mark.usefixtures("driver")
 
 
 class Recorder(Telemetry):

@@ -78,7 +78,9 @@ def fit(spec: dict[str, Any], container: dict[str, Any]) -> None:
     before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     grace = spec["terminationGracePeriodSeconds"]
     expect(before + chosen["drain_timeout"] + 5 <= grace, wanted=True)
-    needed = chosen["max_connections"] * session_ceiling(chosen["max_line"], 1, Oversize(chosen["oversize"]))
+    needed = chosen["max_connections"] * session_ceiling(
+        chosen["max_line"], 1, Oversize(chosen["oversize"]), "hub"
+    )
     limit = int(container["resources"]["limits"]["memory"].removesuffix("Mi")) << 20
     expect(needed + PYTHON <= limit, wanted=True)
 

@@ -4,20 +4,21 @@ python ci/soak/wrong.py FLAW ARGUMENT...
 """
 
 import os
-import socket
 import sys
 from itertools import count
+from typing import Any
 
 from caas_trio import LineSession
 from caas_trio.__main__ import main
 from caas_trio.core.framing import Chunk
-from caas_trio.core.telemetry import Conversation, ListenerStats, ServerStats
-from caas_trio.server.admission import Host
-from caas_trio.server.server import Server
+from caas_trio.core.telemetry import Conversation, ServerStats
+from caas_trio.drivers.channel import Channel
+from caas_trio.drivers.driver import FirstTurn
+from caas_trio.server.served import SessionConnection
 
 RARELY = 1000
 
-_begin, _ended, _receive = Server._begin, ServerStats.ended, LineSession.receive  # noqa: SLF001 - to break it
+_begin, _ended, _receive = SessionConnection._begin, ServerStats.ended, LineSession.receive  # noqa: SLF001 - to break it
 _connections, _reads = count(1), count(1)
 _kept: list[object] = []
 
@@ -35,13 +36,11 @@ def leak_descriptors(self: ServerStats, conversation: Conversation) -> None:
     _ended(self, conversation)
 
 
-def miscount(
-    self: Server, accepted: socket.socket, address: object, arrivals: ListenerStats, host: Host
-) -> None:
+def miscount(self: SessionConnection, channel: Channel, turn: FirstTurn[Any]) -> None:
     """Forget a connection, rarely."""
     if next(_connections) % RARELY == 0:
-        arrivals.accepted -= 1
-    _begin(self, accepted, address, arrivals, host)
+        self._listener.accepted -= 1
+    _begin(self, channel, turn)
 
 
 def mistake_bytes(self: LineSession, data: Chunk) -> bytes:
@@ -53,7 +52,7 @@ def mistake_bytes(self: LineSession, data: Chunk) -> bytes:
 FLAWS = {
     "leak_memory": (ServerStats, "ended", leak_memory),
     "leak_descriptors": (ServerStats, "ended", leak_descriptors),
-    "miscount": (Server, "_begin", miscount),
+    "miscount": (SessionConnection, "_begin", miscount),
     "mistake_bytes": (LineSession, "receive", mistake_bytes),
 }
 

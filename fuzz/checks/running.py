@@ -36,6 +36,7 @@ from caas_trio import (
 from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import ConnectionStats, ListenerStats, Outcome, ServerStats
 from caas_trio.drivers import hub, hubchannel
+from caas_trio.drivers.choice import DriverName
 from caas_trio.drivers.requesthandler import Reader
 from caas_trio.server import accepting, admission
 
@@ -93,7 +94,7 @@ class Kind(NamedTuple):
         proxied: whether it has a second address, where connections begin with a PROXY header.
     """
 
-    driver: str
+    driver: DriverName
     serves: Serves
     tells: bool = False
     proxied: bool = False
@@ -213,7 +214,6 @@ class Running:
     async def run(self, task_status: trio.TaskStatus[list[Endpoint]]) -> None:
         """Serve until stopped or cancelled, or something is raised."""
         _whose.set(self)
-        os.environ["CAAS_TRIO_DRIVER"] = self.kind.driver
         match self.kind.serves:
             case Serves.SESSIONS:
                 second = [Endpoint.parse(f"unix:@{self.behind_proxy}")] if self.kind.proxied else []
@@ -229,6 +229,7 @@ class Running:
                 await serving(
                     f"unix:@{self.address}",
                     telemetry=self.reports,
+                    driver=self.kind.driver,
                     stop=self.stop,
                     retire=self.retire,
                     task_status=task_status,

@@ -17,6 +17,7 @@ from trio._core import _run
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from caas_trio.core.session import First, Oversize
+from caas_trio.drivers.choice import DriverName
 from fuzz.script import CUT, header, steps, tokens
 
 from .conversation import Plan
@@ -33,7 +34,8 @@ MODULES: Final = (
     "caas_trio.drivers.drain",
     "caas_trio.drivers.hub",
     "caas_trio.drivers.hubchannel",
-    "caas_trio.server.newcomers",
+    "caas_trio.drivers.inlineturn",
+    "caas_trio.server.served",
     "caas_trio.drivers.requesthandler",
     "caas_trio.server.server",
     "caas_trio.drivers.stream",
@@ -128,7 +130,8 @@ def _tasks() -> int:
 
 def _kind(choice: int, *, tells: bool, proxied: bool) -> tuple[Kind, bool]:
     """Return the kind of server that a header asks for, and whether its clients have IP addresses."""
-    other, driver, handlers = choice & 1, ("hub", "stream")[choice >> 1 & 1], choice >> 2
+    other, handlers = choice & 1, choice >> 2
+    driver: DriverName = "stream" if choice & 2 else "hub"
     if handlers:
         return Kind(driver, Serves.REQUESTS if other else Serves.HANDLERS), False
     return Kind(driver, Serves.SESSIONS, tells, bool(other) and proxied), bool(other)

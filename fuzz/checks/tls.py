@@ -13,7 +13,6 @@ not, but for a few bytes of a client's certificate: a signature may be shorter.
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,6 +27,8 @@ from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.session import First
 from caas_trio.core.trust import Trust
 from caas_trio.drivers import tlsstream
+from caas_trio.drivers.choice import make_driver
+from caas_trio.server.admission import Admission
 from caas_trio.server.handshaker import Handshaker
 from fuzz.script import header, steps, tokens
 from tests.certificates import HOST, authority, client_context, server_context
@@ -120,19 +121,20 @@ async def play(data: bytes) -> None:
         runner.overfull = secure and not settings & 4
     tls = _server_side(asking=asking, tickets=tickets)
     trust = Trust(tls=tls, proxy_on=frozenset({endpoint} if proxied else ()), allow_from=_ALLOWED)
-    os.environ["CAAS_TRIO_DRIVER"] = "stream" if secure or settings & 4 else "hub"
+    driver = make_driver(
+        "stream" if secure or settings & 4 else "hub", LIMITS, runner.drain, None, counting=bool(settings & 8)
+    )
+    handshaker = Handshaker(LIMITS, trust, runner.drain, driver, Admission(LIMITS))
     try:
         with unwrapped():
             async with trio.open_nursery() as nursery:
-                opening = Handshaker(LIMITS, trust, runner.drain, counting=bool(settings & 8))
-                if opening.hub is not None:
-                    nursery.start_soon(opening.hub.run)
-                nursery.start_soon(runner.serve, theirs, opening, endpoint)
+                nursery.start_soon(driver.run)
+                nursery.start_soon(runner.serve, theirs, handshaker, driver, endpoint)
                 for chunk, sign in steps(data, plan.limit, KNOWN):
                     await runner.act(chunk, sign, count)
                 await runner.finish()
                 nursery.cancel_scope.cancel()
-                opening.close()
     finally:
+        driver.close()
         ours.close()
     assert theirs.fileno() < 0, "a socket is left open"

@@ -18,6 +18,7 @@ from caas_trio.core.peer import InternetPeer
 from caas_trio.core.session import First
 from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.drain import Drain
+from caas_trio.drivers.driver import Driver
 from caas_trio.drivers.stream import StreamChannel
 from caas_trio.drivers.tlsstream import TlsStream
 from caas_trio.server.handshaker import Handshaker, Refused
@@ -88,16 +89,18 @@ class TlsScriptRunner:
         self.prompted = False
         self.owed: bytes | None = None
 
-    async def serve(self, sock: socket.socket, opening: Handshaker, endpoint: Endpoint) -> None:
+    async def serve(
+        self, sock: socket.socket, handshaker: Handshaker, driver: Driver, endpoint: Endpoint
+    ) -> None:
         """Serve a connection as a server does."""
         try:
-            if opening.required(endpoint):
-                channel, peer = await opening.perform(sock, _PEER, endpoint)
+            if handshaker.required(endpoint):
+                channel, peer, _ = await handshaker.perform(sock, _PEER, endpoint)
                 assert self.let_in, "a stranger is let in"
                 assert isinstance(peer, InternetPeer)
                 assert peer.host == _PEER.host, f"the peer is {peer}"
             else:
-                channel = opening.plain(sock)
+                channel = driver.channel(sock)
             try:
                 if self.sips:
                     await self.converse(_stream(channel))
@@ -115,6 +118,8 @@ class TlsScriptRunner:
             self.outcome = "left"
         except Refused as refused:
             self.outcome, self.reason = "refused", refused.reason
+        finally:
+            sock.close()
 
     async def converse(self, stream: TlsStream) -> None:
         """Converse as a driver does, reading a few bytes at a time."""

@@ -26,16 +26,10 @@ BUGS: Final = (
         "if self._closed:",
     ),
     Bug(
-        "a line that was begun may take for ever",
-        "connection",
-        "line = self._buffer.unfinished\n",
-        "line = 0\n",
-    ),
-    Bug(
         "a line that was only begun is returned at the drain",
         "connection",
-        "taken = wanted.taken\n",
-        "taken = wanted.taken if wanted.closing else self._buffer.take_rest() or None\n",
+        "return wanted.taken\n",
+        "return wanted.taken if wanted.closing else self._buffer.take_rest() or None\n",
     ),
     Bug(
         "a connection is used on behind a cancelled send",
@@ -46,7 +40,7 @@ BUGS: Final = (
     Bug(
         "fewer bytes come than were asked for",
         "connection",
-        "raise InputEnded(count, len(self._buffer))",
+        "raise self._own(InputEnded(count, len(self._buffer)))",
         "return self._buffer.take_rest()",
     ),
     Bug(
@@ -58,7 +52,7 @@ BUGS: Final = (
     Bug(
         "an input that ended early counts as empty",
         "connection",
-        "raise InputEnded(count, len(self._buffer))",
+        "raise self._own(InputEnded(count, len(self._buffer)))",
         "raise InputEnded(count, 0)",
     ),
 )

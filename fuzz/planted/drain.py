@@ -13,10 +13,4 @@ BUGS: Final = (
         "DRAIN_READ_TIMEOUT_S if self.begun",
         "0 if self.begun",
     ),
-    Bug(
-        "silence ends the conversation",
-        "server",
-        "finishing = self.begun",
-        "finishing = True",
-    ),
 )

@@ -43,10 +43,4 @@ BUGS: Final = (
         "if session.closing:\n                channel.wake()\n        if stats",
         "pass\n        if stats",
     ),
-    Bug(
-        "a socket that was given back is still watched",
-        "server",
-        "self._epoll.unregister(fd)",
-        "pass",
-    ),
 )

@@ -22,7 +22,7 @@ BUGS: Final = (
     Bug(
         "a connection may be quiet for ever",
         "server",
-        "if now - self.stamp >= limits.idle_timeout else None",
+        "if now - max(self.stamp, self._sent_at) >= limits.idle_timeout else None",
         "if now < self.stamp else None",
     ),
     Bug(
@@ -34,7 +34,7 @@ BUGS: Final = (
     Bug(
         "a client is prompted although it has just spoken",
         "server",
-        "self.answer(session, self.recv_nowait(session.max_chunk))",
-        "self.answer(session, None)",
+        "and self.poll(session) is None:",
+        ":",
     ),
 )

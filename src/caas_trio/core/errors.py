@@ -23,7 +23,7 @@ core knows neither clocks nor connections.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,13 @@ class CaasError(Exception):
 
 
 class PeerError(CaasError):
-    """What the other side of a connection did, or failed to do; never a fault of ours."""
+    """What the other side of a connection did, or failed to do; never a fault of ours.
+
+    Attributes:
+        connection: the `Connection` whose peer it was; None if it was not raised by one.
+    """
+
+    connection: object | None = None
 
 
 class LineTooLong(PeerError):  # noqa: N818 - the name users import is fixed
@@ -229,3 +235,9 @@ class TlsError(CaasError):
 
     def __str__(self) -> str:
         return f"cannot use {self.file}: {self.reason}"
+
+
+#: What a session, a service or a handler may raise at the cost of its own connection and no other. With
+#: SystemExit, since a parser of commands (argparse, click) raises it for what a client has sent;
+#: KeyboardInterrupt is the user's, and ends the server.
+FAULTS: Final = (Exception, SystemExit)

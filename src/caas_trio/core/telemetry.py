@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
+import logging
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from .endpoint import Endpoint
-from .errors import ConnectionLost, TooSlow
+from .errors import FAULTS, ConnectionLost, TooSlow
 from .framing import LF
 from .peer import Peer
 
@@ -131,17 +132,13 @@ class ServerStats:
         lasting = self._conversations.values()
         return self._oversize_before + sum(conversation.oversize_lines for conversation in lasting)
 
-    async def follow(self, conversation: Conversation, talk: Awaitable[object]) -> None:
-        """Wait for `talk`, and count the lines that are too long in it as they are found."""
+    def begin(self, conversation: Conversation) -> None:
+        """Count the lines that are too long in a conversation, from now on until it has ended."""
         self._conversations[id(conversation)] = conversation
-        try:
-            await talk
-        finally:
-            del self._conversations[id(conversation)]
-            self.ended(conversation)
 
     def ended(self, conversation: Conversation) -> None:
-        """Note the end of a conversation that was too short to be followed."""
+        """Note the end of a conversation, which may have been too short to begin to count in it."""
+        self._conversations.pop(id(conversation), None)
         self._oversize_before += conversation.oversize_lines
 
     def read(self, data: bytes) -> None:
@@ -178,8 +175,9 @@ def _line_feeds(data: bytes) -> int:
 class Telemetry:
     """Observes a server. Subclass it and override what you want to hear of.
 
-    The calls come from the server's own tasks: they must not block, and what they raise ends the
-    server.
+    The calls come from the server's own tasks: they must not block. What a call raises costs neither the
+    server nor a connection: it is logged as an error of the logger `caas_trio`, once for each event, and
+    the telemetry goes on being called.
     """
 
     def listening(self, endpoint: Endpoint) -> None:
@@ -272,8 +270,34 @@ def together(*telemetries: Telemetry) -> Telemetry:
         if len(wanted) == 1:
             setattr(combined, name, wanted[0])
         elif wanted:
-            setattr(combined, name, _telling_each(wanted))
+            setattr(combined, name, _telling_each([_Guard(each, name) for each in wanted]))
     return combined
+
+
+def guarded(telemetry: Telemetry) -> Telemetry:
+    """Return what passes on to `telemetry` what it listens to, and raises nothing."""
+    safe = Telemetry()
+    for name in EVENTS:
+        if _listens(telemetry, name):
+            setattr(safe, name, _Guard(getattr(telemetry, name), name))
+    return safe
+
+
+class _Guard:
+    """Calls what hears of an event; logs the first time that it raises something."""
+
+    def __init__(self, hear: Callable[..., None], event: str) -> None:
+        self._hear = hear
+        self._event = event
+        self._failed = False
+
+    def __call__(self, *args: object) -> None:
+        try:
+            self._hear(*args)
+        except FAULTS:
+            if not self._failed:
+                self._failed = True
+                logging.getLogger("caas_trio").exception("the telemetry raised an error at %s", self._event)
 
 
 def _telling_each(wanted: Sequence[Callable[..., None]]) -> Callable[..., None]:

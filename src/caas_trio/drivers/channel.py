@@ -10,7 +10,9 @@ from caas_trio.core.session import Session
 
 
 class Channel(abc.ABC):
-    """One connection, as the server sees it. Who made it closes it; `aclose` may be called twice.
+    """One connection, as the server sees it. The caller that made it closes it; `aclose` may be called twice.
+
+    One task may send while another one receives. `docs/drivers.md` says which calls are checkpoints.
 
     Attributes:
         received: how many bytes have been read.
@@ -26,25 +28,15 @@ class Channel(abc.ABC):
 
     @property
     def needs_no_linger(self) -> bool:
-        """Whether `part` has nothing left to do."""
+        """Whether `close_gracefully` has nothing left to do."""
         return False
-
-    @abc.abstractmethod
-    async def receive_some(self) -> bytes:
-        """Return what one read gives, b"" at the end of the input. Cancelled, it has taken nothing.
-
-        It is a checkpoint even if something is there.
-
-        Raises:
-            ConnectionLost: the client reset the connection.
-        """
 
     @abc.abstractmethod
     async def send_all(self, data: bytes | memoryview) -> None:
         """Send all of `data`. Cancelled or failed, it may have sent a part.
 
         Raises:
-            ConnectionLost: the client reset the connection.
+            ConnectionLost: the client reset the connection, or the channel is closed.
             TooSlow: the client did not accept it within `write_timeout`.
         """
 
@@ -56,7 +48,7 @@ class Channel(abc.ABC):
         """
         return data
 
-    def try_buffer(self, data: bytes) -> bool:  # noqa: ARG002 - for those who can
+    def try_buffer(self, data: bytes) -> bool:  # noqa: ARG002 - a driver without a buffer takes nothing
         """Take `data`, to be sent with what follows it, and soon; return whether it was taken.
 
         What was taken is sent before anything else this channel is asked for, and in any case when
@@ -64,21 +56,31 @@ class Channel(abc.ABC):
         """
         return False
 
-    @abc.abstractmethod
-    async def send_eof(self) -> None:
-        """Tell the client that nothing more will be sent. May be called again.
+    async def flush(self) -> None:  # noqa: B027 - a driver without a buffer has nothing to do
+        """Return once the kernel, or the stream, has all that `try_buffer` has taken.
 
         Raises:
             ConnectionLost: the client reset the connection.
-            TooSlow: the client did not accept what was held within `write_timeout`.
+            TooSlow: the client did not accept it within `write_timeout`.
+        """
+
+    @abc.abstractmethod
+    async def send_eof(self) -> None:
+        """End the output. May be called again.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+            TooSlow: the client did not accept what was buffered within `write_timeout`.
         """
 
     @abc.abstractmethod
     def converse(self, session: Session) -> Awaitable[None]:
         """Run a conversation until the session is closing, or the drain has taken what was received.
 
+        The driver's `FirstTurn` may have opened it, and served it for a while.
+
         While replies are being sent nothing is read, so a client that does not read its replies is
-        not read from either. The connection stays open; `part` is what usually follows.
+        not read from either. The connection stays open; `close_gracefully` is what usually follows.
 
         Raises:
             ConnectionLost: the client reset the connection.
@@ -88,20 +90,30 @@ class Channel(abc.ABC):
 
     @abc.abstractmethod
     def resume(self, session: Session) -> Awaitable[None]:
-        """Run a conversation that has been opened already, and is not closing; as `converse` in all else."""
+        """Run a conversation that has been opened, as `converse` does.
+
+        Returns too, with the session not closing, after `interrupt`.
+        """
+
+    @abc.abstractmethod
+    def interrupt(self) -> None:
+        """End the `resume` that is under way, if one is. The connection stays open."""
 
     @abc.abstractmethod
     async def close_gracefully(self) -> None:
-        """End the output and let the client go: read on, throwing away, until it ends its own.
+        """End the output and linger: read on, throwing away, until the client ends its own.
 
         A close with unread input would make the kernel send a reset, which can destroy replies that
         the client has not read yet. Returns after `linger_timeout` seconds at the latest.
 
         Raises:
             ConnectionLost: the client reset the connection.
-            TooSlow: the client did not accept what was held within `write_timeout`.
+            TooSlow: the client did not accept what was buffered within `write_timeout`.
         """
 
     @abc.abstractmethod
     async def aclose(self) -> None:
-        """Close the connection at once, whatever is unread or write_buffer."""
+        """Close the connection at once, whatever is unread or unsent.
+
+        Calls that are under way in other tasks raise `ConnectionLost`.
+        """

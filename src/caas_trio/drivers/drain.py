@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import trio
-
-from caas_trio.core.errors import TooSlow
 
 #: The shortest wait for input, in seconds: with none at all, trio would cancel a read before it has
 #: looked, and what the client has sent already would go unread. What the kernel holds is read at
@@ -32,7 +30,7 @@ async def either(*events: trio.Event | None) -> None:
 
 
 class Drain:
-    """Tells every connection of a server that it is to finish, and wakes those that wait.
+    """Tells every connection of a server to finish, and wakes those that wait.
 
     Attributes:
         begun: whether the server is stopping.
@@ -59,37 +57,15 @@ class Drain:
         finally:
             self._told.discard(tell)
 
-    async def receive(
-        self, receive_some: Callable[[], Awaitable[bytes]], waits: Iterable[tuple[float, str]]
-    ) -> bytes | None:
-        """Receive a chunk, waiting no longer than the shortest of `waits` (seconds, and its name).
-
-        Returns b"" at the end of the input, and None once the drain has taken what was there.
-
-        Raises:
-            TooSlow: the wait is over; it names which.
-        """
-        while True:
-            finishing = self.begun
-            patience, limit = min(waits)
-            with self.waiting(patience) as wait:
-                chunk = await receive_some()
-            if not wait.cancelled_caught:
-                return chunk
-            if finishing:
-                return None
-            if not self.begun:
-                raise TooSlow(limit)
-
     @contextmanager
-    def waiting(self, patience: float = math.inf) -> Iterator[trio.CancelScope]:
-        """Bound a wait for input: until `patience` seconds are over, or the drain begins.
+    def waiting(self, seconds: float = math.inf) -> Iterator[trio.CancelScope]:
+        """Bound a wait for input: until so many seconds are over, or the drain begins.
 
         Once it has begun, the wait lasts `DRAIN_READ_TIMEOUT_S`: long enough for what is there
         already. `cancelled_caught` of the scope tells whether the wait ended without input.
         """
         with trio.move_on_after(
-            DRAIN_READ_TIMEOUT_S if self.begun else max(patience, DRAIN_READ_TIMEOUT_S)
+            DRAIN_READ_TIMEOUT_S if self.begun else max(seconds, DRAIN_READ_TIMEOUT_S)
         ) as scope:
             self._told.add(scope.cancel)
             try:

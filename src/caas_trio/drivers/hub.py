@@ -2,9 +2,9 @@
 
 One task owns an epoll descriptor and waits for *it* with trio. When it wakes, it polls it without
 blocking and, for each ready socket, receives once, asks the session and sends the reply: two system
-calls and no task switch. Each connection that outlasts its first moment (see `server.newcomers`) is still a
-task in the server's nursery. It parks while the hub runs its session and is woken for what is
-exceptional: a session that is closing, an error, a timeout.
+calls and no task switch. Each connection that outlasts its first turn (see `inlineturn`) is still a task in
+the server's nursery. It parks while the hub runs its session and is woken for what is exceptional: a
+session that is closing, an error, a timeout.
 
 A socket stays registered while its task is awake, until it is closed or ready with nobody to run it
 for: so a session that lasts for one line, as an async handler's reads do, costs no `epoll_ctl`.
@@ -12,30 +12,31 @@ for: so a session that lasts for one line, as an async handler's reads do, costs
 
 from __future__ import annotations
 
-import select
 import socket
 import time
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import trio
 
-from caas_trio.core.errors import ConnectionLost, TooSlow
+from caas_trio.core.errors import FAULTS, ConnectionLost, TooSlow
 from caas_trio.core.limits import Limits
 from caas_trio.core.session import Session
 from caas_trio.core.telemetry import ServerStats
 
 from .drain import Drain
-from .hubchannel import EPOLLIN, EPOLLOUT, READ_SIZE, HubChannel
+from .driver import Driver
+from .hubchannel import READ_SIZE, CountingHubChannel, HubChannel
+from .inlineturn import InlineTurn
+from .poller import EPOLLIN, EPOLLOUT, Poller
+
+C = TypeVar("C")
 
 #: glibc gives a large block back to the kernel at every free, until it has seen one of its size
 #: freed: from then on it keeps twice that much at hand. So a block of this size, made and dropped,
 #: spares every read of a long line two page-faulting trips to the kernel.
 _WARMING: Final = 4 * READ_SIZE
 
-#: How many sockets one poll tells of, and how long (seconds) the hub goes on polling while sockets
-#: are ready, before other tasks have their turn. Both are bounds: a read of the costliest kind takes
-#: about a millisecond, and the kernel tells of those that are still to be served first.
-_EVENTS: Final = 64
+#: How long the hub goes on polling while sockets are ready, before other tasks have their turn.
 _TURN_S: Final = 0.002
 
 #: Reads of fewer bytes are kept until all of a poll have been served, and counted together.
@@ -46,90 +47,71 @@ _SWEEPS: Final = 8
 _MAX_SWEEP_INTERVAL_S: Final = 1.0
 
 
-class Hub:
+class Hub(Driver):
     """Runs sessions for the channels that are made with it, while `run` is running.
 
-    Who made it closes it.
-
-    Attributes:
-        limits: the timeouts.
-        drain: tells of the stop.
-        stats: counts what all channels move; None if nobody wants to know.
-        counting: whether each channel counts, too.
-        counted: whether anything is.
-        listening: the events a socket is watched for whose client is to be heard.
-        woken: whether tasks are about to run that the hub has woken.
+    The caller that made it closes it.
     """
 
     def __init__(
         self, limits: Limits, drain: Drain, *, stats: ServerStats | None = None, counting: bool = False
     ) -> None:
-        self.limits = limits
-        self.drain = drain
-        self.stats = stats
-        self.counting = counting
-        self.counted = counting or stats is not None
-        self.listening = EPOLLIN
-        self.woken = False
-        self._epoll = select.epoll()
-        bytes(_WARMING)
-        self._channels: list[HubChannel | None] = []  # those that are watched, by descriptor
+        self._limits = limits
+        self._drain = drain
+        self._stats = stats
+        self._poller = Poller(limits, drain, stats, counting=counting)
+        self._channel = CountingHubChannel if counting else HubChannel
         self._left: dict[HubChannel, int] = {}  # what is to be read in the drain, where a client is slow
+        bytes(_WARMING)
+
+    def channel(self, sock: socket.socket) -> HubChannel:
+        """Return the channel over a socket; see `Driver.channel`."""
+        sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        return self._channel(sock, self._poller)
+
+    def first_turn(self) -> InlineTurn[C]:
+        """Return what runs new conversations without a task; see `Driver.first_turn`."""
+        return InlineTurn(self._stats)
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        with self.drain.telling(self._begin_drain):
+        poller = self._poller
+        with self._drain.telling(self._begin_drain):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._sweep)
                 while True:
-                    await trio.lowlevel.wait_readable(self._epoll)
+                    await trio.lowlevel.wait_readable(poller.epoll)
                     begun = time.monotonic()
                     until = begun + _TURN_S
                     while served := self._serve():
                         now = time.monotonic()
-                        if self.stats is not None:
-                            self.stats.served(served, now - begun)
-                        if self.woken or now > until:
-                            self.woken = False
+                        if self._stats is not None:
+                            self._stats.served(served, now - begun)
+                        if poller.woken or now > until:
+                            poller.woken = False
                             await trio.lowlevel.checkpoint()
                             now = time.monotonic()
                             until = now + _TURN_S
                         begun = now
 
     def close(self) -> None:
-        """Give back what the hub holds, once `run` has ended or will never run."""
-        self._epoll.close()
-
-    def watch(self, channel: HubChannel, events: int) -> None:
-        """Have `_serve` hear of these events, of none with 0."""
-        if events == channel.watched:
-            return
-        fd = channel.sock.fileno()
-        if not channel.watched:
-            if fd >= len(self._channels):
-                self._channels += [None] * (fd + 1 - len(self._channels))
-            self._channels[fd] = channel
-            self._epoll.register(fd, events)
-        elif events:
-            self._epoll.modify(fd, events)
-        else:
-            self._channels[fd] = None
-            self._epoll.unregister(fd)
-        channel.watched = events
+        """Close the epoll descriptor, once `run` has ended or will never run."""
+        self._poller.close()
 
     def _serve(self) -> int:  # noqa: C901, PLR0912, PLR0915 - a call per step would cost a tenth of what a line does
         """Serve each socket that is ready, once; return how many there were.
 
-        One read each: a client that sends without end gets no more turns than a quiet one.
+        One read each: a client that sends without end gets no more turns than a quiet one. Reading,
+        asking and counting stand here once more, as `HubChannel.poll` has them, for the same reason.
         """
-        ready = self._epoll.poll(0, _EVENTS)
+        ready = self._poller.poll()
         if not ready:
             return 0
         now = trio.current_time()
-        draining, stats, counting = self.drain.begun, self.stats, self.counting
+        draining, stats, counting = self._drain.begun, self._stats, self._poller.counting
         short: list[bytes] = []
         sent_on = 0
-        channels: list[Any] = self._channels  # whoever is watched is there
+        channels: list[Any] = self._poller.channels  # whoever is watched is there
         for fd, _ in ready:
             channel: HubChannel = channels[fd]
             session = channel.session
@@ -137,7 +119,7 @@ class Hub:
                 self._flush(channel)
                 continue
             if session is None:
-                self.watch(channel, 0)
+                self._poller.watch(channel, 0)
                 continue
             if draining:
                 self._finish(channel, session)
@@ -161,7 +143,7 @@ class Hub:
                 else:
                     channel.eof_received = True
                     reply = session.end_of_input()
-            except Exception as error:  # noqa: BLE001 - raised again in the connection's own task
+            except FAULTS as error:
                 channel.wake(error)
                 continue
             if reply:
@@ -175,7 +157,7 @@ class Hub:
                     sent_on += sent
                 if sent != len(reply):
                     channel.write_buffer = memoryview(reply)[sent:]
-                    self.watch(channel, EPOLLOUT)
+                    self._poller.watch(channel, EPOLLOUT)
                     continue
             if session.closing:
                 channel.wake()
@@ -187,14 +169,15 @@ class Hub:
 
     def _failed(self, channel: HubChannel, error: OSError) -> None:
         if isinstance(error, BlockingIOError):
-            self.watch(channel, self.listening)  # where another task has sent what was waited for
+            # Another task has sent what was waited for.
+            self._poller.watch(channel, self._poller.listening)
             return
         channel.write_buffer = b""
         if channel.session is not None:
             channel.wake(ConnectionLost())
 
     def _flush(self, channel: HubChannel) -> None:
-        """Send more of what is write_buffer; until the kernel has it all, the client is not read from."""
+        """Send more of the write buffer; until the kernel has it all, the client is not read from."""
         try:
             sent = channel.sock.send(channel.write_buffer)
         except BlockingIOError:
@@ -207,20 +190,20 @@ class Hub:
             memoryview(channel.write_buffer)[sent:] if sent < len(channel.write_buffer) else b""
         )
         if channel.write_buffer:
-            self.watch(channel, EPOLLOUT)
+            self._poller.watch(channel, EPOLLOUT)
         elif channel.session is None:
-            self.watch(channel, channel.watched & EPOLLIN)
+            self._poller.watch(channel, channel.watched & EPOLLIN)
         elif channel.session.closing:
             channel.wake()
         else:
-            self.watch(channel, self.listening)
+            self._poller.watch(channel, self._poller.listening)
 
     def _begin_drain(self) -> None:
-        """Have every conversation finished: where the kernel has room for a reply, it is, at once."""
-        self.listening = EPOLLIN | EPOLLOUT
-        for channel in filter(None, self._channels):
+        """Switch every session to draining; where the kernel has room for a reply, at once."""
+        self._poller.listening = EPOLLIN | EPOLLOUT
+        for channel in self._poller.all_watched():
             if channel.session is not None and not channel.write_buffer:
-                self.watch(channel, self.listening)
+                self._poller.watch(channel, self._poller.listening)
 
     def _finish(self, channel: HubChannel, session: Session) -> None:
         """Answer what has been received by now, the kernel's buffer included, and nothing later.
@@ -231,33 +214,31 @@ class Hub:
             left = self._left.pop(channel, None)
             if left is None:
                 left = channel.waiting()
-            data = channel.recv_nowait(min(left, session.max_chunk)) if left else None
-            left = left - len(data) if data else 0
-            if data:
-                channel.answer(session, data)
-            over = session.closing or channel.write_buffer or left
-            if not over and channel.read_nowait(1, socket.MSG_PEEK) == b"":
+            if left:
+                left -= channel.poll(session, left) or left
+            if not (session.closing or channel.write_buffer or left) and channel.at_eof:
                 channel.answer(session, b"")
-            if channel.write_buffer or (left and not session.closing):
-                self._left[channel] = left
-                self.watch(channel, EPOLLOUT if channel.write_buffer else self.listening)
-                return
-        except Exception as error:  # noqa: BLE001 - raised again in the connection's own task
+        except FAULTS as error:
             channel.wake(error)
         else:
-            channel.wake()
+            if channel.write_buffer or (left and not session.closing):
+                self._left[channel] = left
+                events = EPOLLOUT if channel.write_buffer else self._poller.listening
+                self._poller.watch(channel, events)
+            else:
+                channel.wake()
 
     async def _sweep(self) -> None:
-        """Wake who has let a timeout pass.
+        """Wake the task of each connection whose client has let a timeout pass.
 
         The hot path only leaves a time stamp. Looking at all of them now and then costs less than
         a deadline of its own for each connection, in time and in memory.
         """
-        limits = self.limits
+        limits = self._limits
         shortest = min(limits.idle_timeout, limits.line_timeout, limits.write_timeout)
         while True:
             await trio.sleep(min(shortest / _SWEEPS, _MAX_SWEEP_INTERVAL_S))
             now = trio.current_time()
-            for channel in filter(None, self._channels):
+            for channel in self._poller.all_watched():
                 if (limit := channel.overdue(now)) is not None:
                     channel.wake(TooSlow(limit))

@@ -10,7 +10,7 @@ import termios
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import outcome
 import trio
@@ -19,12 +19,7 @@ from caas_trio.core.errors import ConnectionLost, TooSlow
 from caas_trio.core.session import MAX_CHUNK, Session
 
 from .channel import Channel
-
-if TYPE_CHECKING:
-    from .hub import Hub
-
-EPOLLIN: Final = 1  # the same on every Linux; the select module lacks the names elsewhere
-EPOLLOUT: Final = 4
+from .poller import EPOLLOUT, Poller
 
 #: What one read can give; a session may want less.
 READ_SIZE: Final = MAX_CHUNK
@@ -68,16 +63,18 @@ class HubChannel(Channel):
         sock: the socket, non-blocking.
         watched: the events that the hub's epoll is to tell of; 0 if it is not registered there.
         session: what the hub is to run; None while the task is awake.
-        write_buffer: what is still to be sent: what is held to be sent with what follows (a bytearray),
-            or what the kernel did not take.
+        write_buffer: what is still to be sent: what is buffered to be sent with what follows (a
+            bytearray), or what the kernel did not take.
         stamp: when its client was last heard of, or its task began to wait.
         eof_received: whether the client has sent its last byte, and the session knows.
     """
 
     __slots__ = (
         "_begun",
-        "_hub",
         "_known_to_trio",
+        "_opened",
+        "_poller",
+        "_sent_at",
         "_task",
         "eof_received",
         "session",
@@ -92,20 +89,29 @@ class HubChannel(Channel):
     _task: trio.lowlevel.Task
     stamp: float
 
-    def __init__(self, sock: socket.socket, hub: Hub) -> None:
+    def __init__(self, sock: socket.socket, poller: Poller) -> None:
         self.sock = sock
         self.watched = 0
         self.session: Session | None = None
         self.write_buffer: bytes | bytearray | memoryview = b""
         self.eof_received = False
-        self._hub = hub
+        self._poller = poller
+        self._opened = False
         self._begun: tuple[int, float] | None = None  # the line that is unfinished, and since when
+        self._sent_at = -math.inf  # when the server last sent of its own accord
         self._known_to_trio = False  # whether trio's own epoll may have a task waiting for it
 
     def converse(self, session: Session) -> Awaitable[None]:
         """Run a conversation; see `Channel.converse`."""
-        self.open(session)
-        return self.go_on(session)
+        if not self._opened:
+            self.open(session)
+        if not (self.write_buffer or session.closing or self._poller.drain.begun):
+            begun = time.monotonic()
+            if self.poll(session) is not None and self._poller.stats is not None:
+                self._poller.stats.served(1, time.monotonic() - begun)
+            if self.needs_no_linger:
+                return _over()  # the end of the input has come by now: the task is done with its first step
+        return self._prompt_if_silent(session) if session.awaits_silence else self.resume(session)
 
     def open(self, session: Session) -> None:
         """Open a conversation.
@@ -114,17 +120,25 @@ class HubChannel(Channel):
             ConnectionLost: the client reset the connection.
             Exception: whatever the session raises.
         """
+        self._opened = True
         greeting = session.open()
         if greeting:
             self.write_buffer = self.send_nowait(greeting)  # the hub sends the rest
 
-    def go_on(self, session: Session) -> Awaitable[None]:
-        """Run a conversation that has been opened; as `converse` in all else."""
-        if not (self.write_buffer or session.closing or self._hub.drain.begun):
-            self._hear(session)
-            if self.needs_no_linger:
-                return _over()  # the end of the input has come by now: the task is done with its first step
-        return self._listen_for_silence(session) if session.awaits_silence else self.resume(session)
+    def poll(self, session: Session, limit: int = READ_SIZE) -> int | None:
+        """Read once, at most `limit` bytes, ask the session and send its reply, without waiting.
+
+        Return how many bytes were read, 0 at the end of the input; None if nothing has come.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+            Exception: whatever the session raises.
+        """
+        data = self.recv_nowait(min(limit, session.max_chunk))
+        if data is None:
+            return None
+        self.answer(session, data)
+        return len(data)
 
     def resume(self, session: Session) -> Awaitable[None]:
         """Leave socket and session to the hub; see `Channel.resume`."""
@@ -136,9 +150,9 @@ class HubChannel(Channel):
         self.stamp = _JUST_NOW
         self._begun = None
         self._task = trio.lowlevel.current_task()
-        events = EPOLLOUT if self.write_buffer else self._hub.listening
+        events = EPOLLOUT if self.write_buffer else self._poller.listening
         if events != self.watched:
-            self._hub.watch(self, events)
+            self._poller.watch(self, events)
         # Without a coroutine in between: a parked task would have to keep it.
         return trio.lowlevel.wait_task_rescheduled(self)  # noqa: ASYNC105 - as above
 
@@ -147,12 +161,10 @@ class HubChannel(Channel):
         """Whether nothing is unread or write_buffer, so that the close ends the output without a reset."""
         return self.eof_received and not self.write_buffer
 
-    async def receive_some(self) -> bytes:
-        """Return what one read gives; see `Channel.receive_some`."""
-        await trio.lowlevel.checkpoint()  # a client that sends without end must not keep the others waiting
-        while (data := self.recv_nowait()) is None:
-            await self._until(trio.lowlevel.wait_readable)
-        return data
+    def interrupt(self) -> None:
+        """Wake the task that the hub runs a session for; see `Channel.interrupt`."""
+        if self.session is not None:
+            self.wake()
 
     def recv_nowait(self, max_bytes: int = READ_SIZE) -> bytes | None:
         """Return what is there already, b"" at the end of input; None if nothing is.
@@ -160,17 +172,27 @@ class HubChannel(Channel):
         Raises:
             ConnectionLost: the client reset the connection.
         """
-        data = self.read_nowait(max_bytes)
-        if data and self._hub.counted:
+        try:
+            data = self.sock.recv(max_bytes)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise ConnectionLost from error
+        if data and self._poller.counted:
             self.count_read(data)
         return data
 
-    def read_nowait(self, max_bytes: int, flags: int = 0) -> bytes | None:
-        """As `recv_nowait`, but it is not counted."""
+    @property
+    def at_eof(self) -> bool:
+        """Whether nothing is left to be read but the end of the input.
+
+        Raises:
+            ConnectionLost: the client reset the connection.
+        """
         try:
-            return self.sock.recv(max_bytes, flags)
+            return not self.sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
-            return None
+            return False
         except OSError as error:
             raise ConnectionLost from error
 
@@ -184,7 +206,7 @@ class HubChannel(Channel):
         if not rest:
             return
         try:
-            with trio.move_on_after(self._hub.limits.write_timeout):
+            with trio.move_on_after(self._poller.limits.write_timeout):
                 while rest:
                     await self._until(trio.lowlevel.wait_writable)
                     rest = self.send_nowait(rest)
@@ -206,7 +228,8 @@ class HubChannel(Channel):
             return data
         except OSError as error:
             raise ConnectionLost from error
-        if self._hub.counted:
+        self._sent_at = _JUST_NOW
+        if self._poller.counted:
             self.count_sent(sent)
         return b"" if sent == len(data) else memoryview(data)[sent:]
 
@@ -221,13 +244,17 @@ class HubChannel(Channel):
         if held:
             return False
         self.write_buffer = bytearray(data)
-        self._hub.watch(self, self.watched | EPOLLOUT)  # so the hub sends it when it has its next turn
+        self._poller.watch(self, self.watched | EPOLLOUT)  # so the hub sends it when it has its next turn
         return True
+
+    async def flush(self) -> None:
+        """Send what is buffered; see `Channel.flush`."""
+        if self.write_buffer:
+            await self.send_all(b"")
 
     async def send_eof(self) -> None:
         """End the output; see `Channel.send_eof`."""
-        if self.write_buffer:
-            await self.send_all(b"")
+        await self.flush()
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError as error:
@@ -236,9 +263,12 @@ class HubChannel(Channel):
     async def close_gracefully(self) -> None:
         """End the output and let the client go; see `Channel.close_gracefully`."""
         await self.send_eof()
-        with trio.move_on_after(self._hub.limits.linger_timeout):
-            while await self.receive_some():
-                pass
+        with trio.move_on_after(self._poller.limits.linger_timeout):
+            while (data := self.recv_nowait()) != b"":
+                if data is None:
+                    await self._until(trio.lowlevel.wait_readable)
+                else:  # a client that sends without end must not keep the others waiting
+                    await trio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:
         """Close the socket."""
@@ -253,25 +283,25 @@ class HubChannel(Channel):
         if self.session is not None:
             self.wake(ConnectionLost())
         if self.watched:
-            self._hub.watch(self, 0)
+            self._poller.watch(self, 0)
         if self._known_to_trio:
             trio.lowlevel.notify_closing(self.sock)
         self.sock.close()
 
     def count_read(self, data: bytes) -> None:
-        """Take note of what was read."""
-        if self._hub.stats is not None:
-            self._hub.stats.read(data)
+        """Count what was read."""
+        if self._poller.stats is not None:
+            self._poller.stats.read(data)
 
     def count_sent(self, sent: int) -> None:
-        """Take note of so many bytes sent."""
-        if self._hub.stats is not None:
-            self._hub.stats.sent += sent
+        """Count so many bytes sent."""
+        if self._poller.stats is not None:
+            self._poller.stats.sent += sent
 
-    def wake(self, error: Exception | None = None) -> None:
-        """Let the parked task go on, or raise an error in it."""
+    def wake(self, error: BaseException | None = None) -> None:
+        """Wake the parked task, or raise an error in it."""
         self.session = None
-        self._hub.woken = True
+        self._poller.woken = True
         trio.lowlevel.reschedule(self._task, _WAKE_UP if error is None else outcome.Error(error))
 
     def overdue(self, now: float) -> str | None:
@@ -279,7 +309,7 @@ class HubChannel(Channel):
         session = self.session
         if session is None:
             return None
-        limits = self._hub.limits
+        limits = self._poller.limits
         self.stamp = min(self.stamp, now)
         if self.write_buffer:
             return "write_timeout" if now - self.stamp >= limits.write_timeout else None
@@ -290,7 +320,8 @@ class HubChannel(Channel):
             self._begun = (line, self.stamp)
         if self._begun is not None and now - self._begun[1] >= limits.line_timeout:
             return "line_timeout"
-        return "idle_timeout" if now - self.stamp >= limits.idle_timeout else None
+        self._sent_at = min(self._sent_at, now)
+        return "idle_timeout" if now - max(self.stamp, self._sent_at) >= limits.idle_timeout else None
 
     def answer(self, session: Session, data: bytes | None) -> None:
         """Send what the session says to `data`: b"" is the end of the input, None is silence."""
@@ -305,27 +336,21 @@ class HubChannel(Channel):
             self.write_buffer = self.send_nowait(reply)
 
     def __call__(self, _: object) -> trio.lowlevel.Abort:
-        """Give up waiting, for trio; a bound method in its place would cost each parked task 64 bytes."""
+        """Abort the wait (trio calls this on cancellation).
+
+        A bound method in place of the channel itself would cost each parked task 64 bytes.
+        """
         self.session = None
         return trio.lowlevel.Abort.SUCCEEDED
 
-    def _hear(self, session: Session) -> None:
-        """Answer what is there already."""
-        begun = time.monotonic()
-        data = self.recv_nowait(session.max_chunk)
-        if data is not None:
-            self.answer(session, data)
-            if self._hub.stats is not None:
-                self._hub.stats.served(1, time.monotonic() - begun)
-
-    async def _listen_for_silence(self, session: Session) -> None:
-        """Leave it to the hub, but prompt the client if it keeps silent."""
-        with trio.move_on_after(self._hub.limits.prompt_delay):
+    async def _prompt_if_silent(self, session: Session) -> None:
+        """Leave the session to the hub, but prompt the client if it keeps silent."""
+        with trio.move_on_after(self._poller.limits.prompt_delay):
             await self.resume(session)
             return
-        if session.awaits_silence and not self._hub.drain.begun:
-            # It may have spoken just now, and the hub not have heard it yet.
-            self.answer(session, self.recv_nowait(session.max_chunk))
+        # The client may have spoken just now, and the hub not have read it yet.
+        if session.awaits_silence and not self._poller.drain.begun and self.poll(session) is None:
+            self.answer(session, None)
         await self.resume(session)
 
     async def _until(self, ready: Callable[[socket.socket], Awaitable[None]]) -> None:
@@ -345,17 +370,17 @@ class CountingHubChannel(HubChannel):
 
     __slots__ = ("received", "sent")
 
-    def __init__(self, sock: socket.socket, hub: Hub) -> None:
-        super().__init__(sock, hub)
+    def __init__(self, sock: socket.socket, poller: Poller) -> None:
+        super().__init__(sock, poller)
         self.received = 0
         self.sent = 0
 
     def count_read(self, data: bytes) -> None:
-        """Take note of what was read."""
+        """Count what was read."""
         super().count_read(data)
         self.received += len(data)
 
     def count_sent(self, sent: int) -> None:
-        """Take note of so many bytes sent."""
+        """Count so many bytes sent."""
         super().count_sent(sent)
         self.sent += sent

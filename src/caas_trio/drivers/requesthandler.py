@@ -86,7 +86,8 @@ class Writer:
         await self._connection.send(b"".join(lines))
 
     async def flush(self) -> None:
-        """Do nothing: `write` holds nothing back."""
+        """Return once the kernel has all that was written; raises as `Connection.send` does."""
+        await self._connection.flush()
 
 
 class Server:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import trio
 
@@ -16,8 +17,35 @@ from caas_trio.core.telemetry import ServerStats
 
 from .channel import Channel
 from .drain import Drain
+from .driver import Driver, FirstTurn
 
 READ_SIZE: Final = 65536
+
+C = TypeVar("C")
+
+
+class StreamDriver(Driver):
+    """Makes channels over trio's streams; each connection's own task moves its bytes."""
+
+    def __init__(self, limits: Limits, drain: Drain, stats: ServerStats | None = None) -> None:
+        self._limits = limits
+        self._drain = drain
+        self._stats = stats
+
+    def channel(self, sock: socket.socket) -> Channel:
+        """Return the channel over a socket; see `Driver.channel`."""
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        return StreamChannel(stream, self._limits, self._drain, stats=self._stats)
+
+    def first_turn(self) -> FirstTurn[C]:
+        """Return what gives every connection a task; see `Driver.first_turn`."""
+        return FirstTurn()
+
+    async def run(self) -> None:
+        """Return at once; see `Driver.run`."""
+
+    def close(self) -> None:
+        """Do nothing; see `Driver.close`."""
 
 
 class StreamChannel(Channel):
@@ -36,16 +64,10 @@ class StreamChannel(Channel):
         self._limits = limits
         self._drain = drain
         self._stats = stats or ServerStats()
+        self._wait: trio.CancelScope | None = None  # of the read that is under way
+        self._sent_at = -math.inf
         self.received = 0
         self.sent = 0
-
-    async def receive_some(self, max_bytes: int = READ_SIZE) -> bytes:
-        """Return what one read gives; see `Channel.receive_some`."""
-        with _translated():
-            data = bytes(await self._stream.receive_some(max_bytes))
-        self.received += len(data)
-        self._stats.read(data)
-        return data
 
     async def send_all(self, data: bytes | memoryview) -> None:
         """Send all of `data`; see `Channel.send_all`."""
@@ -53,6 +75,7 @@ class StreamChannel(Channel):
             await self._stream.send_all(data)
             self.sent += len(data)
             self._stats.sent += len(data)
+            self._sent_at = trio.current_time()
             return
         raise TooSlow("write_timeout")
 
@@ -66,59 +89,85 @@ class StreamChannel(Channel):
 
     async def converse(self, session: Session) -> None:
         """Run a conversation; see `Channel.converse`."""
-        await self._say(session.open())
+        greeting = session.open()
+        if greeting:
+            await self.send_all(greeting)
         await self.resume(session)
 
     async def resume(self, session: Session) -> None:
         """Go on with a conversation; see `Channel.resume`."""
-        line, begun = 0, trio.current_time()
-        receive = partial(self.receive_some, min(READ_SIZE, session.max_chunk))
+        line, line_begun = 0, trio.current_time()
+        heard_at = line_begun
         while not session.closing:
             if session.unfinished != line:
-                line, begun = session.unfinished, trio.current_time()
-            try:
-                data = await self._drain.receive(receive, self._waits(session, begun))
-            except TooSlow as error:
-                if error.limit != "prompt_delay":
-                    raise
-                await self._say(session.silence())
-            else:
-                if data is None:
-                    return
-                found = trio.current_time()
-                reply = session.receive(data) if data else session.end_of_input()
-                self._stats.served(1, trio.current_time() - found)
-                await self._say(reply)
+                line, line_begun = session.unfinished, trio.current_time()
+            finishing, active_at = self._drain.begun, max(heard_at, self._sent_at)
+            seconds, limit = min(self._waits(session, line_begun, active_at))
+            with self._drain.waiting(seconds) as wait:
+                self._wait = wait
+                data = await self._receive(min(READ_SIZE, session.max_chunk))
+            interrupted = self._wait is not wait
+            self._wait = None
+            if not wait.cancelled_caught:
+                heard_at = trio.current_time()
+                await self._answer(session, data)
+            elif finishing or interrupted:
+                return
+            elif limit == "prompt_delay" and not self._drain.begun:
+                await self._answer(session, None)
+            elif not (self._drain.begun or (limit == "idle_timeout" and self._sent_at > active_at)):
+                raise TooSlow(limit)
+
+    def interrupt(self) -> None:
+        """Cancel the read that is under way; see `Channel.interrupt`."""
+        if self._wait is not None:
+            self._wait.cancel()
+            self._wait = None
 
     async def close_gracefully(self) -> None:
-        """End the output and let the client go; see `Channel.close_gracefully`."""
+        """End the output and linger; see `Channel.close_gracefully`."""
         await self.send_eof()
         with trio.move_on_after(self._limits.linger_timeout):
-            while isinstance(self._stream, trio.abc.HalfCloseableStream) and await self.receive_some():
+            while isinstance(self._stream, trio.abc.HalfCloseableStream) and await self._receive():
                 pass
 
     async def aclose(self) -> None:
         """Close the stream."""
         await trio.aclose_forcefully(self._stream)
 
-    def _waits(self, session: Session, begun: float) -> list[tuple[float, str]]:
+    async def _receive(self, max_bytes: int = READ_SIZE) -> bytes:
+        """Return what one read gives, b"" at the end of the input, and count it."""
+        with _translated():
+            data = bytes(await self._stream.receive_some(max_bytes))
+        self.received += len(data)
+        self._stats.read(data)
+        return data
+
+    async def _answer(self, session: Session, data: bytes | None) -> None:
+        """Send what the session says to `data`: b"" is the end of the input, None is silence."""
+        begun = trio.current_time()
+        if data is None:
+            reply = session.silence()
+        else:
+            reply = session.receive(data) if data else session.end_of_input()
+            self._stats.served(1, trio.current_time() - begun)
+        if reply:
+            await self.send_all(reply)
+
+    def _waits(self, session: Session, line_begun: float, active_at: float) -> list[tuple[float, str]]:
         """Return how long the next read may take, by each of the limits that apply."""
-        limits = self._limits
-        waits = [(limits.idle_timeout, "idle_timeout")]
+        limits, now = self._limits, trio.current_time()
+        waits = [(active_at + limits.idle_timeout - now, "idle_timeout")]
         if session.unfinished:
-            waits.append((begun + limits.line_timeout - trio.current_time(), "line_timeout"))
+            waits.append((line_begun + limits.line_timeout - now, "line_timeout"))
         if session.awaits_silence:
             waits.append((limits.prompt_delay, "prompt_delay"))
         return waits
 
-    async def _say(self, reply: bytes) -> None:
-        if reply:
-            await self.send_all(reply)
-
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Tell of a lost connection in our own words."""
+    """Raise ConnectionLost for the errors of a stream that is broken or closed."""
     try:
         yield
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import click
 import trio
@@ -18,6 +18,7 @@ from caas_trio.core.framing import DEFAULT_MAX_LINE
 from caas_trio.core.limits import AtCapacity, Limits
 from caas_trio.core.session import DEFAULT_PROMPT, First, Oversize, Service
 from caas_trio.core.trust import Network, Trust
+from caas_trio.drivers.choice import DriverName
 from caas_trio.observing.logs import LEVELS, LogFormat, open_log
 from caas_trio.server.app import App, DatagramService
 
@@ -225,6 +226,13 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     "No client is refused meanwhile.",
 )
 @click.option(
+    "--driver",
+    type=click.Choice(get_args(DriverName)),
+    default="auto",
+    help="What moves the bytes: one task that polls all plain sockets (hub, Linux), or each connection's own "
+    "task (stream). Auto takes the hub where it can.",
+)
+@click.option(
     "--log-format",
     type=click.Choice([log_format.value for log_format in LogFormat]),
     default=LogFormat.CONSOLE.value,
@@ -300,6 +308,7 @@ def command(
     unix_mode: int,
     allow_uid: tuple[int, ...],
     takeover: bool,
+    driver: DriverName,
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_client_ca: Path | None,
@@ -333,7 +342,9 @@ def command(
     served = _capitals(text, lines, max_line) if app is None else _named_app(app, app_dir, given)
     if explain:
         loaded = trio.run(load, served) if isinstance(served, AppName) else None
-        click.echo(explanation(context, bounds, text, policy, workers or processors(), app=loaded))
+        processes = workers or processors()
+        told = explanation(context, bounds, text, policy, workers=processes, driver=driver, app=loaded)
+        click.echo(told)
         return None
     program = Program(
         app=served,
@@ -351,6 +362,7 @@ def command(
             tls=certificates_for(endpoints, tls_cert, tls_key, tls_client_ca),
         ),
         takeover=takeover,
+        driver=driver,
         log=open_log(LogFormat(log_format), log_level),
         log_ends=log_level == "info",
         metrics=metrics,

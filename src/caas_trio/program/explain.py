@@ -15,11 +15,11 @@ from caas_trio.core.handshakegate import MAX_HANDSHAKE
 from caas_trio.core.limits import Limits
 from caas_trio.core.printable import printable
 from caas_trio.core.session import LineSession, Oversize
+from caas_trio.drivers.choice import DriverName, uses_hub
 from caas_trio.drivers.hubchannel import READ_SIZE as HUB_READ_SIZE
 from caas_trio.drivers.stream import READ_SIZE as STREAM_READ_SIZE
 from caas_trio.server.admission import RESERVED_DESCRIPTORS, most_connections
 from caas_trio.server.app import App, Lifespan
-from caas_trio.server.handshaker import hub_wanted
 
 from .options import MODE
 
@@ -41,8 +41,9 @@ def explanation(
     limits: Limits,
     text: str,
     oversize: Oversize,
-    workers: int,
     *,
+    workers: int,
+    driver: DriverName,
     app: App | Lifespan | None = None,
 ) -> str:
     """Return what each setting is and where it comes from, and what they may cost together.
@@ -53,6 +54,7 @@ def explanation(
         text: a key of `GROWTH`.
         oversize: what becomes of lines that are too long.
         workers: how many processes serve, each within the limits.
+        driver: what moves the bytes.
         app: what is served in place of capitals. A context manager is not entered, so the limits of
             what it yields are not known.
     """
@@ -65,7 +67,7 @@ def explanation(
     tls = 0
     if any(endpoint.scheme is Scheme.TLS for endpoint in endpoints):
         tls = TLS_BUFFERS + (TLS_CERTIFICATES if client_ca is not None else 0)
-    costs = list(_costs(limits, text, oversize, workers, tls))
+    costs = list(_costs(limits, text, oversize, workers=workers, tls=tls, driver=driver))
     if app is not None:
         costs.append("app          what its code holds, and makes of a line, is extra")
     return "\n".join([*table, "", *costs])
@@ -80,16 +82,16 @@ def _changed(context: click.Context, limits: Limits) -> dict[str, Any]:
     }
 
 
-def session_ceiling(max_line: int, growth: int, oversize: Oversize, *, tls: bool = False) -> int:
+def session_ceiling(max_line: int, growth: int, oversize: Oversize, driver: DriverName) -> int:
     """Return the most bytes that one session holds: a line begun, and the reply to one read.
 
     Args:
         max_line: the most bytes of a line before its LF.
         growth: how many bytes a service may make of one.
         oversize: what becomes of lines that are too long.
-        tls: whether the portable driver runs it in any case; what TLS holds itself is not counted.
+        driver: what runs it; for TLS "stream". What TLS holds itself is not counted.
     """
-    hub = hub_wanted() and not tls
+    hub = uses_hub(driver)
     wanted = LineSession(bytes.upper, max_line=max_line, oversize=oversize).max_chunk
     read = min(wanted, HUB_READ_SIZE if hub else STREAM_READ_SIZE)
     reply = growth * (max_line + read)
@@ -141,7 +143,9 @@ def _value(parameter: click.Parameter, value: object) -> str:
     return str(value)
 
 
-def _costs(limits: Limits, text: str, oversize: Oversize, workers: int, tls: int) -> Iterator[str]:
+def _costs(
+    limits: Limits, text: str, oversize: Oversize, *, workers: int, tls: int, driver: DriverName
+) -> Iterator[str]:
     most = most_connections(limits.max_connections)
     soft, hard = (_limit(each) for each in resource.getrlimit(resource.RLIMIT_NOFILE))
     wanted = limits.max_connections + RESERVED_DESCRIPTORS
@@ -158,11 +162,11 @@ def _costs(limits: Limits, text: str, oversize: Oversize, workers: int, tls: int
         f"descriptors  {wanted}{in_each}: one for each connection, {RESERVED_DESCRIPTORS} for the rest; "
         f"the limit is {soft}, and can be raised to {hard} (ulimit -n)"
     )
-    each = session_ceiling(limits.max_line, GROWTH[text], oversize)
+    each = session_ceiling(limits.max_line, GROWTH[text], oversize, driver)
     if tls:
-        each = max(each, tls + session_ceiling(limits.max_line, GROWTH[text], oversize, tls=True))
+        each = max(each, tls + session_ceiling(limits.max_line, GROWTH[text], oversize, "stream"))
         yield f"TLS          {_size(tls)} at most for each connection, which is counted below"
-    read = HUB_READ_SIZE if hub_wanted() else STREAM_READ_SIZE
+    read = HUB_READ_SIZE if uses_hub(driver) else STREAM_READ_SIZE
     working = 4 * (limits.max_line + read)
     total = _size(workers * (most * each + working))
     yield (

@@ -18,6 +18,7 @@ from caas_trio.core.limits import Limits
 from caas_trio.core.telemetry import Telemetry, together
 from caas_trio.core.tls import Certificates
 from caas_trio.core.trust import Trust
+from caas_trio.drivers.choice import DriverName
 from caas_trio.observing.applogs import carry_app_logs
 from caas_trio.observing.appmetrics import AppMetrics
 from caas_trio.observing.log_telemetry import ConnectionEnds, LogTelemetry
@@ -48,6 +49,7 @@ class Program:
         limits: see `Limits`.
         trust: see `Trust`.
         takeover: whether to take paths over; see `serve`.
+        driver: what moves the bytes; see `serve`.
         log: where to.
         log_ends: whether the end of each connection is logged too.
         metrics: where to answer to monitoring; None for nowhere.
@@ -61,6 +63,7 @@ class Program:
     limits: Limits
     trust: Trust
     takeover: bool
+    driver: DriverName
     log: FilteringBoundLogger
     log_ends: bool
     metrics: Endpoint | None
@@ -210,6 +213,7 @@ class Program:
             limits=self.limits,
             trust=self.trust,
             takeover=self.takeover,
+            driver=self.driver,
             telemetry=together(*telemetries, *ends, *own),
             stop=stop,
             retire=retire,

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Any, Final, Generic
 
 import trio
 
-from caas_trio.core.peer import peer_of
-from caas_trio.core.telemetry import ListenerStats, Telemetry
-from caas_trio.core.trust import Trust
+from caas_trio.core.telemetry import ListenerStats
+from caas_trio.drivers.driver import FirstTurn
 
-from .admission import Admission, Host, SpareDescriptor, refuse, words_for
+from .admission import SpareDescriptor, words_for
 from .listeners import set_stream_options
-from .newcomers import Newcomers
+from .served import S, ServedConnection, Shared
 from .watchdog import Watchdog
 
 #: How many connections one wake-up accepts before other tasks have their turn.
@@ -48,11 +47,6 @@ _ITS_OWN_FAULT: Final = frozenset(
     }
 )
 
-#: Begins a connection that was let in: socket, address, where it came in, host.
-Begin: TypeAlias = Callable[[socket.socket, object, ListenerStats, Host], None]
-#: Begins to tell a connection that there is no room for it, and to let it go gently.
-LetGo: TypeAlias = Callable[[socket.socket], None]
-
 
 def accept(listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, object]:
     """Return what `listening.accept()` does, in two thirds of the time.
@@ -63,114 +57,104 @@ def accept(listening: socket.socket, family: int, kind: int) -> tuple[socket.soc
     return socket.socket(family, kind, 0, fd), address
 
 
-class Acceptor:
-    """Takes connections, and begins each; what is not let in is refused.
+class Acceptor(Generic[S]):
+    """Takes connections, and opens each.
 
     Args:
+        kind: what each connection becomes.
+        shared: what all of them share.
+        spare: lets a connection be refused when descriptors have run out.
+        watchdog: is told of each round.
         bare: the listening sockets whose connections do not inherit their options.
     """
 
     def __init__(
         self,
+        kind: type[ServedConnection[S]],
+        shared: Shared[S],
         *,
-        begin: Begin,
-        let_go: LetGo,
-        admission: Admission,
-        trust: Trust,
-        telemetry: Telemetry,
         spare: SpareDescriptor,
-        newcomers: Newcomers,
         watchdog: Watchdog,
-        bare: Collection[socket.socket] = (),
+        bare: Collection[socket.socket],
     ) -> None:
-        self._begin = begin
-        self._reject_gracefully = let_go
-        self._admission = admission
-        self._trust = trust
-        self._screening = admission.counts_hosts or trust.asks
-        self._telemetry = telemetry
+        self._kind = kind
+        self._shared = shared
+        self._screening = shared.screening
         self._spare = spare
-        self._newcomers = newcomers
         self._watchdog = watchdog
         self._bare = bare
+        self._turn: FirstTurn[ServedConnection[Any]] = shared.driver.first_turn()
 
-    async def accept(
-        self, sock: socket.socket, listener_stats: ListenerStats, *, shared: bool = False
-    ) -> None:
+    async def accept(self, sock: socket.socket, listener: ListenerStats, *, shared: bool = False) -> None:
         """Accept from a listening socket, which other processes may share, until cancelled."""
         burst = _SHARED_BURST if shared else _BURST
         until_ready = partial(self._until_ready, sock)
         while True:
             self._watchdog.tick(sock)
-            if await self._watchdog.wait(until_ready) and not self.accept_waiting(
-                sock, listener_stats, burst
-            ):
+            if await self._watchdog.wait(until_ready) and not self.accept_waiting(sock, listener, burst):
                 await trio.sleep(_RETRY_DELAY_S)
 
     async def _until_ready(self, sock: socket.socket) -> None:
-        await self._admission.wait_while_shut()
+        await self._shared.admission.wait_while_shut()
         await trio.lowlevel.wait_readable(sock)
 
-    def accept_waiting(self, sock: socket.socket, listener_stats: ListenerStats, most: int) -> bool:
-        """Accept at most `most` connections from the queue; return whether the machine had room."""
+    def accept_waiting(self, sock: socket.socket, listener: ListenerStats, limit: int) -> bool:
+        """Accept at most `limit` connections from the queue; return whether the machine had room."""
         try:
-            return self._accept_waiting(sock, listener_stats, most)
+            return self._accept_waiting(sock, listener, limit)
         finally:
-            self._newcomers.settle()
+            self._turn.spawn_rest()
+            self._take_over()
 
-    def _accept_waiting(self, sock: socket.socket, listener_stats: ListenerStats, most: int) -> bool:
-        words = words_for(listener_stats.endpoint)
-        family, kind = sock.family, sock.type
-        let_in = self._let_in_bare if sock in self._bare else self._let_in
-        for _ in range(most):
-            if self._admission.shut:
+    def _accept_waiting(  # noqa: C901 - one branch for each thing that accept can say
+        self, sock: socket.socket, listener: ListenerStats, limit: int
+    ) -> bool:
+        shared = self._shared
+        family, kind, bare = sock.family, sock.type, sock in self._bare
+        for _ in range(limit):
+            if shared.admission.shut:
                 break
             try:
                 accepted, address = accept(sock, family, kind)
             except BlockingIOError:
-                if not self._newcomers.hear():
+                served = self._turn.poll()
+                self._take_over()
+                if not served:
                     break
             except OSError as error:
                 if error.errno in _ITS_OWN_FAULT:
                     continue
                 if error.errno not in _NO_ROOM:
                     raise
-                self._telemetry.accept_failed(error, listener_stats.endpoint)
-                if error.errno not in SpareDescriptor.RAN_OUT or not self._spare.reject(sock, words):
+                if not self._refuse_for_want_of_room(error, sock, listener):
                     return False
             else:
-                let_in(accepted, address, listener_stats)
+                if bare:
+                    _set_options(accepted)
+                connection = self._kind(shared, accepted, listener)
+                connection.open(address, self._turn, screening=self._screening)
         else:
-            self._newcomers.hear_out()
+            self._turn.poll_until_idle()
         return True
 
-    def _let_in_bare(self, accepted: socket.socket, address: object, listener_stats: ListenerStats) -> None:
-        with suppress(OSError):  # the client has reset the connection
-            set_stream_options(accepted)
-        self._let_in(accepted, address, listener_stats)
+    def _take_over(self) -> None:
+        """Close the connections that have ended in this turn, and give those a task that need one."""
+        turn = self._turn
+        for connection in turn.ended:
+            connection.end_inline()
+        turn.ended.clear()
+        for connection, error in turn.remaining:
+            connection.spawn(error)
+        turn.remaining.clear()
 
-    def _let_in(self, accepted: socket.socket, address: object, listener_stats: ListenerStats) -> None:
-        """Begin a connection, or refuse it."""
-        endpoint, host = listener_stats.endpoint, None
-        if self._screening:
-            proxied = self._trust.expects_header(endpoint)
-            if proxied or self._trust.asks_for(address):
-                peer = peer_of(accepted, address)
-                objection = self._trust.objection_to_proxy(peer) if proxied else self._trust.objection(peer)
-                if objection is not None:
-                    self._telemetry.connection_refused(objection, endpoint, peer)
-                    accepted.close()  # a stranger is told nothing
-                    return
-            # Behind a proxy the host is not known yet; it is counted once the header is there.
-            host = self._admission.host_of(address[0] if isinstance(address, tuple) and not proxied else None)
-        reason = self._admission.admit(host)
-        if reason is None:
-            self._begin(accepted, address, listener_stats, host)
-            return
-        self._telemetry.connection_refused(reason, endpoint, peer_of(accepted, address))
-        words = words_for(endpoint)
-        if words and self._admission.gentle:
-            self._admission.refusing += 1
-            self._reject_gracefully(accepted)
-        else:
-            refuse(accepted, words)
+    def _refuse_for_want_of_room(self, error: OSError, sock: socket.socket, listener: ListenerStats) -> bool:
+        """Report that the machine has no room; return whether a connection could be refused for that."""
+        self._shared.telemetry.accept_failed(error, listener.endpoint)
+        if error.errno not in SpareDescriptor.RAN_OUT:
+            return False
+        return self._spare.reject(sock, words_for(listener.endpoint))
+
+
+def _set_options(accepted: socket.socket) -> None:
+    with suppress(OSError):  # the client has reset the connection
+        set_stream_options(accepted)

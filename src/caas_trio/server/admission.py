@@ -1,7 +1,8 @@
-"""Who is let in: `Admission`, decided before a connection gets a task."""
+"""Whether there is room for a connection: `Admission`, asked before it gets a task."""
 
 from __future__ import annotations
 
+import enum
 import errno
 import ipaddress
 import os
@@ -35,6 +36,15 @@ TOO_MANY_FROM_HOST: Final = "too many connections from this host"
 
 #: What counts as one host; None for what does not count.
 Host: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address | Network | None
+
+
+class NoPlace(enum.Enum):
+    """In place of the host of a connection that has no place."""
+
+    NO_PLACE = enum.auto()
+
+
+NO_PLACE: Final = NoPlace.NO_PLACE
 
 
 class Admission:
@@ -76,7 +86,7 @@ class Admission:
             await self._waiting.park()
 
     def end_waiting(self) -> None:
-        """Let nobody wait any more: from here on who finds no room is refused."""
+        """Refuse connections from here on for which there is no room, instead of letting them wait."""
         self._newcomers_wait = False
 
     def host_of(self, address: str | None) -> Host:
@@ -113,6 +123,10 @@ class Admission:
         self.open -= 1
         if self._newcomers_wait:
             self._waiting.unpark_all()
+        self.release_host(host)
+
+    def release_host(self, host: Host) -> None:
+        """Count out a host that `admit_host` has counted."""
         if host is not None:
             self._by_host[host] -= 1
             if not self._by_host[host]:

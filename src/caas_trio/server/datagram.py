@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from socket import SOCK_DGRAM
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, Unpack
 
 import trio
 
@@ -16,13 +16,14 @@ from caas_trio.core.datagramrules import MAX_BYTES, Datagram, Drop, Rules
 from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.errors import EndpointError
 from caas_trio.core.limits import Limits
-from caas_trio.core.telemetry import Telemetry
+from caas_trio.core.telemetry import Telemetry, guarded
 from caas_trio.core.trust import Trust
 from caas_trio.drivers.datagramsocket import DatagramSocket
 from caas_trio.drivers.drain import either
 from caas_trio.drivers.requesthandler import DatagramRequestHandler
 
 from .listeners import Listener, listen_all
+from .options import DatagramOptions, Settings
 from .reporting import LoggingTelemetry
 from .watchdog import Watchdog
 
@@ -62,14 +63,8 @@ _OBSTACLES: Final = {
 async def serve_datagrams(
     service: DatagramService | type[DatagramRequestHandler],
     *endpoints: Endpoint | Listener | str,
-    limits: Limits = Limits(),  # noqa: B008 - immutable
-    trust: Trust = Trust(),  # noqa: B008 - immutable
-    reply_to_servers: bool = False,
-    telemetry: Telemetry | None = None,
-    stop: trio.Event | None = None,
-    retire: trio.Event | None = None,
-    watchdog: Watchdog | None = None,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
+    **options: Unpack[DatagramOptions],
 ) -> None:
     """Answer each datagram, on all endpoints, with what `service` makes of it, until told to stop.
 
@@ -95,17 +90,8 @@ async def serve_datagrams(
             `DatagramRequestHandler` class.
         *endpoints: at least one, as `Endpoint` or as text; udp, unixgram, fd and systemd. Or a
             `Listener`, whose sockets are closed as if the server had opened them.
-        limits: `max_datagrams` and `drain_timeout`; the others are for connections.
-        trust: whose datagrams are taken; see `Trust`.
-        reply_to_servers: send replies also to ports below 1024 and to those with the endpoint's own
-            port number. Two servers that answer each other never end: leave it off unless replies
-            of this service are never answered.
-        telemetry: told what happens; by default bugs, refusals and timeouts are logged, to `logging`'s
-            "caas_trio". `Telemetry()` is silence.
-        stop: an event that begins the drain.
-        retire: another one: there are no connections here that could end by themselves.
-        watchdog: beats as long as the server takes datagrams; see `Watchdog`.
         task_status: for `nursery.start`.
+        **options: see `DatagramOptions`.
 
     Raises:
         TypeError: the service is an async function or a class of another kind.
@@ -119,6 +105,8 @@ async def serve_datagrams(
         raise TypeError("a service that waits is a caas_trio.DatagramRequestHandler, not an async function")
     if not endpoints:
         raise EndpointError("", "at least one is needed")
+    settings = Settings(**options)
+    limits, trust = settings.limits, settings.trust
     parsed = [Endpoint.parse(each) if isinstance(each, str) else each for each in endpoints]
     with ExitStack() as opened:
         listeners = await listen_all(parsed, SOCK_DGRAM, unix_mode=trust.unix_mode)
@@ -129,12 +117,16 @@ async def serve_datagrams(
                 service,
                 limits,
                 trust,
-                telemetry=LoggingTelemetry() if telemetry is None else telemetry,
+                telemetry=guarded(LoggingTelemetry() if settings.telemetry is None else settings.telemetry),
                 handling=handling,
-                watchdog=watchdog or Watchdog(lambda: None),
+                watchdog=settings.watchdog or Watchdog(lambda: None),
             )
             doors = [
-                _Door(DatagramSocket(sock), Rules(sock.getsockname(), reply_to_servers), listener.endpoint)
+                _Door(
+                    DatagramSocket(sock),
+                    Rules(sock.getsockname(), settings.reply_to_servers),
+                    listener.endpoint,
+                )
                 for listener in listeners
                 for sock in listener.sockets
             ]
@@ -144,7 +136,7 @@ async def serve_datagrams(
                 for listener in listeners:
                     server.telemetry.listening(listener.endpoint)
                 task_status.started([listener.endpoint for listener in listeners])
-                await either(stop, retire)
+                await either(settings.stop, settings.retire)
                 receiving.cancel_scope.cancel()
             handling.cancel_scope.deadline = trio.current_time() + limits.drain_timeout
             for door in doors:

@@ -1,36 +1,31 @@
-"""From an accepted socket to a `Channel`: `Handshaker`.
-
-Most sockets are a channel at once. Some have to show something first: `perform` is for them, and runs
-in the connection's own task, so that nobody else waits for a slow one.
-"""
+"""What a client has to show before its conversation: `Handshaker`, for PROXY headers and TLS."""
 
 from __future__ import annotations
 
-import os
-import select
 import socket
 import ssl
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import trio
 
 from caas_trio.core.endpoint import Endpoint, Scheme
-from caas_trio.core.errors import ConnectionLost, HandshakeFailed, PeerError, TooSlow
+from caas_trio.core.errors import ConnectionLost, HandshakeFailed, ProxyHeaderError, TooSlow
 from caas_trio.core.limits import Limits
-from caas_trio.core.peer import Peer, peer_of
+from caas_trio.core.peer import InternetPeer, Peer, peer_of
 from caas_trio.core.proxy_header import MAX_HEADER, ProxyHeader, ProxyHeaderParser
 from caas_trio.core.telemetry import ServerStats
 from caas_trio.core.tls import Certificates, openssl_words
 from caas_trio.core.trust import Trust
 from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.drain import Drain
-from caas_trio.drivers.hub import Hub
-from caas_trio.drivers.hubchannel import CountingHubChannel, HubChannel
+from caas_trio.drivers.driver import Driver
 from caas_trio.drivers.stream import StreamChannel
 from caas_trio.drivers.tlsstream import TlsStream
 
-#: How long (seconds) an opening may still take once the server is stopping: a few round trips.
+from .admission import TOO_MANY_FROM_HOST, Admission, Host, words_for
+
+#: How long a handshake may still take once the server is stopping: a few round trips.
 _STOPPING_TIMEOUT_S: Final = 1.0
 
 #: Found faster than on the class, before Python 3.12.
@@ -38,10 +33,17 @@ _TLS: Final = Scheme.TLS
 
 
 class Established(NamedTuple):
-    """A connection that has shown what it had to."""
+    """A connection that has shown what it had to; its host is counted.
+
+    Attributes:
+        channel: what it goes over; it owns the socket.
+        peer: the client, or the proxy that speaks for itself.
+        host: what the client counts as, by `Admission`.
+    """
 
     channel: Channel
     peer: Peer
+    host: Host
 
 
 class Refused(Exception):  # noqa: N818 - a verdict
@@ -49,93 +51,95 @@ class Refused(Exception):  # noqa: N818 - a verdict
 
     Attributes:
         reason: why not.
-        peer: whom that is about: the client, once a proxy has told of it.
+        peer: the other side: the client, once a proxy has named it.
+        words: what the client is sent; b"" for nothing.
     """
 
-    def __init__(self, reason: str, peer: Peer) -> None:
-        super().__init__(reason, peer)
+    def __init__(self, reason: str, peer: Peer, words: bytes = b"") -> None:
+        super().__init__(reason, peer, words)
         self.reason = reason
         self.peer = peer
+        self.words = words
 
 
 class Handshaker:
-    """Makes channels for a server; who made it closes it."""
+    """Performs the handshakes of a server's connections."""
 
     def __init__(
         self,
         limits: Limits,
         trust: Trust,
         drain: Drain,
+        driver: Driver,
+        admission: Admission,
         *,
         stats: ServerStats | None = None,
-        counting: bool = False,
     ) -> None:
-        self.hub = Hub(limits, drain, stats=stats, counting=counting) if hub_wanted() else None
-        self._stats = stats
         self._limits = limits
         self._trust = trust
         self._drain = drain
-
-    def close(self) -> None:
-        """Give back what the driver holds."""
-        if self.hub is not None:
-            self.hub.close()
-
-    def plain(self, accepted: socket.socket) -> Channel:
-        """Return the channel over a socket, which it owns from now on."""
-        if self.hub is not None:
-            accepted.setblocking(False)  # noqa: FBT003 - the socket module's signature
-            return (CountingHubChannel if self.hub.counting else HubChannel)(accepted, self.hub)
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
-        return StreamChannel(stream, self._limits, self._drain, stats=self._stats)
+        self._driver = driver
+        self._admission = admission
+        self._stats = stats
 
     def required(self, endpoint: Endpoint) -> bool:
-        """Return whether what connects to this endpoint has to show something first: `perform` then."""
+        """Return whether a client of this endpoint has to show something, by `perform`."""
         return endpoint.scheme is _TLS or self._trust.expects_header(endpoint)
 
-    async def perform(self, accepted: socket.socket, peer: Peer, endpoint: Endpoint) -> Established:
-        """Return the channel and the peer of a socket, once it has shown what it has to.
+    async def perform(self, sock: socket.socket, peer: Peer, endpoint: Endpoint) -> Established:
+        """Read the PROXY header and agree on TLS, as far as the endpoint wants it.
 
-        The socket is closed if it does not.
+        All of it takes no longer than `limits.opening_timeout`, and less once the server drains. The caller
+        closes the socket if it fails.
 
         Raises:
-            ConnectionLost: the client has left.
-            Refused: it did not, within `limits.opening_timeout`.
+            ConnectionLost: the client left, or reset the connection.
+            Refused: it did something else, is too slow, or may not connect.
         """
-        with ExitStack() as on_failure:
-            on_failure.callback(accepted.close)
-            try:
-                with trio.move_on_after(self._limits.opening_timeout) as patience:
-                    with self._drain.telling(lambda: _hurry(patience)):
-                        if self._trust.expects_header(endpoint):
-                            peer = self._client(await _proxy_header(accepted), accepted, peer)
-                        secure = endpoint.scheme is Scheme.TLS
-                        channel = await self._over_tls(accepted) if secure else self.plain(accepted)
-                    on_failure.pop_all()
-                    return Established(channel, peer)
-                raise TooSlow("opening_timeout")
-            except ConnectionLost:
-                raise
-            except PeerError as error:
-                if isinstance(error, HandshakeFailed):
-                    await self._let_the_alert_arrive(accepted)
-                raise Refused(str(error), peer) from error
+        host: Host = None
+        try:
+            with trio.move_on_after(self._limits.opening_timeout) as scope:
+                with self._drain.telling(lambda: _hurry(scope)):
+                    if self._trust.expects_header(endpoint):
+                        peer = await self._read_header(sock, peer)
+                        host = self._admit(peer, endpoint)  # before TLS
+                    secure = endpoint.scheme is _TLS
+                    channel = await self._start_tls(sock) if secure else self._driver.channel(sock)
+                established, host = Established(channel, peer, host), None
+                return established
+            raise Refused(str(TooSlow("opening_timeout")), peer)
+        except HandshakeFailed as error:
+            await self._linger(sock, scope.deadline)
+            raise Refused(str(error), peer) from error
+        except ProxyHeaderError as error:
+            raise Refused(str(error), peer) from error
+        finally:
+            self._admission.release_host(host)
 
-    def _client(self, header: ProxyHeader, accepted: socket.socket, proxy: Peer) -> Peer:
-        """Return who the client is: whom the header tells of, if it may connect, or else the proxy itself."""
+    async def _read_header(self, sock: socket.socket, proxy: Peer) -> Peer:
+        """Read the PROXY header; return the client it names, or the proxy itself if it speaks for itself."""
+        header = await _proxy_header(sock)
         if header.local:
             return proxy
-        peer = peer_of(accepted, header.source) if isinstance(header.source, tuple) else proxy
+        peer = peer_of(sock, header.source) if isinstance(header.source, tuple) else proxy
         objection = self._trust.objection(peer)
         if objection is not None:
             raise Refused(objection, peer)
         return peer
 
-    async def _over_tls(self, accepted: socket.socket) -> Channel:
+    def _admit(self, peer: Peer, endpoint: Endpoint) -> Host:
+        """Count the host that a PROXY header has named, and return it."""
+        host = self._admission.host_of(peer.host if isinstance(peer, InternetPeer) else None)
+        if not self._admission.admit_host(host):
+            raise Refused(TOO_MANY_FROM_HOST, peer, words_for(endpoint))
+        return host
+
+    async def _start_tls(self, sock: socket.socket) -> Channel:
+        """Perform the TLS handshake; the client has been sent the alert that it is owed if that fails."""
         tls = self._trust.tls
         context = tls.context if isinstance(tls, Certificates) else tls
         assert context is not None  # noqa: S101 - or the endpoint would not be served
-        transport = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
+        transport = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         stream = TlsStream(transport, context, server_side=True)
         try:
             await stream.do_handshake()
@@ -149,33 +153,44 @@ class Handshaker:
         # The client's last word needs no answer, so the kernel puts off acknowledging it, by 40 ms;
         # until then Nagle's algorithm keeps the client's first line back.
         with suppress(AttributeError, OSError):  # not Linux, or closed already
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        certificate = stream.tls.getpeercert() or None
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        try:
+            certificate = stream.tls.getpeercert() or None
+        except ValueError as error:  # a name in it is no UTF-8, which Python demands
+            raise HandshakeFailed("the client's certificate cannot be read") from error
         return StreamChannel(stream, self._limits, self._drain, certificate, self._stats)
 
-    async def _let_the_alert_arrive(self, accepted: socket.socket) -> None:
-        """Read on for a moment: a close with unread input would make the kernel reset the connection."""
-        sock = trio.socket.from_stdlib_socket(accepted)
-        with trio.move_on_after(self._limits.linger_timeout), suppress(OSError):
-            sock.shutdown(socket.SHUT_WR)
-            while await sock.recv(65536):
+    async def _linger(self, sock: socket.socket, deadline: float) -> None:
+        """Read on until the client has ended its output, for `linger_timeout` or until the deadline.
+
+        A close with unread input would make the kernel send a reset, which can destroy the alert.
+        """
+        seconds = min(self._limits.linger_timeout, deadline - trio.current_time())
+        trio_sock = trio.socket.from_stdlib_socket(sock)
+        with (
+            trio.move_on_after(max(seconds, 0)) as scope,
+            self._drain.telling(lambda: _hurry(scope)),
+            suppress(OSError),
+        ):
+            trio_sock.shutdown(socket.SHUT_WR)
+            while await trio_sock.recv(65536):
                 pass
 
 
-async def _proxy_header(accepted: socket.socket) -> ProxyHeader:
+async def _proxy_header(sock: socket.socket) -> ProxyHeader:
     """Take the header off the front of the input, and not a byte more."""
-    accepted.setblocking(False)  # noqa: FBT003 - the socket module's signature
+    sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
     parser = ProxyHeaderParser()
     taken = 0
     while parser.header is None:
-        await trio.lowlevel.wait_readable(accepted)
+        await trio.lowlevel.wait_readable(sock)
         try:
-            waiting = accepted.recv(MAX_HEADER, socket.MSG_PEEK)
+            waiting = sock.recv(MAX_HEADER, socket.MSG_PEEK)
             if not waiting:
                 if not taken:
                     raise ConnectionLost
                 parser.end_of_input()
-            taken += len(accepted.recv(parser.feed(waiting)))
+            taken += len(sock.recv(parser.feed(waiting)))
         except BlockingIOError:
             continue
         except OSError as error:
@@ -183,11 +198,6 @@ async def _proxy_header(accepted: socket.socket) -> ProxyHeader:
     return parser.header
 
 
-def _hurry(patience: trio.CancelScope) -> None:
-    """Let an opening that is under way when the server stops take no longer than it has to."""
-    patience.deadline = min(patience.deadline, trio.current_time() + _STOPPING_TIMEOUT_S)
-
-
-def hub_wanted() -> bool:
-    """Return whether the fast driver runs the connections: where there is epoll, unless forbidden."""
-    return hasattr(select, "epoll") and os.environ.get("CAAS_TRIO_DRIVER", "hub") != "stream"
+def _hurry(scope: trio.CancelScope) -> None:
+    """Bound a handshake that is under way when the server stops."""
+    scope.deadline = min(scope.deadline, trio.current_time() + _STOPPING_TIMEOUT_S)

@@ -18,6 +18,7 @@ from .app import App, Lifespan, as_app, name_of
 from .datagram import serve_datagrams
 from .listeners import Listener
 from .mixed import Serve, serve_mixed
+from .options import CommonOptions
 from .serving import serve, serve_sessions
 
 
@@ -72,14 +73,14 @@ async def serve_app(
         endpoints: where.
         task_status: for `nursery.start`; see `serve_mixed`.
         limits: those to keep.
-        **options: what `serve` and `serve_datagrams` have in common; `takeover` is for `serve`.
+        **options: those of `serve`; datagrams get what is in `CommonOptions`.
 
     Raises:
         UsageError: there is an endpoint for connections or for datagrams, and the app takes none.
     """
-    takeover = options.pop("takeover", False)
-    streams = partial(_streams(app, limits), takeover=takeover, limits=limits, **options)
-    datagrams = partial(_datagrams(app), limits=limits, **options)
+    streams = partial(_streams(app, limits), limits=limits, **options)
+    common = {name: value for name, value in options.items() if name in CommonOptions.__annotations__}
+    datagrams = partial(_datagrams(app), limits=limits, **common)
     await serve_mixed(streams, datagrams, endpoints, task_status=task_status)
 
 

@@ -1,0 +1,34 @@
+"""Bugs in what the hub does for new connections before they get tasks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .bug import Bug
+
+BUGS: Final = (
+    Bug(
+        "a connection that is not through at once is never served",
+        "server",
+        "connection, *_ = self._waiting.popleft()\n            self.remaining.append((connection, None))",
+        "self._waiting.popleft()",
+    ),
+    Bug(
+        "a client that says more than two reads take is left alone",
+        "server",
+        "elif answered:\n                self.remaining.append((connection, None))",
+        "elif answered:\n                pass",
+    ),
+    Bug(
+        "a client that is through at once keeps its socket open",
+        "server",
+        "channel.close()\n                self.ended.append(connection)",
+        "pass",
+    ),
+    Bug(
+        "a session that raises at once takes the server down",
+        "server",
+        "size = channel.poll(session)\n            except FAULTS as error:",
+        "size = channel.poll(session)\n            except ZeroDivisionError as error:",
+    ),
+)

@@ -1,0 +1,64 @@
+"""Bugs in a connection from accept to close."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .bug import Bug
+
+BUGS: Final = (
+    Bug(
+        "a cancellation is swallowed",
+        "server",
+        "if rest is not None:\n            raise rest",
+        "",
+    ),
+    Bug(
+        "a service that fails takes the server down",
+        "server",
+        "lambda error: isinstance(error, FAULTS)",
+        "lambda error: isinstance(error, ZeroDivisionError)",
+    ),
+    Bug(
+        "a client that does not read takes the server down",
+        "server",
+        "with suppress(PeerError):\n                await self._channel.close_gracefully()",
+        "with suppress(KeyError):\n                await self._channel.close_gracefully()",
+    ),
+    Bug(
+        "all connections share a session",
+        "server",
+        "self._session = self._shared.service()\n        turn",
+        'self._session = self._shared.tasks.__dict__.setdefault("one", self._shared.service())\n        turn',
+    ),
+    Bug(
+        "sockets are left open",
+        "server",
+        "self._sock.close()\n        self._release()",
+        "self._release()",
+    ),
+    Bug(
+        "a connection that has ended keeps its place",
+        "server",
+        "self._shared.admission.release(self._host)\n            self._host",
+        "self._host",
+    ),
+    Bug(
+        "a refused client gets no error line",
+        "server",
+        "await channel.send_all(REFUSAL)",
+        "await trio.lowlevel.checkpoint()",
+    ),
+    Bug(
+        "a connection that is over at once counts as open",
+        "server",
+        "self.close(_COMPLETED)",
+        "self._release()",
+    ),
+    Bug(
+        "a conversation that was cancelled counts as open",
+        "server",
+        "self._listener.ended[outcome] += 1",
+        "self._listener.ended[outcome] += outcome != Outcome.CUT_OFF",
+    ),
+)

@@ -1,0 +1,51 @@
+"""Which driver a server uses: `make_driver`."""
+
+from __future__ import annotations
+
+import select
+from typing import Final, Literal, TypeAlias
+
+from caas_trio.core.errors import UsageError
+from caas_trio.core.limits import Limits
+from caas_trio.core.telemetry import ServerStats
+
+from .drain import Drain
+from .driver import Driver
+from .hub import Hub
+from .stream import StreamDriver
+
+#: "hub": one task polls for all plain sockets (Linux). "stream": each connection's task waits for a stream
+#: of trio's. "auto": the hub where the machine has epoll.
+DriverName: TypeAlias = Literal["auto", "hub", "stream"]
+
+_HAS_EPOLL: Final = hasattr(select, "epoll")
+
+
+def uses_hub(name: DriverName) -> bool:
+    """Return whether plain connections go through the hub.
+
+    Raises:
+        UsageError: there is no such driver, or not on this machine.
+    """
+    if name not in ("auto", "hub", "stream"):
+        raise UsageError(f"{name!r} is no driver; there are auto, hub and stream")
+    if name == "hub" and not _HAS_EPOLL:
+        raise UsageError("the hub driver needs epoll, which this machine does not have")
+    return name == "hub" or (name == "auto" and _HAS_EPOLL)
+
+
+def make_driver(
+    name: DriverName, limits: Limits, drain: Drain, stats: ServerStats | None, *, counting: bool
+) -> Driver:
+    """Return a driver, which the caller closes; raises as `uses_hub` does.
+
+    Args:
+        name: which one.
+        limits: the timeouts.
+        drain: tells of the stop.
+        stats: counts what all channels move; None if nobody wants to know.
+        counting: whether each channel counts, too.
+    """
+    if uses_hub(name):
+        return Hub(limits, drain, stats=stats, counting=counting)
+    return StreamDriver(limits, drain, stats)

@@ -1,0 +1,61 @@
+"""What moves the bytes of a server's connections: `Driver`."""
+
+from __future__ import annotations
+
+import abc
+import socket
+from typing import Generic, TypeVar
+
+from caas_trio.core.session import Session
+
+from .channel import Channel
+
+#: What a server knows a connection by.
+C = TypeVar("C")
+
+
+class FirstTurn(Generic[C]):
+    """What a driver does for new connections before they get tasks of their own: this one does nothing.
+
+    Attributes:
+        ended: connections whose conversation is over, and whose channel is closed.
+        remaining: connections that need a task, each with the error that its conversation raised, or None.
+    """
+
+    def __init__(self) -> None:
+        self.ended: list[C] = []
+        self.remaining: list[tuple[C, BaseException | None]] = []
+
+    def add(self, connection: C, channel: Channel, session: Session) -> None:  # noqa: ARG002
+        """Begin the conversation of a new connection."""
+        self.remaining.append((connection, None))
+
+    def poll(self) -> bool:
+        """Answer what the new connections have sent; return false if, for a while, that is nothing."""
+        return False
+
+    def poll_until_idle(self) -> None:
+        """Poll until nothing comes any more; what one connection can send is bounded."""
+
+    def spawn_rest(self) -> None:
+        """Move all connections that are left to `remaining`."""
+
+
+class Driver(abc.ABC):
+    """Moves the bytes of a server's connections. The server that made it closes it."""
+
+    @abc.abstractmethod
+    def channel(self, sock: socket.socket) -> Channel:
+        """Return the channel over an accepted socket, which the channel owns from now on."""
+
+    @abc.abstractmethod
+    def first_turn(self) -> FirstTurn[C]:
+        """Return what serves the connections that an accept loop takes in one turn."""
+
+    @abc.abstractmethod
+    async def run(self) -> None:
+        """Serve until cancelled. To be run in a task of its own, as long as there are channels."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close what the driver holds, once `run` has ended or will never run."""

@@ -1,0 +1,385 @@
+"""One connection, from accept to close: `ServedConnection`, and what all of a server share."""
+
+from __future__ import annotations
+
+import abc
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+import trio
+
+from caas_trio.core.endpoint import Scheme
+from caas_trio.core.errors import FAULTS, PeerError, TooSlow
+from caas_trio.core.limits import Limits
+from caas_trio.core.peer import Peer, peer_behind, peer_of
+from caas_trio.core.session import Session
+from caas_trio.core.telemetry import ListenerStats, Outcome, ServerStats, Telemetry, outcome_of
+from caas_trio.core.trust import Trust
+from caas_trio.drivers.channel import Channel
+from caas_trio.drivers.connection import Connection
+from caas_trio.drivers.drain import Drain
+from caas_trio.drivers.driver import Driver, FirstTurn
+
+from .admission import NO_PLACE, REFUSAL, Admission, Host, NoPlace, refuse, words_for
+from .handshaker import Handshaker, Refused
+
+NewSession: TypeAlias = Callable[[], Session]
+Handler: TypeAlias = Callable[[Connection], Awaitable[object]]
+
+#: What serves a connection.
+S = TypeVar("S")
+
+#: Found faster than on the class, before Python 3.12.
+_COMPLETED: Final = Outcome.COMPLETED
+_TLS: Final = Scheme.TLS
+
+
+@dataclass(frozen=True, slots=True)
+class Shared(Generic[S]):
+    """What all connections of a server share.
+
+    Attributes:
+        service: what serves each of them.
+        limits: the timeouts.
+        trust: who may connect.
+        telemetry: told what happens; it raises nothing.
+        stats: counts.
+        each_is_told: whether the telemetry hears of each connection.
+        counting: whether anybody wants to know what is moved.
+        admission: counts the places.
+        drain: tells of the stop.
+        driver: moves the bytes.
+        handshaker: performs what comes before a conversation.
+        tasks: where connections have their tasks.
+    """
+
+    service: S
+    limits: Limits
+    trust: Trust
+    telemetry: Telemetry
+    stats: ServerStats
+    each_is_told: bool
+    counting: bool
+    admission: Admission
+    drain: Drain
+    driver: Driver
+    handshaker: Handshaker
+    tasks: trio.Nursery
+
+    @property
+    def screening(self) -> bool:
+        """Whether anything is asked about a peer before its connection is admitted."""
+        return self.admission.counts_hosts or self.trust.asks
+
+
+class ServedConnection(abc.ABC, Generic[S]):
+    """A connection that has been accepted. It is opened, run and closed with an outcome.
+
+    Nothing that is raised for it leaves it but `Cancelled` and KeyboardInterrupt.
+    """
+
+    __slots__ = ("_channel", "_host", "_listener", "_opened_at", "_peer", "_shared", "_sock")
+
+    def __init__(self, shared: Shared[S], sock: socket.socket, listener: ListenerStats) -> None:
+        self._shared = shared
+        self._sock = sock
+        self._listener = listener
+        self._host: Host | NoPlace = NO_PLACE
+        self._peer: Peer | None = None
+        self._channel: Channel | None = None
+
+    @property
+    @abc.abstractmethod
+    def oversize_lines(self) -> int:
+        """How many lines were too long so far."""
+
+    @abc.abstractmethod
+    def _converse(self, channel: Channel) -> Awaitable[object]:
+        """Hold the conversation."""
+
+    @abc.abstractmethod
+    def _begin(self, channel: Channel, turn: FirstTurn[ServedConnection[Any]]) -> None:
+        """Begin to serve the connection, without a task if the driver can."""
+
+    def _is_by_peer(self, error: BaseException) -> bool:
+        """Return whether an error is this connection's peer's doing, and not another one's."""
+        return isinstance(error, PeerError)
+
+    @property
+    def peer(self) -> Peer:
+        """The other side; unknown if it has reset the connection before anybody asked."""
+        if self._peer is None:
+            self._peer = peer_behind(self._sock)
+        return self._peer
+
+    def open(self, address: Any, turn: FirstTurn[ServedConnection[Any]], *, screening: bool) -> None:
+        """Admit the connection and begin to serve it, or refuse it.
+
+        Args:
+            address: what `accept` returned with the socket.
+            turn: what may serve it without a task.
+            screening: `Shared.screening`, which is the same for all.
+        """
+        shared = self._shared
+        try:
+            if not self._admit(address, screening=screening):
+                return
+        except FAULTS as error:
+            self._report_bug(error)
+            self._sock.close()
+            return
+        self._listener.accepted += 1
+        if shared.each_is_told:
+            self._opened_at = trio.current_time()
+            self._peer = peer_of(self._sock, address)
+            shared.telemetry.connection_opened(self._listener.endpoint, self._peer)
+        if shared.each_is_told or shared.handshaker.required(self._listener.endpoint):
+            self.spawn()
+            return
+        try:
+            self._channel = shared.driver.channel(self._sock)
+            self._begin(self._channel, turn)
+        except FAULTS as error:
+            self.spawn(error)
+
+    def spawn(self, error: BaseException | None = None) -> None:
+        """Start the connection's own task, which raises `error` if there is one."""
+        if self._shared.counting:
+            self._shared.stats.begin(self)
+        self._shared.tasks.start_soon(self._run, error, name="connection")
+
+    def end_inline(self) -> None:
+        """Report and close a connection whose conversation was over before it needed a task."""
+        self._shared.telemetry.conversation_ended(None, self._listener.endpoint)
+        self.close(_COMPLETED)
+
+    def close(self, outcome: Outcome) -> None:
+        """Close the socket, give the place back, count the connection out and report it."""
+        shared = self._shared
+        self._sock.close()
+        self._release()
+        if shared.counting:
+            shared.stats.ended(self)
+        self._listener.ended[outcome] += 1
+        if shared.each_is_told:
+            seconds = trio.current_time() - self._opened_at
+            endpoint = self._listener.endpoint
+            shared.telemetry.connection_closed(outcome, self._channel, endpoint, self.peer, seconds)
+
+    def _release(self) -> None:
+        if not isinstance(self._host, NoPlace):
+            self._shared.admission.release(self._host)
+            self._host = NO_PLACE
+
+    # Admission
+
+    def _admit(self, address: Any, *, screening: bool) -> bool:
+        """Take a place, or refuse the connection; return which."""
+        shared, endpoint, host = self._shared, self._listener.endpoint, None
+        if screening:
+            proxied = shared.trust.expects_header(endpoint)
+            if proxied or shared.trust.asks_for(address):
+                peer = peer_of(self._sock, address)
+                objection = shared.trust.objection_to_proxy(peer) if proxied else shared.trust.objection(peer)
+                if objection is not None:  # a stranger is told nothing
+                    self._refuse(objection, address, b"")
+                    return False
+            # Behind a proxy the host is not known yet; it is counted once the header is there.
+            by_address = isinstance(address, tuple) and not proxied
+            host = shared.admission.host_of(address[0] if by_address else None)
+        reason = shared.admission.admit(host)
+        if reason is None:
+            self._host = host
+            return True
+        self._refuse(reason, address, words_for(endpoint))
+        return False
+
+    def _refuse(self, reason: str, address: object, words: bytes) -> None:
+        """Report that the connection is not admitted, and let it go."""
+        shared = self._shared
+        self._peer = peer_of(self._sock, address)
+        shared.telemetry.connection_refused(reason, self._listener.endpoint, self._peer)
+        if not words:
+            self._sock.close()
+        elif shared.admission.gentle:
+            shared.admission.refusing += 1  # before the task begins: others are refused meanwhile
+            shared.tasks.start_soon(self._reject_gracefully, name="refusal")
+        else:
+            refuse(self._sock, words)
+
+    async def _reject_gracefully(self) -> None:
+        """Send the reason and linger; `admission.refusing` counts it already."""
+        channel = self._shared.driver.channel(self._sock)
+        try:
+            with suppress(PeerError):
+                await channel.send_all(REFUSAL)
+                await channel.close_gracefully()
+        finally:
+            self._shared.admission.refusing -= 1
+            await channel.aclose()
+
+    # The task
+
+    async def _run(self, error: BaseException | None) -> None:
+        """Run the connection from its handshakes to its close."""
+        outcome = Outcome.CUT_OFF
+        try:
+            try:
+                if error is not None:
+                    raise error  # noqa: TRY301 - what began without a task has failed
+                if self._channel is None:
+                    self._channel = await self._establish()
+                await self._converse(self._channel)
+            except Refused as refused:
+                outcome = Outcome.REFUSED
+                await self._reject(refused)
+            except BaseException as failure:  # noqa: BLE001 - classified, and raised again if it is not ours
+                error = None  # or it would be in a cycle with its traceback
+                came_to, lingers = self._classify_failure(failure)
+                if lingers:
+                    await self._linger()
+                outcome = came_to
+            else:
+                self._shared.telemetry.conversation_ended(None, self._listener.endpoint)
+                if not self._channel.needs_no_linger:
+                    await self._linger()
+                outcome = _COMPLETED
+        except FAULTS as failure:
+            outcome = Outcome.FAILED
+            self._report_bug(failure)
+        finally:
+            await self._end(outcome)
+
+    async def _end(self, outcome: Outcome) -> None:
+        """Close the channel at once, then the rest."""
+        try:
+            if self._channel is not None:
+                await self._channel.aclose()
+        except FAULTS as failure:
+            self._report_bug(failure)
+        finally:  # cancelled, it may have raised
+            self.close(outcome)
+
+    async def _linger(self) -> None:
+        """Close the channel's output and wait a little for the client's."""
+        if self._channel is not None and not self._channel.needs_no_linger:
+            with suppress(PeerError):
+                await self._channel.close_gracefully()
+
+    async def _establish(self) -> Channel:
+        """Perform the handshakes and return the channel."""
+        shared, endpoint = self._shared, self._listener.endpoint
+        channel, self._peer, host = await shared.handshaker.perform(self._sock, self.peer, endpoint)
+        if host is not None:
+            self._host = host
+        shared.telemetry.conversation_begun(channel, endpoint, self._peer)
+        return channel
+
+    async def _reject(self, refused: Refused) -> None:
+        """Report that the handshakes have not let the client in, and let it go."""
+        shared = self._shared
+        self._peer = refused.peer
+        shared.telemetry.connection_refused(refused.reason, self._listener.endpoint, refused.peer)
+        if refused.words:
+            self._release()
+            if shared.admission.gentle:
+                shared.admission.refusing += 1
+                await self._reject_gracefully()
+            else:
+                refuse(self._sock, refused.words)
+
+    def _classify_failure(self, failure: BaseException) -> tuple[Outcome, bool]:
+        """Report a failure, raise what is not ours; return the outcome, and whether to linger."""
+        by_peer, other = _split(failure, self._is_by_peer)
+        bugs, rest = _split(other, lambda error: isinstance(error, FAULTS))
+        outcome = Outcome.FAILED
+        if bugs is not None:
+            self._report_bug(bugs)
+        elif isinstance(by_peer, Exception):
+            outcome = outcome_of(by_peer)
+            if self._channel is not None:  # else there was no conversation
+                self._shared.telemetry.conversation_ended(by_peer, self._listener.endpoint)
+        if rest is not None:
+            raise rest
+        return outcome, not isinstance(by_peer, TooSlow) or by_peer.limit != "write_timeout"
+
+    def _report_bug(self, bug: BaseException) -> None:
+        if not isinstance(bug, Exception):  # a call of sys.exit
+            cause, bug = bug, RuntimeError(f"{type(bug).__name__} was raised")
+            bug.__cause__ = cause
+        self._shared.telemetry.conversation_failed(bug, self._listener.endpoint, self.peer)
+
+
+class SessionConnection(ServedConnection[NewSession]):
+    """A connection that a session answers."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, shared: Shared[NewSession], sock: socket.socket, listener: ListenerStats) -> None:
+        super().__init__(shared, sock, listener)
+        self._session: Session | None = None
+
+    @property
+    def oversize_lines(self) -> int:
+        """How many lines were too long so far."""
+        return 0 if self._session is None else self._session.oversize_lines
+
+    def _begin(self, channel: Channel, turn: FirstTurn[ServedConnection[Any]]) -> None:
+        self._session = self._shared.service()
+        turn.add(self, channel, self._session)
+
+    def _converse(self, channel: Channel) -> Awaitable[None]:
+        if self._session is None:
+            self._session = self._shared.service()
+        return channel.converse(self._session)
+
+
+class HandlerConnection(ServedConnection[Handler]):
+    """A connection that an async handler serves."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, shared: Shared[Handler], sock: socket.socket, listener: ListenerStats) -> None:
+        super().__init__(shared, sock, listener)
+        self._connection: Connection | None = None
+
+    @property
+    def oversize_lines(self) -> int:
+        """How many lines were too long so far."""
+        return 0 if self._connection is None else self._connection.oversize_lines
+
+    def _begin(self, channel: Channel, turn: FirstTurn[ServedConnection[Any]]) -> None:  # noqa: ARG002
+        self.spawn()
+
+    async def _converse(self, channel: Channel) -> None:
+        shared = self._shared
+        connection = Connection(channel, self._listener.endpoint, self.peer, shared.limits, shared.drain)
+        self._connection = connection
+        connection.begin()
+        try:
+            await shared.service(connection)
+        finally:
+            await connection.finish()
+        if connection.failure is not None:
+            raise connection.failure
+
+    def _is_by_peer(self, error: BaseException) -> bool:
+        return isinstance(error, PeerError) and error.connection in (None, self._connection)
+
+
+def _split(
+    error: BaseException | None, belongs: Callable[[BaseException], bool]
+) -> tuple[BaseException | None, BaseException | None]:
+    """Return the part of an error that belongs, and the rest; a group of one is that one."""
+    if not isinstance(error, BaseExceptionGroup):
+        return (error, None) if error is not None and belongs(error) else (None, error)
+    parts: list[BaseException | None] = []
+    for part in error.split(lambda each: not isinstance(each, BaseExceptionGroup) and belongs(each)):
+        alone: BaseException | None = part
+        while isinstance(alone, BaseExceptionGroup) and len(alone.exceptions) == 1:
+            [alone] = alone.exceptions
+        parts.append(alone)
+    return parts[0], parts[1]

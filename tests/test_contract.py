@@ -1,0 +1,159 @@
+"""What `docs/drivers.md` promises of every driver, with the same test over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from caas_trio import Connection, LimitError, StateError, TooSlow
+from caas_trio.drivers.requesthandler import Writer
+
+from .test_connection import LIMITS, Pair, pair
+
+__all__ = ["pair"]
+
+_IN_A_ROW = 128
+
+COUNTS: dict[str, Callable[[Connection], Awaitable[bytes]]] = {
+    "receive_some(0)": lambda connection: connection.receive_some(0),
+    "receive_some(-1)": lambda connection: connection.receive_some(-1),
+    "receive_line_piece(0)": lambda connection: connection.receive_line_piece(0),
+    "receive_line_piece(-5)": lambda connection: connection.receive_line_piece(-5),
+    "receive_exactly(-1)": lambda connection: connection.receive_exactly(-1),
+    "receive_until(b'')": lambda connection: connection.receive_until(b""),
+}
+
+
+async def checkpoints(call: Callable[[], Awaitable[object]], times: int) -> bool:
+    """Return whether so many calls contain a checkpoint, by whether a cancellation is noticed."""
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        for _ in range(times):
+            await call()
+    return scope.cancelled_caught
+
+
+async def test_reads_of_what_is_buffered_give_way_now_and_then(pair: Pair, nursery: trio.Nursery) -> None:
+    await pair.client.send_all(b"a\n" * (3 * _IN_A_ROW))
+    await pair.connection.receive_line()
+    assert not await checkpoints(pair.connection.receive_line, _IN_A_ROW - 2)
+    assert await checkpoints(pair.connection.receive_line, _IN_A_ROW)
+    nursery.cancel_scope.cancel()
+
+
+async def test_sends_give_way_now_and_then(pair: Pair, nursery: trio.Nursery) -> None:
+    assert await checkpoints(lambda: pair.connection.send(b"a"), _IN_A_ROW + 1)
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("call", COUNTS)
+async def test_a_count_out_of_range_is_the_callers_mistake(
+    call: str, pair: Pair, nursery: trio.Nursery
+) -> None:
+    await pair.client.send_all(b"hello\nworld\n")
+    with pytest.raises(LimitError):
+        await COUNTS[call](pair.connection)
+    assert await pair.connection.receive_line() == b"hello\n"
+    with pytest.raises(LimitError):
+        await COUNTS[call](pair.connection)
+    assert await pair.connection.receive_line() == b"world\n"
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("by_writer", [False, True])
+async def test_what_is_buffered_is_with_the_kernel_after_a_flush(
+    by_writer: bool,  # noqa: FBT001
+    pair: Pair,
+    nursery: trio.Nursery,
+) -> None:
+    connection = pair.connection
+    await pair.client.send_all(b"a\nb\n")
+    assert await connection.receive_line() == b"a\n"
+    await connection.send(b"A\n")  # which the hub buffers, as there is another line
+    await (Writer(connection).flush() if by_writer else connection.flush())
+    if pair.opened:
+        assert pair.opened[0].recv(100) == b"A\n"
+    else:
+        assert await pair.client.receive_some() == b"A\n"
+    nursery.cancel_scope.cancel()
+
+
+async def test_sending_counts_against_idleness(
+    pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    async def tick() -> None:
+        for _ in range(5):
+            await trio.sleep(LIMITS.idle_timeout * 0.7)  # the mock clock's
+            await pair.connection.send(b"tick\n")
+
+    nursery.start_soon(tick)
+    with pytest.raises(TooSlow, match=r"^the idle timeout is over$"):
+        await pair.connection.receive_line()
+    quiet = 5 * 0.7 + 1
+    assert trio.current_time() == pytest.approx(quiet * LIMITS.idle_timeout, abs=2.5)  # the hub's looks
+    nursery.cancel_scope.cancel()
+
+
+async def test_the_end_of_a_handler_ends_a_read_in_another_task(pair: Pair, nursery: trio.Nursery) -> None:
+    connection = pair.connection
+    raised: list[StateError] = []
+
+    async def read() -> None:
+        with pytest.raises(StateError) as caught:
+            await connection.receive_line()
+        raised.append(caught.value)
+
+    async with trio.open_nursery() as reading:
+        reading.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        await connection.finish()
+    assert raised[0].state == "closed"
+    for call in (
+        connection.receive_some,
+        connection.flush,
+        connection.send_eof,
+        lambda: connection.send(b""),
+    ):
+        with pytest.raises(StateError, match=r"closed$"):
+            await call()
+    await pair.channel.close_gracefully()
+    assert await pair.client.receive_some() == b""
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("kind", ["stream", "hub"])  # a memory stream takes all there is
+async def test_the_end_of_a_handler_waits_for_a_send_in_another_task(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    made = Pair(kind)
+    if made.hub is not None:
+        nursery.start_soon(made.hub.run)
+    much = b"x" * 3_000_000
+    refused: list[StateError] = []
+
+    async def send_late() -> None:
+        with pytest.raises(StateError) as caught:
+            await made.connection.send(b"late")
+        refused.append(caught.value)
+
+    async def end() -> None:
+        await made.connection.finish()
+        await made.channel.close_gracefully()
+        await made.channel.aclose()
+
+    nursery.start_soon(made.connection.send, much)
+    await trio.testing.wait_all_tasks_blocked()
+    nursery.start_soon(send_late)  # waits for its turn, which the end takes away
+    await trio.testing.wait_all_tasks_blocked()
+    nursery.start_soon(end)
+    heard = b"".join([chunk async for chunk in made.client])
+    assert heard == much
+    assert [error.state for error in refused] == ["closed"]
+    await made.client.aclose()
+    await trio.testing.wait_all_tasks_blocked()
+    nursery.cancel_scope.cancel()
+    made.close()
