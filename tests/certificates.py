@@ -63,7 +63,8 @@ def over_tls(
         TlsStream(client, client_context(), server_side=False, server_hostname=HOST),
         TlsStream(server, server_context(), server_side=True),
     )
-    sides[1].begin()
+    for stream in sides:
+        stream.begin()
     for side, other in ((0, 1), (1, 0), (0, 1), (1, 0)):
         with suppress(ssl.SSLWantReadError):
             sides[side].tls.do_handshake()

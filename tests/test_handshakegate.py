@@ -153,6 +153,26 @@ def test_the_offer_of_a_ticket_is_found(version: ssl.TLSVersion, *, tickets: boo
     assert gate.offers_ticket is tickets
 
 
+def test_there_is_an_end_to_what_may_be_sent() -> None:
+    gate = HandshakeGate()
+    assert gate.wanted(1000) == 1000
+    gate.feed(HELLO)
+    gate.answered(ANSWER)
+    while gate.room:
+        gate.feed(record(message(11, b"")[: gate.wanted(4)])[: gate.room])
+    with pytest.raises(HandshakeFailed, match="more than 32768 bytes"):
+        gate.wanted(1)
+
+
+def test_on_the_clients_side_everything_passes() -> None:
+    gate = HandshakeGate.open()
+    assert gate.answered(HELLO) == b""
+    assert gate.feed(record(message(2, b"", 0xFFFFFF))) == record(message(2, b"", 0xFFFFFF))
+    assert gate.wanted(40_000) == 40_000
+    assert gate.offers_ticket
+    assert gate.speaks_tls
+
+
 @given(st.binary(max_size=80))
 def test_a_hello_of_any_bytes_is_read_to_its_end(body: bytes) -> None:
     gate = HandshakeGate()

@@ -58,25 +58,25 @@ BUGS: Final = (
     Bug(
         "a client whose TLS is wrong gets no alert",
         "tls",
-        "if self._gate is None or self._gate.speaks_tls:",
-        "if self._gate is None or not self._gate.speaks_tls:",
+        "if self._gate.speaks_tls:",
+        "if not self._gate.speaks_tls:",
     ),
     Bug(
         "a client without TLS gets an alert",
         "tls",
-        "if self._gate is None or self._gate.speaks_tls:",
+        "if self._gate.speaks_tls:",
         "if True:",
     ),
     Bug(
         "a handshake that ends stays unsaid",
         "tls",
-        'if not server_side or self.tls.version() != "TLSv1.3":\n            await self._flush()',
+        'if not self._server_side or self.tls.version() != "TLSv1.3":\n            await self._flush()',
         "pass",
     ),
     Bug(
         "session tickets are sent to a client that may have left",
         "tls",
-        'if not server_side or self.tls.version() != "TLSv1.3":\n            await self._flush()',
+        'if not self._server_side or self.tls.version() != "TLSv1.3":\n            await self._flush()',
         "await self._flush()",
     ),
     Bug(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 import struct
+import sys
 from typing import Final
 
 from .errors import HandshakeFailed
@@ -51,7 +52,7 @@ class _Stage(enum.Enum):
 
 
 class HandshakeGate:
-    """Lets through what OpenSSL may have by now, for the server's side of one handshake.
+    """Lets through what OpenSSL may have by now, for one handshake.
 
     Attributes:
         room: how many bytes may still be fed.
@@ -88,6 +89,25 @@ class HandshakeGate:
         self._header = bytearray()  # of the message
         self._message_left = 0
         self._hello = bytearray()  # what the ClientHello says
+
+    @classmethod
+    def open(cls) -> HandshakeGate:
+        """Return one that lets everything through: for the client's side, which has chosen the server."""
+        gate = cls()
+        gate.room = sys.maxsize
+        gate.speaks_tls = gate.offers_ticket = True
+        gate._stage = _Stage.ENCRYPTED
+        return gate
+
+    def wanted(self, max_bytes: int) -> int:
+        """Return how many bytes the next read may give, `max_bytes` at most.
+
+        Raises:
+            HandshakeFailed: the client has sent as many as it may.
+        """
+        if not self.room:
+            raise HandshakeFailed(f"more than {MAX_HANDSHAKE} bytes")
+        return min(max_bytes, self.room)
 
     def feed(self, data: bytes) -> bytes:
         """Take in what one read gave; return what may pass, b"" if that is nothing yet.

@@ -36,9 +36,7 @@ class Reader:
         """
         if size is None or size < 0:
             return await self._connection.receive_line()
-        if size == 0:
-            return b""
-        return await self._connection.receive_line_piece(size)
+        return await self._connection.receive_line_piece(size) if size else b""
 
     async def read(self, size: int | None = _ALL) -> bytes:
         """Return `size` bytes, fewer only at the end of the input; without a size all there are."""

@@ -14,7 +14,7 @@ from typing import Final
 import trio
 
 from caas_trio.core.errors import HandshakeFailed
-from caas_trio.core.handshakegate import MAX_HANDSHAKE, HandshakeGate
+from caas_trio.core.handshakegate import HandshakeGate
 from caas_trio.core.tls import session_context
 
 #: The max_bytes that one record holds, RFC 8446 section 5.1. So much is encrypted, and sent, at a time.
@@ -53,27 +53,26 @@ class TlsStream(trio.abc.HalfCloseableStream):
     ) -> None:
         self.transport = transport
         self._context = context
+        self._server_side = server_side
+        self._server_hostname = server_hostname
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        self._gate = HandshakeGate() if server_side else HandshakeGate.open()
         self._unread = b""
         self._output_ended = True  # until TLS begins
-        self._gate = HandshakeGate() if server_side else None
-        if not server_side:
-            self.begin(server_hostname=server_hostname)
 
-    def begin(self, *, keeps_session: bool = True, server_hostname: str | None = None) -> None:
-        """Make OpenSSL's side of it, which takes most of the memory; a server does so once it is spoken to.
+    def begin(self, *, keeps_session: bool = True) -> None:
+        """Make OpenSSL's side of it, which takes most of the memory; `do_handshake` does so in time.
 
         Args:
             keeps_session: whether the context may keep the session, to be resumed by the client.
-            server_hostname: for the client's side, whom it expects.
         """
         context = self._context if keeps_session else session_context(self._context)
         self.tls = context.wrap_bio(
             self._incoming,
             self._outgoing,
-            server_side=self._gate is not None,
-            server_hostname=server_hostname,
+            server_side=self._server_side,
+            server_hostname=self._server_hostname,
         )
         self.tls.context = self._context
         self._output_ended = False
@@ -89,8 +88,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 cause tells why. Without one the other side has ended or reset the connection.
         """
         with _translated():
-            if self._gate is not None and self._gate.room == MAX_HANDSHAKE:
-                hello = await self._pass_gate(self._gate, b"")
+            if self._output_ended:
+                hello = await self._receive_messages(b"") if self._server_side else b""
                 self.begin(keeps_session=self._gate.offers_ticket)
                 self._incoming.write(hello)
             while True:
@@ -98,16 +97,17 @@ class TlsStream(trio.abc.HalfCloseableStream):
                     self.tls.do_handshake()
                     break
                 except ssl.SSLWantReadError:
-                    await self._go_on_with_handshake()
+                    answer = self._outgoing.read()
+                    await self.transport.send_all(answer)
+                    self._incoming.write(await self._receive_messages(answer))
                 except ssl.SSLError:
-                    if self._gate is None or self._gate.speaks_tls:
+                    if self._gate.speaks_tls:
                         await self._flush()
                     raise
-        server_side, self._gate = self._gate is not None, None
         # The last that a server has to say in TLS 1.3 are session tickets, which are not urgent. A
         # client that sends a line and leaves would answer them with a reset, and the line be lost
         # (trio issue 819).
-        if not server_side or self.tls.version() != "TLSv1.3":
+        if not self._server_side or self.tls.version() != "TLSv1.3":
             await self._flush()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -197,24 +197,11 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 raise
         return b"".join(parts)
 
-    async def _go_on_with_handshake(self) -> None:
-        """Send what is to be said, and receive what OpenSSL waits for."""
-        if self._gate is None:
-            await self._flush()
-            await self._fill()
-            return
-        answer = self._outgoing.read()
-        if answer:
-            await self.transport.send_all(answer)
-        self._incoming.write(await self._pass_gate(self._gate, answer))
-
-    async def _pass_gate(self, gate: HandshakeGate, answer: bytes) -> bytes:
-        """Receive until the client's next messages are whole, and return them."""
-        passed = gate.answered(answer)
+    async def _receive_messages(self, answer: bytes) -> bytes:
+        """Receive until the next messages of a handshake are whole, and return them."""
+        passed = self._gate.answered(answer)
         while not passed:
-            if not gate.room:
-                raise HandshakeFailed(f"more than {MAX_HANDSHAKE} bytes")
-            passed = gate.feed(await self._receive(min(_READ_SIZE, gate.room)))
+            passed = self._gate.feed(await self._receive(self._gate.wanted(_READ_SIZE)))
         return passed
 
     async def _fill(self) -> None:
