@@ -102,6 +102,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         (["--worker-timeout", "3"], "--worker-timeout needs --workers or --config"),
         (["--worker-lifetime", "3"], "--worker-lifetime needs --workers or --config"),
         (["--worker-max-rss", "0"], "'0' is not a number of bytes, 1 or more"),
+        (["--reload"], "--reload is for an app, and needs --app"),
         (["--app", "shouts.py"], "'shouts.py' is a file; name the module: shouts:NAME"),
         (["--app", "a:b", "--app-dir", "/missing"], "/missing is not a directory to import an app from"),
         (["--app", "a:b", "--text", "ascii"], "--text is for capitals, and --app serves something else"),
@@ -348,6 +349,18 @@ def test_an_app_is_named(
     assert {"app", "app_dir"} <= program.given
 
 
+def test_an_app_is_started_anew_when_its_files_change(
+    asked_for: list[Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "watchfiles.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "watchfiles", raising=False)
+    assert cli.run(["--app", "shouts:shout", "--app-dir", str(tmp_path), "--reload"]) == 0
+    [program] = asked_for
+    assert program.watched == tmp_path
+    assert (program.supervised, program.workers, program.log_ends) == (True, 1, True)
+
+
 def test_the_way_of_an_app_with_long_lines_may_be_chosen(asked_for: list[Program]) -> None:
     assert cli.run(["--app", "shouts:shout", "--oversize", "stream"]) == 0
     [program] = asked_for
@@ -443,7 +456,7 @@ def test_what_is_open_to_all_is_told_once(capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_table_of_options_is_complete() -> None:
     named = {parameter.name for parameter in cli.command.params if isinstance(parameter, click.Option)}
-    assert named == {*OPTIONS, *TLS_OPTIONS, "app", "app_dir", "config", "explain", "version"}
+    assert named == {*OPTIONS, *TLS_OPTIONS, "app", "app_dir", "reload", "config", "explain", "version"}
 
 
 def test_help_has_an_example_of_each_order(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,9 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,8 @@ class Stage:
             "info",
             "tcp://127.0.0.1:0",
         ]
+        self.changed = trio.open_memory_channel[list[str]](0)
+        self.watched: Path | None = None
         self.worn = trio.open_memory_channel[str](0)
         self.hold: trio.Event | None = None
         self.original: list[str] = []
@@ -163,6 +166,7 @@ class Stage:
             parse=lambda _: self.parse(),
             start=self.start,
             wait_until_worn=self.wait_until_worn,
+            changes=self.changes,
         )
         task_status.started()
         try:
@@ -174,7 +178,13 @@ class Stage:
         self.over.set()
 
     def parse(self) -> Program | int:
-        return parse(["--worker-timeout", "0", *self.arguments])
+        program = parse(["--worker-timeout", "0", *self.arguments])
+        return replace(program, watched=self.watched) if isinstance(program, Program) else program
+
+    async def changes(self, folder: Path) -> AsyncGenerator[list[str]]:
+        assert folder == self.watched
+        async for files in self.changed[1]:
+            yield files
 
     async def wait_until_worn(self, _: int, __: WorkerLimits) -> str:
         return await self.worn[1].receive()
@@ -1091,3 +1101,53 @@ async def test_a_mistake_of_the_users_is_one_although_a_worker_noticed_it(
     await stage.over.wait()
     assert type(stage.failure) is UsageError
     assert str(stage.failure) == "there is no such app"
+
+
+async def test_while_developing_a_change_ends_the_old_workers_at_once(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.watched = Path()
+    await begin(stage, nursery)
+    await stage.changed[0].send(["a.py", "b.py"])
+    await trio.sleep(1)
+    assert stage.logged() == [("files have changed", ""), ("reloaded", "")]
+    assert [each.commands for each in stage.played] == [["cut"], ["cut"], [], []]
+    await stage.stop()
+    assert [each.commands[-1] for each in stage.alive] == []
+
+
+async def test_while_developing_a_stop_waits_for_no_drain(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.watched = Path()
+    stage.manners = ["stubborn", "stubborn"]
+    await begin(stage, nursery)
+    before = trio.current_time()
+    await stage.stop()
+    assert trio.current_time() - before < 1
+    assert [each.commands for each in stage.played] == [["stop", "cut"]] * 2
+
+
+async def test_while_developing_an_app_that_cannot_be_served_is_waited_for(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.watched = Path()
+    stage.manners = ["fails", "mute", "fails", "mute"]
+    await begin(stage, nursery)
+    await trio.sleep(1)
+    assert ("the app cannot be served; waiting for a change", "cannot use it") in stage.logged()
+    await stage.changed[0].send(["a.py"])
+    await trio.sleep(1)
+    assert (FAILED, "cannot use it") in stage.logged()
+    assert not stage.over.is_set()
+    await stage.changed[0].send(["a.py"])
+    await trio.sleep(1)
+    assert stage.logged()[-1] == ("reloaded", "")
+    assert len(stage.alive) == 2
+    stage.manners = ["crashes"] * 10
+    for each in stage.alive:
+        each.end(3)
+    await trio.sleep(10)
+    reason = "workers die before they have served for long, 5 in a row: exit status 3"
+    assert ("the app cannot be served; waiting for a change", reason) in stage.logged()
+    await stage.stop()

@@ -47,6 +47,7 @@ from .processors import processors
 from .program import Program
 from .recycling import DEFAULT_TIMEOUT_S, WorkerLimits
 from .script import DEFAULT_ENDPOINT
+from .watching import check_watchfiles
 
 PROGRAM: Final = "caas-trio"
 
@@ -86,6 +87,12 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     default=Path(),
     show_default="where it is started",
     help="With --app: the directory that comes first where modules are looked for.",
+)
+@click.option(
+    "--reload",
+    is_flag=True,
+    help="With --app, to develop it: start it anew whenever a Python file in --app-dir changes. "
+    "Needs the extra 'reload'.",
 )
 @click.option(
     "--first",
@@ -294,6 +301,7 @@ def command(
     endpoints: tuple[Endpoint, ...],
     app: str | None,
     app_dir: Path,
+    reload: bool,
     first: str,
     prompt: str,
     max_line: int,
@@ -346,6 +354,11 @@ def command(
         told = explanation(context, bounds, text, policy, workers=processes, driver=driver, app=loaded)
         click.echo(told)
         return None
+    if reload and app is None:
+        raise click.UsageError("--reload is for an app, and needs --app")
+    if reload:
+        check_watchfiles()
+        log_level = log_level if "log_level" in given else "info"
     program = Program(
         app=served,
         lines=lines,
@@ -372,6 +385,7 @@ def command(
             lifetime=worker_lifetime or math.inf,
             max_rss=worker_max_rss or math.inf,
         ),
+        watched=served.folder if reload and isinstance(served, AppName) else None,
         config=None if config is None else context.default_map,
     )
     for option in ("worker_timeout", "worker_lifetime", "worker_max_rss"):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -55,6 +56,7 @@ class Program:
         metrics: where to answer to monitoring; None for nowhere.
         workers: how many processes serve.
         worker_limits: what each of them may do and still go on.
+        watched: the folder of which a change has the app started anew; None for none.
         config: what a file of settings says; None without one.
     """
 
@@ -71,6 +73,7 @@ class Program:
     given: frozenset[str] = frozenset()
     workers: int = 1
     worker_limits: WorkerLimits = field(default_factory=WorkerLimits)
+    watched: Path | None = None
     config: Mapping[str, Any] | None = None
 
     @property
@@ -80,7 +83,7 @@ class Program:
         The last only where somebody has asked for workers.
         """
         deployed = isinstance(self.app, AppName) and "workers" in self.given
-        return self.workers != 1 or self.config is not None or deployed
+        return self.workers != 1 or self.config is not None or self.watched is not None or deployed
 
     async def run(self) -> None:
         """Serve until a signal asks for a stop and all is drained."""

@@ -8,10 +8,11 @@ nothing has changed.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, aclosing, suppress
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import trio
@@ -33,6 +34,7 @@ from .restarts import MAX_FAILURES, Restarts
 from .sharedsockets import SharedSockets
 from .signals import handle_signals, receive_signals
 from .user_error import USER_ERRORS, user_error
+from .watching import changes
 from .worker_process import GRACE_S, Death, StartProcess, Worker, is_no_room, start_process
 
 #: How many signs of life a worker gives in the time that the service manager's watchdog may take.
@@ -140,6 +142,7 @@ class Supervisor:
         parse: reads the command line again.
         start: starts a worker.
         wait_until_worn: returns once a worker should be replaced, and why.
+        changes: yields something each time that the files in a folder have changed.
     """
 
     def __init__(
@@ -151,12 +154,15 @@ class Supervisor:
         parse: Parse | None = None,
         start: StartProcess | None = None,
         wait_until_worn: Callable[[int, WorkerLimits], Awaitable[str]] = wait_until_worn,
+        changes: Callable[[Path], AsyncGenerator[list[str]]] = changes,
     ) -> None:
         self._arguments = arguments
         self._directory = interpreter.directory
         self._parse = parse or partial(_parse, directory=interpreter.directory)
         self._start = start or partial(start_process, interpreter=interpreter)
         self._wait_until_worn = wait_until_worn
+        self._changes = changes
+        self._stopped = trio.Event()
         self._log = program.log
         self._first = program
         self._manager = Notifier.from_environment()
@@ -176,6 +182,7 @@ class Supervisor:
             CaasError: the service cannot start, or go on.
             OSError: likewise.
         """
+        program = self._first
         ask, asked = trio.open_memory_channel[None](1)
         reports = LogTelemetry(self._log)
         with ExitStack() as opened, receive_signals() as signals:
@@ -188,6 +195,9 @@ class Supervisor:
                     )
                 )
                 async with trio.open_nursery() as self._places:
+                    if program.watched is not None:
+                        aside.start_soon(self._watch, program.watched, ask)
+                        self._places.start_soon(self._stopped.wait)  # it goes on without a worker
                     with self._starting:
                         await self._begin_to_serve(aside, opened, reports)
                         aside.start_soon(self._reload_when, asked)
@@ -229,6 +239,7 @@ class Supervisor:
     def _stop(self) -> None:
         """Drain all workers. A client that connects from now on is refused, or finds a successor."""
         self._stopping = True
+        self._stopped.set()
         self._manager.stopping()
         self._starting.cancel()
         for generation in self._generations:
@@ -236,6 +247,8 @@ class Supervisor:
         handed_over = any(generation.sockets.handed_over for generation in self._generations)
         for generation in self._generations:
             generation.end(Command.HANDOVER if handed_over else Command.STOP)
+        if self._first.watched is not None:  # nobody wants to wait for a drain while developing
+            self._cut()
 
     def _cut(self) -> None:
         for generation in self._generations:
@@ -283,7 +296,7 @@ class Supervisor:
         """Replace the old workers with the new ones, which are ready."""
         self._current, self._log = new, new.program.log
         old.sockets.close(but=new.sockets)
-        old.end(Command.RETIRE)
+        old.end(Command.RETIRE if self._first.watched is None else Command.CUT)
         for worker in old.workers:
             self._watchdog.unregister(worker)
         for worker in new.workers:
@@ -407,9 +420,19 @@ class Supervisor:
         if generation is self._current and worker.ready:
             self._watchdog.tick(worker)
 
+    async def _watch(self, folder: Path, ask: trio.MemorySendChannel[None]) -> None:
+        """Ask for a reload each time that files of the app have changed."""
+        async with aclosing(self._changes(folder)) as changed:
+            async for files in changed:
+                self._log.info("files have changed", files=" ".join(files))
+                _ask(ask)
+
     def _give_up(self, death: Death) -> None:
+        if self._first.watched is not None and not self._stopping:
+            self._log.error("the app cannot be served; waiting for a change", reason=death.reason)
+            return self._current.end(Command.CUT)
         self._failure = self._failure or death
-        self._stop()
+        return self._stop()
 
 
 def _parse(arguments: Sequence[str], directory: str | None) -> Program | int:
