@@ -22,8 +22,8 @@ def reply_clause(clause: str, profile: Profile, expected: bytes, received: bytes
         received: what came instead.
         greeted: whether the client has had its prompt.
     """
-    told = profile.prompt in received and profile.prompt not in expected
-    if not told or profile.first is First.CLIENT or clause in ("ORDER-5", "ORDER-6"):
+    is_prompt = profile.prompt in received and profile.prompt not in expected
+    if not is_prompt or profile.first is First.CLIENT or clause in ("ORDER-5", "ORDER-6"):
         return clause
     if profile.first is First.SERVER:
         return "ORDER-3"

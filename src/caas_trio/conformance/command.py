@@ -32,7 +32,7 @@ _DOES_NOT_CONFORM = 1
 _WRONG_USAGE = 2
 #: As shells say it of a process that a signal has ended.
 _SIGNALLED = 128
-_MOST_SECONDS = 3600
+_MAX_TIMEOUT_S = 3600
 #: The options that name a file for a report.
 _REPORTS = ("json", "junit", "html")
 
@@ -71,9 +71,9 @@ class _SecondsType(click.ParamType[float]):
             seconds = float(value)
         except ValueError:
             seconds = 0.0
-        if not 0 < seconds <= _MOST_SECONDS:  # which nan is not either
+        if not 0 < seconds <= _MAX_TIMEOUT_S:  # which nan is not either
             self.fail(
-                f"{value!r} is not a number of seconds, more than 0 and at most {_MOST_SECONDS}", param, ctx
+                f"{value!r} is not a number of seconds, more than 0 and at most {_MAX_TIMEOUT_S}", param, ctx
             )
         return seconds
 
@@ -299,7 +299,7 @@ def _profile(endpoint: Endpoint, values: dict[str, Any]) -> Profile:
     if not service.has_lines and (oversize or values["max_line"] is not None or values["once"]):
         _fail(f"--max-line, --oversize and --once are about lines, and --service {service.value} is not")
     if not values["prompt"] and values["first"] != "client":
-        _fail("a prompt of nothing cannot be told from silence")
+        _fail("a prompt of nothing is silence")
     if (values["tls_ca"] or values["tls_insecure"]) and endpoint.scheme is not Scheme.TLS:
         _fail("--tls-ca and --tls-insecure are for tls endpoints")
     try:

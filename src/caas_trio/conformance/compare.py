@@ -1,4 +1,4 @@
-"""Holds what a server says against what is due, piece by piece: nothing that came is kept."""
+"""Compares what a server says with what is due, piece by piece; what was right is not kept."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .oracle import Notice, Part
 from .wire import Wire
 
 #: Bytes of context shown on either side of the first wrong byte.
-_BEFORE: Final = 32
-_AFTER: Final = 160
+_BYTES_BEFORE: Final = 32
+_BYTES_AFTER: Final = 160
 #: A notice is one line; nobody needs more to say that another one was too long.
-MOST_NOTICE: Final = 512
+MAX_NOTICE: Final = 512
 
 
 class Broken(Exception):  # noqa: N818 - it is the server that errs
@@ -95,8 +95,8 @@ async def _receive_bytes(wire: Wire, due: bytes, patience: float, rest: tuple[Pa
             data = await _next(wire, patience)
             if not data:
                 expected, received = (
-                    due[max(0, done - _BEFORE) : done + _AFTER],
-                    due[max(0, done - _BEFORE) : done],
+                    due[max(0, done - _BYTES_BEFORE) : done + _BYTES_AFTER],
+                    due[max(0, done - _BYTES_BEFORE) : done],
                 )
                 missing = (due[done:], *rest) if data is None else ()
                 return Mismatch(_nothing_came(data, done), expected, received, missing)
@@ -111,16 +111,16 @@ async def _receive_bytes(wire: Wire, due: bytes, patience: float, rest: tuple[Pa
 
 def _difference(due: bytes, done: int, data: bytes) -> Mismatch:
     same = next(n for n, byte in enumerate(data) if due[done + n] != byte)
-    start = max(0, done + same - _BEFORE)
-    expected = due[start : done + same + _AFTER]
-    received = due[start:done] + data[max(0, start - done) : same + _AFTER]
+    start = max(0, done + same - _BYTES_BEFORE)
+    expected = due[start : done + same + _BYTES_AFTER]
+    received = due[start:done] + data[max(0, start - done) : same + _BYTES_AFTER]
     return Mismatch(f"byte {done + same} of the reply is wrong", expected, received)
 
 
 async def _receive_notice(wire: Wire, patience: float) -> Mismatch | None:
     wanted = b"(a line with a lower-case letter)\n"
     notice = b""
-    while b"\n" not in notice and len(notice) <= MOST_NOTICE:
+    while b"\n" not in notice and len(notice) <= MAX_NOTICE:
         data = await _next(wire, patience)
         if not data:
             reason = (
@@ -130,7 +130,7 @@ async def _receive_notice(wire: Wire, patience: float) -> Mismatch | None:
         notice += data
     line, lf, behind = notice.partition(b"\n")
     if not lf or line == line.upper():
-        return Mismatch("a reply came where a notice was due", wanted, notice[:_AFTER])
+        return Mismatch("a reply came where a notice was due", wanted, notice[:_BYTES_AFTER])
     if behind:
         wire.push_back(behind)
     return None

@@ -1,6 +1,6 @@
-"""How a client cuts what it sends: one send per piece, with a breath between them.
+"""How a client cuts what it sends: one send per piece, with a delay between them.
 
-A breath makes it likely, not certain, that the server reads the pieces apart; no verdict of a right
+A delay makes it likely, not certain, that the server reads the pieces apart; no verdict of a right
 server depends on whether it did.
 """
 
@@ -22,12 +22,12 @@ class Cut:
     Attributes:
         name: what it is called in the id of a case.
         pieces: yields the pieces of some bytes, in order, none empty.
-        breath: seconds between two pieces.
+        delay_s: seconds between two pieces.
     """
 
     name: str
     pieces: Cutter
-    breath: float = 0.01
+    delay_s: float = 0.01
 
 
 def _at(offsets: Callable[[bytes], list[int]]) -> Cutter:
@@ -57,9 +57,9 @@ def at(offset: int, name: str) -> Cut:
     return Cut(name, _at(lambda _: [offset]))
 
 
-def every(size: int, name: str, breath: float = 0.0) -> Cut:
+def every(size: int, name: str, delay_s: float = 0.0) -> Cut:
     """Return the cut into pieces of one size."""
-    return Cut(name, _at(lambda data: list(range(0, len(data), size))), breath)
+    return Cut(name, _at(lambda data: list(range(0, len(data), size))), delay_s)
 
 
 WHOLE: Final = Cut("whole", _at(lambda _: []))

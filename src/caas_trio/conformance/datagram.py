@@ -17,10 +17,10 @@ from .script import Ask
 from .wire import unix_address
 from .wirelog import Event, WireLog
 
-_ATTEMPTS: Final = 3
-_MOST: Final = 65536
+_MAX_ATTEMPTS: Final = 3
+_MAX_DATAGRAM: Final = 65536
 #: Silence that shows that no second reply, and none to somebody else, comes.
-_QUIET: Final = 0.1
+_SILENCE_S: Final = 0.1
 
 #: The schemes whose endpoints take datagrams.
 SCHEMES: Final = frozenset({Scheme.UDP, Scheme.UNIXGRAM})
@@ -63,7 +63,7 @@ async def ask(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> M
     """
     # A connected socket hears nobody else: the last attempt finds out whether somebody else replies.
     usual = _replies_from_anywhere if step.from_there else _replies
-    attempts = (usual,) * _ATTEMPTS + (_replies_from_anywhere,)
+    attempts = (usual,) * _MAX_ATTEMPTS + (_replies_from_anywhere,)
     for replies_to in attempts:
         replies = await replies_to(endpoint, step, log, patience / 2)
         if replies or step.shorter:
@@ -79,7 +79,9 @@ async def ask(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> M
         wrong = next((reply for reply in replies if len(reply) > len(step.data)), None)
         return None if wrong is None else Mismatch("the reply is longer than the request", b"", wrong[:256])
     if replies[0] != step.reply:
-        return Mismatch("the reply is wrong", step.reply[:256], replies[0][:256])
+        come, due = len(replies[0]), len(step.reply)
+        lengths = f": it has {come} bytes, and {due} were due" if come != due else ""
+        return Mismatch(f"the reply is wrong{lengths}", step.reply[:256], replies[0][:256])
     return None
 
 
@@ -91,8 +93,8 @@ async def _replies(endpoint: Endpoint, step: Ask, log: WireLog, patience: float)
             await sock.send(step.data)
             log.add(step.client, Event.SENT, step.data)
             while len(replies) < 2:  # noqa: PLR2004 - the second one is the one too many
-                with trio.move_on_after(_QUIET if replies or step.shorter else patience) as scope:
-                    replies.append(await sock.recv(_MOST))
+                with trio.move_on_after(_SILENCE_S if replies or step.shorter else patience) as scope:
+                    replies.append(await sock.recv(_MAX_DATAGRAM))
                     log.add(step.client, Event.RECEIVED, replies[-1])
                 if scope.cancelled_caught:
                     break
@@ -116,7 +118,7 @@ async def _replies_from_anywhere(endpoint: Endpoint, step: Ask, log: WireLog, pa
             log.add(step.client, Event.REFUSED)
             return []
         log.add(step.client, Event.SENT, step.data)
-        reply, sender = await sock.recvfrom(_MOST)
+        reply, sender = await sock.recvfrom(_MAX_DATAGRAM)
         log.add(step.client, Event.RECEIVED, reply)
         if _text(sender) != _text(server):
             raise Broken(Fault("DGRAM-7", "the reply came from elsewhere", _text(server), _text(sender)))
@@ -146,6 +148,6 @@ async def abandon(endpoint: Endpoint, data: bytes, log: WireLog) -> None:
 
 async def probe(endpoint: Endpoint) -> None:
     """Return unless the machine says that nobody is there. OSError if it does."""
-    with await _open(endpoint) as sock, trio.move_on_after(_QUIET):
+    with await _open(endpoint) as sock, trio.move_on_after(_SILENCE_S):
         await sock.send(b"")
-        await sock.recv(_MOST)
+        await sock.recv(_MAX_DATAGRAM)

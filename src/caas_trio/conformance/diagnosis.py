@@ -1,4 +1,4 @@
-"""What a server that fails a sanity case may be instead: one sentence for whoever declared it."""
+"""What a server that fails a sanity case may be instead: one sentence for the user who declared it."""
 
 from __future__ import annotations
 

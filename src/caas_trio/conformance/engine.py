@@ -21,7 +21,7 @@ from .attribution import (
     unsaid_clause,
 )
 from .case import Case, Fault, Result, Verdict
-from .compare import MOST_NOTICE, Broken, Mismatch, receive_exactly
+from .compare import MAX_NOTICE, Broken, Mismatch, receive_exactly
 from .cuts import WHOLE
 from .profile import First, Profile
 from .script import (
@@ -45,9 +45,9 @@ from .script import (
 from .wire import CONNECTORS, End, Wire, why
 from .wirelog import Event
 
-_ATTEMPTS: Final = 5
+_MAX_ATTEMPTS: Final = 5
 #: How often a step that watches the writer looks.
-_GLANCE: Final = 0.05
+_POLL_INTERVAL_S: Final = 0.05
 #: What a server says to a client that it has no room for, as LOAD-7 wants.
 _AT_CAPACITY: Final = b"error: too many connections\n"
 
@@ -91,7 +91,7 @@ async def run_case(
         bounds: how long it may take.
     """
     reason = "this machine was too busy to speak at once"
-    for _ in range(_ATTEMPTS):
+    for _ in range(_MAX_ATTEMPTS):
         run = _Run(case, endpoint, profile, patience * case.effort, bounds)
         result = await run.result()
         if not case.punctual or not result.faults or run.lateness < bounds.punctual_s:
@@ -294,7 +294,7 @@ class _Run:
         wire = self._wires[step.client]
         speech = b""
         with trio.move_on_after(self._patience):
-            while b"\n" not in speech and len(speech) <= MOST_NOTICE and (data := await wire.receive()):
+            while b"\n" not in speech and len(speech) <= MAX_NOTICE and (data := await wire.receive()):
                 speech += data
         if not speech:
             clause = unsaid_clause(self._profile)
@@ -350,7 +350,7 @@ class _Run:
         wire.send(step.data, WHOLE)
         sent, since = wire.sent, trio.current_time()
         while not (wire.everything_sent or wire.write_failed) and trio.current_time() - since < step.quiet:
-            await trio.sleep(_GLANCE)
+            await trio.sleep(_POLL_INTERVAL_S)
             if wire.sent != sent:
                 sent, since = wire.sent, trio.current_time()
         if step.must_block and wire.everything_sent:

@@ -17,8 +17,8 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 def interruptible(scope: trio.CancelScope) -> Iterator[list[signal.Signals]]:
     """Cancel a scope at the first signal that comes within the block; yield the signals that came.
 
-    A second one does what it would without this: whoever is in a hurry need not wait. A signal that
-    the process was started to ignore stays ignored. To be entered in trio, in the main thread.
+    A second one does what it would without this. A signal that the process was started to ignore stays
+    ignored. To be entered in trio, in the main thread.
     """
     token = trio.lowlevel.current_trio_token()
     received: list[signal.Signals] = []

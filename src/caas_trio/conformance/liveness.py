@@ -17,7 +17,7 @@ from .families import STILL_SERVED
 from .profile import Profile
 
 #: How often a server is asked before it counts as gone, and how long it gets in between to start again.
-_ATTEMPTS: Final = 3
+_MAX_ATTEMPTS: Final = 3
 _RESTART_DELAY_S: Final = 0.4
 
 
@@ -78,7 +78,7 @@ class Liveness:
                 await self._changed.wait()
             # Holding the lock: of several that doubt, one asks at a time.
             reason = ""
-            for _ in range(_ATTEMPTS):
+            for _ in range(_MAX_ATTEMPTS):
                 await trio.sleep(_RESTART_DELAY_S)
                 wrong = await self._ask()
                 if wrong is None:
@@ -102,7 +102,7 @@ def _gone(failed: Result, beside: tuple[str, ...], reason: str) -> Result:
     if not beside:
         fault = replace(fault, reason=f"{fault.reason}; since then nobody is served any more ({reason})")
         return replace(failed, faults=[fault], beside=beside)
-    told = f"since this case nobody is served any more ({reason}); beside it ran {', '.join(beside)}"
+    reason = f"since this case nobody is served any more ({reason}); beside it ran {', '.join(beside)}"
     clause = "DGRAM-1" if failed.case.clause.startswith("DGRAM") else "LOAD-6"
-    faults = [Fault(clause, told)]
+    faults = [Fault(clause, reason)]
     return replace(failed, answer=Verdict.NOT_JUDGED, faults=faults, beside=beside, reason="")

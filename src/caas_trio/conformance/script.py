@@ -27,7 +27,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send bytes, cut as told."""
+    """Send bytes, in pieces where they are cut."""
 
     data: bytes
     cut: Cut = WHOLE
@@ -101,7 +101,7 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Let so many seconds pass."""
+    """Wait for so many seconds."""
 
     seconds: float
 

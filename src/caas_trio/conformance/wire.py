@@ -23,8 +23,8 @@ from .wirelog import Event, WireLog
 
 _READ_SIZE: Final = 65536
 _WRITE_SIZE: Final = 65536
-#: Seconds in which a writer that was told of a reset has noted it.
-_MOMENT: Final = 0.05
+#: Seconds within which a writer whose send failed has noted that.
+_RESET_NOTICED_S: Final = 0.05
 #: struct linger: on, zero seconds. Closing then resets.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
@@ -135,7 +135,7 @@ class Wire:
         self._connected_at = trio.current_time()
         self.end: End | None = None
         self.optional_prompt = b""
-        #: Whether the optional prompt came, and whether the client was told to end its input.
+        #: Whether the optional prompt came, and whether the end of the output is queued.
         self.greeted = False
         self.ended_input = False
         #: What was handed over behind the last LF.
@@ -173,7 +173,7 @@ class Wire:
         data, cut = job
         for number, piece in enumerate(cut.pieces(data)):
             if number:
-                await trio.sleep(cut.breath)
+                await trio.sleep(cut.delay_s)
             if self.lateness is None:
                 self.lateness = trio.current_time() - self._connected_at
             with memoryview(piece) as view:
@@ -191,12 +191,12 @@ class Wire:
         self._give.send_nowait(job)
 
     def send(self, data: bytes, cut: Cut) -> None:
-        """Have bytes sent, cut as told, behind what was handed over before."""
+        """Queue bytes, to be sent in the pieces of a cut."""
         self.tail = (self.tail + data).rpartition(b"\n")[2]
         self._hand_over((data, cut))
 
     def end_input(self) -> None:
-        """Have the output ended behind what was handed over before."""
+        """Queue the end of the output."""
         self.ended_input = True
         self._hand_over(None)
 
@@ -238,15 +238,15 @@ class Wire:
                 self.received += len(data)
                 self._log.add(self._client, Event.RECEIVED, data)
                 return data
-            # The kernel tells of a reset once: if it told the writer, the reader sees a mere end.
-            with trio.move_on_after(_MOMENT):
+            # The kernel reports a reset once: if the writer got it, the reader sees a mere end.
+            with trio.move_on_after(_RESET_NOTICED_S):
                 await self._flushed.wait()
             self.end = End.RESET if self.write_failed else End.FIN
         self._log.add(self._client, _EVENTS[self.end])
         return b""
 
     def push_back(self, data: bytes) -> None:
-        """Have the next `receive` return these bytes."""
+        """Return these bytes from the next `receive`."""
         self._pushed_back = data
 
     def reset(self) -> None:

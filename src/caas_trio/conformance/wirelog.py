@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 #: So much of a piece is kept, and so many pieces.
-_MOST_BYTES: Final = 256
-_MOST_ENTRIES: Final = 250
+_MAX_BYTES: Final = 256
+_MAX_ENTRIES: Final = 250
 
 
 class Event(enum.Enum):
@@ -69,8 +69,8 @@ class WireLog:
         The entry does not belong to the log if that is full.
         """
         seconds = time.perf_counter() - self._start
-        entry = Entry(seconds, client, event, 0, bytes(data[:_MOST_BYTES]))
-        if len(self.entries) < _MOST_ENTRIES:
+        entry = Entry(seconds, client, event, 0, bytes(data[:_MAX_BYTES]))
+        if len(self.entries) < _MAX_ENTRIES:
             self.entries.append(entry)
         else:
             self.left_out += 1

@@ -106,13 +106,13 @@ def _testcase(suite: ET.Element, report: Report, result: Result, *, strict: bool
         ET.SubElement(element, "skipped", message=_clean(result.reason))
     if not result.faults:
         return False
-    told = [
+    lines = [
         f"{fault.clause} {requirement(fault.clause, report.profile.service)}\n{fault.reason}\n"
         f"expected {fault.expected!r}\nreceived {fault.received!r}"
         for fault in result.faults
     ]
-    told += [result.hint] if result.hint else []
-    text = _clean("\n\n".join([*told, again(report, result)]))
+    lines += [result.hint] if result.hint else []
+    text = _clean("\n\n".join([*lines, again(report, result)]))
     failed = result.verdict is Verdict.FAILED or strict
     if failed:
         ET.SubElement(element, "failure", message=_clean(result.faults[0].reason)).text = text
