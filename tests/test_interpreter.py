@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from caas_trio.program.interpreter import Interpreter
+from caas_trio.program.interpreter import Interpreter, _extras
 
 #: Shows in a child what it sees, and in this process how the child is started.
 PROBE = """
@@ -94,3 +94,8 @@ def test_a_directory_that_is_gone_from_the_beginning_is_no_place(
     gone.rmdir()
     interpreter = Interpreter.current()
     assert (interpreter.directory, interpreter.path) == (None, ("/absolute",))
+
+
+def test_a_switch_to_utf_8_is_passed_on() -> None:
+    assert _extras({"dev": True, "a": "b"}, utf8=False) == ["-Xdev", "-Xa=b"]
+    assert _extras({"utf8": True}, utf8=True) == ["-Xutf8=1"]

@@ -7,8 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -200,3 +200,19 @@ def test_a_hangup_reads_certificates_again(tmp_path: Path, caplog: pytest.LogCap
         "the certificates have been reloaded",
         "the certificates could not be reloaded; the old ones stay",
     ]
+
+
+def test_a_stop_does_not_wait_for_a_context_that_waits() -> None:
+    left: list[str] = []
+
+    @asynccontextmanager
+    async def app() -> AsyncIterator[App]:
+        signal.raise_signal(signal.SIGTERM)
+        try:
+            await trio.Event().wait()
+            yield App(datagrams=bytes.upper)
+        finally:
+            left.append("left")
+
+    caas_trio.run(app, "tcp://127.0.0.1:0")
+    assert left == ["left"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -51,10 +52,7 @@ class Interpreter:
             directory = None
         options = [f"-{letter * getattr(sys.flags, name)}" for name, letter in _OPTIONS.items()]
         warnings = [f"-W{each}" for each in sys.warnoptions]
-        given: dict[str, str | bool] = dict(sys._xoptions)  # noqa: SLF001 - documented, in spite of its name
-        if sys.flags.utf8_mode:  # in the C locale too, which it changes for those that it starts (PEP 538)
-            given["utf8"] = "1"
-        extras = [f"-X{name}" if value is True else f"-X{name}={value}" for name, value in given.items()]
+        extras = _extras(sys._xoptions, utf8=bool(sys.flags.utf8_mode))  # noqa: SLF001 - and yet documented
         start = Path(directory or "")
         path = [str(start / each) for each in sys.path]
         return cls(
@@ -67,3 +65,12 @@ class Interpreter:
     def command(self, module: str, number: int) -> list[str]:
         """Return the command line that calls `main(number)` of a module in another process."""
         return [self.executable, *self.options, "-c", _BOOT.format(module=module), str(number), *self.path]
+
+
+def _extras(given: Mapping[str, str | bool], *, utf8: bool) -> list[str]:
+    """Return the -X options that a process was given, and the one for UTF-8 if it has switched to that.
+
+    It does so in the C locale, of which those that it starts see another one (PEP 538).
+    """
+    named = {**given, "utf8": "1"} if utf8 else given
+    return [f"-X{name}" if value is True else f"-X{name}={value}" for name, value in named.items()]

@@ -106,9 +106,7 @@ class _Script:
 
         def begin_to_stop() -> None:
             stop.set()
-            if (
-                not announced.is_set()
-            ):  # a name may be being looked up; the app's context may wait for anything
+            if not announced.is_set():  # a name is looked up, or an app's context waits
                 opening.cancel()
 
         with receive_signals([signal.SIGTERM, signal.SIGINT, *hangup]) as signals:

@@ -30,10 +30,10 @@ def exit_on_stop(leave: Callable[[int], object] = os._exit) -> None:
     Args:
         leave: ends the process, without a way for a module that is being imported to prevent it.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     for number in handled_signals():
         if number != signal.SIGHUP:
             signal.signal(number, lambda *_: leave(0))
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
 
 
 def hold_signals() -> None:
