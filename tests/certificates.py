@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import ssl
 from contextlib import suppress
 from functools import cache
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import trio
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from caas_trio.drivers.tlsstream import TlsStream
 
@@ -18,6 +22,36 @@ HOST = "localhost"
 @cache
 def authority() -> trustme.CA:
     return trustme.CA()
+
+
+@cache
+def unreadable_client() -> ssl.SSLContext:
+    """Return the context of a client whose certificate has a name that is no UTF-8; validly issued."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.load_pem_x509_certificate(authority().cert_pem.bytes())
+    issuer_key = serialization.load_pem_private_key(authority().private_key_pem.bytes(), None)
+    assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
+    name = x509.UnrecognizedExtension(x509.oid.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30\x03\x82\x01\xff")
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "client")]))
+        .issuer_name(issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(name, critical=False)
+        .sign(issuer_key, hashes.SHA256())
+    )
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    context = ssl.create_default_context()
+    authority().configure_trust(context)
+    with trustme.Blob(certificate.public_bytes(serialization.Encoding.PEM) + pem).tempfile() as path:
+        context.load_cert_chain(path)
+    return context
 
 
 @cache

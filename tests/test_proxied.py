@@ -7,7 +7,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -30,9 +30,12 @@ from caas_trio import (
 )
 from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import ConnectionStats, Outcome
+from caas_trio.drivers.tlsstream import TlsStream
 from caas_trio.server import handshaker
 from caas_trio.server.admission import REFUSAL
 
+from .certificates import HOST as TLS_HOST
+from .certificates import client_context, server_context
 from .support.drivers import serve, serve_sessions
 
 #: Every test runs over both drivers.
@@ -309,3 +312,27 @@ async def test_the_cap_of_a_host_goes_by_the_clients_address() -> None:
     assert server.refused == [("too many connections from this host", CLIENT)]
     assert sorted(server.outcomes) == [*[Outcome.COMPLETED] * 3, Outcome.REFUSED]
     assert Counter(server.closed) == {CLIENT: 3, InternetPeer("203.0.113.9", 1): 1}
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "tls"])
+async def test_one_host_behind_a_proxy_cannot_take_all_places(scheme: str) -> None:
+    trust = Trust(proxy_protocol=True, tls=server_context())
+    limits = Limits(max_per_host=2, max_connections=10, linger_timeout=600)
+    other_host = HEADER.replace(b"192.0.2.7", b"192.0.2.8")
+    async with (
+        serving(trust, f"{scheme}://127.0.0.1:0", limits=limits) as server,
+        AsyncExitStack() as clients,
+    ):
+        for number in range(60):
+            client = await clients.enter_async_context(await server.connect())
+            await client.send_all(HEADER)  # and silence
+            while len(server.refused) < number - 1:
+                await trio.lowlevel.checkpoint()
+        other: trio.abc.HalfCloseableStream = await clients.enter_async_context(await server.connect())
+        await other.send_all(other_host)
+        if scheme == "tls":
+            other = TlsStream(other, client_context(), server_side=False, server_hostname=TLS_HOST)
+            await other.do_handshake()
+        await other.send_all(b"a\n")
+        assert await other.receive_some() == b"A\n"
+    assert server.reasons[:58] == ["too many connections from this host"] * 58

@@ -47,7 +47,15 @@ from caas_trio.drivers.tlsstream import TlsStream
 from caas_trio.server.admission import Admission, refuse, words_for
 from caas_trio.server.handshaker import Handshaker, Refused
 
-from .certificates import HOST, authority, client_context, server_certificate, server_context, write_files
+from .certificates import (
+    HOST,
+    authority,
+    client_context,
+    server_certificate,
+    server_context,
+    unreadable_client,
+    write_files,
+)
 
 CAPITALS = partial(LineSession, bytes.upper)
 ANYWHERE = "tls://127.0.0.1:0"
@@ -535,6 +543,37 @@ async def test_the_first_line_does_not_wait_for_a_late_acknowledgement() -> None
                 established = await handshaker.perform(accepted, InternetPeer("127.0.0.1", 1), endpoint)
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1
         await established.channel.aclose()
+
+
+async def test_a_certificate_that_cannot_be_read_is_refused(files: tuple[Path, Path, Path]) -> None:
+    async with serving(Certificates(*files)) as running:
+        for _ in range(2):
+            client = await running.connect(unreadable_client())
+            with pytest.raises(trio.BrokenResourceError):
+                await client.receive_some()
+            await trio.aclose_forcefully(client)
+        good = client_context(shown=authority().issue_cert("client.example"))
+        assert await running.talk(b"a\n", good) == b"A\n"
+    assert running.recorder.refused == ["no TLS handshake: the client's certificate cannot be read"] * 2
+
+
+async def test_garbage_late_in_a_handshake_does_not_prolong_it(autojump_clock: MockClock) -> None:
+    ours, theirs = socket.socketpair()
+    limits = Limits(opening_timeout=5, linger_timeout=2)
+    handshaker = handshakes(limits, Drain())
+    with ours, theirs:
+        async with trio.open_nursery() as nursery:
+
+            async def send_garbage() -> None:
+                await trio.sleep(4.7)  # the mock clock's
+                ours.send(b"garbage")
+
+            nursery.start_soon(send_garbage)
+            with pytest.raises(Refused, match="no TLS handshake"):
+                await handshaker.perform(
+                    theirs, InternetPeer("192.0.2.1", 1), Endpoint.parse("tls://192.0.2.1:1")
+                )
+    assert autojump_clock.current_time() == pytest.approx(5)
 
 
 async def test_a_proxy_may_pass_tls_on() -> None:

@@ -1,0 +1,344 @@
+"""Nothing that is raised for one connection leaves it, and what one does costs no other."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from typing import NoReturn
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from caas_trio import (
+    Connection,
+    ConnectionLost,
+    Endpoint,
+    Limits,
+    LineSession,
+    Session,
+    StateError,
+    Telemetry,
+    TooSlow,
+    Trust,
+)
+from caas_trio.core.errors import PeerError
+from caas_trio.core.peer import Peer
+from caas_trio.core.telemetry import Outcome, ServerStats
+from caas_trio.server.served import Handler
+
+from .support.drivers import serve, serve_sessions
+
+#: Every test runs over both drivers.
+pytestmark = pytest.mark.usefixtures("driver")
+
+HOST = "tcp://127.0.0.1:0"
+
+
+class Recorder(Telemetry):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.failures: list[Exception] = []
+        self.ends: list[Exception | None] = []
+        self.stats = ServerStats()
+
+    def counting(self, stats: ServerStats) -> None:
+        self.stats = stats
+
+    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
+        self.failures.append(error)
+
+    def conversation_ended(self, error: Exception | None, endpoint: Endpoint) -> None:  # noqa: ARG002
+        self.ends.append(error)
+
+    @property
+    def outcomes(self) -> dict[Outcome, int]:
+        """How many connections have ended, by how they did."""
+        [listener] = self.stats.listeners
+        return {outcome: count for outcome, count in listener.ended.items() if count}
+
+
+class Running:
+    """A server that runs."""
+
+    def __init__(self, endpoint: Endpoint, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self._endpoint = endpoint
+
+    async def connect(self) -> trio.SocketStream:
+        return await trio.open_tcp_stream(self._endpoint.host, self._endpoint.port)
+
+    async def ask(self, client: trio.SocketStream, line: bytes, reply: bytes) -> None:
+        """Send a line and wait for its reply."""
+        await client.send_all(line)
+        heard = b""
+        while len(heard) < len(reply):
+            chunk = await client.receive_some()
+            assert chunk, f"the connection ended after {heard!r}"
+            heard += chunk
+        assert heard == reply
+
+
+@asynccontextmanager
+async def running(start: Callable[..., Awaitable[None]]) -> AsyncIterator[Running]:
+    recorder, stop = Recorder(), trio.Event()
+    async with trio.open_nursery() as nursery:
+        [endpoint] = await nursery.start(partial(start, HOST, telemetry=recorder, stop=stop))
+        yield Running(endpoint, recorder)
+        stop.set()
+
+
+class BoomError(Exception):
+    """What nobody expects."""
+
+
+def boom(*_: object, **__: object) -> NoReturn:
+    raise BoomError
+
+
+class Exploding(Session):
+    """Raises at one step of a conversation."""
+
+    closing = False
+
+    def __init__(self, step: str) -> None:
+        self._step = step
+
+    def open(self) -> bytes:
+        return boom() if self._step == "open" else b""
+
+    def receive(self, data: object) -> bytes:  # noqa: ARG002
+        return boom() if self._step == "receive" else b"fine\n"
+
+    def end_of_input(self) -> bytes:
+        self.closing = True
+        return boom() if self._step == "end" else b""
+
+    @property
+    def oversize_lines(self) -> int:
+        """None."""
+        return 0
+
+
+class Objecting(Trust):
+    """Raises when it is asked about a client that has sent its header, or before."""
+
+    def objection(self, peer: Peer) -> str | None:
+        return boom() if self.allow_from else super().objection(peer)
+
+    def objection_to_proxy(self, peer: Peer) -> str | None:
+        return boom() if not self.allow_from else super().objection_to_proxy(peer)
+
+
+@pytest.mark.parametrize("step", ["make", "open", "receive", "end"])
+async def test_a_session_that_raises_at_any_step_costs_its_connection(step: str) -> None:
+    sessions = iter([boom if step == "make" else partial(Exploding, step), partial(LineSession, bytes.upper)])
+
+    def new_session() -> Session:
+        make: Callable[[], Session] = next(sessions)
+        return make()
+
+    async with running(partial(serve_sessions, new_session)) as server:
+        async with await server.connect() as client:
+            await client.send_all(b"a\n")
+            await client.send_eof()
+            assert b"".join([chunk async for chunk in client]) == (b"fine\n" if step == "end" else b"")
+        async with await server.connect() as client:
+            await server.ask(client, b"b\n", b"B\n")
+    assert [type(error) for error in server.recorder.failures] == [BoomError]
+    assert server.recorder.outcomes == {Outcome.FAILED: 1, Outcome.COMPLETED: 1}
+
+
+@pytest.mark.parametrize("allow_from", [(), Trust.proxy_from], ids=["the proxy", "the client"])
+async def test_what_is_raised_before_the_conversation_costs_its_connection(
+    allow_from: tuple[object, ...],
+) -> None:
+    trust = Objecting(proxy_protocol=True, allow_from=allow_from)  # type: ignore[arg-type]
+    async with running(partial(serve_sessions, partial(LineSession, bytes.upper), trust=trust)) as server:
+        for _ in range(12):
+            async with await server.connect() as client:
+                await client.send_all(b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\na\n")
+                heard = b""
+                with suppress(trio.BrokenResourceError):  # its input is not read
+                    heard = await client.receive_some()
+                assert heard == b""
+    assert [type(error) for error in server.recorder.failures] == [BoomError] * 12
+
+
+LATE_CALLS: dict[str, Callable[[Connection], Awaitable[object]]] = {
+    "send": lambda connection: connection.send(b"late\n"),
+    "receive_line": lambda connection: connection.receive_line(),
+    "receive_some": lambda connection: connection.receive_some(),
+    "flush": lambda connection: connection.flush(),
+    "send_eof": lambda connection: connection.send_eof(),
+}
+
+
+class Late:
+    """A handler whose tasks go on when it has returned."""
+
+    def __init__(self, call: str, nursery: trio.Nursery) -> None:
+        self.over = trio.Event()
+        self.raised: list[StateError] = []
+        self.reads = call.startswith("receive")
+        self._call = LATE_CALLS[call]
+        self._nursery = nursery
+
+    async def _late(self, connection: Connection, wait: Callable[[], Awaitable[None]]) -> None:
+        await wait()
+        with pytest.raises(StateError) as caught:  # noqa: PT012 - what has come before may be read
+            while await self._call(connection) == b"rest\n":
+                pass
+        self.raised.append(caught.value)
+
+    async def handle(self, connection: Connection) -> None:
+        """Answer lines; start a task at `job`, and another one that reads at `quit`."""
+        async for line in connection:
+            if line == b"job\n":
+                self._nursery.start_soon(self._late, connection, self.over.wait)
+            elif line == b"quit\n":
+                if self.reads:  # is under way when the handler returns
+                    self._nursery.start_soon(self._late, connection, trio.lowlevel.checkpoint)
+                    await trio.testing.wait_all_tasks_blocked()
+                return
+            else:
+                await connection.send(line.upper())
+
+
+@pytest.mark.parametrize("call", LATE_CALLS)
+async def test_a_task_that_outlives_its_handler_harms_nobody(call: str, nursery: trio.Nursery) -> None:
+    late = Late(call, nursery)
+    async with running(partial(serve, late.handle)) as server, AsyncExitStack() as clients:
+        others = [await clients.enter_async_context(await server.connect()) for _ in range(3)]
+        for other in others:
+            await server.ask(other, b"a\n", b"A\n")
+        async with await server.connect() as client:
+            await client.send_all(b"job\nquit\nrest\n")
+            assert b"".join([chunk async for chunk in client]) == b""
+        others.append(await clients.enter_async_context(await server.connect()))  # takes its descriptor
+        await server.ask(others[-1], b"new\n", b"NEW\n")
+        late.over.set()
+        await trio.testing.wait_all_tasks_blocked()
+        for other in others:
+            await server.ask(other, b"b\n", b"B\n")
+    assert [error.state for error in late.raised] == ["closed"] * (2 if late.reads else 1)
+    assert not server.recorder.failures
+    nursery.cancel_scope.cancel()
+
+
+def chat(members: list[Connection]) -> Handler:
+    """Return a handler that sends each line to every member, one after the other."""
+
+    async def handler(connection: Connection) -> None:
+        members.append(connection)
+        try:
+            async for line in connection:
+                for member in list(members):
+                    await member.send(line)
+        finally:
+            members.remove(connection)
+
+    return handler
+
+
+MUCH = b"x" * 60_000 + b"\n"
+
+
+@pytest.mark.parametrize("fault", ["deaf", "reset"])
+async def test_one_member_of_a_chat_does_not_end_another(fault: str, autojump_clock: MockClock) -> None:
+    members: list[Connection] = []
+    limits = Limits(write_timeout=5, linger_timeout=1)
+    async with running(partial(serve, chat(members), limits=limits)) as server:
+        bad, *good = [await server.connect() for _ in range(4)]
+        while len(members) < 4:
+            await trio.testing.wait_all_tasks_blocked()
+        if fault == "reset":
+            bad.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            bad.socket.close()
+        rounds = 400 if fault == "deaf" else 3
+        heard = [0] * len(good)
+
+        async def read(number: int) -> None:
+            while heard[number] < 3 * rounds * len(MUCH):
+                heard[number] += len(await good[number].receive_some(1 << 20))
+
+        async def write(client: trio.SocketStream) -> None:
+            for _ in range(rounds):
+                await client.send_all(MUCH)
+
+        async with trio.open_nursery() as nursery:
+            for number, client in enumerate(good):
+                nursery.start_soon(read, number)
+                nursery.start_soon(write, client)
+        for client in good:
+            await client.aclose()
+        await bad.aclose()
+    ended = Outcome.TIMED_OUT if fault == "deaf" else Outcome.LOST
+    assert server.recorder.outcomes == {Outcome.COMPLETED: 3, ended: 1}
+    assert not server.recorder.failures
+    errors = [error for error in server.recorder.ends if error is not None]
+    assert [type(error) for error in errors] == [TooSlow if fault == "deaf" else ConnectionLost]
+    assert all(isinstance(error, PeerError) and error.connection is not None for error in errors)
+    assert autojump_clock.current_time() < 60
+
+
+async def test_an_error_of_another_connection_is_a_bug_of_the_handler_that_lets_it_out() -> None:
+    first: list[Connection] = []
+
+    async def handler(connection: Connection) -> None:
+        if not first:
+            first.append(connection)
+            await connection.send(b"first\n")
+            await trio.sleep_forever()
+        await connection.send(b"reading\n")
+        await first[0].receive_line()
+
+    async with (
+        running(partial(serve, handler, limits=Limits(drain_timeout=0))) as server,
+        await server.connect() as one,
+        await server.connect() as two,
+    ):
+        await server.ask(one, b"", b"first\n")
+        await server.ask(two, b"", b"reading\n")
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        one.socket.close()
+        assert await two.receive_some() == b""
+    [error] = server.recorder.failures
+    assert isinstance(error, ConnectionLost)
+    assert error.connection is first[0]
+
+
+async def test_an_error_whose_connection_has_ended_meanwhile_is_its_own(autojump_clock: MockClock) -> None:
+    """A handler that waits for something else learns at its end that its client was too slow."""
+    slow: list[Connection] = []
+    go = trio.Event()
+
+    async def handler(connection: Connection) -> None:
+        if not slow:
+            slow.append(connection)
+            await connection.send(b"slow\n")
+            await go.wait()
+            return
+        await connection.receive_line()
+        await slow[0].send(bytes(40_000_000))
+        await slow[0].send(b"dropped")
+        await slow[0].flush()
+        await slow[0].send_eof()
+        await connection.send(b"still here\n")
+        go.set()
+
+    limits = Limits(write_timeout=5)
+    async with (
+        running(partial(serve, handler, limits=limits)) as server,
+        await server.connect() as one,
+        await server.connect() as two,
+    ):
+        await server.ask(one, b"", b"slow\n")
+        await server.ask(two, b"a\n", b"still here\n")
+    assert server.recorder.outcomes == {Outcome.TIMED_OUT: 1, Outcome.COMPLETED: 1}
+    assert autojump_clock.current_time() >= 5
