@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 import caas_trio
 import caas_trio.observing
+from caas_trio.core import telemetry
+from caas_trio.core.telemetry import EVENTS
 
 #: For an interpreter that loads nothing by itself.
 PATH = f"import sys; sys.path[:0] = {[str(Path(caas_trio.__file__).parent.parent)]!r}; "
@@ -19,6 +22,19 @@ def test_every_public_name_is_reachable_once() -> None:
     assert len(set(caas_trio.__all__)) == len(caas_trio.__all__)
     for name in caas_trio.__all__:
         assert getattr(caas_trio, name) is not None
+
+
+def test_the_types_of_public_signatures_can_be_named() -> None:
+    for function in (caas_trio.serve, caas_trio.serve_sessions, caas_trio.serve_datagrams, caas_trio.run):
+        assert get_type_hints(function)
+    for event in EVENTS:
+        hints = get_type_hints(getattr(caas_trio.Telemetry, event), vars(telemetry))
+        ours = {
+            hint.__name__
+            for hint in hints.values()
+            if getattr(hint, "__module__", "").startswith("caas_trio")
+        }
+        assert ours <= set(caas_trio.__all__), event
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -8,24 +8,26 @@ from typing import Any
 import pytest
 
 from caas_trio import LimitError, Limits
+from caas_trio.core.limits import COUNTS, TIMES
 
 
 @pytest.mark.parametrize("value", [-0.1, math.nan])
-@pytest.mark.parametrize(
-    "name",
-    ["prompt_delay", "idle_timeout", "line_timeout", "write_timeout", "linger_timeout", "drain_timeout"],
-)
+@pytest.mark.parametrize("name", TIMES)
 def test_a_time_no_clock_can_count_is_refused(name: str, value: float) -> None:
     wrong: dict[str, Any] = {name: value}
     with pytest.raises(LimitError, match=f"{name} is .*; it must be a number of seconds, 0 or more"):
         Limits(**wrong)
 
 
-@pytest.mark.parametrize("name", ["max_line", "max_connections", "max_per_host"])
+@pytest.mark.parametrize("name", COUNTS)
 def test_none_at_all_is_no_number_of_things(name: str) -> None:
     wrong: dict[str, Any] = {name: 0}
     with pytest.raises(LimitError, match=f"{name} is 0; it must be 1 or more"):
         Limits(**wrong)
+
+
+def test_every_limit_is_checked() -> None:
+    assert {*COUNTS, *TIMES, "at_capacity"} == set(Limits.__dataclass_fields__)
 
 
 def test_no_time_and_endless_time_are_times() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # for type checkers it is true: importing typing takes longer than all else here
 if TYPE_CHECKING:
+    from .core.datagramrules import Datagram
     from .core.endpoint import Endpoint, Scheme
     from .core.errors import (
         AppError,
@@ -26,21 +27,24 @@ if TYPE_CHECKING:
         TooSlow,
         UsageError,
     )
-    from .core.framing import LineBuffer
+    from .core.framing import Chunk, LineBuffer
     from .core.limits import AtCapacity, Limits
-    from .core.peer import InternetPeer, LocalPeer
+    from .core.peer import InternetPeer, LocalPeer, Peer
     from .core.proxy_encoding import encode_proxy_header
     from .core.proxy_header import ProxyHeader, ProxyHeaderParser, Tlv
-    from .core.session import First, LineSession, Oversize, Session, StreamTransform
-    from .core.telemetry import Telemetry
+    from .core.session import First, LineSession, Oversize, Service, Session, StreamTransform
+    from .core.telemetry import ConnectionStats, ListenerStats, Outcome, ServerStats, Telemetry
     from .core.tls import Certificates
     from .core.trust import Trust
+    from .drivers.choice import DriverName
     from .drivers.connection import Connection
     from .drivers.requesthandler import DatagramRequestHandler, StreamRequestHandler
     from .program.script import run
     from .server.app import App
-    from .server.datagram import serve_datagrams
+    from .server.datagram import DatagramService, serve_datagrams
     from .server.listeners import Listener
+    from .server.options import DatagramOptions, ServeOptions
+    from .server.served import Handler, NewSession
     from .server.serving import serve, serve_sessions
     from .server.watchdog import Watchdog
 
@@ -52,12 +56,19 @@ __all__ = [
     "AtCapacity",
     "CaasError",
     "Certificates",
+    "Chunk",
     "Connection",
     "ConnectionLost",
+    "ConnectionStats",
+    "Datagram",
+    "DatagramOptions",
     "DatagramRequestHandler",
+    "DatagramService",
+    "DriverName",
     "Endpoint",
     "EndpointError",
     "First",
+    "Handler",
     "HandshakeFailed",
     "InputEnded",
     "InternetPeer",
@@ -68,13 +79,20 @@ __all__ = [
     "LineTooLong",
     "ListenError",
     "Listener",
+    "ListenerStats",
     "LocalPeer",
+    "NewSession",
+    "Outcome",
     "Oversize",
+    "Peer",
     "PeerError",
     "ProxyHeader",
     "ProxyHeaderError",
     "ProxyHeaderParser",
     "Scheme",
+    "ServeOptions",
+    "ServerStats",
+    "Service",
     "Session",
     "StateError",
     "StreamRequestHandler",
@@ -96,6 +114,20 @@ __all__ = [
 
 #: By name: the module that it is loaded from.
 _HOME = {
+    "DatagramOptions": ".server.options",
+    "ServeOptions": ".server.options",
+    "DriverName": ".drivers.choice",
+    "Datagram": ".core.datagramrules",
+    "DatagramService": ".server.datagram",
+    "NewSession": ".server.served",
+    "Handler": ".server.served",
+    "Service": ".core.session",
+    "Chunk": ".core.framing",
+    "Peer": ".core.peer",
+    "ConnectionStats": ".core.telemetry",
+    "ListenerStats": ".core.telemetry",
+    "ServerStats": ".core.telemetry",
+    "Outcome": ".core.telemetry",
     "App": ".server.app",
     "AppError": ".core.errors",
     "AtCapacity": ".core.limits",

@@ -7,10 +7,24 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Final
 
 from .errors import LimitError
 from .framing import DEFAULT_MAX_LINE
+
+#: The limits that are numbers of things, 1 or more; None, where it may be, is no limit.
+COUNTS: Final = ("max_line", "max_connections", "max_per_host", "max_datagrams")
+#: The limits that are times, in seconds.
+TIMES: Final = (
+    "opening_timeout",
+    "prompt_delay",
+    "idle_timeout",
+    "line_timeout",
+    "write_timeout",
+    "linger_timeout",
+    "drain_timeout",
+)
 
 
 class AtCapacity(enum.Enum):
@@ -39,7 +53,8 @@ class Limits:
         opening_timeout: how long a client may take to show what it has to before the conversation
             begins.
         prompt_delay: with `First.EITHER`, how long a client may keep silent before it is prompted.
-        idle_timeout: how long a connection may be quiet, in both directions.
+        idle_timeout: how long a connection may be quiet, in both directions, while the server waits for
+            input. A handler that does not read is never idle.
         line_timeout: how long a line may take from its first byte to its LF; with
             `Oversize.STREAM`, each `max_line` bytes of it.
         write_timeout: how long the client may take to accept what one read of its input made the
@@ -69,9 +84,11 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be counted."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name.startswith("max_") and value is not None and value < 1:
-                raise LimitError(field.name, value, "1 or more")
-            if field.type == "float" and (math.isnan(value) or value < 0):
-                raise LimitError(field.name, value, "a number of seconds, 0 or more")
+        for name in COUNTS:
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise LimitError(name, count, "1 or more")
+        for name in TIMES:
+            seconds = getattr(self, name)
+            if math.isnan(seconds) or seconds < 0:
+                raise LimitError(name, seconds, "a number of seconds, 0 or more")
