@@ -8,9 +8,9 @@ import pytest
 import trio
 
 from caas_trio.conformance import First, Profile, Proxy, Report, Result, judge, select
-from caas_trio.conformance.profile import DEFAULT_PROMPT
 from caas_trio.conformance.reports import html, machine, text
 from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.session import DEFAULT_PROMPT
 from tests.certificates import server_context
 
 from .conftest import Handler, scripted

@@ -17,7 +17,6 @@ from caas_trio.conformance.compare import receive_exactly
 from caas_trio.conformance.cuts import every
 from caas_trio.conformance.engine import Bounds, run_case
 from caas_trio.conformance.oracle import NOTICE
-from caas_trio.conformance.profile import DEFAULT_PROMPT
 from caas_trio.conformance.script import (
     Connect,
     EndInput,
@@ -37,6 +36,7 @@ from caas_trio.conformance.script import (
 )
 from caas_trio.conformance.wirelog import Event
 from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.session import DEFAULT_PROMPT
 
 from .conftest import Handler, StartRight, scripted
 

@@ -2,9 +2,9 @@
 
     python -m caas_trio.conformance tcp://127.0.0.1:50007
 
-It takes endpoints and TLS from the server's side of the package, and no framing, no session and no
-PROXY header, so that a mistake there cannot hide here. What is required, and why, is in
-`docs/specification.md`.
+It takes endpoints, TLS and the names of the settings (`First`, `Oversize`) from the server's side of
+the package, and no framing, no session and no PROXY header, so that a mistake there cannot hide here.
+What is required, and why, is in `docs/specification.md`.
 
     clauses         the requirements
     families        the cases: tables of scripts
@@ -19,9 +19,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from caas_trio.core.session import First, Oversize
+
     from .case import Case, Fault, Result, Verdict
     from .families import CASES
-    from .profile import First, Oversize, Profile, Proxy, Service
+    from .profile import Profile, Proxy, Service
     from .runner import Report, UnreachableError, judge, select
 
 __all__ = [
@@ -44,10 +46,11 @@ __all__ = [
 #: Where each name is. A name is loaded when it is asked for: loading takes a moment, and `__main__`
 #: has to be there by then to take a Ctrl-C.
 _MODULES: Final = {
-    "CASES": "families",
-    **dict.fromkeys(["Case", "Fault", "Result", "Verdict"], "case"),
-    **dict.fromkeys(["First", "Oversize", "Profile", "Proxy", "Service"], "profile"),
-    **dict.fromkeys(["Report", "UnreachableError", "judge", "select"], "runner"),
+    "CASES": ".families",
+    **dict.fromkeys(["Case", "Fault", "Result", "Verdict"], ".case"),
+    **dict.fromkeys(["First", "Oversize"], "caas_trio.core.session"),
+    **dict.fromkeys(["Profile", "Proxy", "Service"], ".profile"),
+    **dict.fromkeys(["Report", "UnreachableError", "judge", "select"], ".runner"),
 }
 
 
@@ -55,5 +58,5 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         if name in _MODULES:
-            return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+            return getattr(import_module(_MODULES[name], __name__), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from .profile import First, Profile, Service
+from caas_trio.core.session import First
+
+from .profile import Profile, Service
 
 #: What forbids a server to speak unasked, by who begins.
 _UNASKED: Final = {First.CLIENT: "ORDER-1", First.SERVER: "ORDER-3", First.EITHER: "ORDER-5"}

@@ -1,6 +1,6 @@
-"""The clauses of `docs/specification.md`, as the suite knows them: id, level, requirement.
+"""The clauses: id, level, requirement. `ci/conformance/specification.py` writes them into the specification.
 
-The document has each clause's reason and source; a test holds the two against each other.
+The page, `docs/specification.md`, adds each clause's reason and source.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Clause:
     Attributes:
         id: its permanent name, as `FRAME-3`.
         level: how binding it is.
-        text: what it requires, word for word as in the specification.
+        text: what it requires.
         unjudged: why no case can judge it from outside; empty if cases do.
     """
 

@@ -18,11 +18,12 @@ from caas_trio import __version__
 from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.errors import EndpointError, TlsError
 from caas_trio.core.printable import printable
+from caas_trio.core.session import First, Oversize
 
 from . import datagram
 from .case import Case, Result
 from .interruption import interruptible
-from .profile import First, Oversize, Profile, Proxy, Service
+from .profile import Profile, Proxy, Service
 from .reports import machine, text
 from .reports.output import OutputError, ReportFile, print_lines
 from .runner import DEFAULT_JOBS, DEFAULT_PATIENCE, Report, UnreachableError, judge, select

@@ -10,10 +10,11 @@ from typing import Final
 import trio
 
 from caas_trio.core.endpoint import Endpoint, Scheme
+from caas_trio.core.session import First
 
 from . import datagram
 from .case import Result
-from .profile import First, Profile
+from .profile import Profile
 from .wire import CONNECTORS
 
 _READ_SIZE: Final = 4096

@@ -10,6 +10,7 @@ from typing import Any, Final
 import trio
 
 from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.session import First
 
 from . import datagram
 from .attribution import (
@@ -23,7 +24,7 @@ from .attribution import (
 from .case import Case, Fault, Result, Verdict
 from .compare import MAX_NOTICE, Broken, Mismatch, receive_exactly
 from .cuts import WHOLE
-from .profile import First, Profile
+from .profile import Profile
 from .script import (
     Abandon,
     Ask,

@@ -8,7 +8,9 @@ from __future__ import annotations
 import enum
 from typing import TypeAlias
 
-from .profile import Oversize, Profile
+from caas_trio.core.session import Oversize
+
+from .profile import Profile
 
 
 class Notice(enum.Enum):

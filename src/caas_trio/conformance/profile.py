@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-DEFAULT_PROMPT: Final = b"Enter some data to be capitalized:\n"
+from caas_trio.core.session import DEFAULT_PROMPT, First, Oversize
+
 #: What a server takes that declares no limit: the text line of RFC 5321, section 4.5.3.1.6.
 UNDECLARED_LIMIT: Final = 1000
 
@@ -28,22 +29,6 @@ class Service(enum.Enum):
     def has_lines(self) -> bool:
         """Whether it waits for the end of a line."""
         return self is not Service.ECHO_BYTES
-
-
-class First(enum.Enum):
-    """Who speaks first."""
-
-    CLIENT = "client"
-    SERVER = "server"
-    EITHER = "either"
-
-
-class Oversize(enum.Enum):
-    """What the server does with a line beyond its limit."""
-
-    REJECT = "reject"
-    DISCARD = "discard"
-    STREAM = "stream"
 
 
 class Proxy(enum.Enum):

@@ -8,7 +8,7 @@ from typing import Final
 from caas_trio.conformance import cuts
 from caas_trio.conformance.case import Case, Script
 from caas_trio.conformance.oracle import replies
-from caas_trio.conformance.profile import First, Need, Profile
+from caas_trio.conformance.profile import Need, Profile
 from caas_trio.conformance.script import (
     Connect,
     EndInput,
@@ -20,6 +20,7 @@ from caas_trio.conformance.script import (
     SendUnread,
     Step,
 )
+from caas_trio.core.session import First
 
 from .common import CUT, served, unending
 

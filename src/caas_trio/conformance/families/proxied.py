@@ -9,7 +9,7 @@ from caas_trio.conformance import cuts
 from caas_trio.conformance.case import Case, Script
 from caas_trio.conformance.cuts import WHOLE, Cut
 from caas_trio.conformance.oracle import Part, replies
-from caas_trio.conformance.profile import First, Need, Profile
+from caas_trio.conformance.profile import Need, Profile
 from caas_trio.conformance.script import (
     Connect,
     EndInput,
@@ -19,6 +19,7 @@ from caas_trio.conformance.script import (
     Silence,
     Step,
 )
+from caas_trio.core.session import First
 
 from .common import proof
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 
 from caas_trio.conformance.case import Result
-from caas_trio.conformance.profile import DEFAULT_PROMPT, First, Profile, Service
+from caas_trio.conformance.profile import Profile, Service
 from caas_trio.conformance.runner import Report
 from caas_trio.core.printable import printable
+from caas_trio.core.session import DEFAULT_PROMPT, First
 
 
 def options(profile: Profile) -> list[str]:
