@@ -649,6 +649,7 @@ async def test_a_stream_that_cannot_half_close_is_left_to_its_owner() -> None:
 def test_every_driver_says_the_same(
     *, data: st.DataObject, limit: int, first: First, oversize: Oversize, once: bool, silent: bool
 ) -> None:
+    """Slow: two hundred conversations over each driver, each a run of trio."""
     chunks = data.draw(chunked(limit))
 
     async def heard(kind: str) -> bytes:

@@ -611,6 +611,8 @@ async def answer_in_ways(connection: Connection, ways: list[str]) -> None:
     st.lists(st.sampled_from(["once", "twice", "rest"]), min_size=1, max_size=12),
 )
 def test_every_driver_lets_a_handler_say_the_same(chunks: list[bytes], ways: list[str]) -> None:
+    """Slow: two hundred conversations over each driver, each a run of trio."""
+
     async def heard(kind: str) -> bytes:
         pair = Pair(kind)
 

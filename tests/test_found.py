@@ -124,6 +124,7 @@ def test_a_client_that_does_not_read_ends_nobody_but_itself(
     said: list[bytes],
     leaves: bool,  # noqa: FBT001 - drawn
 ) -> None:
+    """Slow: every example opens sockets that the kernel has to fill."""
     limits = Limits(idle_timeout=20, line_timeout=5, write_timeout=5, linger_timeout=1)
 
     async def answer(connection: Connection) -> None:

@@ -231,7 +231,10 @@ def test_any_split_gives_the_same_lines_as_one_chunk(data: st.DataObject, limit:
 
 
 class AgainstTheModel(RuleBasedStateMachine):
-    """Any mixture of calls, beside a model that keeps everything and looks at all of it."""
+    """Any mixture of calls, beside a model that keeps everything and looks at all of it.
+
+    Slow: two hundred mixtures of up to fifty calls, and the model looks at every byte for each.
+    """
 
     @initialize(limit=LIMITS)
     def start(self, limit: int) -> None:

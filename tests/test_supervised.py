@@ -62,6 +62,7 @@ def wait_until_nobody_listens(running: Service) -> None:
 
 
 def test_all_kinds_of_endpoints_are_shared_and_said_once(tmp_path: Path) -> None:
+    """Slow: a supervisor and each of its workers start a Python."""
     paths = [tmp_path / "stream", tmp_path / "datagram"]
     endpoints = ("tcp://127.0.0.1:0", f"unix:{paths[0]}", "udp://127.0.0.1:0", f"unixgram:{paths[1]}")
     with service(*WORKERS, endpoints=endpoints) as running:
@@ -80,6 +81,7 @@ def test_all_kinds_of_endpoints_are_shared_and_said_once(tmp_path: Path) -> None
 
 
 def test_a_killed_worker_takes_its_own_connections_and_no_others() -> None:
+    """Slow: a supervisor and each of its workers start a Python."""
     with service(*WORKERS) as running, ExitStack() as opened:
         clients: list[socket.socket] = []
         # Which worker takes a connection is the kernel's affair: some come until each has one.
@@ -175,6 +177,7 @@ def test_workers_go_when_the_supervisor_is_killed() -> None:
 
 
 def test_a_second_signal_cuts_everything_off() -> None:
+    """Slow: a supervisor and each of its workers start a Python."""
     with service(*WORKERS, "--drain-timeout", "1000") as running, stubborn(running):
         running.process.send_signal(signal.SIGTERM)
         wait_until_nobody_listens(running)
@@ -182,6 +185,7 @@ def test_a_second_signal_cuts_everything_off() -> None:
 
 
 def test_the_settings_are_read_again_and_the_old_ones_stay_if_they_are_wrong(tmp_path: Path) -> None:
+    """Slow: a supervisor and each of its workers start a Python."""
     config = tmp_path / "caas.toml"
     config.write_text('first = "server"\nprompt = "one:"')
     with service(*WORKERS, "--config", str(config)) as running:
@@ -205,6 +209,7 @@ def test_the_settings_are_read_again_and_the_old_ones_stay_if_they_are_wrong(tmp
 
 
 def test_monitoring_is_the_supervisors() -> None:
+    """Slow: a supervisor and each of its workers start a Python."""
     with service(*WORKERS, "--metrics", "127.0.0.1:0") as running:
         assert running.process.stdout is not None
         told = running.process.stdout.readline()

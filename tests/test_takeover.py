@@ -23,6 +23,7 @@ def endpoint(tmp_path: Path) -> str:
 
 
 def test_a_second_server_says_so_and_leaves_while_the_first_goes_on(endpoint: str, tmp_path: Path) -> None:
+    """Slow: Python starts twice, one after the other."""
     with service(endpoints=(endpoint,)) as first:
         command = [sys.executable, "-m", "caas_trio", endpoint]
         second = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -77,6 +78,7 @@ def test_who_waits_in_the_old_servers_queue_is_answered_by_it(endpoint: str, tmp
 def test_clients_that_connect_all_the_time_are_all_answered(
     arguments: tuple[str, ...], restarts: int, endpoint: str, tmp_path: Path
 ) -> None:
+    """Slow: Python starts three times or more, under clients that never pause."""
     heard: Counter[str] = Counter()
     enough = Event()
 
@@ -138,6 +140,7 @@ def test_what_cannot_be_opened_beside_it_leaves_the_old_server_its_path(
 
 
 def test_a_user_who_is_not_allowed_hears_nothing_and_is_logged(endpoint: str) -> None:
+    """Slow: Python starts twice, one after the other."""
     stranger = str(os.getuid() + 1)
     with service("--allow-uid", stranger, "--first", "server", endpoints=(endpoint,)) as closed:
         for _ in range(3):
