@@ -19,8 +19,8 @@ _HEAD = "| clause | service | instead |\n|---|---|---|\n"
 
 def renewed(page: str) -> str:
     """Return the page with each clause as the suite has it; a new one lacks its `Why` and `Source`."""
-    introductions = dict(re.findall(r"^## (\S+): .*\n(\n[^#].*\n)", page, re.MULTILINE))
-    reasons = dict(re.findall(r"^### (\S+)\n\n.*\n\n((?:- (?:Why|Source):.*\n)+)", page, re.MULTILINE))
+    introductions = dict(re.findall(r"^## (\S+): .*\n(\n(?:[^#\n].*\n)+)", page, re.MULTILINE))
+    reasons = dict(re.findall(r"^### (\S+)\n\n.*\n\n((?:- (?!Not judged:).*\n)+)", page, re.MULTILINE))
     return page.partition(_HEAD)[0] + _HEAD + _table() + "".join(_sections(introductions, reasons))
 
 
