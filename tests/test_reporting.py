@@ -10,7 +10,16 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from caas_trio import Connection, Endpoint, InternetPeer, Telemetry, TooSlow, serve, serve_datagrams
+from caas_trio import (
+    Connection,
+    Endpoint,
+    InternetPeer,
+    Telemetry,
+    TooSlow,
+    current_connection,
+    serve,
+    serve_datagrams,
+)
 from caas_trio.core.errors import ConnectionLost
 from caas_trio.server.reporting import INTERVAL_S, LoggingTelemetry, app_frames
 
@@ -18,7 +27,12 @@ ENDPOINT = Endpoint.parse("tcp://127.0.0.1:1")
 PEER = InternetPeer("127.0.0.1", 2)
 
 
+ids: list[str] = []
+
+
 async def broken(connection: Connection) -> None:
+    assert current_connection.get() is connection
+    ids.append(connection.id)
     await connection.receive_line()
     _ = 1 / 0
 
@@ -47,7 +61,8 @@ async def test_a_handlers_bug_is_logged_with_its_traceback(
     nursery.cancel_scope.cancel()
     [record] = caplog.records
     assert (record.name, record.levelname) == ("caas_trio", "ERROR")
-    assert record.getMessage().startswith(f"conversation failed endpoint='{bound}' peer='127.0.0.1:")
+    at = f"conversation failed connection='{ids[-1]}' endpoint='{bound}' peer='127.0.0.1:"
+    assert record.getMessage().startswith(at)
     assert record.exc_text is not None
     first, *_, last = record.exc_text.splitlines()[1:]
     assert "in broken" in first  # its own frames, and none of ours on the way to them

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .core.tls import Certificates
     from .core.trust import Trust
     from .drivers.choice import DriverName
-    from .drivers.connection import Connection
+    from .drivers.connection import Connection, current_connection
     from .drivers.requesthandler import DatagramRequestHandler, StreamRequestHandler
     from .program.script import run
     from .server.app import App
@@ -105,6 +105,7 @@ __all__ = [
     "UsageError",
     "Watchdog",
     "__version__",
+    "current_connection",
     "encode_proxy_header",
     "run",
     "serve",
@@ -134,6 +135,7 @@ _HOME = {
     "CaasError": ".core.errors",
     "Certificates": ".core.tls",
     "Connection": ".drivers.connection",
+    "current_connection": ".drivers.connection",
     "ConnectionLost": ".core.errors",
     "DatagramRequestHandler": ".drivers.requesthandler",
     "Endpoint": ".core.endpoint",

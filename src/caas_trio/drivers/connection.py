@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Callable
 from contextvars import ContextVar
+from itertools import count
 from typing import Final
 
 import trio
@@ -22,7 +25,12 @@ from .wanted import Wanted, WantedLine
 _CALLS_IN_A_ROW: Final = 128
 
 #: The connection whose handler, or a task that it has started, is running.
-_served: ContextVar[Connection | None] = ContextVar("caas_trio_connection", default=None)
+current_connection: ContextVar[Connection | None] = ContextVar("caas_trio_connection", default=None)
+
+#: What no other process has had, or will have: with the process's number, for those that it forks.
+_START: Final = secrets.token_hex(4)
+
+_numbers = count(1)
 
 
 class Connection:
@@ -70,6 +78,12 @@ class Connection:
         self._turns: trio.lowlevel.ParkingLot | None = None  # of the tasks that wait to send
         self._closed = False
         self.failure: PeerError | None = None
+        self._number = next(_numbers)
+
+    @property
+    def id(self) -> str:
+        """A text that no other connection has, of this process, another one or one that is gone."""
+        return f"{_START}-{os.getpid():x}-{self._number}"
 
     @property
     def draining(self) -> bool:
@@ -234,7 +248,7 @@ class Connection:
 
     def begin(self) -> None:
         """Note that the current task, and those it will start, belong to this connection's handler."""
-        _served.set(self)
+        current_connection.set(self)
 
     async def finish(self) -> None:
         """Refuse further calls, end the read that is under way, and wait for the send that is."""
@@ -326,7 +340,7 @@ class Connection:
 
     def _is_foreign(self) -> bool:
         """Whether this is a task of another connection's handler."""
-        served = _served.get()
+        served = current_connection.get()
         return served is not None and served is not self
 
     def _own(self, error: PeerError) -> PeerError:

@@ -19,6 +19,7 @@ from typing import Any, Final, TextIO, TypeGuard
 import structlog
 
 from caas_trio.core.printable import printable
+from caas_trio.drivers.connection import current_connection
 from caas_trio.server.inherited import is_listening
 
 from .linewriter import MAX_LINE, LineWriter
@@ -57,6 +58,7 @@ def open_log(log_format: LogFormat, level: str) -> structlog.typing.FilteringBou
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper("iso"),
+        _add_connection,
         _format_traceback,
         _make_harmless,
         _fitting(_renderer(log_format)),
@@ -132,6 +134,14 @@ def harmless(text: str, limit: int = MAX_TOLD) -> str:
     """Return at most `limit` characters of a text, with all that does not print escaped."""
     escaped = printable(text[:limit])
     return escaped if len(text) <= limit else f"{escaped}..."
+
+
+def _add_connection(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Name the connection whose handler is running, if one is."""
+    connection = current_connection.get()
+    if connection is not None:
+        event.setdefault("connection", connection.id)
+    return event
 
 
 def _format_traceback(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

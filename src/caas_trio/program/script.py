@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import click
 import trio
@@ -17,15 +17,15 @@ from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.errors import AppError, TlsError
 from caas_trio.core.limits import Limits
 from caas_trio.core.printable import printable
-from caas_trio.core.telemetry import Telemetry, together
+from caas_trio.core.telemetry import together
 from caas_trio.core.tls import Certificates
 from caas_trio.core.trust import Trust
 from caas_trio.observing.logs import tell
 from caas_trio.server.app import App, Lifespan, as_app
 from caas_trio.server.hosting import open_app, serve_app
 from caas_trio.server.listeners import Listener
+from caas_trio.server.options import ServeOptions, Settings
 from caas_trio.server.reporting import LoggingTelemetry
-from caas_trio.server.watchdog import Watchdog
 
 from .signals import handle_signals, receive_signals
 from .user_error import USER_ERRORS, user_error
@@ -38,13 +38,7 @@ _log = logging.getLogger("caas_trio")
 def run(
     app: object,
     *endpoints: Endpoint | Listener | str,
-    limits: Limits | None = None,
-    trust: Trust = Trust(),  # noqa: B008 - immutable
-    telemetry: Telemetry | None = None,
-    stop: trio.Event | None = None,
-    retire: trio.Event | None = None,
-    takeover: bool = False,
-    watchdog: Watchdog | None = None,
+    **options: Unpack[ServeOptions],
 ) -> None:
     """Serve an app until a signal asks for a stop and all is drained; for scripts.
 
@@ -58,27 +52,19 @@ def run(
             before anything is served and left after the drain.
         *endpoints: where to listen, as for `serve`, connections and datagrams alike;
             tcp://127.0.0.1:50007 by default.
-        limits: see `Limits`; by default those of the `App`.
-        trust: who may connect; see `Trust`.
-        telemetry: told what happens; by default what goes wrong is logged under "caas_trio". The one
-            of the `App` is told in any case.
-        stop: an event that begins the drain, as a signal does.
-        retire: see `serve`.
-        takeover: see `serve`.
-        watchdog: see `Watchdog`.
+        **options: see `ServeOptions`. The limits are by default those of the `App`, and its telemetry is told
+            beside the one that is given. Setting `stop` is another signal.
 
     Raises:
         SystemExit: with status 2 for a wrong call, and 1 for what the machine does not allow, or the
             app's context; a line on standard error says what it was.
     """
-    options = {"trust": trust, "retire": retire, "takeover": takeover, "watchdog": watchdog}
     try:
         parsed = [
             Endpoint.parse(each) if isinstance(each, str) else each
             for each in endpoints or (DEFAULT_ENDPOINT,)
         ]
-        script = _Script(as_app(app), parsed, limits, telemetry, options)
-        trio.run(script.serve_until_signal, stop)
+        trio.run(_Script(as_app(app), parsed, options).serve_until_signal)
     except* USER_ERRORS as mistakes:
         told = user_error(mistakes)
     else:
@@ -93,14 +79,13 @@ class _Script:
 
     app: App | Lifespan
     endpoints: Sequence[Endpoint | Listener]
-    limits: Limits | None
-    telemetry: Telemetry | None
-    options: dict[str, Any]
+    options: ServeOptions
 
-    async def serve_until_signal(self, stop: trio.Event | None) -> None:
-        stop = trio.Event() if stop is None else stop
-        tls = self.options["trust"].tls
-        hangup = [signal.SIGHUP] if isinstance(tls, Certificates) else []
+    async def serve_until_signal(self) -> None:
+        settings = Settings(**self.options)
+        stop = trio.Event() if settings.stop is None else settings.stop
+        trust = settings.trust
+        hangup = [signal.SIGHUP] if isinstance(trust.tls, Certificates) else []
         opening = trio.CancelScope()
         announced = trio.Event()
 
@@ -115,7 +100,7 @@ class _Script:
                     partial(
                         handle_signals,
                         signals,
-                        reload=partial(_reload, tls),
+                        reload=partial(_reload, trust),
                         stop=begin_to_stop,
                         cut=nursery.cancel_scope.cancel,
                     )
@@ -133,17 +118,12 @@ class _Script:
             raise
 
     async def _serve(self, app: App, stop: trio.Event, announced: trio.Event) -> None:
-        telemetry = LoggingTelemetry() if self.telemetry is None else self.telemetry
+        options: dict[str, Any] = {"limits": app.limits or Limits(), **self.options, "stop": stop}
+        if app.telemetry is not None:
+            given = self.options.get("telemetry")
+            options["telemetry"] = together(LoggingTelemetry() if given is None else given, app.telemetry)
         async with trio.open_nursery() as nursery:
-            serve = partial(
-                serve_app,
-                app,
-                self.endpoints,
-                limits=self.limits or app.limits or Limits(),
-                telemetry=telemetry if app.telemetry is None else together(telemetry, app.telemetry),
-                stop=stop,
-                **self.options,
-            )
+            serve = partial(serve_app, app, self.endpoints, **options)
             announce(await nursery.start(serve))
             announced.set()
 
@@ -164,10 +144,11 @@ def announce(endpoints: Sequence[Endpoint], monitored_at: Sequence[Endpoint] = (
         raise click.ClickException(f"cannot write to standard output: {error.strerror}") from error
 
 
-def _reload(tls: Certificates) -> None:
+def _reload(trust: Trust) -> None:
     """Read certificates again; those in use stay if the new ones are not right."""
+    assert isinstance(trust.tls, Certificates)  # noqa: S101 - or SIGHUP would not be handled
     try:
-        tls.reload()
+        trust.tls.reload()
     except TlsError:
         _log.exception("the certificates could not be reloaded; the old ones stay")
     else:

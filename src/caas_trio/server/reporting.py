@@ -16,6 +16,7 @@ from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.errors import TooSlow
 from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import BoundedNames, Telemetry
+from caas_trio.drivers.connection import current_connection
 
 #: A kind of event is reported once within so many seconds; what repeats it is counted.
 INTERVAL_S: Final = 10.0
@@ -120,7 +121,9 @@ class LoggingTelemetry(Reporter):
 
     def write(self, level: int, event: str, values: Mapping[str, object], bug: ExcInfo | None = None) -> None:
         """Log one event."""
-        told = "".join(f" {name}={str(value)!r}" for name, value in values.items())
+        connection = current_connection.get()
+        named = {} if connection is None else {"connection": connection.id}
+        told = "".join(f" {name}={str(value)!r}" for name, value in {**named, **values}.items())
         self._logger.log(level, "%s%s", event, told, exc_info=bug)
 
 
