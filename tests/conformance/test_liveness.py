@@ -87,25 +87,24 @@ async def test_nobody_is_served_any_more_since_a_case() -> None:
 async def test_a_server_that_is_busy_with_another_case_is_not_dead() -> None:
     """It serves one client at a time, so it does not answer beside a client that stays."""
     turn = trio.Lock()
-    connected: list[int] = []
 
     async def one_at_a_time(stream: trio.SocketStream) -> None:
         with contextlib.suppress(trio.BrokenResourceError):
             async with turn:
-                connected.append(0)
                 async for data in stream:
                     await stream.send_all(data.upper())
 
     cases = [
-        named("wrong", Connect(), Send(b"a\n"), Expect((b"B\n",))),
-        named("stays", Pause(0.05), Connect(), Silence(1.0)),
-        named("waits", *says(b"x\n")),
+        named("wrong", Connect(), Pause(0.2), Send(b"a\n"), Expect((b"B\n",))),
+        named("stays", Pause(0.1), Connect(), Silence(2.0)),
+        named("ends", Pause(1.2)),
+        replace(named("waits", *says(b"x\n")), after=("FRAME-1.ends/whole",)),
     ]
     async with trio.open_nursery() as nursery:
         serve = partial(trio.serve_tcp, one_at_a_time, 0, host="127.0.0.1")
         [listener] = await nursery.start(serve)
         endpoint = Endpoint.parse(f"tcp://127.0.0.1:{listener.socket.getsockname()[1]}")
-        report = await judge(endpoint, Profile(), cases, patience=SHORT, jobs=2)
+        report = await judge(endpoint, Profile(), cases, patience=SHORT, jobs=3)
         nursery.cancel_scope.cancel()
     results = judged(report, cases)
     assert [fault.reason for fault in results["wrong"].faults] == ["byte 0 of the reply is wrong"]

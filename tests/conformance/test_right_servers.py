@@ -38,6 +38,20 @@ async def test_a_server_may_drop_a_client_that_does_not_read() -> None:
     assert 0 < sent < 64 << 20
 
 
+async def test_the_buffers_of_a_proxy_are_no_reading() -> None:
+    """As haproxy's two, where the kernel gives a connection 32 MiB: they take 64 MiB and more."""
+
+    async def buffering(stream: trio.SocketStream) -> None:
+        left = 100 << 20
+        async for data in stream:
+            left -= len(data)
+            if left < 0:
+                await trio.sleep_forever()
+
+    result = await judged(buffering, "FLOW-3.64MiB/whole")
+    assert (result.verdict, result.faults) == (Verdict.PASSED, [])
+
+
 async def test_clients_in_turn_are_there_one_at_a_time() -> None:
     there = most = 0
 

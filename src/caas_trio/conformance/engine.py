@@ -348,14 +348,15 @@ class _Run:
 
     async def _send_unread(self, step: SendUnread) -> None:
         wire = self._wires[step.client]
-        wire.send(step.data, WHOLE)
+        for _ in range(step.times):
+            wire.send(step.data, WHOLE)
         sent, since = wire.sent, trio.current_time()
         while not (wire.everything_sent or wire.write_failed) and trio.current_time() - since < step.quiet:
             await trio.sleep(_POLL_INTERVAL_S)
             if wire.sent != sent:
                 sent, since = wire.sent, trio.current_time()
         if step.must_block and wire.everything_sent:
-            reason = f"the server took {len(step.data)} bytes from a client that reads nothing"
+            reason = f"the server took {step.times * len(step.data)} bytes from a client that reads nothing"
             raise Broken(Fault(self._case.clause, reason))
 
     async def _growth(self, step: Growth) -> None:

@@ -110,13 +110,14 @@ class Pause:
 class SendUnread:
     """Send without reading until all is sent or the server takes no more for `quiet` seconds.
 
-    With `must_block`, it is a failure if the server takes everything.
+    The bytes are sent so many `times`. With `must_block`, it is a failure if the server takes everything.
     """
 
     data: bytes
     quiet: float
     client: int = 0
     must_block: bool = False
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)

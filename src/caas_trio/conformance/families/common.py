@@ -18,7 +18,7 @@ CUT: Final = ("FRAME-6.plain-lines/byte", "FRAME-6.plain-lines/thirds", "FRAME-6
 _MARKER: Final = b"marker\n"
 
 
-#: More than the kernel takes for both directions, whatever it has been told.
+#: More than the usual kernel takes for both directions of one connection.
 _MORE_THAN_BUFFERS: Final = 64 << 20
 
 

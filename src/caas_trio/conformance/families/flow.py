@@ -35,8 +35,9 @@ def _both_full(profile: Profile) -> Iterator[Step]:
 
 
 def _never_reads(profile: Profile) -> Iterator[Step]:
+    """The client sends what no chain of buffers holds, those of a proxy before the server included."""
     yield Connect()
-    yield SendUnread(unending(profile), quiet=1.5, must_block=True)
+    yield SendUnread(unending(profile), quiet=1.5, must_block=True, times=4)
 
 
 def _promptly(profile: Profile) -> Iterator[Step]:
