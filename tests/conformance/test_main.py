@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -223,6 +225,14 @@ def test_a_reader_that_leaves_changes_neither_the_verdict_nor_the_files(
     assert json.loads(path.read_text())
 
 
+def test_a_standard_output_that_is_closed_costs_no_file(right: StartRight, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    words = shlex.join([*COMMAND, str(right()), "--only", "FRAME-3", "--json", str(path)])
+    process = subprocess.run(["/bin/sh", "-c", f"{words} >&-"], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert json.loads(path.read_text())
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["--list"], []])
 def test_a_full_standard_output_is_told_in_a_line(right: StartRight, arguments: list[str]) -> None:
     words = arguments or [str(right()), "--only", "FRAME-3"]
@@ -301,6 +311,7 @@ def test_an_interruption_beside_the_run_is_told_too(right: StartRight, tmp_path:
     os.mkfifo(pipe)
     command = [*COMMAND, str(right()), "--only", "FRAME-3", "--json", str(pipe)]
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert select.select([reader], [], [], 30) == ([reader], [], [])
         process.send_signal(signal.SIGINT)

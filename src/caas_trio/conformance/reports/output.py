@@ -15,12 +15,18 @@ class OutputError(Exception):
     """Something cannot be written; the message says what, and why not, in one line."""
 
 
-def print_lines(lines: Iterable[str], stream: TextIO) -> None:
+def print_lines(lines: Iterable[str], stream: TextIO | None) -> None:
     """Print lines. If the reader has left, as `head` does, what is left is not printed.
+
+    Args:
+        lines: without their ends.
+        stream: where to; None, as Python has it of a standard stream that is closed, for nowhere.
 
     Raises:
         OutputError: they cannot be written for another reason, such as a full disk.
     """
+    if stream is None:
+        return
     try:
         for line in lines:
             # What the user gave may be bytes that are no text: it is shown escaped.
