@@ -27,7 +27,7 @@ NAMED = "/opt/caas-trio/bin/caas-trio"
 TRIED = Path(sys.executable).with_name("caas-trio")
 #: The most that `systemd-analyze security` may find the service exposed, of 100.
 MOST_EXPOSED = 12
-PATIENCE = 30
+TIMEOUT_S = 30
 
 
 def main() -> int:
@@ -70,7 +70,7 @@ def serve(here: Path, command: str, name: str) -> None:
     ]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(here / "notify"))
-        manager.settimeout(PATIENCE)
+        manager.settimeout(TIMEOUT_S)
         with subprocess.Popen(activate, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             try:
                 for _ in range(2):
@@ -83,7 +83,7 @@ def serve(here: Path, command: str, name: str) -> None:
                     expect(answer(client), b"HELLO\n")
                 process.send_signal(signal.SIGTERM)
                 expect(manager.recv(100), b"STOPPING=1")
-                expect(process.wait(PATIENCE), 0)
+                expect(process.wait(TIMEOUT_S), 0)
                 said = process.stdout.read()  # type: ignore[union-attr] # a pipe
                 expect(said, f"listening on tcp://127.0.0.1:{port}\nlistening on unix:{path}\n")
             finally:
@@ -93,7 +93,7 @@ def serve(here: Path, command: str, name: str) -> None:
 
 def answer(client: socket.socket) -> bytes:
     """Return what a line is answered."""
-    client.settimeout(PATIENCE)
+    client.settimeout(TIMEOUT_S)
     client.sendall(b"hello\n")
     return client.recv(100)
 

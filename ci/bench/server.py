@@ -1,23 +1,20 @@
 """A peer as a process: start it on its core, greet it, weigh it, end it."""
 
 import os
-import selectors
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
 
 import psutil
 
 from ci.bench.peers import Peer
+from ci.process import Server, StartError, start
 
-START_SECONDS = 15
-STOP_SECONDS = 5
+GREETING_TIMEOUT_S = 15
 ROOT = Path(__file__).parents[2]
 
 
@@ -25,7 +22,7 @@ class AbsentError(Exception):
     """A peer that cannot be started here; the message says why, in one line."""
 
 
-class Server:
+class RunningPeer:
     """A peer that runs.
 
     Attributes:
@@ -33,10 +30,10 @@ class Server:
         pid: its process id.
     """
 
-    def __init__(self, process: "subprocess.Popen[str]", endpoint: str) -> None:
-        self._process = psutil.Process(process.pid)
-        self.endpoint = endpoint
-        self.pid = process.pid
+    def __init__(self, server: Server) -> None:
+        self.endpoint = server.endpoint
+        self.pid = server.process.pid
+        self._process = psutil.Process(self.pid)
 
     def _family(self) -> list[psutil.Process]:
         return [self._process, *self._process.children(recursive=True)]
@@ -59,7 +56,7 @@ class Server:
         """
         family, address = where(self.endpoint)
         with socket.socket(family) as client:
-            client.settimeout(START_SECONDS)
+            client.settimeout(GREETING_TIMEOUT_S)
             try:
                 client.connect(address)
                 client.sendall(b"hello\n")
@@ -83,63 +80,28 @@ def where(endpoint: str) -> tuple[socket.AddressFamily, str | tuple[str, int]]:
     return socket.AF_INET, (host, int(port))
 
 
-def _first_line(process: "subprocess.Popen[str]") -> str:
-    stdout = cast("IO[str]", process.stdout)  # a pipe
-    with selectors.DefaultSelector() as selector:
-        selector.register(stdout, selectors.EVENT_READ)
-        if not selector.select(START_SECONDS):
-            return ""
-    return stdout.readline().strip()
-
-
-def _end(process: "subprocess.Popen[str]") -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-
-
 @contextmanager
-def running(peer: Peer, *, unix: bool, build: Path, core: int) -> Iterator[Server]:
+def running(peer: Peer, *, unix: bool, build: Path, core: int) -> Iterator[RunningPeer]:
     """Start `peer` on `core`; it is gone when the block ends.
 
     Raises:
         AbsentError: it cannot be started here.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="caas-bench-") as directory,
-        tempfile.TemporaryFile("w+") as complaints,
-    ):
+    with tempfile.TemporaryDirectory(prefix="caas-bench-") as directory:
         endpoint = f"unix:{directory}/socket" if unix else "tcp://127.0.0.1:0"
         places = {"python": sys.executable, "build": str(build), "endpoint": endpoint}
-        command = [word.format_map(places) for word in peer.command]
-        own = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {core})  # inherited, so the server never runs elsewhere
-        try:
-            process = subprocess.Popen(
-                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=complaints, text=True
-            )
-        except OSError as error:
-            raise AbsentError(f"{peer.command[0]}: {error.strerror}") from None
-        finally:
-            os.sched_setaffinity(0, own)
-        with process:
-            try:
-                said = _first_line(process)
-                if not said.startswith("listening on "):
-                    raise AbsentError(_why(process, complaints.fileno()))
-                server = Server(process, said.removeprefix("listening on "))
-                server.greet()
-                yield server
-            finally:
-                _end(process)
+        with _started([word.format_map(places) for word in peer.command], core) as server:
+            running = RunningPeer(server)
+            running.greet()
+            yield running
 
 
-def _why(process: "subprocess.Popen[str]", complaints: int) -> str:
-    """Return the last line the failed peer wrote to standard error."""
-    deadline = time.monotonic() + 1
-    while process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)  # `wait` with a timeout would poll as well, and raise
-    lines = os.pread(complaints, 1 << 16, 0).decode(errors="replace").strip().splitlines()
-    return lines[-1].replace(sys.executable, "python") if lines else "it does not say that it listens"
+def _started(command: list[str], core: int) -> Server:
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})  # inherited, so the server never runs elsewhere
+    try:
+        return start(command, folder=ROOT)
+    except StartError as error:
+        raise AbsentError(str(error).replace(sys.executable, "python")) from None
+    finally:
+        os.sched_setaffinity(0, own)

@@ -27,11 +27,11 @@ from caas_trio.conformance import Report, Verdict, judge
 from caas_trio.conformance.clauses import CLAUSES
 from caas_trio.conformance.reports import html
 from caas_trio.core.endpoint import Endpoint
+from ci.process import serving
 
 from .expectations import Expected, load
 from .legs import PEERS, Leg, one_for_each_transport, our_legs
 from .rendering import as_html, as_markdown, kept
-from .serving import serving
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "conformance.md"
@@ -39,8 +39,8 @@ BUILD = ROOT / "build" / "conformance"
 #: Legs judged at a time: much of a run is waiting, for silence above all.
 _AT_ONCE = (os.cpu_count() or 1) + 1
 #: Seconds. Local servers answer in milliseconds; this is for a busy machine.
-_OUR_PATIENCE = 4.0
-_PEER_PATIENCE = 1.5
+_OUR_TIMEOUT_S = 4.0
+_PEER_TIMEOUT_S = 1.5
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def judged(leg: Leg, patience: float) -> Outcome:
     started = time.perf_counter()
 
     async def run() -> Report:
-        async with serving(leg.command, leg.environment) as endpoint:
-            return await judge(Endpoint.parse(endpoint), leg.profile, patience=patience, jobs=leg.jobs)
+        async with serving(leg.command, leg.environment) as server:
+            return await judge(Endpoint.parse(server.endpoint), leg.profile, patience=patience, jobs=leg.jobs)
 
     report = trio.run(run)
     faults = [
@@ -102,7 +102,7 @@ def run(legs: Sequence[tuple[Leg, float]], expected: dict[str, Expected], *, com
             passed |= {clause for clause, verdict in outcome.clauses.items() if verdict is Verdict.PASSED}
             wrong += found
         elif found:
-            doubtful.append((outcome.leg, _PEER_PATIENCE))
+            doubtful.append((outcome.leg, _PEER_TIMEOUT_S))
     # What a peer makes of a busy machine is its own affair: it is judged once more, with nothing beside it.
     for outcome in judge_all(doubtful, at_once=1):
         wrong += tell(outcome, expected[outcome.leg.name])
@@ -154,8 +154,8 @@ def main() -> int:
     missing = [] if quick else absent(PEERS)
     with tempfile.TemporaryDirectory() as folder:
         legs = our_legs(Path(folder))
-        ours = [(leg, _OUR_PATIENCE) for leg in (one_for_each_transport(legs) if quick else legs)]
-        peers = [(leg, _PEER_PATIENCE) for leg in PEERS if not quick and leg.program not in missing]
+        ours = [(leg, _OUR_TIMEOUT_S) for leg in (one_for_each_transport(legs) if quick else legs)]
+        peers = [(leg, _PEER_TIMEOUT_S) for leg in PEERS if not quick and leg.program not in missing]
         chosen = [(leg, seconds) for leg, seconds in ours + peers if not names or leg.name in names]
         BUILD.mkdir(parents=True, exist_ok=True)
         wrong = run(chosen, expected, complete=not names and not quick)

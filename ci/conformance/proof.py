@@ -18,9 +18,9 @@ import trio
 
 from caas_trio.conformance import First, Oversize, Profile, Proxy, Service, judge
 from caas_trio.core.endpoint import Endpoint
+from ci.process import serving
 
 from .reference import Settings
-from .serving import serving
 from .wrong import WRONG, Wrong
 
 #: Servers judged at a time: much of a run is waiting, for silence above all. Some are wrong about time,
@@ -28,7 +28,7 @@ from .wrong import WRONG, Wrong
 #: that are not judged as they should be are judged alone, and a second time.
 _ATTEMPTS = (2 * (os.cpu_count() or 1), 1, 1)
 #: Local servers answer in milliseconds; this is for a busy machine.
-_PATIENCE = 2.0
+_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,10 @@ def right_trial(scheme: str, settings: Settings, folder: Path) -> Trial:
 
 async def judged(trial: Trial) -> dict[str, str]:
     """Return the clauses that the suite finds broken, each with a case that says so."""
-    async with serving(trial.command) as endpoint:
-        report = await judge(Endpoint.parse(endpoint), trial.profile, patience=_PATIENCE, jobs=trial.jobs)
+    async with serving(trial.command) as server:
+        report = await judge(
+            Endpoint.parse(server.endpoint), trial.profile, patience=_TIMEOUT_S, jobs=trial.jobs
+        )
     return {fault.clause: result.case.id for result in report.results for fault in result.faults}
 
 

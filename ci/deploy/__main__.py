@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import trio
 
-from .background import Server
+from .background import Service
 from .balancers import SECTIONS, UNKNOWN, Haproxy, Nginx
 from .fleet import CLIENT_FIRST, NAMES, Fleet
 from .load import Front, Tally, loading
@@ -113,7 +113,7 @@ async def on_a_unix_socket(net: str, folder: Path) -> list[Outcome]:
     """Let one process after the other take the path over."""
     path = folder / "caas.sock"
     arguments = [f"unix:{path}", "--proxy-protocol", "--unix-mode=0666", "--takeover"]
-    servers = [Server(*arguments) for _ in range(4)]
+    servers = [Service(*arguments) for _ in range(4)]
 
     async def take_over() -> None:
         for old, new in pairwise(servers):

@@ -1,4 +1,4 @@
-"""Programs that run beside: `running`, and `Server` for ours."""
+"""Programs that run beside: `running`, and `Service` for ours."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from ci.process import Server, start
+
 #: Seconds in which what is on this machine has happened, however busy it is.
-PATIENCE = 20.0
+TIMEOUT_S = 20.0
 
 
 @asynccontextmanager
@@ -32,31 +34,26 @@ async def running(command: Sequence[str], pass_fds: Iterable[int] = ()) -> Async
             await process.wait()
 
 
-class Server:
+class Service:
     """One of our servers, which can be stopped and started again."""
 
     def __init__(self, *arguments: str) -> None:
         self._command = [sys.executable, "-m", "caas_trio", *arguments]
-        self._process: trio.Process | None = None
+        self._server: Server | None = None
 
     async def start(self) -> None:
         """Start it; return once it says that it listens.
 
         Raises:
-            RuntimeError: it has ended instead.
+            StartError: it does not.
         """
-        pipe = subprocess.PIPE
-        process = await trio.lowlevel.open_process(self._command, stdin=subprocess.DEVNULL, stdout=pipe)
-        self._process = process
-        with trio.fail_after(PATIENCE):
-            said = await process.stdout.receive_some()  # type: ignore[union-attr] # a pipe
-        if not said:
-            raise RuntimeError(f"{self._command} did not come up")
+        await self.kill()
+        self._server = await trio.to_thread.run_sync(start, self._command)
 
     async def stop(self) -> None:
         """End it as a service manager does; see `ended`."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
+        if self._server is not None:
+            self._server.process.send_signal(signal.SIGTERM)
         await self.ended()
 
     async def ended(self) -> None:
@@ -65,17 +62,16 @@ class Server:
         Raises:
             RuntimeError: it has not ended as it should.
         """
-        if self._process is None:
+        if self._server is None:
             return
-        with trio.fail_after(PATIENCE):
-            status = await self._process.wait()
+        status = await trio.to_thread.run_sync(self._server.wait)
         if status:
-            raise RuntimeError(f"{self._command} ended with {status}")
+            raise RuntimeError(f"{self._command} ended with {status}: {self._server.errors()}")
 
     async def kill(self) -> None:
         """Kill it, if it runs."""
-        if self._process is None:
+        if self._server is None:
             return
-        self._process.kill()
-        with trio.CancelScope(shield=True):
-            await self._process.wait()
+        self._server.kill()
+        self._server.close()
+        self._server = None

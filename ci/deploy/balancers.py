@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import trio
 
-from .background import PATIENCE, running
+from .background import TIMEOUT_S, running
 from .fleet import CLIENT_FIRST, METRICS, SERVER_FIRST
 
 DOCS = Path(__file__).parents[2] / "docs" / "deploy"
@@ -105,7 +105,7 @@ class Haproxy:
 
     async def until(self, what: Callable[[Statistics], bool]) -> None:
         """Return once what it knows is so."""
-        with trio.fail_after(PATIENCE):
+        with trio.fail_after(TIMEOUT_S):
             while not what(await self.statistics()):  # noqa: ASYNC110 - it has to be asked
                 await trio.sleep(0.05)
 
@@ -173,7 +173,7 @@ def _listens(address: tuple[str, int]) -> bool:
 
 
 async def _until_it_is_there(process: trio.Process, is_there: Callable[[], bool]) -> None:
-    with trio.fail_after(PATIENCE):
+    with trio.fail_after(TIMEOUT_S):
         while not is_there():
             if process.poll() is not None:
                 raise RuntimeError(f"{process.args!r} ended with {process.returncode}")

@@ -10,7 +10,7 @@ from itertools import chain
 
 import trio
 
-from .background import Server
+from .background import Service
 from .load import GREETING, Front
 
 NAMES = {"a": 11, "b": 12, "c": 13}
@@ -29,7 +29,7 @@ class Fleet:
     """
 
     net: str
-    servers: dict[str, dict[int, Server]]
+    servers: dict[str, dict[int, Service]]
 
     @classmethod
     @asynccontextmanager
@@ -72,10 +72,10 @@ class Fleet:
             await server.kill()
 
 
-def _servers(host: str) -> dict[int, Server]:
+def _servers(host: str) -> dict[int, Service]:
     more = {CLIENT_FIRST: [], SERVER_FIRST: ["--first=server", f"--prompt={GREETING}"]}
     return {
-        port: Server(
+        port: Service(
             f"tcp://{host}:{port}", "--proxy-protocol", f"--metrics={host}:{METRICS[port]}", *arguments
         )
         for port, arguments in more.items()

@@ -25,8 +25,8 @@ import trustme
 from caas_trio import Connection, Endpoint, InternetPeer, Limits, LocalPeer, Telemetry, Trust, serve
 from caas_trio.conformance import First, Oversize, Profile, judge, select
 from caas_trio.core.telemetry import Outcome
-from ci.conformance.serving import serving
-from ci.deploy.background import PATIENCE, running
+from ci.deploy.background import TIMEOUT_S, running
+from ci.process import serving
 
 CLIENT, STRANGER = "127.0.0.2", "127.0.0.3"
 CHECKS = 3
@@ -189,7 +189,7 @@ async def check_way(way: Way, folder: Path) -> list[str]:
             back = f"unix@{endpoint.path}" if endpoint.path else f"{endpoint.host}:{endpoint.port}"
             options = f"{way.options} {'check inter 200ms' if way.check else ''}"
             async with haproxy(folder, [(front, f"{back} {options}")]):
-                with trio.fail_after(PATIENCE):
+                with trio.fail_after(TIMEOUT_S):
                     if way.check:
                         await wait_for_checks(seen)
                     wrong = [f"a health check was refused: {reason}" for reason, _ in seen.refused]
@@ -202,13 +202,13 @@ async def check_service(version: str, options: str, folder: Path) -> list[str]:
     """Judge the command line's service through haproxy; return what is wrong."""
     words = ["--first=server", "--oversize=stream", "--proxy-protocol"]
     with listening(Way(version, options)) as front:
-        async with serving([sys.executable, "-m", "caas_trio", "tcp://127.0.0.1:0", *words]) as where:
-            endpoint = Endpoint.parse(where)
+        async with serving([sys.executable, "-m", "caas_trio", "tcp://127.0.0.1:0", *words]) as server:
+            endpoint = Endpoint.parse(server.endpoint)
             async with haproxy(folder, [(front, f"{endpoint.host}:{endpoint.port} {options}")]):
                 there = Endpoint.parse(f"tcp://127.0.0.1:{front.getsockname()[1]}")
                 profile = Profile(first=First.SERVER, oversize=Oversize.STREAM)
                 cases = select(["SERVE", "FRAME", "ORDER"])
-                report = await judge(there, profile, cases, patience=PATIENCE / 4)
+                report = await judge(there, profile, cases, patience=TIMEOUT_S / 4)
     return [f"{result.case.id}: {fault.reason}" for result in report.results for fault in result.faults]
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import trio
 
-from .background import PATIENCE
+from .background import TIMEOUT_S
 
 #: What a server that speaks first says.
 GREETING = "who is there?"
@@ -150,7 +150,7 @@ async def _converse_for_short(
             return
         client, begun = Client(front), trio.current_time()
         try:
-            with trio.fail_after(PATIENCE):
+            with trio.fail_after(TIMEOUT_S):
                 async with client.connected():
                     await trio.sleep(random.uniform(0, hesitation))  # noqa: S311 - as above
                     await client.ask(b"line %d\n" % number, last=ends_input)

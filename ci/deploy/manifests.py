@@ -26,7 +26,7 @@ from caas_trio.core.session import Oversize
 from caas_trio.program.cli import command
 from caas_trio.program.explain import session_ceiling
 
-from .background import PATIENCE, Server
+from .background import TIMEOUT_S, Service
 from .balancers import DOCS
 
 #: What Python itself takes, with what it has loaded; more than is measured.
@@ -108,7 +108,7 @@ def agree_with_the_image(spec: dict[str, Any], container: dict[str, Any], image:
 async def run(arguments: list[str], container: dict[str, Any]) -> None:
     """Run the service as its container does, probe it and end it."""
     host = f"127.{1 + os.getpid() // 254 % 254}.{1 + os.getpid() % 254}.1"
-    server = Server(*(each.replace("0.0.0.0", host) for each in arguments))  # noqa: S104 - it is replaced
+    server = Service(*(each.replace("0.0.0.0", host) for each in arguments))  # noqa: S104 - it is replaced
     named = {port["name"]: port["containerPort"] for port in container["ports"]}
     await server.start()
     try:
@@ -126,7 +126,7 @@ async def run(arguments: list[str], container: dict[str, Any]) -> None:
 
 def status_of(url: str) -> int:
     """Return the status of a page that is there."""
-    with urllib.request.urlopen(url, timeout=PATIENCE) as page:  # noqa: S310 - our own
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as page:  # noqa: S310 - our own
         return int(page.status)
 
 

@@ -26,7 +26,7 @@ MAX_LINE: Final = 4096
 #: How long the server waits for a client to leave, which is no option.
 LINGER: Final = 2.0
 #: How long a client waits for anything.
-PATIENCE: Final = 60.0
+TIMEOUT_S: Final = 60.0
 
 #: Who has been stopped for so long, by what else the machine does, is excused for being late.
 STALL: Final = TIMEOUT / 5
@@ -290,7 +290,7 @@ async def visit_once(
             outcomes |= _COMPLETED  # no resets there: it may be an end like others
         all_read = kind.all_read
         try:
-            async with asyncio.timeout(None if kind.act is staying else PATIENCE):
+            async with asyncio.timeout(None if kind.act is staying else TIMEOUT_S):
                 await kind.act(visit)
         except* (OSError, WrongError) as errors:
             if ledger.stalled < visit.begun:

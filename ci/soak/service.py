@@ -1,21 +1,20 @@
 """The service as its users start it: looked at from outside, scraped, and ended."""
 
 import signal
-import subprocess
 import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, cast
 
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-STOP_SECONDS = 30
+from ci.process import LISTENING, Server, start
+
+SCRAPE_TIMEOUT_S = 30
 SERVICE = ("-m", "caas_trio")
 
 
@@ -63,13 +62,10 @@ class Service:
         process: the process that was started; with workers it is their supervisor.
     """
 
-    def __init__(
-        self, process: "subprocess.Popen[str]", endpoints: Sequence[str], metrics: str, complaints: Path
-    ) -> None:
-        self.process = process
-        self.endpoints = endpoints
-        self._metrics = metrics
-        self._complaints = complaints
+    def __init__(self, server: Server) -> None:
+        *self.endpoints, self._metrics = server.announced
+        self.process = server.process
+        self._server = server
 
     def workers(self) -> list[psutil.Process]:
         """Return its child processes."""
@@ -89,17 +85,16 @@ class Service:
 
     def scrape(self) -> Page:
         """Return what `/metrics` says now."""
-        with urllib.request.urlopen(self._metrics, timeout=STOP_SECONDS) as response:  # noqa: S310 - ours
+        with urllib.request.urlopen(self._metrics, timeout=SCRAPE_TIMEOUT_S) as response:  # noqa: S310 - ours
             return Page(response.read().decode())
 
     def said(self) -> str:
         """Return what has gone to standard error so far."""
-        return self._complaints.read_text()
+        return self._server.errors()
 
     def stop(self) -> int:
         """Ask for a stop, and return the exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_SECONDS)
+        return self._server.stop()
 
 
 def end_as_by_ctrl_c() -> None:
@@ -115,22 +110,7 @@ def running(
     """Start the service so, on `tcp` and `unix` endpoints; it is gone when the block ends."""
     with tempfile.TemporaryDirectory(prefix="caas-soak-") as directory:
         places = {"tcp": "tcp://127.0.0.1:0", "unix": f"unix:{directory}/socket"}
-        complaints = Path(directory) / "complaints"
         command = [sys.executable, *program, *arguments, "--metrics", "127.0.0.1:0"]
-        with (
-            complaints.open("w") as told,
-            subprocess.Popen(
-                [*command, *(places[each] for each in endpoints)],
-                stdout=subprocess.PIPE,
-                stderr=told,
-                text=True,
-            ) as process,
-        ):
-            try:
-                said = [cast("IO[str]", process.stdout).readline().strip() for _ in [*endpoints, "metrics"]]
-                if not said[-1].startswith("metrics on "):
-                    raise RuntimeError(f"it did not start: {said}, {complaints.read_text()}")
-                bound = [line.removeprefix("listening on ") for line in said[:-1]]
-                yield Service(process, bound, said[-1].removeprefix("metrics on "), complaints)
-            finally:
-                process.kill()
+        announcements = [*(LISTENING for _ in endpoints), "metrics on "]
+        with start([*command, *(places[each] for each in endpoints)], announcements=announcements) as server:
+            yield Service(server)

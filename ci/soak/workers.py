@@ -26,6 +26,7 @@ from rich.table import Table
 from ci.bench import load
 from ci.bench.figures import number
 from ci.bench.works import Measure, Work
+from ci.process import LISTENING, start
 from ci.soak.service import Service, end_as_by_ctrl_c, running
 
 BUILD: Final = Path("build/soak")
@@ -41,7 +42,7 @@ WORKERS: Final = 2
 #: How long the load goes on after a worker was killed, and how long another one may take (seconds).
 _AFTER: Final = 4
 _SOON: Final = 1.0
-_PATIENCE: Final = 15
+_TIMEOUT_S: Final = 15
 _EPOLL: Final = "anon_inode"
 _ROUNDS: Final = 5
 _ROUND_SECONDS: Final = 2.0
@@ -78,8 +79,8 @@ def wait_for(what: str, happened: Callable[[], bool]) -> float:
     """Return after how many seconds it happened."""
     begun = time.monotonic()
     while not happened():
-        if time.monotonic() - begun > _PATIENCE:
-            raise TimeoutError(f"{what} has not happened in {_PATIENCE} s")
+        if time.monotonic() - begun > _TIMEOUT_S:
+            raise TimeoutError(f"{what} has not happened in {_TIMEOUT_S} s")
         time.sleep(0.002)
     return time.monotonic() - begun
 
@@ -167,12 +168,8 @@ def crash(endpoint: str, work: Work) -> Result:
 def several_processes(count: int) -> Iterator[str]:
     """Run the example whose handler works for a millisecond; yield where it listens."""
     command = [sys.executable, str(EXAMPLE), str(count), "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            said = [process.stdout.readline() for _ in range(count)]  # type: ignore[union-attr] # a pipe
-            yield said[0].strip().removeprefix("listening on ")
-        finally:
-            process.terminate()
+    with start(command, announcements=[LISTENING] * count) as server:
+        yield server.endpoint
 
 
 @contextmanager
