@@ -146,6 +146,7 @@ def main(
     runs = _measure(console, list(plan(*chosen, rounds, seed)), runner, deadline)
     _show(console, runs)
     report.save(output, runs, about)
+    (BUILD / "runs.json").write_text(report.as_json(runs, about))
     console.print(f"results: {output / 'results.md'}", highlight=False)
 
 

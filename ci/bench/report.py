@@ -1,7 +1,8 @@
-"""What was measured, as rows: for the terminal, for `results.md`, and as JSON that can be read back."""
+"""What was measured, as rows: for the terminal, for `results.md`, and as JSON."""
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -122,52 +123,60 @@ def remarks(runs: Sequence[Run]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def save(directory: Path, runs: Sequence[Run], about: dict[str, Any]) -> None:
-    """Write JSON and chart of each family that was measured, then `results.md` over all that are there."""
+def save(directory: Path, runs: Sequence[Run], about: Mapping[str, Any]) -> None:
+    """Write the chart of each family that was measured, and its part of `results.md`; others stay."""
     directory.mkdir(parents=True, exist_ok=True)
     for name in dict.fromkeys(work.family for work in WORKS if peers_in(runs, work)):
         works = family(name)
-        entries = [_entry(run) for run in runs if run.work.partition("/")[0] == name]
-        opening = json.dumps(
-            {**about, "work": name, "unit": works[0].measure.unit}, indent=1, ensure_ascii=False
-        )
-        listed = ",\n  ".join(map(json.dumps, entries))  # a run per line: readable, and small in a diff
-        (directory / f"{name}.json").write_text(f'{opening[:-2]},\n "runs": [\n  {listed}\n ]\n}}\n')
         drawing = chart.draw(works, {work.name: spreads(runs, work) for work in works})
         (directory / f"{name}.svg").write_text(drawing)
-    (directory / "results.md").write_text(_overview(directory))
+    page = directory / "results.md"
+    page.write_text(renewed(page.read_text() if page.exists() else "", runs, about))
 
 
-def _entry(run: Run) -> dict[str, Any]:
-    figures = {name: float(f"{value:.5g}") for name, value in run.figures.items()}
-    measured: dict[str, Any] = dict(figures) if run.problem is None else {"problem": run.problem}
-    return {"work": run.work, "peer": run.peer, "round": run.round, **measured}
+def as_json(runs: Sequence[Run], about: Mapping[str, Any]) -> str:
+    """Return the runs as JSON, one a line, after everything about them."""
+    entries = [
+        {"work": run.work, "peer": run.peer, "round": run.round, **run.figures, "problem": run.problem}
+        for run in runs
+    ]
+    opening = json.dumps(about, indent=1, ensure_ascii=False).removesuffix("\n}")
+    listed = ",\n  ".join(json.dumps(entry) for entry in entries)
+    return f'{opening},\n "runs": [\n  {listed}\n ]\n}}\n'
 
 
-def load(path: Path) -> tuple[list[Run], dict[str, Any]]:
-    """Read back what `save` wrote: the runs, and everything about them."""
-    about = json.loads(path.read_text())
-    runs = []
-    for entry in about.pop("runs"):
-        identity = (entry.pop("work"), entry.pop("peer"), entry.pop("round"))
-        problem = entry.pop("problem", None)
-        runs.append(Run(*identity, entry, problem))
-    return runs, about
+def renewed(page: str, runs: Sequence[Run], about: Mapping[str, Any]) -> str:
+    """Return `results.md` with the families that were measured written anew.
 
-
-def _overview(directory: Path) -> str:
-    runs: list[Run] = []
-    sections = []
-    for name in dict.fromkeys(work.family for work in WORKS):
-        path = directory / f"{name}.json"
-        if not path.exists():
-            continue
-        measured, about = load(path)
-        runs += measured
-        machine = ", ".join(f"{key} {value}" for key, value in about["machine"].items() if value != "absent")
-        how = f"<sub>{about['date']}, {about['rounds']} x {about['seconds']:g} s. {machine}.</sub>"
-        lines = [f"* {remark}" for remark in remarks(measured)]
-        shown = [table.markdown() for table in tables(measured)]
-        sections.append("\n".join([f"![{name}]({name}.svg)", "", *shown, *lines, "", how, ""]))
+    Args:
+        page: the page so far; "" if there is none.
+        runs: what was measured.
+        about: when, where and how.
+    """
+    head, *pieces = re.split(r"^!\[(.+)\]\(\1\.svg\)\n", page, flags=re.MULTILINE)
+    sections = dict(zip(pieces[::2], pieces[1::2], strict=True))
+    for name in dict.fromkeys(work.family for work in WORKS if peers_in(runs, work)):
+        sections[name] = _section([run for run in runs if run.work.partition("/")[0] == name], about)
     intro = "# Results\n\nWritten by `nox -s bench`; [README.md](README.md) says how to read it.\n"
-    return "\n".join([intro, targets_table(runs).markdown(), *sections])
+    shown = [
+        f"![{name}]({name}.svg)\n{sections[name].rstrip()}\n"
+        for name in dict.fromkeys(work.family for work in WORKS)
+        if name in sections
+    ]
+    return "\n".join([intro, _all_targets(head, runs).markdown(), *shown])
+
+
+def _section(runs: Sequence[Run], about: Mapping[str, Any]) -> str:
+    machine = ", ".join(f"{key} {value}" for key, value in about["machine"].items() if value != "absent")
+    how = f"<sub>{about['date']}, {about['rounds']} x {about['seconds']:g} s. {machine}.</sub>"
+    shown = [table.markdown() for table in tables(runs)]
+    return "\n".join(["", *shown, *(f"* {remark}" for remark in remarks(runs)), "", how])
+
+
+def _all_targets(head: str, runs: Sequence[Run]) -> Table:
+    """Return what was to be reached, and was, now or when it was measured last."""
+    table = targets_table(runs)
+    earlier = [tuple(line[2:-2].split(" | ")) for line in head.splitlines() if line.startswith("| ")]
+    rows = {row[:3]: row for row in [*earlier, *table.rows]}
+    keys = [(target.work, target.subject, target.wanted) for target in TARGETS]
+    return Table(table.title, table.head, [rows[key] for key in keys if key in rows])

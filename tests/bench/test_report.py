@@ -1,5 +1,6 @@
-"""Tables, remarks, JSON and charts from made-up runs."""
+"""Tables, remarks, pages, JSON and charts from made-up runs."""
 
+import json
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -58,21 +59,34 @@ def test_growth_is_shown_for_the_families_it_is_asked_of() -> None:
     assert report.growth_table(RUNS, "line-50").rows == []
 
 
-def test_what_is_saved_can_be_read_back(tmp_path: Path) -> None:
-    report.save(tmp_path, RUNS, ABOUT)
-    runs, about = report.load(tmp_path / "line-50.json")
-    assert runs == RUNS
-    assert about == ABOUT | {"work": "line-50", "unit": "lines/s"}
+def test_every_run_is_in_the_json() -> None:
+    written = json.loads(report.as_json(RUNS, ABOUT))
+    assert len(written.pop("runs")) == len(RUNS)
+    assert written == ABOUT
 
 
-def test_the_overview_holds_what_earlier_runs_saved(tmp_path: Path) -> None:
+def test_a_page_keeps_what_earlier_runs_wrote(tmp_path: Path) -> None:
     report.save(tmp_path, RUNS, ABOUT)
-    report.save(tmp_path, [Run("idle", OURS, 0, {"memory": 1900.0})], ABOUT)
+    report.save(tmp_path, [Run("idle", OURS, 0, {"memory": 1900.0})], ABOUT | {"date": "2026-02-03"})
     text = (tmp_path / "results.md").read_text()
-    assert "![line-50](line-50.svg)" in text
-    assert "| idle | caas_trio | at most 2048 | 1,900 | 1 | reached |" in text
+    assert f"| line-50 | {OURS} | at least 0.75 of {C_LOOP} | 0.700 | 2 | not reached |" in text
+    assert "![line-50](line-50.svg)\n\n### line-50: " in text
+    assert f"| {C_LOOP} | 110,000 | 100,000 .. 120,000 |" in text
     assert "absent: node" in text
     assert "Node absent" not in text
+    assert "| idle | caas_trio | at most 2048 | 1,900 | 1 | reached |" in text
+    assert text.index("<sub>2026-01-02, 2 x 1 s.") < text.index("![idle]") < text.index("<sub>2026-02-03")
+
+
+def test_a_page_forgets_what_is_measured_again(tmp_path: Path) -> None:
+    report.save(tmp_path, RUNS, ABOUT)
+    report.save(tmp_path, RUNS[:1], ABOUT | {"date": "2026-02-03"})
+    text = (tmp_path / "results.md").read_text()
+    assert "2026-01-02" not in text
+    assert C_LOOP not in text.partition("![line-50]")[2]
+    assert f"| line-50 | {OURS} | at least 0.75 of {C_LOOP} |  | 0 | not measured |" in text
+    report.save(tmp_path, [], ABOUT)
+    assert (tmp_path / "results.md").read_text() == text
 
 
 @pytest.mark.parametrize("name", dict.fromkeys(work.family for work in WORKS))
