@@ -54,13 +54,15 @@ class Outcome:
     seconds: float
 
 
-def judged(leg: Leg, patience: float) -> Outcome:
+def judged(leg: Leg, timeout_s: float) -> Outcome:
     """Judge a leg."""
     started = time.perf_counter()
 
     async def run() -> Report:
         async with serving(leg.command, leg.environment) as server:
-            return await judge(Endpoint.parse(server.endpoint), leg.profile, patience=patience, jobs=leg.jobs)
+            return await judge(
+                Endpoint.parse(server.endpoint), leg.profile, timeout_s=timeout_s, jobs=leg.jobs
+            )
 
     report = trio.run(run)
     faults = [
@@ -112,7 +114,7 @@ def run(legs: Sequence[tuple[Leg, float]], expected: dict[str, Expected], *, com
 def judge_all(legs: Sequence[tuple[Leg, float]], at_once: int) -> Iterator[Outcome]:
     """Judge so many legs at a time."""
     with ProcessPoolExecutor(at_once) as pool:
-        for future in as_completed([pool.submit(judged, leg, patience) for leg, patience in legs]):
+        for future in as_completed([pool.submit(judged, leg, timeout_s) for leg, timeout_s in legs]):
             yield future.result()
 
 

@@ -108,7 +108,7 @@ async def judged(trial: Trial) -> dict[str, str]:
     """Return the clauses that the suite finds broken, each with a case that says so."""
     async with serving(trial.command) as server:
         report = await judge(
-            Endpoint.parse(server.endpoint), trial.profile, patience=_TIMEOUT_S, jobs=trial.jobs
+            Endpoint.parse(server.endpoint), trial.profile, timeout_s=_TIMEOUT_S, jobs=trial.jobs
         )
     return {fault.clause: result.case.id for result in report.results for fault in result.faults}
 

@@ -208,7 +208,7 @@ async def check_service(version: str, options: str, folder: Path) -> list[str]:
                 there = Endpoint.parse(f"tcp://127.0.0.1:{front.getsockname()[1]}")
                 profile = Profile(first=First.SERVER, oversize=Oversize.STREAM)
                 cases = select(["SERVE", "FRAME", "ORDER"])
-                report = await judge(there, profile, cases, patience=TIMEOUT_S / 4)
+                report = await judge(there, profile, cases, timeout_s=TIMEOUT_S / 4)
     return [f"{result.case.id}: {fault.reason}" for result in report.results for fault in result.faults]
 
 

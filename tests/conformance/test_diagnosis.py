@@ -22,7 +22,7 @@ NOTHING = "it takes connections and says nothing: not to LF, not to CRLF, not to
 async def judged(handler: Handler, profile: Profile | None = None) -> tuple[Report, Result]:
     """Return the report on a server that fails its sanity, and the result that says so."""
     async with scripted(handler) as endpoint:
-        report = await judge(endpoint, profile or Profile(), select(["FRAME-3"]), patience=SHORT)
+        report = await judge(endpoint, profile or Profile(), select(["FRAME-3"]), timeout_s=SHORT)
     [failed] = [result for result in report.results if result.faults]
     return report, failed
 
@@ -123,7 +123,7 @@ async def test_datagrams_get_no_hint() -> None:
     with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as sock:
         await sock.bind(("127.0.0.1", 0))
         endpoint = Endpoint.parse(f"udp://127.0.0.1:{sock.getsockname()[1]}")
-        report = await judge(endpoint, Profile(datagrams=True), select(["DGRAM-1"]), patience=SHORT)
+        report = await judge(endpoint, Profile(datagrams=True), select(["DGRAM-1"]), timeout_s=SHORT)
     [failed] = [result for result in report.results if result.faults]
     assert failed.hint == ""
 
@@ -142,6 +142,6 @@ async def test_a_connection_that_is_not_made_gets_no_hint() -> None:
     async with trio.open_nursery() as nursery:
         [listener] = await nursery.start(listen)
         endpoint = Endpoint.parse(f"tcp://127.0.0.1:{listener.socket.getsockname()[1]}")
-        report = await judge(endpoint, Profile(), select(["FRAME-3"]), patience=SHORT)
+        report = await judge(endpoint, Profile(), select(["FRAME-3"]), timeout_s=SHORT)
     [failed] = [result for result in report.results if result.faults]
     assert (failed.faults[0].clause, failed.hint) == ("LOAD-6", "")

@@ -61,7 +61,7 @@ async def test_nobody_is_served_any_more_since_a_case() -> None:
         *(replace(named(f"later-{n}", *says(b"x\n")), after=after) for n in range(5)),
     ]
     async with mortal() as endpoint:
-        report = await judge(endpoint, Profile(), cases, patience=SHORT, jobs=2)
+        report = await judge(endpoint, Profile(), cases, timeout_s=SHORT, jobs=2)
     results = judged(report, cases)
     [failed] = [result for result in results.values() if result.faults]
     assert failed.case.name == "fatal"
@@ -104,7 +104,7 @@ async def test_a_server_that_is_busy_with_another_case_is_not_dead() -> None:
         serve = partial(trio.serve_tcp, one_at_a_time, 0, host="127.0.0.1")
         [listener] = await nursery.start(serve)
         endpoint = Endpoint.parse(f"tcp://127.0.0.1:{listener.socket.getsockname()[1]}")
-        report = await judge(endpoint, Profile(), cases, patience=SHORT, jobs=3)
+        report = await judge(endpoint, Profile(), cases, timeout_s=SHORT, jobs=3)
         nursery.cancel_scope.cancel()
     results = judged(report, cases)
     assert [fault.reason for fault in results["wrong"].faults] == ["byte 0 of the reply is wrong"]
@@ -137,7 +137,7 @@ async def test_several_failures_of_a_server_that_lives_are_all_kept() -> None:
         [listener] = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
         nursery.start_soon(back, 2 * SHORT)
         endpoint = Endpoint.parse(f"tcp://127.0.0.1:{listener.socket.getsockname()[1]}")
-        report = await judge(endpoint, Profile(), cases, patience=SHORT, jobs=3)
+        report = await judge(endpoint, Profile(), cases, timeout_s=SHORT, jobs=3)
         nursery.cancel_scope.cancel()
     assert [result.faults[0].clause for result in judged(report, cases).values()] == ["FRAME-1"] * 3
 
@@ -157,7 +157,7 @@ async def test_a_datagram_server_that_dies() -> None:
             nursery.start_soon(serve, sock)
             needs = (Need.DATAGRAMS,)
             cases = [Case("DGRAM-2", "fatal", lambda _: [Ask(b"die", b"DIE")], needs=needs)]
-            report = await judge(endpoint, Profile(datagrams=True), cases, patience=SHORT)
+            report = await judge(endpoint, Profile(datagrams=True), cases, timeout_s=SHORT)
             nursery.cancel_scope.cancel()
     [failed] = judged(report, cases).values()
     assert [fault.clause for fault in failed.faults] == ["DGRAM-1"]

@@ -120,7 +120,7 @@ async def test_nothing_counts_if_the_sanity_fails() -> None:
 
     seen: list[Result] = []
     async with scripted(silent) as endpoint:
-        report = await judge(endpoint, Profile(), patience=0.3, observer=seen.append)
+        report = await judge(endpoint, Profile(), timeout_s=0.3, observer=seen.append)
     assert sorted(result.case.id for result in seen) == sorted(case.id for case in CASES)
     failed = [result for result in report.results if result.faults]
     assert [result.case.id for result in failed] == ["SERVE-1.hello/whole"]
@@ -143,7 +143,7 @@ async def test_somebody_who_does_not_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = Endpoint.parse(f"tls://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(UnreachableError, match=r"no answer to the TLS handshake in 0\.2 seconds"):
-            await judge(endpoint, Profile(), patience=0.2)
+            await judge(endpoint, Profile(), timeout_s=0.2)
 
 
 def says(wanted: bytes) -> Iterable[Step]:
@@ -195,7 +195,7 @@ async def test_a_case_after_one_that_was_too_slow_is_not_judged() -> None:
                 await stream.send_all(b"D")
 
     async with scripted(dripping) as endpoint:
-        report = await judge(endpoint, Profile(), [slow, next_one], patience=0.2)
+        report = await judge(endpoint, Profile(), [slow, next_one], timeout_s=0.2)
     reason = report.results[-2].reason
     assert reason.startswith("the server is too slow for it, which had ")
     assert of(report, [slow, next_one]) == [
@@ -215,7 +215,7 @@ async def test_a_slow_server_gets_the_time_that_its_sanity_cases_show_it_to_need
     ten_lines = Case("FRAME-1", "ten-lines", lambda _: (Connect(), Send(b"x\n" * 10), Expect((b"X\n" * 10,))))
     async with scripted(slowly) as endpoint:
         bounds = Bounds(waits=1, own_s=0)
-        report = await judge(endpoint, Profile(), [ten_lines], patience=0.5, bounds=bounds)
+        report = await judge(endpoint, Profile(), [ten_lines], timeout_s=0.5, bounds=bounds)
     assert of(report, [ten_lines]) == [("ten-lines", Verdict.PASSED, "")]
 
 

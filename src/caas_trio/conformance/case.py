@@ -30,7 +30,7 @@ class Case:
             them, and is not judged if one fails.
         sanity: whether nothing else counts unless it passes.
         alone: whether no other case may run beside it.
-        effort: how many times the usual patience it takes; those above 1 keep a server busy, and run when
+        effort: how many times the usual timeout it takes; those above 1 keep a server busy, and run when
             the others are done, so that none of those is late on their account.
         punctual: whether it proves nothing unless the client speaks at once.
     """

@@ -26,7 +26,7 @@ from .interruption import interruptible
 from .profile import Profile, Proxy, Service
 from .reports import machine, text
 from .reports.output import OutputError, ReportFile, print_lines
-from .runner import DEFAULT_JOBS, DEFAULT_PATIENCE, Report, UnreachableError, judge, select
+from .runner import DEFAULT_JOBS, DEFAULT_TIMEOUT_S, Report, UnreachableError, judge, select
 from .wire import CONNECTORS, client_context
 
 _DOES_NOT_CONFORM = 1
@@ -152,7 +152,7 @@ The echo service of inetd, which echoes bytes:
 @click.option(
     "--timeout",
     type=_SecondsType(),
-    default=DEFAULT_PATIENCE,
+    default=DEFAULT_TIMEOUT_S,
     show_default=True,
     help="Seconds of silence after which a reply counts as missing.",
 )
@@ -213,7 +213,7 @@ def _run(context: click.Context, values: dict[str, Any]) -> int:
         context.fail("Missing argument 'ENDPOINT'.")
     profile = _profile(endpoint, values)
     _refuse_what_cannot_be_judged(values, profile)
-    options = {"cases": cases, "patience": values["timeout"], "jobs": values["jobs"]}
+    options = {"cases": cases, "timeout_s": values["timeout"], "jobs": values["jobs"]}
     with ExitStack() as stack:
         files = _opened(values, stack)
         try:

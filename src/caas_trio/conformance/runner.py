@@ -21,7 +21,7 @@ from .liveness import Liveness
 from .profile import Profile
 from .wire import CONNECTORS, why
 
-DEFAULT_PATIENCE: Final = 3.0
+DEFAULT_TIMEOUT_S: Final = 3.0
 DEFAULT_JOBS: Final = 8
 INTERRUPTED: Final = "the run was interrupted"
 
@@ -97,7 +97,7 @@ class _Runner:
         endpoint: Endpoint,
         profile: Profile,
         cases: Sequence[Case],
-        patience: float,
+        timeout_s: float,
         *,
         bounds: Bounds,
         observer: Observer,
@@ -105,10 +105,10 @@ class _Runner:
         self._endpoint = endpoint
         self._profile = profile
         self._cases = cases
-        self._patience = patience
+        self._timeout_s = timeout_s
         self._bounds = bounds
         self._observer = observer
-        self._liveness = Liveness(endpoint, profile, patience)
+        self._liveness = Liveness(endpoint, profile, timeout_s)
         self._results: dict[str, Result] = {}
         #: Why the cases after a case are not judged: it did not pass, or one that it is itself after.
         self._causes: dict[str, str] = {}
@@ -142,7 +142,7 @@ class _Runner:
             UnreachableError: nobody answers at the endpoint.
         """
         with scope, self._scope:
-            await check_reachable(self._endpoint, self._patience, self._profile)
+            await check_reachable(self._endpoint, self._timeout_s, self._profile)
             await self._run_all(jobs)
         interrupted = bool(self._left) and self._ended is INTERRUPTED
         for case in self._left:
@@ -165,9 +165,9 @@ class _Runner:
     async def _passes_sanity(self) -> bool:
         """Run the sanity cases up to the first that fails; return whether none did."""
         for case in [case for case in self._left if case.sanity]:
-            result = await run_case(case, self._endpoint, self._profile, self._patience)
+            result = await run_case(case, self._endpoint, self._profile, self._timeout_s)
             if result.faults:
-                result.hint = await diagnose(result, self._endpoint, self._profile, self._patience)
+                result.hint = await diagnose(result, self._endpoint, self._profile, self._timeout_s)
             self._keep(result)
             if result.verdict is not Verdict.PASSED:
                 self._ended = f"the sanity case {case.id} failed"
@@ -186,7 +186,7 @@ class _Runner:
                     self._skip(case, cause)
                     return
         async with limiter, self._liveness.running(case):
-            result = await run_case(case, self._endpoint, self._profile, self._patience, self._bounds)
+            result = await run_case(case, self._endpoint, self._profile, self._timeout_s, self._bounds)
             if result.faults and (last := await self._liveness.doubt(result)):
                 self._ended = f"nobody is served any more since {last.case.id}"
                 self._keep(last)
@@ -230,7 +230,7 @@ async def judge(
     profile: Profile,
     cases: Sequence[Case] = CASES,
     *,
-    patience: float = DEFAULT_PATIENCE,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
     jobs: int = DEFAULT_JOBS,
     bounds: Bounds = Bounds(),  # noqa: B008 - immutable
     observer: Observer = lambda _: None,
@@ -245,7 +245,7 @@ async def judge(
         endpoint: where the server is; its scheme has to be one of those that `wire` and `datagram` know.
         profile: what the server is declared to be.
         cases: the cases to run.
-        patience: seconds of silence after which what is due counts as missing, in a usual case.
+        timeout_s: seconds of silence after which what is due counts as missing, in a usual case.
         jobs: how many cases run side by side.
         bounds: what ends a case whose server is slow and never silent; its pace is seen in the sanity cases.
         observer: gets each result once it is there.
@@ -258,5 +258,5 @@ async def judge(
         UnreachableError: nobody answers at the endpoint.
     """
     sanity = [case for case in CASES if case.sanity and case not in cases]
-    runner = _Runner(endpoint, profile, [*sanity, *cases], patience, bounds=bounds, observer=observer)
+    runner = _Runner(endpoint, profile, [*sanity, *cases], timeout_s, bounds=bounds, observer=observer)
     return await runner.run(jobs, scope or trio.CancelScope())
