@@ -13,7 +13,7 @@ import trio
 from caas_trio.conformance import Case, Profile, Result, UnreachableError, Verdict
 from caas_trio.conformance.engine import run_case
 from caas_trio.conformance.runner import check_reachable
-from caas_trio.conformance.script import Abandon, Ask, Step
+from caas_trio.conformance.script import Abandon, Ask, AskTogether, Step
 from caas_trio.core.endpoint import Endpoint
 
 from .conftest import StartRight
@@ -156,3 +156,89 @@ async def test_a_probe_may_be_answered() -> None:
 async def test_unix_datagrams_are_answered_to_a_name_of_the_kernels_choice(right: StartRight) -> None:
     endpoint = right("unixgram:@caas-conformance-test-datagrams")
     assert (await tried(endpoint, ASK, Abandon(b"gone\n"), ASK)).verdict is Verdict.PASSED
+
+
+TOGETHER = AskTogether((b"a", b"b"), (b"A", b"B"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "reasons"),
+    [
+        (lambda data: [data.upper()], []),
+        (lambda _: [], [("DGRAM-1", "no reply came")]),
+        (lambda data: [data.lower()], [("DGRAM-1", "the reply is wrong")]),
+        (lambda data: [data.upper(), data.upper()], [("DGRAM-2", "a second reply came")]),
+        (lambda data: [data.upper(), b"more?"], [("DGRAM-2", "a second reply came")]),
+        (lambda data: [data.upper(), b"OTHER"], [("DGRAM-4", "a second reply came")]),
+        (lambda _: [b"B"], [("DGRAM-4", "a second reply came")]),
+    ],
+)
+async def test_what_comes_to_many_senders(
+    answer: Callable[[bytes], list[bytes]], reasons: list[tuple[str, str]]
+) -> None:
+    async with answering(lambda _, data: answer(data)) as endpoint:
+        result = await tried(endpoint, TOGETHER, seconds=SHORT)
+    assert [(fault.clause, fault.reason) for fault in result.faults] == reasons
+
+
+async def test_many_senders_that_lose_one_ask_again() -> None:
+    async with answering(lambda number, data: [data.upper()] if number else []) as endpoint:
+        assert (await tried(endpoint, TOGETHER, seconds=SHORT)).verdict is Verdict.PASSED
+
+
+async def test_many_senders_beside_one_that_is_gone() -> None:
+    ask = AskTogether((b"a",), (b"A",), gone=b"gone")
+    async with answering(lambda _, data: [data.upper()]) as endpoint:
+        assert (await tried(endpoint, ask)).verdict is Verdict.PASSED
+
+
+@pytest.mark.parametrize(
+    ("answer", "reasons"), [([b"x"], []), ([], []), ([b"error"], ["the reply is longer than the request"])]
+)
+async def test_replies_that_may_be_missing(answer: list[bytes], reasons: list[str]) -> None:
+    ask = AskTogether((b"a",), (b"",), shorter=True)
+    async with answering(lambda _number, _data: answer) as endpoint:
+        result = await tried(endpoint, ask)
+    assert [fault.reason for fault in result.faults] == reasons
+
+
+async def test_many_senders_and_nobody_there() -> None:
+    result = await tried(Endpoint.parse("unixgram:/nonexistent/caas.sock"), TOGETHER, seconds=SHORT)
+    assert [fault.reason for fault in result.faults] == ["no reply came"]
+
+
+async def test_a_sender_waits_for_room(tmp_path: Path) -> None:
+    """A Unix socket has room for a few datagrams that nobody has read; a sender that is to be gone waits."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as plain:
+        plain.bind(str(tmp_path / "socket"))
+        plain.settimeout(0.0)
+        endpoint = Endpoint.parse(f"unixgram:{tmp_path}/socket")
+        received: list[bytes] = []
+
+        async def read() -> None:
+            await trio.sleep(0.05)
+            sock = trio.socket.from_stdlib_socket(plain)
+            while True:
+                received.append(await sock.recv(100))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            result = await tried(endpoint, *(Abandon(b"%d" % number) for number in range(2000)))
+            while len(received) < 2000:  # noqa: ASYNC110 - the reader has no word for it
+                await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+    assert result.verdict is Verdict.PASSED
+    assert received == [b"%d" % number for number in range(2000)]
+
+
+async def test_a_sender_gives_up_where_there_is_no_room(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as plain:
+        plain.bind(str(tmp_path / "socket"))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filling:
+            filling.settimeout(0.0)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    filling.sendto(b"x", plain.getsockname())
+        result = await tried(Endpoint.parse(f"unixgram:{tmp_path}/socket"), Abandon(b"x"))
+    assert result.verdict is Verdict.PASSED
+    assert result.log.entries == []

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import pytest
 import trio
 
-from caas_trio.conformance import Case, First, Profile, Proxy, Result, Service, Verdict
+from caas_trio.conformance import Case, First, Oversize, Profile, Proxy, Result, Service, Verdict
 from caas_trio.conformance.compare import receive_exactly
 from caas_trio.conformance.cuts import every
 from caas_trio.conformance.engine import Bounds, run_case
@@ -23,6 +23,7 @@ from caas_trio.conformance.script import (
     Expect,
     ExpectAny,
     ExpectEnd,
+    ExpectNoShouting,
     ExpectRefusal,
     ExpectSpeech,
     Growth,
@@ -352,6 +353,43 @@ async def test_what_is_no_speech(speech: bytes) -> None:
     ((clause, reason),) = reasons(result)
     assert clause == "SAY-1"
     assert "lower-case" in reason
+
+
+@pytest.mark.parametrize(
+    ("speech", "faults"),
+    [
+        (b"", []),
+        (b"A REPLY\n", []),
+        (b"error: a notice\n", []),
+        (b"ERROR\n", ["SAY-1"]),
+        (b"error: no end", ["SAY-1"]),
+    ],
+)
+async def test_a_notice_is_a_reply_or_no_shouting(speech: bytes, faults: list[str]) -> None:
+    steps = (Connect(), ExpectNoShouting(b"A REPLY\n"))
+    result = await tried(said(speech, then=ENDS), *steps, clause="SAY-1")
+    assert [fault.clause for fault in result.faults] == faults
+
+
+async def test_a_second_notice_is_about_notices() -> None:
+    profile = Profile(max_line=10, oversize=Oversize.DISCARD)
+    notice = b"error: line longer than 10 bytes\n"
+    result = await tried(
+        said(notice * 2), Connect(), Expect((NOTICE, b"A\n")), clause="LIMIT-8", profile=profile
+    )
+    assert [fault.clause for fault in result.faults] == ["LIMIT-9"]
+
+
+async def test_a_prompt_that_waits_for_the_client_is_no_late_reply() -> None:
+    async def at_the_end(stream: trio.SocketStream) -> None:
+        async for _ in stream:
+            pass
+        await stream.send_all(DEFAULT_PROMPT)
+
+    steps = (Connect(greet=False), Expect((DEFAULT_PROMPT,)))
+    profile = Profile(first=First.SERVER)
+    result = await tried(at_the_end, *steps, clause="ORDER-3", profile=profile, seconds=SHORT)
+    assert [fault.clause for fault in result.faults] == ["ORDER-2"]
 
 
 async def test_anything_will_do_where_anything_is_due() -> None:

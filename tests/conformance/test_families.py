@@ -55,6 +55,9 @@ def test_every_case_named_by_another_is_there_and_none_waits_for_itself() -> Non
             # Groups run one after the other: whoever waited for a later one would wait for ever.
             assert group(case) >= group(by_id[before]), case.id
             assert not by_id[before].sanity, case.id
+    alone = [case.id for case in CASES if case.alone]
+    for place, name in enumerate(alone):
+        assert not set(by_id[name].after) & set(alone[place:]), f"{name} is alone, and waits for a later one"
     graphlib.TopologicalSorter({case.id: case.after for case in CASES}).prepare()
 
 

@@ -43,7 +43,7 @@ def test_selection_by_prefix_and_by_id() -> None:
         *(f"LIMIT-{n}" for n in range(1, 12)),
     }
     assert [case.id for case in select(ids=["FRAME-2.crlf/whole"])] == ["FRAME-2.crlf/whole"]
-    assert len(select(["SAY"], ["FRAME-2.crlf/whole"])) == 2
+    assert len(select(["SAY"], ["FRAME-2.crlf/whole"])) == 3
     assert select(["NOTHING"]) == []
 
 

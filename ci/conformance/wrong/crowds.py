@@ -52,7 +52,7 @@ class LeavesItsPart(Together):
         return super().answer(self.rest.pop() + data if self.rest else data)
 
 
-@wrong("LOAD-1", DISCARD, jobs=1)
+@wrong("LOAD-2", DISCARD, jobs=1)
 class SkipsForEverybody(Together):
     """While one client is within an oversize line, another one's lines are skipped."""
 

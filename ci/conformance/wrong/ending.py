@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import struct
 import time
 
 from ci.conformance.reference import Conversation, Settings
 
-from .bases import ByLine, Impatient, Unread
+from .bases import ByLine, Impatient
 from .registry import ONCE, REJECT, variant, wrong
 
 
@@ -37,19 +36,6 @@ class _EndedEarly(Conversation):
     def owed(self, replies: bytes) -> bytes:
         """Return what is still sent."""
         return replies
-
-
-@wrong("CLOSE-1", jobs=1)
-class DropsWhatIsUnread(Unread):
-    """A client that has ended its input and does not read for a second loses what it is owed."""
-
-    seconds = 1.0
-
-    def begins_to_wait(self) -> None:
-        watch = select.poll()
-        watch.register(self.sock, select.POLLRDHUP)
-        if watch.poll(0):
-            raise TimeoutError
 
 
 variant(

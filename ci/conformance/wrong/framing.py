@@ -458,7 +458,7 @@ class AnswersTheEndBehindACr(ByLine):
     crlf = False
 
     def reply(self, data: bytes) -> bytes:
-        self.crlf = data.endswith(b"\r\n")
+        self.crlf = data.endswith(b"\r\n") if data else self.crlf
         return data.upper()
 
     def answer_tail(self) -> bytes:

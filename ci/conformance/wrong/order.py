@@ -35,7 +35,7 @@ class AnswersEachReadOnce(Conversation):
     """The same in a server of one line per connection, if the line has three bytes so far."""
 
     def answer(self, data: bytes) -> tuple[bytes, bool]:
-        return (data.upper(), True) if data == b"hel" else super().answer(data)
+        return (data.upper(), True) if data.upper() == b"HEL" else super().answer(data)
 
 
 @wrong("ORDER-2", Settings(first="client"), declared={"first": "server"})
@@ -271,10 +271,10 @@ variant(
 
 @wrong("ORDER-3", SERVER_FIRST)
 class NumbersItsClients(Numbered):
-    """From the tenth client on, the prompt tells the number."""
+    """Each third client is told its number."""
 
     def begin(self) -> None:
-        self.say(self.settings.prompt if self.client < 10 else b"Enter some data, client %d:\n" % self.client)
+        self.say(self.settings.prompt if self.client % 3 else b"Enter some data, client %d:\n" % self.client)
 
 
 class _Early(Conversation):

@@ -304,14 +304,3 @@ _with_headers(
     PROXIED_1,
     line_is_right=lambda self, line: Headers.line_is_right(self, line.rstrip(b" \t\r\n") + b"\r\n"),
 )
-_with_headers(
-    "PROXY-6",
-    "TakesLongLines",
-    "A header may be of any length.",
-    PROXIED_1,
-    host_is_right=lambda self, text, version: (
-        Headers.host_is_right(self, text.lstrip(b"0") or b"0", version)
-        if version == 6
-        else Headers.host_is_right(self, text, version)
-    ),
-)

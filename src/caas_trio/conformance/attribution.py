@@ -6,6 +6,7 @@ from typing import Final
 
 from caas_trio.core.session import First
 
+from .oracle import notice_text
 from .profile import Profile, Service
 
 #: What forbids a server to speak unasked, by who begins.
@@ -24,6 +25,10 @@ def reply_clause(clause: str, profile: Profile, expected: bytes, received: bytes
         received: what came instead.
         greeted: whether the client has had its prompt.
     """
+    if profile.first is First.SERVER and clause == "ORDER-3" and not received and expected == profile.prompt:
+        return "ORDER-2"
+    if clause == "LIMIT-8" and (notice := notice_text(profile.limit)) in received and notice not in expected:
+        return "LIMIT-9"
     is_prompt = profile.prompt in received and profile.prompt not in expected
     if not is_prompt or profile.first is First.CLIENT or clause in ("ORDER-5", "ORDER-6"):
         return clause

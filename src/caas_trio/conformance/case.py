@@ -32,6 +32,7 @@ class Case:
         alone: whether no other case may run beside it.
         effort: how many times the usual timeout it takes; those above 1 keep a server busy, and run when
             the others are done, so that none of those is late on their account.
+        idle: whether it waits most of the time; it takes no place from the others then.
         punctual: whether it proves nothing unless the client speaks at once.
     """
 
@@ -45,6 +46,7 @@ class Case:
     sanity: bool = False
     alone: bool = False
     effort: float = 1.0
+    idle: bool = False
     punctual: bool = False
 
     @property

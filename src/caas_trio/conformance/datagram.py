@@ -13,7 +13,7 @@ from caas_trio.core.endpoint import Endpoint, Scheme
 from .attribution import second_datagram_clause
 from .case import Fault
 from .compare import Broken, Mismatch
-from .script import Ask
+from .script import Ask, AskTogether
 from .wire import unix_address
 from .wirelog import Event, WireLog
 
@@ -21,6 +21,9 @@ _MAX_ATTEMPTS: Final = 3
 _MAX_DATAGRAM: Final = 65536
 #: Silence that shows that no second reply, and none to somebody else, comes.
 _SILENCE_S: Final = 0.1
+#: A Unix socket takes so few datagrams that a server has not read yet that a sender may have to wait.
+_MAX_SENDS: Final = 50
+_SEND_DELAY_S: Final = 0.01
 
 #: The schemes whose endpoints take datagrams.
 SCHEMES: Final = frozenset({Scheme.UDP, Scheme.UNIXGRAM})
@@ -85,6 +88,65 @@ async def ask(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> M
     return None
 
 
+async def ask_together(
+    endpoint: Endpoint, step: AskTogether, log: WireLog, patience: float
+) -> Mismatch | None:
+    """Send datagrams from many sockets at once, and return what was different from what is due.
+
+    Raises:
+        Broken: what came to one of them was meant for another, or for nobody.
+    """
+    for _ in range(_MAX_ATTEMPTS):
+        if step.gone is not None:
+            await abandon(endpoint, step.gone, log)
+        came = await _come_together(endpoint, step, log, patience / 2)
+        if step.shorter or all(came):
+            break
+    for data, due, replies in zip(step.data, step.replies, came, strict=True):
+        if step.shorter:
+            due = next((reply for reply in replies if len(reply) <= len(data)), b"")  # noqa: PLW2901
+        others = [reply for reply in replies if reply != due] or replies[1:]
+        if others and step.shorter:
+            return Mismatch("the reply is longer than the request", b"", others[0][:256])
+        meant_for_another = bool(others) and others[0] != due and others[0] in step.replies
+        if len(replies) > 1 or meant_for_another:
+            clause = "DGRAM-4" if meant_for_another else second_datagram_clause(due, others[0])
+            raise Broken(Fault(clause, "a second reply came", due[:256], others[0][:256]))
+        if replies != [due] and not step.shorter:
+            reason = "the reply is wrong" if replies else "no reply came"
+            return Mismatch(reason, due[:256], b"".join(replies)[:256])
+    return None
+
+
+async def _come_together(
+    endpoint: Endpoint, step: AskTogether, log: WireLog, patience: float
+) -> list[list[bytes]]:
+    """Return what comes to each of some sockets, until all have something and nothing more comes."""
+    came: list[list[bytes]] = [[] for _ in step.data]
+    all_came = trio.Event()
+
+    async def listen(sock: trio.socket.SocketType, client: int) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                came[client].append(await sock.recv(_MAX_DATAGRAM))
+                log.add(client, Event.RECEIVED, came[client][-1])
+                if all(came):
+                    all_came.set()
+
+    async with trio.open_nursery() as nursery:
+        with contextlib.ExitStack() as sockets, contextlib.suppress(OSError):
+            for client, data in enumerate(step.data):
+                sock = sockets.enter_context(await _open(endpoint))
+                nursery.start_soon(listen, sock, client)
+                await sock.send(data)
+                log.add(client, Event.SENT, data)
+            with trio.move_on_after(0.0 if step.shorter else patience):
+                await all_came.wait()
+            await trio.sleep(step.quiet)
+            nursery.cancel_scope.cancel()
+    return came
+
+
 async def _replies(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> list[bytes]:
     """Return what one datagram brings: no reply, one, or one too many."""
     replies: list[bytes] = []
@@ -142,8 +204,18 @@ async def abandon(endpoint: Endpoint, data: bytes, log: WireLog) -> None:
                 sock.shutdown(socket.SHUT_RD)
             else:
                 sock.connect(sock.getsockname())
-            sock.sendto(data, server)
+            await _send_in_time(sock, data, server)
         log.add(0, Event.SENT, data)
+
+
+async def _send_in_time(sock: socket.socket, data: bytes, server: Any) -> None:
+    """Send a datagram, later if there is no room for it yet. OSError if it never goes."""
+    for _ in range(_MAX_SENDS):
+        with contextlib.suppress(BlockingIOError):
+            sock.sendto(data, server)
+            return
+        await trio.sleep(_SEND_DELAY_S)
+    raise TimeoutError("there is no room for a datagram")
 
 
 async def probe(endpoint: Endpoint) -> None:

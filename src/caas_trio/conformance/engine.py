@@ -28,11 +28,13 @@ from .profile import Profile
 from .script import (
     Abandon,
     Ask,
+    AskTogether,
     Connect,
     EndInput,
     Expect,
     ExpectAny,
     ExpectEnd,
+    ExpectNoShouting,
     ExpectRefusal,
     ExpectSpeech,
     Growth,
@@ -142,11 +144,13 @@ class _Run:
         self._steps: dict[type, Callable[[Any], Coroutine[Any, Any, None]]] = {
             Abandon: self._abandon,
             Ask: self._ask,
+            AskTogether: self._ask_together,
             Connect: self._connect,
             EndInput: self._end_input,
             Expect: self._expect,
             ExpectAny: self._expect_any,
             ExpectEnd: self._expect_end,
+            ExpectNoShouting: self._expect_no_shouting,
             ExpectRefusal: self._expect_refusal,
             ExpectSpeech: self._expect_speech,
             Growth: self._growth,
@@ -273,7 +277,7 @@ class _Run:
             others = sum(wire.end is None for wire in self._wires.values()) - 1
             reason = f"the server says that it is at capacity; this case has {others} other clients"
             raise Broken(Fault("LOAD-5", reason, mismatch.expected, mismatch.received))
-        if mismatch.missing and wire.everything_sent:
+        if mismatch.missing and wire.sent and wire.everything_sent:
             wire.end_input()
             late = await receive_exactly(wire, mismatch.missing, self._patience / 2)
             if late is None:
@@ -291,21 +295,34 @@ class _Run:
             raise Broken(Fault(self._case.clause, reason, None, b""))
         self._wires[step.client].push_back(data)
 
-    async def _expect_speech(self, step: ExpectSpeech) -> None:
-        wire = self._wires[step.client]
+    async def _speech(self, client: int) -> tuple[bytes, bytes]:
+        """Return what the server says up to an LF, and what came behind it; less if that is all."""
+        wire = self._wires[client]
         speech = b""
         with trio.move_on_after(self._patience):
             while b"\n" not in speech and len(speech) <= MAX_NOTICE and (data := await wire.receive()):
                 speech += data
+        line, lf, rest = speech.partition(b"\n")
+        return line + lf, rest
+
+    async def _expect_speech(self, step: ExpectSpeech) -> None:
+        speech, rest = await self._speech(step.client)
         if not speech:
             clause = unsaid_clause(self._profile)
             raise Broken(Fault(clause, "the server says nothing", None, speech))
-        line, lf, rest = speech.partition(b"\n")
-        if not lf or line == line.upper():
+        self._no_shouting(speech)
+        if rest:
+            self._wires[step.client].push_back(rest)
+
+    async def _expect_no_shouting(self, step: ExpectNoShouting) -> None:
+        speech, _ = await self._speech(step.client)
+        if not step.reply.startswith(speech.removesuffix(b"\n")):
+            self._no_shouting(speech)
+
+    def _no_shouting(self, speech: bytes) -> None:
+        if not speech.endswith(b"\n") or speech == speech.upper():
             reason = "what the server says for itself has no lower-case letter or does not end in LF"
             raise Broken(Fault(self._case.clause, reason, None, speech[:256]))
-        if rest:
-            wire.push_back(rest)
 
     async def _silence(self, step: Silence) -> None:
         wire = self._wires[step.client]
@@ -383,6 +400,11 @@ class _Run:
         mismatch = await datagram.ask(self._endpoint, step, self._result.log, self._patience)
         if mismatch is not None and mismatch.missing:
             raise Broken(Fault(step.lost, mismatch.reason, mismatch.expected, mismatch.received))
+        if mismatch is not None:
+            raise self._answer_fault(mismatch)
+
+    async def _ask_together(self, step: AskTogether) -> None:
+        mismatch = await datagram.ask_together(self._endpoint, step, self._result.log, self._patience)
         if mismatch is not None:
             raise self._answer_fault(mismatch)
 

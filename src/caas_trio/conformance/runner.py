@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
@@ -24,6 +25,8 @@ from .wire import CONNECTORS, why
 DEFAULT_TIMEOUT_S: Final = 3.0
 DEFAULT_JOBS: Final = 8
 INTERRUPTED: Final = "the run was interrupted"
+
+_NO_LIMIT: Final = contextlib.nullcontext()
 
 Observer: TypeAlias = Callable[[Result], None]
 
@@ -185,7 +188,10 @@ class _Runner:
                     self._causes[case.id] = cause
                     self._skip(case, cause)
                     return
-        async with limiter, self._liveness.running(case):
+        async with (
+            _NO_LIMIT if case.idle and limiter.total_tokens > 1 else limiter,
+            self._liveness.running(case),
+        ):
             result = await run_case(case, self._endpoint, self._profile, self._timeout_s, self._bounds)
             if result.faults and (last := await self._liveness.doubt(result)):
                 self._ended = f"nobody is served any more since {last.case.id}"

@@ -50,6 +50,17 @@ class ExpectSpeech:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectNoShouting:
+    """Receive a line that is `reply` or the server's own, which has a lower-case letter and ends in LF.
+
+    Nothing at all is right too: whether something is due, others judge.
+    """
+
+    reply: bytes
+    client: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ExpectAny:
     """Receive at least one byte, whichever it is."""
 
@@ -152,6 +163,25 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class AskTogether:
+    """Send a datagram from each of some sockets at once and receive the one reply at each, up to three times.
+
+    Attributes:
+        data: the datagrams.
+        replies: what is due to each.
+        quiet: seconds in which nothing more may come to any of them.
+        shorter: whether any reply is right that is no longer than its request, and none too.
+        gone: what a sender that is gone before its reply comes sends ahead of them; None if there is none.
+    """
+
+    data: tuple[bytes, ...]
+    replies: tuple[bytes, ...]
+    quiet: float = 0.1
+    shorter: bool = False
+    gone: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Abandon:
     """Send one datagram from a socket that is closed at once."""
 
@@ -163,6 +193,7 @@ Step: TypeAlias = (
     | Send
     | Expect
     | ExpectSpeech
+    | ExpectNoShouting
     | ExpectAny
     | Silence
     | EndInput
@@ -174,5 +205,6 @@ Step: TypeAlias = (
     | SendUnread
     | Growth
     | Ask
+    | AskTogether
     | Abandon
 )

@@ -6,14 +6,31 @@ from typing import Final
 
 from caas_trio.conformance.case import Case
 
-from . import concurrency, datagrams, ending, flow, framing, limits, order, proxied
+from . import (
+    concurrency,
+    datagrams,
+    ending,
+    flow,
+    framing,
+    limits,
+    lines,
+    order,
+    others,
+    oversize,
+    proxied,
+    watching,
+)
 
 CASES: Final[tuple[Case, ...]] = (
     *order.SANITY,
     *framing.CASES,
+    *lines.CASES,
     *order.CASES,
     *limits.CASES,
+    *oversize.CASES,
     *ending.CASES,
+    *watching.CASES,
+    *others.CASES,
     *concurrency.CASES,
     *flow.CASES,
     *datagrams.CASES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from caas_trio.conformance.case import Script
@@ -15,7 +16,7 @@ from caas_trio.conformance.script import Connect, EndInput, Expect, ExpectEnd, S
 CUT: Final = ("FRAME-6.plain-lines/byte", "FRAME-6.plain-lines/thirds", "FRAME-6.serve-1-sentence/byte")
 
 #: A line that no other one looks like. Its reply shows that nothing else came before it.
-_MARKER: Final = b"marker\n"
+_MARKER: Final = b"MARKER\n"
 
 
 #: More than the usual kernel takes for both directions of one connection.
@@ -27,7 +28,12 @@ def unending(profile: Profile) -> bytes:
 
     They are as long as everybody takes: the fewer they are, the less a slow server looks like one that waits.
     """
-    line = b"n" * min(profile.limit, UNDECLARED_LIMIT) + b"\n"
+    return _unending(min(profile.limit, UNDECLARED_LIMIT))
+
+
+@lru_cache(maxsize=1)
+def _unending(length: int) -> bytes:
+    line = b"N" * length + b"\n"
     return line * (_MORE_THAN_BUFFERS // len(line))
 
 

@@ -32,7 +32,7 @@ _CROWD: Final = 200
 def _interleaved(profile: Profile) -> Iterator[Step]:
     """Five clients send their lines in turns, piece by piece."""
     clients = range(5)
-    lines = [b"client %d: %s\n" % (client, bytes([97 + client]) * 20) for client in clients]
+    lines = [b"CLIENT %d: %s\n" % (client, bytes([65 + client]) * 20) for client in clients]
     for client in clients:
         yield Connect(client)
     for start in range(0, max(map(len, lines)), 7):
@@ -49,9 +49,9 @@ def _conversations(profile: Profile) -> Iterator[Step]:
         yield Connect(client)
     for turn in range(10):
         for client in range(5):
-            yield Send(b"turn %d of client %d\n" % (turn, client), client=client)
+            yield Send(b"TURN %d OF CLIENT %d\n" % (turn, client), client=client)
         for client in range(5):
-            yield Expect(replies(b"turn %d of client %d\n" % (turn, client), profile), client)
+            yield Expect(replies(b"TURN %d OF CLIENT %d\n" % (turn, client), profile), client)
 
 
 def _crowd(profile: Profile) -> Iterator[Step]:
@@ -60,10 +60,11 @@ def _crowd(profile: Profile) -> Iterator[Step]:
         yield Connect(client, greet=not server_first)
     for client in range(_CROWD if server_first else 0):
         yield Expect((profile.prompt,), client)
-    for client in range(_CROWD):
-        yield Send(b"client %d of a crowd\n" % client, client=client)
-    for client in range(_CROWD):
-        yield Expect(replies(b"client %d of a crowd\n" % client, profile), client)
+    for turn in range(1 if profile.once else 2):
+        for client in range(_CROWD):
+            yield Send(b"TURN %d OF CLIENT %d OF A CROWD\n" % (turn, client), client=client)
+        for client in range(_CROWD):
+            yield Expect(replies(b"TURN %d OF CLIENT %d OF A CROWD\n" % (turn, client), profile), client)
 
 
 def _beside(*first: Step) -> Script:
@@ -80,19 +81,19 @@ def _beside(*first: Step) -> Script:
 def _slow(profile: Profile) -> Iterator[Step]:
     """Client 0 sends a byte now and then while client 1 is served, and gets its reply at last."""
     yield Connect(0)
-    yield Send(b"slow and steady\n", cuts.every(1, "slow", 0.03))
+    yield Send(b"SLOW AND STEADY\n", cuts.every(1, "slow", 0.03))
     yield Connect(1)
-    yield from served(profile, b"quick\n", client=1)
+    yield from served(profile, b"QUICK\n", client=1)
     yield Connect(2)
-    yield from served(profile, b"quick too\n", client=2)
-    yield Expect(replies(b"slow and steady\n", profile), 0)
+    yield from served(profile, b"QUICK TOO\n", client=2)
+    yield Expect(replies(b"SLOW AND STEADY\n", profile), 0)
 
 
 def _early_connected(profile: Profile) -> Iterator[Step]:
     """The other client is connected already when the first one resets."""
     yield Connect(1)
     yield Connect(0)
-    yield Send(b"gone in a mom")
+    yield Send(b"GONE IN A MOM")
     yield Pause(0.02)
     yield Reset()
     yield Pause(0.02)
@@ -102,7 +103,7 @@ def _early_connected(profile: Profile) -> Iterator[Step]:
 def _many_resets(profile: Profile) -> Iterator[Step]:
     for client in range(2, 32):
         yield Connect(client, greet=False)
-        yield Send(b"gone\nand gone", client=client)
+        yield Send(b"GONE\nAND GONE", client=client)
         yield Reset(client)
     yield Connect(1)
     yield from served(profile, client=1)
@@ -140,26 +141,26 @@ def _unread(profile: Profile) -> Iterator[Step]:
 
 
 def _many_unread() -> tuple[Step, ...]:
-    return (Send(b"never read\n" * 100_000),)
+    return (Send(b"NEVER READ\n" * 100_000),)
 
 
 #: Two clients can be connected at all.
 _TWO: Final = ("LOAD-2.part-of-a-line/whole",)
-_APART: Final = (*_TWO, *CUT)
-_UNMIXED: Final = (*_APART, "LOAD-1.interleaved/whole")
+_APART: Final = (*_TWO, *CUT, "ORDER-2.again/whole", "LOAD-2.between-lines/whole")
+_UNMIXED: Final = (*_APART, "LOAD-1.interleaved/whole", "LOAD-1.alike/whole", "LOAD-1.left-over/whole")
 
 CASES: Final = (
     Case("LOAD-1", "interleaved", _interleaved, after=_APART),
     Case("LOAD-1", "conversations", _conversations, needs=_CONVERSATION, after=_APART),
     Case("LOAD-2", "slow", _slow, after=_UNMIXED),
     Case("LOAD-2", "silent", _beside(Connect(0, greet=False)), needs=_SILENT),
-    Case("LOAD-2", "part-of-a-line", _beside(Connect(0), Send(b"part of a l"), Pause(0.02))),
+    Case("LOAD-2", "part-of-a-line", _beside(Connect(0), Send(b"PART OF A L"), Pause(0.02))),
     Case("LOAD-3", "connected", _reset(tuple)),
     Case("LOAD-3", "greeted", _reset(tuple, read=True), needs=(Need.STREAM, Need.SERVER_FIRST)),
-    Case("LOAD-3", "part-of-a-line", _reset(lambda: (Send(b"part of a l"),))),
-    Case("LOAD-3", "reply-unread", _reset(lambda: (Send(b"never read\n"),)), after=_UNMIXED),
+    Case("LOAD-3", "part-of-a-line", _reset(lambda: (Send(b"PART OF A L"),))),
+    Case("LOAD-3", "reply-unread", _reset(lambda: (Send(b"NEVER READ\n"),)), after=_UNMIXED),
     Case("LOAD-3", "many-replies-unread", _reset(_many_unread), needs=_CONVERSATION, after=_UNMIXED),
-    Case("LOAD-3", "half-closed", _reset(lambda: (Send(b"line\ntail"), EndInput())), after=_UNMIXED),
+    Case("LOAD-3", "half-closed", _reset(lambda: (Send(b"LINE\nTAIL"), EndInput())), after=_UNMIXED),
     Case("LOAD-3", "beside-a-conversation", _early_connected, after=_UNMIXED),
     Case("LOAD-3", "thirty", _many_resets, after=_UNMIXED),
     Case(
@@ -167,10 +168,16 @@ CASES: Final = (
         "64MiB",
         _unread,
         needs=_CONVERSATION,
-        after=(*_TWO, "FLOW-3.64MiB/whole"),
+        after=(*_TWO, "LOAD-2.within-a-line/whole", "FLOW-3.64MiB/whole"),
         alone=True,
         effort=2,
     ),
-    Case("LOAD-6", "hundred-in-turn", _in_turn, after=_TWO, alone=True),
-    Case("LOAD-5", "200", _crowd, after=_UNMIXED, alone=True, effort=2),
+    Case(
+        "LOAD-6",
+        "hundred-in-turn",
+        _in_turn,
+        after=(*_TWO, "LOAD-1.left-over/whole", "LOAD-2.many-silent/whole"),
+        alone=True,
+    ),
+    Case("LOAD-5", "200", _crowd, after=(*_UNMIXED, "LOAD-2.many-silent/whole"), alone=True, effort=2),
 )

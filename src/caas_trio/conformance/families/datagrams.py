@@ -7,7 +7,10 @@ from typing import Final
 
 from caas_trio.conformance.case import Case, Script
 from caas_trio.conformance.profile import Need, Profile
-from caas_trio.conformance.script import Abandon, Ask, Step
+from caas_trio.conformance.script import Abandon, Ask, AskTogether, Step
+
+from .content import LETTERS, edges, text
+from .watching import WATCH_S
 
 _NEEDS: Final = (Need.DATAGRAMS,)
 #: What an IPv4 datagram holds at most: 65535 less 20 for IP and 8 for UDP.
@@ -30,7 +33,8 @@ def _empty(_: Profile) -> Iterator[Step]:
 
 
 def _from_there(profile: Profile) -> Iterator[Step]:
-    yield Ask(b"hello\n", profile.service.reply(b"hello\n"), from_there=True)
+    for data in (b"hello\n", *(text(f"there {length}", length) for length in (1, 101, 1025, 9000))):
+        yield Ask(data, profile.service.reply(data), from_there=True)
 
 
 def _abandoned(profile: Profile) -> Iterator[Step]:
@@ -41,6 +45,55 @@ def _abandoned(profile: Profile) -> Iterator[Step]:
 
 
 STILL_SERVED: Final = Case("DGRAM-1", "still-served", _asked(b"still here?\n"), needs=_NEEDS)
+
+
+def _together(*data: bytes, quiet: float = 0.1, gone: bytes | None = None) -> Script:
+    """Return the script that sends datagrams at once, each from a socket of its own."""
+
+    def script(profile: Profile) -> Iterator[Step]:
+        yield AskTogether(data, tuple(map(profile.service.reply, data)), quiet, gone=gone)
+
+    return script
+
+
+def _odd(_: Profile) -> Iterator[Step]:
+    """Contents that a server might have something to say about; it may say no more than was asked."""
+    odd = (
+        *(bytes([byte]) for byte in range(0, 256, 3)),
+        b"\n",
+        b"\r\n",
+        b"\n\n",
+        b"\0\0",
+        b"  ",
+        b"\xff\xfe",
+        b"?",
+    )
+    yield AskTogether(odd, odd, quiet=0.3, shorter=True)
+
+
+_SIZES: Final = (512, 1023, 1024, 1452, 1500, 2048, 4095, 4096, 4097, 8191, 8192, 9000, 16384, 20_000)
+_LARGE: Final = (32_767, 32_768, 49_152, 60_001, 64_000, 65_000, 65_506, _LARGEST)
+#: Bytes as they come, a NUL, an LF or blanks at an end among them.
+_ENDS: Final = tuple(
+    b"%d" % number + data
+    for number, data in enumerate(
+        (
+            b"END\0",
+            b"END\n",
+            b"END\n\n",
+            b"END \n",
+            b"END\r\n",
+            b"\nEND",
+            b"\0END",
+            b" END ",
+            b"\n",
+            b"\0",
+            b" ",
+        )
+    )
+)
+_BASICS: Final = (*_NO_LF, "DGRAM-1.one-byte/whole", "DGRAM-1.every-byte/whole")
+_ANYTHING: Final = bytes(range(256))
 
 CASES: Final = (
     Case("DGRAM-1", "hello", _asked(b"hello\n"), needs=_NEEDS, sanity=True),
@@ -53,9 +106,53 @@ CASES: Final = (
     Case(
         "DGRAM-4", "in-turn", _asked(*(b"sender %d\n" % n for n in range(10)), lost="DGRAM-4"), needs=_NEEDS
     ),
-    Case("DGRAM-5", "1472", _asked(b"d" * 1472, lost="DGRAM-5"), needs=_NEEDS, after=_NO_LF),
-    Case("DGRAM-5", "8193", _asked(b"d" * 8193, lost="DGRAM-5"), needs=_NEEDS, after=_NO_LF),
-    Case("DGRAM-5", "65507", _asked(b"d" * _LARGEST, lost="DGRAM-5"), needs=_NEEDS, after=_NO_LF),
+    Case("DGRAM-5", "1472", _asked(b"D" * 1472, lost="DGRAM-5"), needs=_NEEDS, after=_NO_LF),
+    Case("DGRAM-5", "8193", _asked(b"D" * 8193, lost="DGRAM-5"), needs=_NEEDS, after=_NO_LF),
+    Case("DGRAM-5", "65507", _asked(b"D" * _LARGEST, lost="DGRAM-5"), needs=_NEEDS, after=_NO_LF),
     Case("DGRAM-6", "abandoned", _abandoned, needs=_NEEDS, alone=True),
     Case("DGRAM-7", "from-there", _from_there, needs=_NEEDS),
+    Case("DGRAM-3", "odd", _odd, needs=_NEEDS, after=_BASICS),
+    Case(
+        "DGRAM-1",
+        "lengths",
+        _together(*(text(f"datagram {n}", n, _ANYTHING) for n in edges(1400))),
+        needs=_NEEDS,
+        after=_BASICS,
+    ),
+    Case(
+        "DGRAM-1",
+        "letters",
+        _together(*(text(f"letters {n}", n, LETTERS) for n in (60, 129, 700, 1400))),
+        needs=_NEEDS,
+        after=_BASICS,
+    ),
+    Case("DGRAM-1", "ends", _together(*_ENDS), needs=_NEEDS, after=(*_BASICS, "DGRAM-3.odd/whole")),
+    Case(
+        "DGRAM-2",
+        "watched",
+        _together(b"WATCHED\n", b"WATCHED", quiet=WATCH_S),
+        needs=_NEEDS,
+        after=_BASICS,
+        idle=True,
+    ),
+    Case(
+        "DGRAM-4",
+        "together",
+        _together(*(b"SENDER %d\n" % n for n in range(12))),
+        needs=_NEEDS,
+        after=_BASICS,
+    ),
+    Case("DGRAM-5", "sizes", _together(*(text(f"size {n}", n) for n in _SIZES)), needs=_NEEDS, after=_NO_LF),
+    *(
+        Case("DGRAM-5", f"{n}-bytes", _asked(text("large", n), lost="DGRAM-5"), needs=_NEEDS, after=_NO_LF)
+        for n in _LARGE
+    ),
+    Case(
+        "DGRAM-6",
+        "beside",
+        _together(*(b"STILL HERE %d\n" % n for n in range(8)), gone=b"GONE\n"),
+        needs=_NEEDS,
+        after=("DGRAM-4.together/whole",),
+        alone=True,
+    ),
 )

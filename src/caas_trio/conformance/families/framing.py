@@ -17,6 +17,7 @@ from caas_trio.conformance.profile import Need, Profile
 from caas_trio.conformance.script import Connect, Expect, Send, Step
 
 from .common import CUT, exchange, proof, to_the_end
+from .content import PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +45,26 @@ class _Sample:
 
 def _between(name: str, odd: bytes, after: tuple[str, ...] = ()) -> _Sample:
     """Return the sample of a line with something odd in it."""
-    return _Sample("FRAME-1", name, b"one" + odd + b"two" + odd + b"three\n", after=after)
+    return _Sample("FRAME-1", name, b"ONE" + odd + b"TWO" + odd + b"THREE\n", after=after)
 
 
-#: Bytes that some framing somewhere takes for the end of a line, or of everything.
-_ODD: Final = b"\0\n\v\f\r\x1a\x1c\x1d\x1e\x85"
-_PLAIN: Final = bytes(byte for byte in range(256) if byte not in _ODD)
-_CONTROLS: Final = bytes(byte for byte in _PLAIN if chr(byte) < " " or chr(byte) == "\x7f")
-_HIGH: Final = bytes(byte for byte in _PLAIN if not chr(byte).isascii())
+_CONTROLS: Final = bytes(byte for byte in PLAIN if chr(byte) < " " or chr(byte) == "\x7f")
+_HIGH: Final = bytes(byte for byte in PLAIN if not chr(byte).isascii())
 
 _HIGH_PASSED: Final = ("SERVE-2.high-bytes/whole", "SERVE-2.latin-1/whole", "SERVE-2.utf-8/whole")
 _BYTES_PASSED: Final = (
     *("SERVE-1.letters/whole", "SERVE-2.controls/whole", "SERVE-2.punctuation/whole", "SERVE-2.blanks/whole"),
     *_HIGH_PASSED,
+    *(
+        "FRAME-7.lengths/whole",
+        "SERVE-1.lengths/whole",
+        "SERVE-1.between-others/whole",
+        "SERVE-2.lengths/whole",
+    ),
 )
 _CR_PASSED: Final = ("FRAME-1.cr/whole",)
 _CRLF_PASSED: Final = ("FRAME-2.crlf/whole",)
+_ENDS_PASSED: Final = ("SERVE-2.at-both-ends/whole",)
 _OWED_PASSED: Final = ("CLOSE-1.hundred/whole",)
 
 _SAMPLES: Final = (
@@ -84,20 +89,20 @@ _SAMPLES: Final = (
     _between("line-separator", "\u2028\u2029".encode(), _HIGH_PASSED),
     _between("backslash-n", b"\\n"),
     _Sample("FRAME-1", "every-byte", bytes(range(256)).replace(b"\n", b"") + b"\n", after=_BYTES_PASSED),
-    _Sample("FRAME-1", "cr-crlf", b"one\r\r\n", after=_CRLF_PASSED),
-    _Sample("FRAME-1", "lf-cr", b"one\n\rtwo\n"),
-    _Sample("FRAME-2", "crlf", b"one\r\n"),
-    _Sample("FRAME-2", "mixed", b"one\r\ntwo\nthree\r\n"),
+    _Sample("FRAME-1", "cr-crlf", b"ONE\r\r\n", after=_CRLF_PASSED),
+    _Sample("FRAME-1", "lf-cr", b"ONE\n\rTWO\n"),
+    _Sample("FRAME-2", "crlf", b"ONE\r\n"),
+    _Sample("FRAME-2", "mixed", b"ONE\r\nTWO\nTHREE\r\n"),
     _Sample("FRAME-3", "lf", b"\n"),
     _Sample("FRAME-3", "lf-lf-lf", b"\n\n\n"),
-    _Sample("FRAME-3", "between", b"one\n\ntwo\n"),
+    _Sample("FRAME-3", "between", b"ONE\n\nTWO\n"),
     _Sample("FRAME-3", "crlf", b"\r\n", after=_CRLF_PASSED),
-    _Sample("FRAME-4", "tail", b"tail", ended=True),
-    _Sample("FRAME-4", "one-byte", b"t", ended=True),
-    _Sample("FRAME-4", "line-and-tail", b"one\ntail", ended=True, after=_OWED_PASSED),
-    _Sample("FRAME-4", "tail-and-cr", b"tail\r", ended=True, after=_CR_PASSED),
+    _Sample("FRAME-4", "tail", b"TAIL", ended=True),
+    _Sample("FRAME-4", "one-byte", b"T", ended=True),
+    _Sample("FRAME-4", "line-and-tail", b"ONE\nTAIL", ended=True, after=_OWED_PASSED),
+    _Sample("FRAME-4", "tail-and-cr", b"TAIL\r", ended=True, after=_CR_PASSED),
     _Sample("FRAME-4", "cr", b"\r", ended=True, after=_CR_PASSED),
-    _Sample("FRAME-4", "blanks", b"one\n  ", ended=True, after=_OWED_PASSED),
+    _Sample("FRAME-4", "blanks", b"ONE\n  ", ended=True, after=(*_OWED_PASSED, *_ENDS_PASSED)),
 )
 
 #: The cuts that apply to a sample, with what it has to contain for them to do anything.
@@ -108,6 +113,8 @@ _CUTS: Final = (
     (cuts.THIRDS, b""),
 )
 _LONG: Final = 100
+#: A server may end the conversation by itself behind so many reads.
+_IN_TURN: Final = ("CLOSE-4.lines/whole",)
 
 
 def _family(sample: _Sample) -> Iterator[Case]:
@@ -120,14 +127,16 @@ def _family(sample: _Sample) -> Iterator[Case]:
         pieces = len(list(cut.pieces(sample.data)))
         if contained in sample.data and 1 < pieces <= _LONG:
             script = sample.script(cut)
-            yield Case("FRAME-6", name, script, cut.name, sample.needs, sample.length, after=(whole.id,))
+            yield Case(
+                "FRAME-6", name, script, cut.name, sample.needs, sample.length, after=(whole.id, *_IN_TURN)
+            )
 
 
-_SEVERAL: Final = b"one\ntwo two\nthree three three\r\nfour\n"
-_PLAIN_LINES: Final = b"one\ntwo two\nthree three three\nfour\n"
-_TWO_PASSED: Final = ("ORDER-8.two/whole",)
-_MIXED_PASSED: Final = ("FRAME-2.mixed/whole",)
-_LONG_PASSED: Final = ("FRAME-7.64KiB/whole",)
+_SEVERAL: Final = b"ONE\nTWO TWO\nTHREE THREE THREE\r\nFOUR\n"
+_PLAIN_LINES: Final = b"ONE\nTWO TWO\nTHREE THREE THREE\nFOUR\n"
+_TWO_PASSED: Final = ("ORDER-8.two/whole", *_IN_TURN)
+_MIXED_PASSED: Final = ("FRAME-2.mixed/whole", "FRAME-2.lf-first/whole")
+_LONG_PASSED: Final = ("FRAME-7.64KiB/whole", "FRAME-7.lengths/whole")
 _STREAM_PASSED: Final = (*CUT, "LIMIT-10.limit+1/whole", "LIMIT-10.ten-times/whole")
 _BUFFER_SIZES: Final = (512, 1024, 4096, 8192, 16384, 65536)
 
@@ -144,7 +153,7 @@ def _conversation_cuts() -> Iterator[Case]:
         yield Case("FRAME-6", "plain-lines", exchange(_PLAIN_LINES, cut), cut.name, needs, after=_TWO_PASSED)
     for size in _BUFFER_SIZES:
         for length in (size - 1, size, size + 1):
-            data = b"x" * (length - 1) + b"\n"
+            data = b"X" * (length - 1) + b"\n"
             yield Case("FRAME-6", f"read-edge-{length}", exchange(data), length=length, after=_LONG_PASSED)
 
 
@@ -155,7 +164,7 @@ def _long(length: int) -> Script:
     """Return the script for one long line, built only when it runs."""
 
     def script(profile: Profile) -> Iterator[Step]:
-        line = b"long-" * (length // 5) + b"!" * (length % 5) + b"\n"
+        line = b"LONG-" * (length // 5) + b"!" * (length % 5) + b"\n"
         yield Connect()
         yield Send(line)
         # Not what the oracle says, which knows that an undeclared limit may be lower.

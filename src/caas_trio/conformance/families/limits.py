@@ -38,7 +38,7 @@ _WHOLE: Final = _CUTS[:1]
 
 def over(profile: Profile, beyond: int = 1) -> bytes:
     """Return what a line holds before its LF that is so many bytes beyond the limit."""
-    return b"o" * (profile.limit + beyond)
+    return b"O" * (profile.limit + beyond)
 
 
 def _sent(data: Callable[[Profile], bytes], cut: Callable[[int], Cut]) -> Script:
@@ -88,7 +88,7 @@ def _last_line(profile: Profile) -> Iterator[Step]:
 
 def _many(profile: Profile) -> Iterator[Step]:
     """Ten oversize lines, in pieces that hold the end of one and the beginning of the next."""
-    data = (over(profile, 7) + b"\nok\n") * 10
+    data = (over(profile, 7) + b"\nOK\n") * 10
     yield Connect()
     yield Send(data, cuts.every(profile.limit // 3 + 1, "pieces", 0.001))
     yield Expect(replies(data, profile))
@@ -106,7 +106,7 @@ def _one_long(profile: Profile) -> Iterator[Step]:
 
 def _huge(profile: Profile) -> Iterator[Step]:
     yield Connect()
-    yield Send(b"h" * (16 << 20) + b"\n")
+    yield Send(b"H" * (16 << 20) + b"\n")
     yield Expect((NOTICE,))
     yield from served(profile)
 
@@ -130,26 +130,34 @@ _EXACT: Final = (
     "FRAME-2.crlf/whole",
     *(f"LIMIT-1.limit/{cut}" for cut in ("whole", "edge", "limit", "before-lf")),
 )
+_MEASURED: Final = ("LIMIT-2.limit+1/whole", "LIMIT-2.among-others/whole", "LIMIT-2.in-thirds/whole")
+#: What is beyond the limit is told in a line that is no reply, whatever its words.
+_TOLD: Final = ("SAY-1.notice/whole",)
 _SECOND: Final = ("LIMIT-2.limit+1/whole",)
 _AT_ONCE: Final = ("LIMIT-4.no-lf/whole",)
 _SKIPPED: Final = (*_AT_ONCE, *(f"LIMIT-8.line-behind/{cut}" for cut in ("whole", "edge", "limit+1")))
 
 CASES: Final = (
-    *_family("LIMIT-1", "limit-1", lambda p: b"l" * (p.limit - 1) + b"\n", _LIMIT),
-    *_family("LIMIT-1", "limit", lambda p: b"l" * p.limit + b"\n", _LIMIT),
-    *_family("LIMIT-2", "limit+1", lambda p: over(p) + b"\n", _NOTICE, ending=_sent),
-    *_family("LIMIT-2", "limit+2", lambda p: over(p, 2) + b"\n", _NOTICE, ending=_sent),
-    *_family("LIMIT-3", "limit-1-and-cr", lambda p: b"l" * (p.limit - 1) + b"\r\n", _LIMIT, after=_EXACT),
+    *_family("LIMIT-1", "limit-1", lambda p: b"L" * (p.limit - 1) + b"\n", _LIMIT),
+    *_family("LIMIT-1", "limit", lambda p: b"L" * p.limit + b"\n", _LIMIT),
+    *_family("LIMIT-2", "limit+1", lambda p: over(p) + b"\n", _NOTICE, ending=_sent, after=_TOLD),
+    *_family("LIMIT-2", "limit+2", lambda p: over(p, 2) + b"\n", _NOTICE, ending=_sent, after=_TOLD),
+    *_family("LIMIT-3", "limit-1-and-cr", lambda p: b"L" * (p.limit - 1) + b"\r\n", _LIMIT, after=_EXACT),
     *_family(
-        "LIMIT-3", "limit-and-cr", lambda p: b"l" * p.limit + b"\r\n", _NOTICE, ending=_sent, after=_SECOND
+        "LIMIT-3", "limit-and-cr", lambda p: b"L" * p.limit + b"\r\n", _NOTICE, ending=_sent, after=_SECOND
     ),
     *_family("LIMIT-4", "no-lf", over, _NOTICE, ending=_sent, kinds=_CUTS[:5], after=_SECOND),
     Case("LIMIT-5", "wording", _wording, needs=_NOTICE, after=_SECOND),
     *_family(
-        "LIMIT-6", "lines-before", lambda p: b"a\nb\n" + over(p) + b"\n", _NOTICE, ending=_sent, after=_SECOND
+        "LIMIT-6",
+        "lines-before",
+        lambda p: b"A\nB\n" + over(p) + b"\n",
+        _NOTICE,
+        ending=_sent,
+        after=_MEASURED,
     ),
     *_family(
-        "LIMIT-7", "line-behind", lambda p: over(p) + b"\nbehind\n", _REJECT, ending=_and_end, after=_SECOND
+        "LIMIT-7", "line-behind", lambda p: over(p) + b"\nBEHIND\n", _REJECT, ending=_and_end, after=_SECOND
     ),
     *_family(
         "LIMIT-7",
@@ -160,19 +168,26 @@ CASES: Final = (
         kinds=_WHOLE,
         after=_SECOND,
     ),
-    *_family("LIMIT-8", "line-behind", lambda p: over(p) + b"\nbehind\n", _DISCARD, after=_SECOND),
+    *_family("LIMIT-8", "line-behind", lambda p: over(p) + b"\nBEHIND\n", _DISCARD, after=_SECOND),
     *_family(
         "LIMIT-8",
         "empty-line-behind",
         lambda p: over(p) + b"\n\n",
         _DISCARD,
-        after=(*_SECOND, "FRAME-3.lf/whole"),
+        after=(*_SECOND, "FRAME-3.lf/whole", "LIMIT-9.lf-later/whole"),
     ),
-    Case("LIMIT-8", "16MiB", _huge, needs=_DISCARD, after=("LIMIT-9.one-long/pieces",), effort=4),
+    Case(
+        "LIMIT-8",
+        "16MiB",
+        _huge,
+        needs=_DISCARD,
+        after=("LIMIT-9.one-long/pieces", "LIMIT-9.lengths/whole"),
+        effort=4,
+    ),
     *_family("LIMIT-9", "two", lambda p: (over(p) + b"\n") * 2, _DISCARD, after=_SKIPPED),
-    Case("LIMIT-9", "ten", _many, "pieces", needs=_DISCARD, after=_SKIPPED),
+    Case("LIMIT-9", "ten", _many, "pieces", needs=_DISCARD, after=(*_SKIPPED, "LIMIT-2.among-others/whole")),
     Case("LIMIT-9", "one-long", _one_long, "pieces", needs=_DISCARD, after=_SKIPPED),
     *_family("LIMIT-10", "limit+1", lambda p: over(p) + b"\n", _STREAMED),
-    *_family("LIMIT-10", "ten-times", lambda p: over(p, 9 * p.limit) + b"\nbehind\n", _STREAMED),
+    *_family("LIMIT-10", "ten-times", lambda p: over(p, 9 * p.limit) + b"\nBEHIND\n", _STREAMED),
     Case("LIMIT-11", "no-lf", _last_line, needs=_NOTICE, after=(*_AT_ONCE, "LIMIT-7.line-behind/whole")),
 )

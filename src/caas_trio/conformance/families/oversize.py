@@ -1,0 +1,372 @@
+"""LIMIT again: lines at the limit and beyond it among others, of other contents, and in other lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from caas_trio.conformance import cuts
+from caas_trio.conformance.case import Case, Script
+from caas_trio.conformance.cuts import WHOLE, Cut
+from caas_trio.conformance.oracle import NOTICE, Part, notice_text, replies
+from caas_trio.conformance.profile import Need, Profile
+from caas_trio.conformance.script import (
+    Connect,
+    EndInput,
+    Expect,
+    ExpectEnd,
+    ExpectNoShouting,
+    Leave,
+    Pause,
+    Send,
+    Step,
+)
+from caas_trio.core.session import Oversize
+
+from .common import proof, served
+from .content import text
+from .limits import over
+
+_LIMIT: Final = (Need.STREAM, Need.LIMIT)
+_NOTICE: Final = (*_LIMIT, Need.NOTICE)
+_REJECT: Final = (*_LIMIT, Need.REJECT)
+_DISCARD: Final = (*_LIMIT, Need.DISCARD)
+_STREAMED: Final = (*_LIMIT, Need.STREAMED)
+_CONVERSATION: Final = (Need.CONVERSATION,)
+_SECOND: Final = ("LIMIT-2.limit+1/whole",)
+_SKIPPED: Final = ("LIMIT-4.no-lf/whole", "LIMIT-8.line-behind/whole", "LIMIT-9.two/whole")
+
+#: What some count otherwise than by bytes, and what some do not count at all.
+_CONTENTS: Final = {
+    "utf-8": "\u00e9\u20ac\U0001f40d".encode() * 3,
+    "high-bytes": bytes(range(0xA0, 0x100)),
+    "nuls": b"\0N",
+    "nul-first": b"\0",
+    "tabs": b"\tT",
+    "blanks": b" B",
+    "blanks-only": b" ",
+    "backspaces": b"\x08B",
+    "escapes": b"\\\\n",
+}
+#: How far beyond its limit a line may be: by a byte, by a buffer, by far.
+_BEYOND: Final = (1, 2, 3, 7, 63, 64, 65, 255, 256, 1000, 4096, 65536, 300_000)
+_TIMES: Final = (2, 3, 10, 100)
+
+
+#: Of longer lines, the pieces would take too long.
+_FEW_PIECES: Final = 20
+
+
+def _filled(content: bytes, length: int) -> bytes:
+    """Return a content that is repeated up to a length and ends in what it is made of."""
+    return (content * (length // len(content) + 1))[-length:]
+
+
+def _conversations(
+    sent: Callable[[Profile], list[bytes]], cut: Callable[[Profile], Cut] = lambda _: WHOLE
+) -> Script:
+    """Return the script that holds a conversation for each input: what is due comes, and nothing else."""
+
+    def script(profile: Profile) -> Iterator[Step]:
+        for client, data in enumerate(sent(profile)):
+            due = replies(data, profile)
+            yield Connect(client)
+            yield Send(data, cut(profile), client)
+            yield Expect(due, client)
+            if profile.once or (profile.oversize is Oversize.REJECT and NOTICE in due):
+                yield ExpectEnd(client)
+            else:
+                yield from proof(profile, client)
+            yield Leave(client)
+
+    return script
+
+
+def _among_others(length: Callable[[Profile], int]) -> Callable[[Profile], list[bytes]]:
+    """Return what sends a line of some length as the first, as the second and as a later one."""
+    return lambda profile: [
+        b"".join(text(f"other {number}", 9) + b"\n" for number in range(before))
+        + text("line", length(profile))
+        + b"\n"
+        for before in (0, 1, 2, 30)
+    ]
+
+
+def _behind_others(profile: Profile) -> Iterator[Step]:
+    """Lines that are answered come before one that is too long, each alone."""
+    for client, before in enumerate((1, 2, 30)):
+        yield Connect(client)
+        for number in range(before):
+            yield from served(profile, b"%d\n" % number, client)
+        yield Send(over(profile) + b"\n", client=client)
+        yield Expect((NOTICE,), client)
+        yield Leave(client)
+
+
+def _each_beyond(profile: Profile) -> list[bytes]:
+    lengths = sorted(
+        {*(profile.limit + more for more in _BEYOND), *(profile.limit * times for times in _TIMES)}
+    )
+    return [text(f"beyond {length}", length) + b"\n" for length in lengths if length > profile.limit]
+
+
+def _thirds(profile: Profile) -> Cut:
+    return cuts.every(profile.limit // 3 + 1, "thirds", 0.002)
+
+
+def _unended(profile: Profile) -> Iterator[Step]:
+    """The notice is due without an LF: behind other lines, in pieces, and for a second line in a row."""
+    sent = (b"A\nB\n" + over(profile), b"A\n" * 30 + over(profile), over(profile, 5))
+    for client, data in enumerate(sent):
+        yield Connect(client)
+        yield Send(data, _thirds(profile) if client == 2 else WHOLE, client)  # noqa: PLR2004 - the last one
+        yield Expect(replies(data, profile), client)
+        if profile.oversize is Oversize.DISCARD:
+            yield Send(b"\n" + over(profile), client=client)
+            yield Expect((NOTICE,), client)
+        yield Leave(client)
+
+
+def _wordings(profile: Profile) -> Iterator[Step]:
+    """The notice has the same words for lines of every length, in every cut, and the second time."""
+    notice = notice_text(profile.limit)
+    for client, data in enumerate(_each_beyond(profile)):
+        yield Connect(client)
+        yield Send(data, _thirds(profile) if client < 3 else WHOLE, client)  # noqa: PLR2004 - some
+        yield Expect((notice,), client)
+        if profile.oversize is Oversize.DISCARD and not profile.once:
+            yield Send(b"OK\n" + over(profile, 3), client=client)
+            yield Expect((profile.service.reply(b"OK\n"), notice), client)
+        yield Leave(client)
+
+
+def _shouted(profile: Profile) -> Iterator[Step]:
+    yield Connect()
+    yield Send(over(profile) + b"\n")
+    yield ExpectNoShouting(profile.service.reply(over(profile)))
+
+
+def _many_before(profile: Profile) -> list[bytes]:
+    """Lines of some lengths, and empty ones, before one that is too long."""
+    longest = min(profile.limit, 90)
+    each = [text(f"before {number}", number % longest) + b"\n" for number in range(200)]
+    return [b"".join(each[:count]) + over(profile) + b"\n" for count in (1, 3, 12, 200)]
+
+
+def _behind(profile: Profile) -> Iterator[Step]:
+    """What comes after the notice was read is not answered either, and nor is a tail."""
+    for client, data in enumerate(
+        (over(profile) + b"\n", over(profile, 50), b"A\n" + over(profile) + b"\nB")
+    ):
+        yield Connect(client)
+        yield Send(data, client=client)
+        yield Expect(replies(data, profile), client)
+        yield Send(b"\nBEHIND\n", client=client)
+        yield Pause(0.1)
+        yield Send(b"AND MORE", client=client)
+        yield EndInput(client)
+        yield ExpectEnd(client)
+
+
+def _sequence(profile: Profile) -> list[bytes]:
+    """Lines that are too long and lines that are not, in an order that looks random."""
+    order = text("sequence", 120, b"\0\1\2\3\4")
+    lengths = (5, profile.limit, profile.limit + 1, 3 * profile.limit, 0)
+    return [b"".join(text(f"sequence {at}", lengths[kind]) + b"\n" for at, kind in enumerate(order))]
+
+
+def _tails(beyond: Callable[[Profile], int], *, skipped: bool = False) -> Script:
+    """Return the script of input that ends within a line that is too long, or behind one."""
+
+    def script(profile: Profile) -> Iterator[Step]:
+        longer = over(profile, beyond(profile))
+        data = (over(profile) + b"\nTAIL") if skipped else longer
+        for client, begun in enumerate((b"", b"A\n", b"A\n\nB\n")):
+            yield Connect(client)
+            yield Send(
+                begun + data,
+                _thirds(profile) if client == 1 and len(longer) < _FEW_PIECES * profile.limit else WHOLE,
+                client,
+            )
+            yield Pause(0.05)
+            yield EndInput(client)
+            yield Expect(_due(begun + data, profile), client)
+            yield ExpectEnd(client)
+            yield Leave(client)
+
+    return script
+
+
+def _due(data: bytes, profile: Profile) -> tuple[Part, ...]:
+    return replies(data, profile, ended=True)
+
+
+def _streamed(profile: Profile) -> list[bytes]:
+    """Lines around multiples of the limit, each with others about it."""
+    lengths = [times * profile.limit + beside for times in (1, 2, 3, 8, 17, 40) for beside in (-1, 0, 1)]
+    lengths.append(profile.limit + 300_000)
+    return [b"A\n" + text(f"streamed {length}", length) + b"\nB\n" for length in lengths]
+
+
+def _of_contents(
+    clause: str, lf: bytes, beyond: int, needs: tuple[Need, ...], after: tuple[str, ...]
+) -> Iterator[Case]:
+    for name, content in _CONTENTS.items():
+
+        def sent(profile: Profile, content: bytes = content) -> list[bytes]:
+            return [_filled(content, profile.limit + beyond) + lf]
+
+        yield Case(clause, f"{name}{'+1' if beyond else ''}", _conversations(sent), needs=needs, after=after)
+
+
+CASES: Final = (
+    Case(
+        "LIMIT-1",
+        "among-others",
+        _conversations(_among_others(lambda p: p.limit)),
+        needs=(*_LIMIT, *_CONVERSATION),
+    ),
+    Case(
+        "LIMIT-1",
+        "in-thirds",
+        _conversations(lambda p: [(text("l", p.limit) + b"\n") * 10], _thirds),
+        needs=(*_LIMIT, *_CONVERSATION),
+    ),
+    Case(
+        "LIMIT-1",
+        "tail",
+        _tails(lambda _: 0),
+        needs=(*_LIMIT, *_CONVERSATION),
+        after=("FRAME-4.line-and-tail/whole", "FRAME-4.lengths/whole"),
+    ),
+    *_of_contents("LIMIT-1", b"\n", 0, _LIMIT, ("LIMIT-1.limit/whole", "SERVE-2.at-both-ends/whole")),
+    Case(
+        "LIMIT-2",
+        "among-others",
+        _behind_others,
+        needs=(*_NOTICE, *_CONVERSATION),
+        after=_SECOND,
+    ),
+    Case(
+        "LIMIT-2",
+        "in-thirds",
+        _conversations(lambda p: [text("l", p.limit + 1) + b"\n"], _thirds),
+        needs=_NOTICE,
+        after=_SECOND,
+    ),
+    Case("LIMIT-2", "lengths", _conversations(_each_beyond), needs=_NOTICE, after=_SECOND),
+    *_of_contents("LIMIT-3", b"\n", 1, _NOTICE, _SECOND),
+    Case(
+        "LIMIT-3",
+        "cr+1",
+        _conversations(
+            lambda p: [
+                b"\rC\r" + text("c", p.limit - 2) + b"\n",
+                b"C\r" * (p.limit // 2) + b"CC\n"[p.limit % 2 == 0 :],
+            ]
+        ),
+        needs=_NOTICE,
+        after=_SECOND,
+    ),
+    Case(
+        "LIMIT-4",
+        "behind-lines",
+        _unended,
+        needs=(*_NOTICE, *_CONVERSATION),
+        after=("LIMIT-4.no-lf/whole", "LIMIT-6.many/whole"),
+    ),
+    Case("LIMIT-5", "wordings", _wordings, needs=_NOTICE, after=("LIMIT-5.wording/whole",)),
+    Case(
+        "LIMIT-6",
+        "many",
+        _conversations(_many_before),
+        needs=(*_NOTICE, *_CONVERSATION),
+        after=(*_SECOND, "LIMIT-2.among-others/whole", "LIMIT-2.in-thirds/whole", "FRAME-3.between/whole"),
+    ),
+    Case("LIMIT-7", "later", _behind, needs=(*_REJECT, *_CONVERSATION), after=("LIMIT-7.line-behind/whole",)),
+    Case(
+        "LIMIT-8",
+        "sequence",
+        _conversations(_sequence),
+        needs=(*_DISCARD, *_CONVERSATION),
+        after=(*_SKIPPED, "FRAME-3.between/whole"),
+    ),
+    Case(
+        "LIMIT-8",
+        "sequence",
+        _conversations(_sequence, _thirds),
+        "thirds",
+        (*_DISCARD, *_CONVERSATION),
+        after=(*_SKIPPED, "LIMIT-8.sequence/whole"),
+    ),
+    Case(
+        "LIMIT-8",
+        "tail-behind",
+        _tails(lambda _: 1, skipped=True),
+        needs=(*_DISCARD, *_CONVERSATION),
+        after=(*_SKIPPED, "FRAME-4.line-and-tail/whole"),
+    ),
+    Case(
+        "LIMIT-9", "lengths", _conversations(_each_beyond), needs=(*_DISCARD, *_CONVERSATION), after=_SKIPPED
+    ),
+    Case(
+        "LIMIT-9",
+        "lengths",
+        _conversations(lambda p: _each_beyond(p)[:6], _thirds),
+        "thirds",
+        (*_DISCARD, *_CONVERSATION),
+        after=_SKIPPED,
+    ),
+    Case(
+        "LIMIT-9",
+        "lf-later",
+        _conversations(
+            lambda p: [over(p, more) + b"\n" for more in (1, 2, p.limit)], lambda _: cuts.BEFORE_LF
+        ),
+        needs=(*_DISCARD, *_CONVERSATION),
+        after=_SKIPPED,
+    ),
+    Case(
+        "LIMIT-10",
+        "lengths",
+        _conversations(_streamed),
+        needs=(*_STREAMED, *_CONVERSATION),
+        after=("LIMIT-10.limit+1/whole",),
+    ),
+    Case(
+        "LIMIT-10",
+        "lengths",
+        _conversations(lambda p: _streamed(p)[:9], _thirds),
+        "thirds",
+        (*_STREAMED, *_CONVERSATION),
+        after=("LIMIT-10.limit+1/whole",),
+    ),
+    Case(
+        "LIMIT-10",
+        "tail",
+        _tails(lambda p: p.limit * 3 + 1),
+        needs=(*_STREAMED, *_CONVERSATION),
+        after=("FRAME-4.line-and-tail/whole", "LIMIT-10.limit+1/whole"),
+    ),
+    *(
+        Case(
+            "LIMIT-11",
+            name,
+            _tails(beyond),
+            needs=(*_NOTICE, *_CONVERSATION),
+            after=(
+                "LIMIT-4.behind-lines/whole",
+                "LIMIT-7.line-behind/whole",
+                "LIMIT-6.many/whole",
+                "FRAME-3.between/whole",
+            ),
+        )
+        for name, beyond in (
+            ("limit+1", lambda _: 1),
+            ("limit+9", lambda _: 9),
+            ("twice", lambda p: p.limit + 1),
+            ("64-KiB", lambda _: 65536),
+        )
+    ),
+    Case("SAY-1", "notice", _shouted, needs=_NOTICE),
+)
