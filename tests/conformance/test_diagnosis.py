@@ -85,6 +85,7 @@ def greeting(prompt: bytes, handler: Callable[[trio.SocketStream], Awaitable[Non
             Profile(),
             "it answers as an HTTP server does",
         ),
+        (answering(lambda _: b"<!DOCTYPE HTML>\n"), Profile(), "it answers as an HTTP server does"),
         (answering(lambda data: data), Profile(), ""),
         (
             greeting(b"it's me\n", silent),

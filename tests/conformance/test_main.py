@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,6 +145,31 @@ def test_wrong_usage_gets_one_clear_line(arguments: list[str], message: str) -> 
     result = run(*arguments)
     assert result.exit_code == 2
     assert message in result.output.splitlines()[-1]
+
+
+def test_a_run_in_which_nothing_could_be_judged_is_no_success() -> None:
+    class Slow(Conversation):
+        """Takes ten milliseconds for each line."""
+
+        def serve(self, data: bytes) -> bytes:
+            """Return the reply, in a while."""
+            time.sleep(0.01)
+            return super().serve(data)
+
+        def answer(self, data: bytes) -> tuple[bytes, bool]:
+            """Reply to each line by itself."""
+            for line in data.splitlines(keepends=True):
+                self.say(super().answer(line)[0])
+            return b"", False
+
+    server = Server("tcp://127.0.0.1:0", Settings())
+    server.conversation = Slow
+    threading.Thread(target=server.run, daemon=True).start()
+    result = run(server.endpoint, "--case", "ORDER-8.2000/whole", "--timeout", 0.5)
+    server.stop()
+    assert result.exit_code == 2
+    told = "caas-conformance: nothing of what was asked for was judged; --verbose says why"
+    assert result.output.splitlines()[-1] == told
 
 
 def test_a_file_that_cannot_be_opened_is_told_before_the_run(tmp_path: Path) -> None:

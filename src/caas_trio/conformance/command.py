@@ -226,6 +226,8 @@ def _run(context: click.Context, values: dict[str, Any]) -> int:
         return _SIGNALLED + signals[0]
     if not report.conforms(strict=values["strict"]):
         return _DOES_NOT_CONFORM
+    if not report.judges_any(cases):
+        _fail("nothing of what was asked for was judged; --verbose says why")
     return 0 if written else _WRONG_USAGE
 
 

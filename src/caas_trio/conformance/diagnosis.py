@@ -18,6 +18,8 @@ from .profile import Profile
 from .wire import CONNECTORS
 
 _READ_SIZE: Final = 4096
+#: How an answer of HTTP begins, or a page that a server sends to a client of no version that it knows.
+_HTTP: Final = (b"http/", b"<!doctype html", b"<html")
 #: Record types of TLS, and the kind of handshake message that only a server sends.
 _ALERT: Final = b"\x15\x03"
 _HANDSHAKE: Final = b"\x16\x03"
@@ -51,7 +53,7 @@ async def diagnose(failed: Result, endpoint: Endpoint, profile: Profile, timeout
 
 def _speech(case_id: str, received: bytes) -> str:
     """Return what may be seen from what a server says."""
-    if received.startswith(b"HTTP/"):
+    if received.lower().startswith(_HTTP):
         return "it answers as an HTTP server does"
     return _speaks_first(received) if case_id == "ORDER-1.silent/whole" else ""
 

@@ -68,6 +68,13 @@ class Report:
         bad = (Verdict.FAILED, Verdict.NON_STRICT) if strict else (Verdict.FAILED,)
         return not self.interrupted and not any(result.verdict in bad for result in self.results)
 
+    def judges_any(self, cases: Iterable[Case]) -> bool:
+        """Return whether at least one of some cases was judged."""
+        asked = {case.id for case in cases}
+        return any(
+            result.verdict is not Verdict.NOT_JUDGED for result in self.results if result.case.id in asked
+        )
+
     @property
     def words(self) -> str:
         """The verdict in words, as they stand behind the endpoint."""
