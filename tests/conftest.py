@@ -10,6 +10,7 @@ arguments: `usefixtures` alone leaves the real one.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -23,6 +24,11 @@ from .support.drivers import choosing
 hypothesis.settings.register_profile("gate", derandomize=True, database=None, deadline=None, max_examples=200)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=5000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+
+# What nohup or a shell's `&` has this process ignore would be ignored by the programs that tests start, too.
+for number, handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 @pytest.fixture(params=["hub", "stream"])
