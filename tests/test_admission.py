@@ -6,7 +6,6 @@ import ipaddress
 import os
 import resource
 import socket
-from pathlib import Path
 
 import pytest
 import trio
@@ -15,10 +14,7 @@ import trio.testing
 from caas_trio import AtCapacity, Limits
 from caas_trio.server.admission import REFUSAL, Admission, SpareDescriptor, most_connections, refuse
 
-
-def descriptors() -> set[str]:
-    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
-
+from .support.sockets import descriptors
 
 A, B = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("192.0.2.2")
 

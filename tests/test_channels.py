@@ -11,7 +11,6 @@ import socket
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import closing as closing_at_end
 from contextlib import nullcontext, suppress
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -34,6 +33,8 @@ from .certificates import over_tls
 from .models import capitals
 from .strategies import LIMITS as LINE_LIMITS
 from .strategies import chunked
+from .support.sockets import descriptors
+from .support.streams import receive_all
 
 PROMPT = b"say something:\n"
 LIMITS = Limits(prompt_delay=5, linger_timeout=20, idle_timeout=math.inf, line_timeout=math.inf)
@@ -109,14 +110,6 @@ def closing() -> Iterator[None]:
     yield
     while Conversation.opened:
         Conversation.opened.pop().close()
-
-
-def descriptors() -> set[str]:
-    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
-
-
-async def receive_all(client: trio.abc.ReceiveStream) -> bytes:
-    return b"".join([chunk async for chunk in client])
 
 
 async def test_a_conversation_split_into_single_bytes(

@@ -37,7 +37,6 @@ from caas_trio import (
     LocalPeer,
     Scheme,
     StreamRequestHandler,
-    Telemetry,
     Trust,
     serve_datagrams,
 )
@@ -46,20 +45,21 @@ from caas_trio.core.peer import Peer
 from caas_trio.drivers import datagramsocket
 from caas_trio.server.datagram import DatagramService
 
+from .support.recorder import Recorder
+from .support.sockets import descriptors
+
 #: ip(7), which Python names since 3.14.
 IP_RECVERR = 11
 
 
-class Recorder(Telemetry):
-    """Keeps what it is told."""
+class DatagramRecorder(Recorder):
+    """Keeps what it is told of datagrams, too."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.served = 0
         self.dropped: Counter[str] = Counter()
         self.senders: list[Peer | None] = []
-        self.failures: list[tuple[Exception, Endpoint, Peer]] = []
-        self.refusals: list[int | None] = []
-        self.timeouts = 0
 
     def datagram_served(self, endpoint: Endpoint) -> None:  # noqa: ARG002
         self.served += 1
@@ -71,12 +71,6 @@ class Recorder(Telemetry):
     def datagram_failed(self, error: Exception, endpoint: Endpoint, sender: Peer) -> None:
         self.failures.append((error, endpoint, sender))
 
-    def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:  # noqa: ARG002
-        self.refusals.append(error.errno)
-
-    def drain_timed_out(self) -> None:
-        self.timeouts += 1
-
 
 @dataclass
 class Running:
@@ -84,7 +78,7 @@ class Running:
 
     endpoints: list[Endpoint]
     stop: trio.Event
-    telemetry: Recorder
+    telemetry: DatagramRecorder
     everything: trio.CancelScope
 
     def address(self, which: int = 0) -> Any:
@@ -123,7 +117,7 @@ async def serving(
     *endpoints: str | Listener,
     **options: Any,
 ) -> AsyncIterator[Running]:
-    stop, telemetry = trio.Event(), Recorder()
+    stop, telemetry = trio.Event(), DatagramRecorder()
     start = partial(
         serve_datagrams,
         service,
@@ -362,7 +356,7 @@ async def test_without_memory_receiving_pauses_and_goes_on(
             client.send(b"hello")
             await trio.sleep(1)  # the mock clock's
             assert client.recv(100) == b"HELLO"
-    assert server.telemetry.refusals == [error, error]
+    assert server.telemetry.accept_errors == [error, error]
 
 
 async def test_a_socket_that_fails_ends_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -461,19 +455,15 @@ async def test_a_datagram_has_a_limit(unixgram: str, excess: int, answered: bool
     assert server.telemetry.dropped == ({} if answered else {Drop.OVERSIZE: 1})
 
 
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 @linux
 async def test_descriptors_that_come_along_are_not_taken(unixgram: str) -> None:
     async with serving(bytes.upper, unixgram) as server:
         with server.client() as client, trio.socket.socket() as passed:
-            before = open_descriptors()
+            before = descriptors()
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [passed.fileno()] * 20))
             await client.sendmsg([b"hello"], [rights])
             assert await client.recv(100) == b"HELLO"
-            assert open_descriptors() == before
+            assert descriptors() == before
 
 
 @linux
@@ -627,7 +617,7 @@ async def test_what_waits_in_the_kernel_at_the_stop_is_answered(endpoint: str) -
     with client:
         assert [client.recv(100) for _ in range(number)] == [b"NUMBER %d" % n for n in range(number)]
     assert server.telemetry.served == number
-    assert server.telemetry.timeouts == 0
+    assert server.telemetry.drain_timeouts == 0
 
 
 async def test_a_stop_does_not_wait_for_the_end_of_a_flood(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -644,7 +634,7 @@ async def test_a_stop_does_not_wait_for_the_end_of_a_flood(monkeypatch: pytest.M
         server.stop.set()
     client.close()
     assert server.telemetry.served > 64
-    assert server.telemetry.timeouts == 0
+    assert server.telemetry.drain_timeouts == 0
 
 
 async def test_handlers_finish_what_they_have_begun() -> None:
@@ -670,7 +660,7 @@ async def test_handlers_that_hang_are_cut_off(autojump_clock: MockClock) -> None
         await Patient.waiting.wait()
         server.stop.set()
     assert trio.current_time() == pytest.approx(Limits().drain_timeout)
-    assert server.telemetry.timeouts == 1
+    assert server.telemetry.drain_timeouts == 1
     assert not server.telemetry.failures
 
 
@@ -682,7 +672,7 @@ async def test_cancelling_cancels_all_at_once(unixgram: str) -> None:
         await Patient.waiting.wait()
         server.everything.cancel()
     assert not await trio.Path(server.endpoints[0].path).exists()
-    assert server.telemetry.timeouts == 0
+    assert server.telemetry.drain_timeouts == 0
 
 
 # Handlers.
@@ -746,7 +736,7 @@ async def test_a_handler_that_fails_when_it_is_cut_off_is_told_of(autojump_clock
         server.stop.set()
     [(error, _, _)] = server.telemetry.failures
     assert isinstance(error, ZeroDivisionError)
-    assert server.telemetry.timeouts == 1
+    assert server.telemetry.drain_timeouts == 1
 
 
 # What is refused.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -25,7 +24,8 @@ from caas_trio import (
 from caas_trio.server.served import Handler
 
 from .support.drivers import serve
-from .test_server import Recorder, receive, receive_all
+from .support.recorder import Recorder
+from .support.streams import receive, receive_all, reset, talk
 
 #: Every test runs over both drivers.
 pytestmark = pytest.mark.usefixtures("driver")
@@ -79,20 +79,11 @@ class Running:
 
     async def talk(self, data: bytes) -> bytes:
         """Return all that is heard by a client that sends `data` and ends its output."""
-        async with stream(self.connect()) as client:
-            await client.send_all(data)
-            await client.send_eof()
-            return await receive_all(client)
+        return await talk(stream(self.connect()), data)
 
 
 def stream(sock: socket.socket) -> trio.SocketStream:
     return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-
-
-def reset(client: socket.socket | trio.SocketStream) -> None:
-    """Close so that the kernel sends a reset; not a checkpoint."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    (client.socket if isinstance(client, trio.SocketStream) else client).close()
 
 
 @asynccontextmanager
@@ -201,7 +192,7 @@ async def test_handlers_that_hang_at_the_drain_are_cut_off_and_told_of_once() ->
             assert await receive_all(client) == b""
             await client.aclose()
         assert [type(await server.next_end()) for _ in clients] == [trio.Cancelled] * 3
-    assert server.telemetry.timeouts == 1
+    assert server.telemetry.drain_timeouts == 1
     assert not server.telemetry.failures
 
 

@@ -30,8 +30,9 @@ from caas_trio.server import accepting
 
 from .models import NaiveLineBuffer
 from .strategies import LIMITS, chunked
+from .support.streams import receive_all
 from .test_channels import LIMITS as TIMES
-from .test_channels import PROMPT, Conversation, closing, receive_all
+from .test_channels import PROMPT, Conversation, closing
 from .test_framing import Counting
 
 __all__ = ["closing"]  # a fixture

@@ -20,28 +20,18 @@ from caas_trio import (
     Limits,
     LineSession,
     LocalPeer,
-    Telemetry,
 )
 from caas_trio.drivers.drain import DRAIN_READ_TIMEOUT_S
 from caas_trio.server import unixsocket
 from caas_trio.server.server import HANDOVER_DELAY_S
 
 from .support.drivers import serve, serve_sessions
+from .support.recorder import Recorder
 
 #: Every test runs over both drivers.
 pytestmark = pytest.mark.usefixtures("driver")
 
 CAPITALS = partial(LineSession, bytes.upper)
-
-
-class Ends(Telemetry):
-    """Keeps what it is told of ends."""
-
-    def __init__(self) -> None:
-        self.timeouts = 0
-
-    def drain_timed_out(self) -> None:
-        self.timeouts += 1
 
 
 @dataclass
@@ -59,7 +49,7 @@ class Old:
     nursery: trio.Nursery
     stop: trio.Event = field(default_factory=trio.Event)
     over: trio.Event = field(default_factory=trio.Event)
-    telemetry: Ends = field(default_factory=Ends)
+    telemetry: Recorder = field(default_factory=Recorder)
     told: float = 0.0
     endpoints: list[Endpoint] = field(default_factory=list)
 
@@ -125,7 +115,7 @@ async def test_who_has_not_spoken_may_and_who_does_not_hears_the_end(
         assert old.since() == pytest.approx(HANDOVER_DELAY_S + DRAIN_READ_TIMEOUT_S, abs=0.02)
         await client.aclose()
     await old.over.wait()
-    assert old.telemetry.timeouts == 0
+    assert old.telemetry.drain_timeouts == 0
 
 
 async def test_it_waits_for_nobody_where_nobody_is_left(old: Old, autojump_clock: MockClock) -> None:
@@ -180,7 +170,7 @@ async def test_the_drain_timeout_counts_from_the_stop(
     await old.over.wait()
     assert old.since() == pytest.approx(drain_timeout, abs=0.02)
     assert begun == [pytest.approx(min(HANDOVER_DELAY_S, drain_timeout / 2), abs=0.02)]
-    assert old.telemetry.timeouts == 1
+    assert old.telemetry.drain_timeouts == 1
     await client.aclose()
 
 

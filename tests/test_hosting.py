@@ -12,6 +12,8 @@ import trio
 from caas_trio import App, AppError, Connection, Endpoint, Limits, LineSession, ListenError, Trust, UsageError
 from caas_trio.server.hosting import open_app, serve_app
 
+from .support.streams import connect, talk
+
 
 async def shout(connection: Connection) -> None:
     async for line in connection:
@@ -24,10 +26,7 @@ def louder(line: bytes) -> bytes:
 
 async def ask(endpoint: Endpoint, data: bytes) -> bytes:
     """Send data, and the end of it; return all that comes."""
-    async with await trio.open_tcp_stream(endpoint.host, endpoint.port) as client:
-        await client.send_all(data)
-        await client.send_eof()
-        return b"".join([chunk async for chunk in client])
+    return await talk(await connect(endpoint), data)
 
 
 @pytest.mark.parametrize(

@@ -13,22 +13,14 @@ import trio.testing
 from trio.testing import MockClock
 
 from caas_trio import Connection, Endpoint, InternetPeer, Limits, ListenError, Telemetry
-from caas_trio.core.peer import Peer
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.stream import StreamChannel
 from caas_trio.observing.monitoring import PACE, Answer, Responder, serve_monitoring
 
+from .support.recorder import Recorder
+from .support.streams import receive_all
+
 ANYWHERE = Endpoint.parse("tcp://127.0.0.1:0")
-
-
-class Failures(Telemetry):
-    """Keeps the failures."""
-
-    def __init__(self) -> None:
-        self.failures: list[Exception] = []
-
-    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
-        self.failures.append(error)
 
 
 class Monitored:
@@ -36,7 +28,7 @@ class Monitored:
 
     def __init__(self) -> None:
         self.ready = True
-        self.telemetry = Failures()
+        self.telemetry = Recorder()
         self.endpoint = ANYWHERE
 
     def metrics(self) -> bytes:
@@ -50,10 +42,6 @@ class Monitored:
 
     async def get(self, target: str) -> tuple[str, dict[str, str], bytes]:
         return await self.ask(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-
-
-async def receive_all(client: trio.abc.ReceiveStream) -> bytes:
-    return b"".join([chunk async for chunk in client])
 
 
 def parsed(answer: bytes) -> tuple[str, dict[str, str], bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -21,11 +20,12 @@ from caas_trio import (
     Session,
     Telemetry,
 )
-from caas_trio.core.peer import Peer
-from caas_trio.core.telemetry import Outcome, ServerStats
+from caas_trio.core.telemetry import Outcome
 from caas_trio.server import accepting as loops
 
 from .support.drivers import serve_sessions
+from .support.recorder import StatsRecorder
+from .support.sockets import descriptors, receive_all
 
 #: Every test runs over both drivers.
 pytestmark = pytest.mark.usefixtures("driver")
@@ -41,38 +41,6 @@ class Tasks(trio.abc.Instrument):
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
         self.begun += task.name == "connection"
-
-
-class Recorder(Telemetry):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[object] = []
-
-    def conversation_ended(self, error: Exception | None, endpoint: Endpoint) -> None:  # noqa: ARG002
-        self.told.append(error)
-
-    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
-        self.told.append(error)
-
-
-class Summing(Recorder):
-    """Wants to know the sums, too."""
-
-    stats: ServerStats
-
-    @property
-    def accepted(self) -> int:
-        """How many were let in."""
-        return self.stats.listeners[0].accepted
-
-    @property
-    def ended(self) -> Counter[Outcome]:
-        """How many have ended, by how they did."""
-        return Counter(self.stats.listeners[0].ended)
-
-    def counting(self, stats: ServerStats) -> None:
-        self.stats = stats
 
 
 class Stage:
@@ -121,18 +89,6 @@ async def served(
         trio.lowlevel.remove_instrument(tasks)
 
 
-def descriptors() -> set[str]:
-    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
-
-
-def heard(client: socket.socket) -> bytes:
-    """Return what has come, which has to be all there is."""
-    chunks = []
-    while chunk := client.recv(65536):
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
 class Careful(LineSession):
     """Wants little at a time, as a session does that may have much work with each byte."""
 
@@ -145,20 +101,20 @@ async def test_costly_newcomers_get_tasks_so_that_others_have_their_turn(tmp_pat
     async with served(tmp_path / "caas.sock", Careful) as stage:
         clients = [stage.client(b"one\ntwo\nth") for _ in range(6)]
         await trio.testing.wait_all_tasks_blocked()
-        assert [heard(client) for client in clients] == [b"ONE\nTWO\nTH"] * len(clients)
+        assert [receive_all(client) for client in clients] == [b"ONE\nTWO\nTH"] * len(clients)
         assert stage.tasks == len(clients)
 
 
 async def test_who_is_through_when_accepted_needs_no_task(tmp_path: Path, driver: str) -> None:
-    recorder = Summing()
+    recorder = StatsRecorder()
     async with served(tmp_path / "caas.sock", telemetry=recorder) as stage:
         clients = [stage.client(b"one\ntw"), stage.client(b"")]
         await trio.testing.wait_all_tasks_blocked()
-        assert [heard(client) for client in clients] == [b"ONE\nTW", b""]
+        assert [receive_all(client) for client in clients] == [b"ONE\nTW", b""]
         assert stage.tasks == (0 if driver == "hub" else len(clients))
-        assert recorder.told == [None] * len(clients)
-        assert recorder.accepted == len(clients)
-        assert recorder.ended == Counter({Outcome.COMPLETED: len(clients)})
+        assert recorder.ends == [None] * len(clients)
+        assert recorder.listener_stats.accepted == len(clients)
+        assert recorder.outcomes == {Outcome.COMPLETED: len(clients)}
 
 
 async def test_a_burst_is_through_before_others_have_their_turn(
@@ -168,7 +124,7 @@ async def test_a_burst_is_through_before_others_have_their_turn(
     async with served(tmp_path / "caas.sock") as stage:
         clients = [stage.client(b"a\n") for _ in range(5)]
         await trio.testing.wait_all_tasks_blocked()
-        assert [heard(client) for client in clients] == [b"A\n"] * len(clients)
+        assert [receive_all(client) for client in clients] == [b"A\n"] * len(clients)
         assert stage.tasks == (0 if driver == "hub" else len(clients))
 
 
@@ -201,7 +157,7 @@ async def test_who_is_answered_for_good_is_let_go_gently(tmp_path: Path) -> None
     async with served(tmp_path / "caas.sock", partial(CAPITALS, once=True)) as stage:
         client = stage.client(b"a\nb\n", ends=False)
         await trio.testing.wait_all_tasks_blocked()
-        assert heard(client) == b"A\n"
+        assert receive_all(client) == b"A\n"
         assert client.send(b"more") == len(b"more")  # nobody has reset the connection
 
 
@@ -210,7 +166,7 @@ async def test_one_at_a_time_is_room_for_many_that_are_through(tmp_path: Path) -
         for _ in range(3):
             client = stage.client(b"a\n")
             await trio.testing.wait_all_tasks_blocked()
-            assert heard(client) == b"A\n"
+            assert receive_all(client) == b"A\n"
 
 
 async def test_a_bug_ends_its_connection_and_no_other(tmp_path: Path) -> None:
@@ -219,23 +175,23 @@ async def test_a_bug_ends_its_connection_and_no_other(tmp_path: Path) -> None:
             raise ZeroDivisionError
         return line.upper()
 
-    recorder = Summing()
+    recorder = StatsRecorder()
     async with served(tmp_path / "caas.sock", partial(LineSession, service), recorder) as stage:
         clients = [stage.client(spoken) for spoken in (b"a\n", b"bug\n", b"b\n")]
         await trio.testing.wait_all_tasks_blocked()
-        assert [heard(client) for client in clients] == [b"A\n", b"", b"B\n"]
-        assert recorder.ended == Counter({Outcome.COMPLETED: 2, Outcome.FAILED: 1})
-        assert sum(isinstance(told, ZeroDivisionError) for told in recorder.told) == 1
+        assert [receive_all(client) for client in clients] == [b"A\n", b"", b"B\n"]
+        assert recorder.outcomes == {Outcome.COMPLETED: 2, Outcome.FAILED: 1}
+        assert [type(error) for error in recorder.errors] == [ZeroDivisionError]
 
 
 async def test_the_sums_are_right(tmp_path: Path) -> None:
-    recorder = Summing()
+    recorder = StatsRecorder()
     session = partial(LineSession, bytes.upper, max_line=3, oversize=Oversize.DISCARD)
     async with served(tmp_path / "caas.sock", session, recorder) as stage:
         replies = [stage.client(spoken) for spoken in (b"a\n", b"abcd\nb")]
         staying = stage.client(b"abcd\n", ends=False)
         await trio.testing.wait_all_tasks_blocked()
-        sent = sum(len(heard(client)) for client in replies) + len(staying.recv(100))
+        sent = sum(len(receive_all(client)) for client in replies) + len(staying.recv(100))
         stats = recorder.stats
         assert (stats.received, stats.sent, stats.lines) == (13, sent, 3)
         assert stats.oversize == 2
@@ -256,7 +212,7 @@ async def test_a_telemetry_that_raises_costs_nobody_anything(
     async with served(tmp_path / "caas.sock", telemetry=Failing()) as stage:
         clients = [stage.client(spoken) for spoken in (b"a\n", b"b\n", b"")]
         await trio.testing.wait_all_tasks_blocked()
-        assert [heard(client) for client in clients] == [b"A\n", b"B\n", b""]
+        assert [receive_all(client) for client in clients] == [b"A\n", b"B\n", b""]
     assert descriptors() <= before
     [record] = caplog.records  # the first failure is reported, and it is called again
     assert (record.name, record.getMessage()) == (

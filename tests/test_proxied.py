@@ -24,12 +24,11 @@ from caas_trio import (
     LocalPeer,
     ProxyHeader,
     StreamRequestHandler,
-    Telemetry,
     Trust,
     encode_proxy_header,
 )
 from caas_trio.core.peer import Peer
-from caas_trio.core.telemetry import ConnectionStats, Outcome
+from caas_trio.core.telemetry import Outcome
 from caas_trio.drivers.tlsstream import TlsStream
 from caas_trio.server import handshaker
 from caas_trio.server.admission import REFUSAL
@@ -37,6 +36,8 @@ from caas_trio.server.admission import REFUSAL
 from .certificates import HOST as TLS_HOST
 from .certificates import client_context, server_context
 from .support.drivers import serve, serve_sessions
+from .support.recorder import ConnectionRecorder
+from .support.streams import connect
 
 #: Every test runs over both drivers.
 pytestmark = pytest.mark.usefixtures("driver")
@@ -51,33 +52,16 @@ LOCAL = encode_proxy_header(ProxyHeader(2, local=True))
 UNKNOWN = encode_proxy_header(ProxyHeader(1))
 
 
-class Proxied(Telemetry):
+class Proxied(ConnectionRecorder):
     """A server behind a proxy, what it reports, and the proxy's part."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.endpoints: list[Endpoint] = []
-        self.refused: list[tuple[str, Peer]] = []
-        self.outcomes: list[Outcome] = []
-        self.closed: list[Peer] = []
         self.stop = trio.Event()
 
-    def connection_refused(self, reason: str, _: Endpoint, peer: Peer) -> None:
-        self.refused.append((reason, peer))
-
-    def connection_closed(
-        self, outcome: Outcome, stats: ConnectionStats | None, endpoint: Endpoint, peer: Peer, seconds: float
-    ) -> None:
-        assert seconds >= 0
-        assert endpoint in self.endpoints
-        assert (stats is None) is (outcome in {Outcome.REFUSED, Outcome.LOST})
-        self.outcomes.append(outcome)
-        self.closed.append(peer)
-
     async def connect(self, which: int = 0) -> trio.SocketStream:
-        endpoint = self.endpoints[which]
-        if endpoint.path:
-            return await trio.open_unix_socket(endpoint.path)
-        return await trio.open_tcp_stream(endpoint.host, endpoint.port)
+        return await connect(self.endpoints[which])
 
     async def talk(self, *pieces: bytes, which: int = 0) -> bytes:
         """Return all that is heard by a client that sends some pieces and ends its output."""
@@ -88,10 +72,6 @@ class Proxied(Telemetry):
                     await trio.testing.wait_all_tasks_blocked(0.001)
                 await client.send_eof()
             return await heard(client)
-
-    @property
-    def reasons(self) -> list[str]:
-        return [reason for reason, _ in self.refused]
 
 
 async def heard(client: trio.SocketStream) -> bytes:
@@ -124,6 +104,10 @@ async def serving(
         server.endpoints = await nursery.start(start)
         yield server
         server.stop.set()
+    assert {endpoint for endpoint, _ in server.closed} <= set(server.endpoints)
+    assert all(seconds >= 0 for seconds in server.durations)
+    for outcome, moved in zip(server.outcomes, server.moved, strict=True):
+        assert outcome is Outcome.LOST or (moved is None) is (outcome is Outcome.REFUSED)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +295,7 @@ async def test_the_cap_of_a_host_goes_by_the_clients_address() -> None:
         assert await server.talk(HEADER + b"a\n") == PROMPT + b"A\n"
     assert server.refused == [("too many connections from this host", CLIENT)]
     assert sorted(server.outcomes) == [*[Outcome.COMPLETED] * 3, Outcome.REFUSED]
-    assert Counter(server.closed) == {CLIENT: 3, InternetPeer("203.0.113.9", 1): 1}
+    assert Counter(peer for _, peer in server.closed) == {CLIENT: 3, InternetPeer("203.0.113.9", 1): 1}
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "tls"])

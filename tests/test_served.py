@@ -22,16 +22,17 @@ from caas_trio import (
     LineSession,
     Session,
     StateError,
-    Telemetry,
     TooSlow,
     Trust,
 )
 from caas_trio.core.errors import PeerError
 from caas_trio.core.peer import Peer
-from caas_trio.core.telemetry import Outcome, ServerStats
+from caas_trio.core.telemetry import Outcome
 from caas_trio.server.served import Handler
 
 from .support.drivers import serve, serve_sessions
+from .support.recorder import StatsRecorder
+from .support.streams import connect, receive
 
 #: Every test runs over both drivers.
 pytestmark = pytest.mark.usefixtures("driver")
@@ -39,54 +40,25 @@ pytestmark = pytest.mark.usefixtures("driver")
 HOST = "tcp://127.0.0.1:0"
 
 
-class Recorder(Telemetry):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.failures: list[Exception] = []
-        self.ends: list[Exception | None] = []
-        self.stats = ServerStats()
-
-    def counting(self, stats: ServerStats) -> None:
-        self.stats = stats
-
-    def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
-        self.failures.append(error)
-
-    def conversation_ended(self, error: Exception | None, endpoint: Endpoint) -> None:  # noqa: ARG002
-        self.ends.append(error)
-
-    @property
-    def outcomes(self) -> dict[Outcome, int]:
-        """How many connections have ended, by how they did."""
-        [listener] = self.stats.listeners
-        return {outcome: count for outcome, count in listener.ended.items() if count}
-
-
 class Running:
     """A server that runs."""
 
-    def __init__(self, endpoint: Endpoint, recorder: Recorder) -> None:
+    def __init__(self, endpoint: Endpoint, recorder: StatsRecorder) -> None:
         self.recorder = recorder
         self._endpoint = endpoint
 
     async def connect(self) -> trio.SocketStream:
-        return await trio.open_tcp_stream(self._endpoint.host, self._endpoint.port)
+        return await connect(self._endpoint)
 
     async def ask(self, client: trio.SocketStream, line: bytes, reply: bytes) -> None:
         """Send a line and wait for its reply."""
         await client.send_all(line)
-        heard = b""
-        while len(heard) < len(reply):
-            chunk = await client.receive_some()
-            assert chunk, f"the connection ended after {heard!r}"
-            heard += chunk
-        assert heard == reply
+        await receive(client, reply)
 
 
 @asynccontextmanager
 async def running(start: Callable[..., Awaitable[None]]) -> AsyncIterator[Running]:
-    recorder, stop = Recorder(), trio.Event()
+    recorder, stop = StatsRecorder(), trio.Event()
     async with trio.open_nursery() as nursery:
         [endpoint] = await nursery.start(partial(start, HOST, telemetry=recorder, stop=stop))
         yield Running(endpoint, recorder)
@@ -150,7 +122,7 @@ async def test_a_session_that_raises_at_any_step_costs_its_connection(step: str)
             assert b"".join([chunk async for chunk in client]) == (b"fine\n" if step == "end" else b"")
         async with await server.connect() as client:
             await server.ask(client, b"b\n", b"B\n")
-    assert [type(error) for error in server.recorder.failures] == [BoomError]
+    assert [type(error) for error in server.recorder.errors] == [BoomError]
     assert server.recorder.outcomes == {Outcome.FAILED: 1, Outcome.COMPLETED: 1}
 
 
@@ -167,7 +139,7 @@ async def test_what_is_raised_before_the_conversation_costs_its_connection(
                 with suppress(trio.BrokenResourceError):  # its input is not read
                     heard = await client.receive_some()
                 assert heard == b""
-    assert [type(error) for error in server.recorder.failures] == [BoomError] * 12
+    assert [type(error) for error in server.recorder.errors] == [BoomError] * 12
 
 
 LATE_CALLS: dict[str, Callable[[Connection], Awaitable[object]]] = {
@@ -227,7 +199,7 @@ async def test_a_task_that_outlives_its_handler_harms_nobody(call: str, nursery:
         for other in others:
             await server.ask(other, b"b\n", b"B\n")
     assert [error.state for error in late.raised] == ["closed"] * (2 if late.reads else 1)
-    assert not server.recorder.failures
+    assert not server.recorder.errors
     nursery.cancel_scope.cancel()
 
 
@@ -280,7 +252,7 @@ async def test_one_member_of_a_chat_does_not_end_another(fault: str, autojump_cl
         await bad.aclose()
     ended = Outcome.TIMED_OUT if fault == "deaf" else Outcome.LOST
     assert server.recorder.outcomes == {Outcome.COMPLETED: 3, ended: 1}
-    assert not server.recorder.failures
+    assert not server.recorder.errors
     errors = [error for error in server.recorder.ends if error is not None]
     assert [type(error) for error in errors] == [TooSlow if fault == "deaf" else ConnectionLost]
     assert all(isinstance(error, PeerError) and error.connection is not None for error in errors)
@@ -308,7 +280,7 @@ async def test_an_error_of_another_connection_is_a_bug_of_the_handler_that_lets_
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         one.socket.close()
         assert await two.receive_some() == b""
-    [error] = server.recorder.failures
+    [error] = server.recorder.errors
     assert isinstance(error, ConnectionLost)
     assert error.connection is first[0]
 

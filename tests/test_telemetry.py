@@ -30,7 +30,6 @@ from caas_trio.core.telemetry import (
     OTHER,
     BoundedNames,
     ConnectionStats,
-    ListenerStats,
     Outcome,
     ServerStats,
     together,
@@ -38,6 +37,9 @@ from caas_trio.core.telemetry import (
 from caas_trio.server.handshaker import Handshaker, Refused
 
 from .support.drivers import serve, serve_sessions
+from .support.recorder import ConnectionRecorder, StatsRecorder
+from .support.sockets import talk
+from .support.streams import receive_all
 
 #: Every test runs over both drivers.
 pytestmark = pytest.mark.usefixtures("driver")
@@ -49,6 +51,7 @@ class Recorder(Telemetry):
     def __init__(self) -> None:
         self.told: list[tuple[str, Endpoint, Peer]] = []
         self.connection_stats: ConnectionStats | None = None
+        self.ended_with: tuple[ConnectionStats | None, float] | None = None
         self.outcomes: list[Outcome] = []
         self.stats = ServerStats()
         self.refused: list[str] = []
@@ -68,8 +71,7 @@ class Recorder(Telemetry):
     ) -> None:
         self.told.append(("closed", endpoint, peer))
         self.outcomes.append(outcome)
-        assert stats is self.connection_stats
-        assert 0 <= seconds < 60
+        self.ended_with = (stats, seconds)
 
     def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
         self.refused.append(reason)
@@ -95,19 +97,16 @@ async def connected(
         async with await trio.open_tcp_stream(endpoint.host, endpoint.port) as client:
             yield client, recorder, stop
         stop.set()
+    assert recorder.ended_with is not None
+    stats, seconds = recorder.ended_with
+    assert stats is recorder.connection_stats
+    assert 0 <= seconds < 60
     [first, *_, last] = recorder.told
     assert (first[0], last[0]) == ("opened", "closed")
     assert first[1:] == last[1:]
     [listener_stats] = recorder.stats.listeners
     assert listener_stats.accepted == 1
     assert Counter(listener_stats.ended) == Counter(recorder.outcomes)
-
-
-async def end_of(client: trio.SocketStream) -> bytes:
-    heard = b""
-    while chunk := await client.receive_some():
-        heard += chunk
-    return heard
 
 
 @pytest.mark.parametrize(
@@ -125,7 +124,7 @@ async def test_each_end_has_its_outcome(raises: Exception | None, outcome: Outco
     async with connected(raises) as (client, recorder, _):
         await client.send_all(b"a line\n")
         await client.send_eof()
-        assert await end_of(client) == b"a line\n"
+        assert await receive_all(client) == b"a line\n"
     assert [what for what, _, _ in recorder.told] == ["opened", "begun", "closed"]
     assert recorder.outcomes == [outcome]
 
@@ -135,7 +134,7 @@ async def test_who_is_cut_off_is_told_of() -> None:
         while len(recorder.told) < 2:
             await trio.lowlevel.checkpoint()
         stop.set()
-        assert await end_of(client) == b""
+        assert await receive_all(client) == b""
     assert recorder.outcomes == [Outcome.CUT_OFF]
 
 
@@ -147,7 +146,7 @@ async def test_who_does_not_show_what_it_has_to_is_refused(monkeypatch: pytest.M
     monkeypatch.setattr(Handshaker, "required", lambda *_: True)
     monkeypatch.setattr(Handshaker, "perform", perform)
     async with connected(None) as (client, recorder, _):
-        assert await end_of(client) == b""
+        assert await receive_all(client) == b""
     assert recorder.refused == ["nothing was shown"]
     assert [what for what, _, _ in recorder.told] == ["opened", "closed"]
     assert recorder.outcomes == [Outcome.REFUSED]
@@ -190,22 +189,6 @@ def test_the_events_are_all_of_them() -> None:
     assert set(EVENTS) == {name for name in dir(Telemetry) if not name.startswith("_")}
 
 
-class Counted(Telemetry):
-    """Listens to what is counted, and to nothing that has to be told of each connection."""
-
-    def __init__(self) -> None:
-        self.stats = ServerStats()
-
-    def counting(self, stats: ServerStats) -> None:
-        self.stats = stats
-
-    @property
-    def listener_stats(self) -> ListenerStats:
-        """Those at the one endpoint there is."""
-        [listener_stats] = self.stats.listeners
-        return listener_stats
-
-
 @asynccontextmanager
 async def counted(telemetry: Telemetry) -> AsyncIterator[Endpoint]:
     """Serve capitals, of lines of ten bytes at most, after a prompt."""
@@ -218,24 +201,15 @@ async def counted(telemetry: Telemetry) -> AsyncIterator[Endpoint]:
         stop.set()
 
 
-def everything(client: socket.socket, data: bytes) -> bytes:
-    client.sendall(data)
-    client.shutdown(socket.SHUT_WR)
-    heard = b""
-    while chunk := client.recv(65536):
-        heard += chunk
-    return heard
-
-
 @pytest.mark.parametrize("each", [False, True])
 async def test_what_is_moved_is_counted(each: bool) -> None:  # noqa: FBT001
-    counts = Counted()
+    counts = StatsRecorder()
     telemetry = together(counts, Recorder()) if each else counts
     async with counted(telemetry) as endpoint:
         address = (endpoint.host, endpoint.port)
         sent = b"one\ntwo\nfar too long a line\ntail"
-        with await trio.to_thread.run_sync(socket.create_connection, address) as client:
-            heard = await trio.to_thread.run_sync(everything, client, sent)
+        client = await trio.to_thread.run_sync(socket.create_connection, address)
+        heard = await trio.to_thread.run_sync(talk, client, sent)
         assert heard == b"say:\nONE\nTWO\nerror: line longer than 10 bytes\nTAIL"
     stats = counts.stats
     assert (stats.received, stats.sent, stats.lines, stats.oversize) == (len(sent), len(heard), 3, 1)
@@ -246,7 +220,7 @@ async def test_what_is_moved_is_counted(each: bool) -> None:  # noqa: FBT001
 
 
 async def test_bytes_are_counted_while_a_connection_lasts() -> None:
-    counts = Counted()
+    counts = StatsRecorder()
     async with (
         counted(counts) as endpoint,
         await trio.open_tcp_stream(endpoint.host, endpoint.port) as client,
@@ -259,35 +233,19 @@ async def test_bytes_are_counted_while_a_connection_lasts() -> None:
         assert not any(counts.listener_stats.ended.values())
 
 
-class Ends(Telemetry):
-    """Hears what each connection has moved, and has no use for sums."""
-
-    def __init__(self) -> None:
-        self.moved: list[tuple[int, int]] = []
-
-    def connection_closed(
-        self,
-        outcome: Outcome,  # noqa: ARG002
-        stats: ConnectionStats | None,
-        endpoint: Endpoint,  # noqa: ARG002
-        peer: Peer,  # noqa: ARG002
-        seconds: float,  # noqa: ARG002
-    ) -> None:
-        assert stats is not None
-        self.moved.append((stats.received, stats.sent))
-
-
 async def test_what_each_connection_has_moved_is_counted_without_sums() -> None:
-    ends = Ends()
+    ends = ConnectionRecorder()
     async with counted(ends) as endpoint:
         address = (endpoint.host, endpoint.port)
-        with await trio.to_thread.run_sync(socket.create_connection, address) as client:
-            assert await trio.to_thread.run_sync(everything, client, b"one\ntwo") == b"say:\nONE\nTWO"
-    assert ends.moved == [(7, 12)]
+        client = await trio.to_thread.run_sync(socket.create_connection, address)
+        assert await trio.to_thread.run_sync(talk, client, b"one\ntwo") == b"say:\nONE\nTWO"
+    [moved] = ends.moved
+    assert moved is not None
+    assert (moved.received, moved.sent) == (7, 12)
 
 
 async def test_what_a_slow_client_is_sent_is_counted_in_full() -> None:
-    counts = Counted()
+    counts = StatsRecorder()
     lines = b"0123456789\n" * 400_000
     async with (
         counted(counts) as endpoint,
@@ -325,7 +283,7 @@ async def test_oversize_lines_are_counted_while_a_conversation_lasts_and_when_it
     handled: bool,  # noqa: FBT001
     nursery: trio.Nursery,
 ) -> None:
-    counts = Counted()
+    counts = StatsRecorder()
     session = partial(LineSession, bytes.upper, max_line=10, oversize=Oversize.DISCARD)
     start = partial(serve, skipping) if handled else partial(serve_sessions, session)
     [endpoint] = await nursery.start(

@@ -32,14 +32,13 @@ from caas_trio import (
     Endpoint,
     Limits,
     LineSession,
-    Telemetry,
     TlsError,
     Trust,
     UsageError,
     serve,
     serve_sessions,
 )
-from caas_trio.core.peer import InternetPeer, Peer
+from caas_trio.core.peer import InternetPeer
 from caas_trio.core.telemetry import Outcome
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.stream import StreamDriver
@@ -56,6 +55,8 @@ from .certificates import (
     unreadable_client,
     write_files,
 )
+from .support.recorder import ConnectionRecorder
+from .support.streams import receive_all, talk
 
 CAPITALS = partial(LineSession, bytes.upper)
 ANYWHERE = "tls://127.0.0.1:0"
@@ -68,24 +69,10 @@ def files(tmp_path: Path) -> tuple[Path, Path, Path]:
     return write_files(tmp_path)
 
 
-class Recorder(Telemetry):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.refused: list[str] = []
-        self.outcomes: list[Outcome] = []
-
-    def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
-        self.refused.append(reason)
-
-    def connection_closed(self, outcome: Outcome, *_: object) -> None:
-        self.outcomes.append(outcome)
-
-
 class Running:
     """A server that runs, and the way to talk to it."""
 
-    def __init__(self, endpoint: Endpoint, recorder: Recorder, stop: trio.Event) -> None:
+    def __init__(self, endpoint: Endpoint, recorder: ConnectionRecorder, stop: trio.Event) -> None:
         self.endpoint = endpoint
         self.recorder = recorder
         self.stop = stop
@@ -109,10 +96,7 @@ class Running:
 
     async def talk(self, data: bytes, context: ssl.SSLContext | None = None) -> bytes:
         """Return all that is heard by a client that sends `data` and ends its output."""
-        async with await self.connect(context) as client:
-            await client.send_all(data)
-            await client.send_eof()
-            return await receive_all(client)
+        return await talk(await self.connect(context), data)
 
 
 @asynccontextmanager
@@ -121,7 +105,7 @@ async def serving(
     *,
     limits: Limits = Limits(linger_timeout=30),  # noqa: B008 - immutable
 ) -> AsyncIterator[Running]:
-    recorder, stop = Recorder(), trio.Event()
+    recorder, stop = ConnectionRecorder(), trio.Event()
     start = partial(
         serve_sessions,
         CAPITALS,
@@ -135,10 +119,6 @@ async def serving(
         [endpoint] = await nursery.start(start)
         yield Running(endpoint, recorder, stop)
         stop.set()
-
-
-async def receive_all(client: trio.abc.ReceiveStream) -> bytes:
-    return b"".join([chunk async for chunk in client])
 
 
 @pytest.mark.parametrize(
@@ -312,7 +292,9 @@ async def test_a_handler_sees_the_certificate_of_its_client(files: tuple[Path, P
             trust = Trust(tls=Certificates(files[0], files[1], authorities))
             [endpoint] = await nursery.start(partial(serve, tell, ANYWHERE, trust=trust))
             shown = authority().issue_cert("client.example", common_name="somebody")
-            heard = await Running(endpoint, Recorder(), trio.Event()).talk(b"", client_context(shown=shown))
+            heard = await Running(endpoint, ConnectionRecorder(), trio.Event()).talk(
+                b"", client_context(shown=shown)
+            )
             assert (b"somebody" in heard) is (authorities is not None)
             assert (heard == b"None") is (authorities is None)
         nursery.cancel_scope.cancel()
@@ -328,7 +310,10 @@ async def test_the_code_of_the_page_on_tls_runs(tmp_path: Path, monkeypatch: pyt
     async with trio.open_nursery() as nursery:
         [endpoint] = await nursery.start(partial(serve, shown["greet"], ANYWHERE, trust=shown["trust"]))
         context = client_context(shown=authority().issue_cert("client.example", common_name="somebody"))
-        assert await Running(endpoint, Recorder(), trio.Event()).talk(b"", context) == b"hello, somebody\n"
+        assert (
+            await Running(endpoint, ConnectionRecorder(), trio.Event()).talk(b"", context)
+            == b"hello, somebody\n"
+        )
         nursery.cancel_scope.cancel()
 
 
@@ -349,7 +334,7 @@ async def test_without_a_certificate_that_is_trusted_nobody_is_served(
             await running.talk(b"a\n", client_context(version, shown=shown))
         assert "alert" in str(raised.value.__cause__)
         assert await running.talk(b"a\n", client_context(version, shown=server_certificate())) == b"A\n"
-    assert running.recorder.refused == [reason]
+    assert running.recorder.reasons == [reason]
     assert running.recorder.outcomes == [Outcome.REFUSED, Outcome.COMPLETED]
 
 
@@ -387,7 +372,7 @@ async def test_a_handshake_is_bounded_in_bytes(
     async with serving(Certificates(*files)) as running:
         with pytest.raises(trio.BrokenResourceError):
             await running.talk(b"a\n", context)
-    [reason] = running.recorder.refused
+    [reason] = running.recorder.reasons
     assert re.fullmatch(r"no TLS handshake: (a message longer|more) than 32768 bytes", reason)
 
 
@@ -433,7 +418,7 @@ async def test_a_plain_client_is_told_nothing() -> None:
             await client.send_all(b"hello\n")
             assert await receive_all(client) == b""
         assert await running.talk(b"a\n") == b"A\n"
-    assert running.recorder.refused == ["no TLS handshake: wrong version number"]
+    assert running.recorder.reasons == ["no TLS handshake: wrong version number"]
 
 
 async def test_who_only_knocks_is_no_refusal() -> None:
@@ -441,7 +426,7 @@ async def test_who_only_knocks_is_no_refusal() -> None:
         async with await running.connect_plainly():
             pass
         assert await running.talk(b"a\n") == b"A\n"
-    assert running.recorder.refused == []
+    assert running.recorder.reasons == []
     assert sorted(running.recorder.outcomes) == [Outcome.COMPLETED, Outcome.LOST]
 
 
@@ -450,7 +435,7 @@ async def test_a_client_that_does_not_like_the_certificate_is_a_refusal() -> Non
         with pytest.raises(trio.BrokenResourceError):
             await running.connect(ssl.create_default_context())
         assert await running.talk(b"a\n") == b"A\n"
-    assert running.recorder.refused == ["no TLS handshake: tlsv1 alert unknown ca"]
+    assert running.recorder.reasons == ["no TLS handshake: tlsv1 alert unknown ca"]
 
 
 async def test_a_handshake_holds_up_nobody_and_takes_a_place() -> None:
@@ -466,7 +451,7 @@ async def test_a_handshake_holds_up_nobody_and_takes_a_place() -> None:
             # Nothing can be said before a handshake.
             assert await third.receive_some() == b""
         await half_open.send_all(b"\x16\x03\x01")
-    assert running.recorder.refused == ["too many connections"]
+    assert running.recorder.reasons == ["too many connections"]
 
 
 async def test_half_open_clients_make_room_in_time() -> None:
@@ -476,7 +461,7 @@ async def test_half_open_clients_make_room_in_time() -> None:
         assert await running.talk(b"a\n") == b"A\n"
         for client in half_open:
             await trio.aclose_forcefully(client)
-    assert set(running.recorder.refused) == {"the opening timeout is over"}
+    assert set(running.recorder.reasons) == {"the opening timeout is over"}
 
 
 def handshakes(limits: Limits, drain: Drain) -> Handshaker:
@@ -534,7 +519,7 @@ async def test_the_first_line_does_not_wait_for_a_late_acknowledgement() -> None
     handshaker = handshakes(Limits(), Drain())
     with socket.create_server(("127.0.0.1", 0)) as listening:
         endpoint = Endpoint.parse(f"tls://127.0.0.1:{listening.getsockname()[1]}")
-        client = await Running(endpoint, Recorder(), trio.Event()).connect_plainly()
+        client = await Running(endpoint, ConnectionRecorder(), trio.Event()).connect_plainly()
         accepted, _ = listening.accept()
         stream = TlsStream(client, client_context(), server_side=False, server_hostname=HOST)
         async with stream:
@@ -554,7 +539,7 @@ async def test_a_certificate_that_cannot_be_read_is_refused(files: tuple[Path, P
             await trio.aclose_forcefully(client)
         good = client_context(shown=authority().issue_cert("client.example"))
         assert await running.talk(b"a\n", good) == b"A\n"
-    assert running.recorder.refused == ["no TLS handshake: the client's certificate cannot be read"] * 2
+    assert running.recorder.reasons == ["no TLS handshake: the client's certificate cannot be read"] * 2
 
 
 async def test_garbage_late_in_a_handshake_does_not_prolong_it(autojump_clock: MockClock) -> None:

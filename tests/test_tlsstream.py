@@ -20,6 +20,7 @@ from caas_trio.drivers.stream import StreamChannel
 from caas_trio.drivers.tlsstream import TlsStream
 
 from .certificates import HOST, client_context, server_context
+from .support.streams import receive_all
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
@@ -42,10 +43,6 @@ async def shake_hands(
         nursery.start_soon(client.do_handshake)
         nursery.start_soon(server.do_handshake)
     return client, server
-
-
-async def receive_all(stream: trio.abc.ReceiveStream) -> bytes:
-    return b"".join([chunk async for chunk in stream])
 
 
 async def test_it_is_a_stream_as_trio_defines_one(version: ssl.TLSVersion) -> None:

@@ -19,11 +19,12 @@ from caas_trio import (
     LineSession,
     LocalPeer,
     Scheme,
-    Telemetry,
     Trust,
     serve_sessions,
 )
 from caas_trio.core.peer import Peer
+
+from .support.recorder import Recorder
 
 INSIDE = (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32"))
 
@@ -117,16 +118,6 @@ def test_what_strangers_reach_in_plain_is_exposed(endpoint: str, *, exposed: boo
     assert Trust(proxy_on=frozenset({here})).exposes(here) is (exposed and here.scheme is Scheme.UDP)
 
 
-class Refusals(Telemetry):
-    """Notes why connections were refused."""
-
-    def __init__(self) -> None:
-        self.reasons: list[str] = []
-
-    def connection_refused(self, reason: str, _: Endpoint, __: Peer) -> None:
-        self.reasons.append(reason)
-
-
 async def ask(endpoint: Endpoint) -> bytes:
     """Return what a client is answered, up to the end of the stream, and whether that was a cut."""
     family = socket.AF_UNIX if endpoint.path else socket.AF_INET
@@ -149,7 +140,7 @@ async def test_a_stranger_is_told_nothing(nursery: trio.Nursery, *, welcome: boo
         allow_from=(ipaddress.ip_network("127.0.0.0/8"),) if welcome else INSIDE,
         allow_uids=frozenset({os.geteuid() if welcome else os.geteuid() + 1}),
     )
-    refusals = Refusals()
+    refusals = Recorder()
     with tempfile.TemporaryDirectory() as folder:
 
         async def serve(task_status: trio.TaskStatus[list[Endpoint]]) -> None:

@@ -28,6 +28,7 @@ from caas_trio.program.messages import Command, SharedSocket, WorkerConfig
 from caas_trio.program.worker_process import Worker, start_process
 
 from .certificates import write_files
+from .support.sockets import descriptors
 from .test_loading import folder  # noqa: F401 - a fixture
 
 
@@ -432,17 +433,13 @@ async def test_a_process_that_cannot_be_started_leaves_nothing_open(listening: s
         assert options["stdout"] == subprocess.DEVNULL
         raise BlockingIOError
 
-    before = open_descriptors()
+    before = descriptors()
     with pytest.raises(BlockingIOError):
         start_process(config, Interpreter.current(), popen=refuse)
-    assert open_descriptors() == before
+    assert descriptors() == before
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
     close_sockets(config)
 
 
 def close_sockets(config: WorkerConfig) -> None:
     socket.socket(fileno=config.sockets[0].descriptors[0]).close()
-
-
-def open_descriptors() -> set[str]:
-    return {each.name for each in Path("/proc/self/fd").iterdir() if each.exists()}
