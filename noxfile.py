@@ -276,6 +276,13 @@ def soak_proof(session: nox.Session) -> None:
 
 
 @nox.session
+def deployments(session: nox.Session) -> None:
+    """Deploy new versions of an app, ten in a minute, under clients that see which one answers."""
+    session.install(".", *group("bench"))
+    session.run("python", "-m", "ci.soak.deployments", *session.posargs)
+
+
+@nox.session
 def workers(session: nox.Session) -> None:
     """Reload the service, kill its workers and add some, all under load."""
     session.install(".", *group("bench"))

@@ -14,7 +14,8 @@ from caas_trio.core.endpoint import DATAGRAMS, Endpoint
 from caas_trio.core.errors import UsageError
 from caas_trio.core.limits import Limits
 from caas_trio.core.session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
-from caas_trio.server.app import App, NewSession
+from caas_trio.server.app import App
+from caas_trio.server.served import NewSession
 
 #: The ways to serve, as a message calls them.
 _WAYS: Final = {

@@ -20,7 +20,8 @@ from caas_trio.core.session import DEFAULT_PROMPT, First, Oversize, Service
 from caas_trio.core.trust import Network, Trust
 from caas_trio.drivers.choice import DriverName
 from caas_trio.observing.logs import LEVELS, LogFormat, open_log
-from caas_trio.server.app import App, DatagramService
+from caas_trio.server.app import App
+from caas_trio.server.datagram import DatagramService
 
 from .appoptions import LineOptions
 from .configfile import read_config

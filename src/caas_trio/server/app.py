@@ -17,9 +17,8 @@ from caas_trio.core.telemetry import Telemetry
 from caas_trio.drivers.connection import Connection
 from caas_trio.drivers.requesthandler import DatagramRequestHandler, StreamRequestHandler
 
-Handler: TypeAlias = Callable[[Connection], Awaitable[object]]
-NewSession: TypeAlias = Callable[[], Session]
-DatagramService: TypeAlias = Callable[[bytes], bytes | None]
+from .datagram import DatagramService
+from .served import Handler, NewSession
 
 #: Yields what is served, or something that `as_app` takes for it; see `serve_app`.
 Lifespan: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]
