@@ -107,11 +107,10 @@ async def test_the_end_of_a_handler_ends_a_read_in_another_task(pair: Pair, nurs
             await connection.receive_line()
         raised.append(caught.value)
 
-    async with trio.open_nursery() as reading:
-        reading.start_soon(read)
-        await trio.testing.wait_all_tasks_blocked()
-        await connection.finish()
-    assert raised[0].state == "closed"
+    nursery.start_soon(read)
+    await trio.testing.wait_all_tasks_blocked()
+    await connection.finish()
+    assert [error.state for error in raised] == ["closed"]  # already: the server reads next
     for call in (
         connection.receive_some,
         connection.flush,
@@ -122,6 +121,22 @@ async def test_the_end_of_a_handler_ends_a_read_in_another_task(pair: Pair, nurs
             await call()
     await pair.channel.close_gracefully()
     assert await pair.client.receive_some() == b""
+    nursery.cancel_scope.cancel()
+
+
+async def test_the_end_of_a_handler_ends_a_read_that_has_just_got_a_part(
+    pair: Pair, nursery: trio.Nursery
+) -> None:
+    async def read() -> None:
+        with pytest.raises(StateError, match=r"closed$"):
+            await pair.connection.receive_line()
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as reading:
+            reading.start_soon(read)
+            await trio.testing.wait_all_tasks_blocked()
+            await pair.client.send_all(b"a part")  # over memory, nothing runs before the end
+            await pair.connection.finish()
     nursery.cancel_scope.cancel()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,11 +16,13 @@ import trio.testing
 from caas_trio import (
     Connection,
     ConnectionLost,
+    Endpoint,
     InternetPeer,
     Limits,
     LineTooLong,
     StateError,
     StreamRequestHandler,
+    Trust,
 )
 from caas_trio.server.served import Handler
 
@@ -82,6 +85,18 @@ class Running:
         return await talk(stream(self.connect()), data)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Failing(Trust):
+    """Fails while a connection is begun, once."""
+
+    errors: list[Exception]
+
+    def expects_header(self, endpoint: Endpoint) -> bool:
+        if self.errors:
+            raise self.errors.pop()
+        return super().expects_header(endpoint)
+
+
 def stream(sock: socket.socket) -> trio.SocketStream:
     return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
 
@@ -91,6 +106,7 @@ async def serving(
     handler: Handler | type[StreamRequestHandler],
     limits: Limits = Limits(linger_timeout=30),  # noqa: B008 - immutable
     endpoint: str = "tcp://127.0.0.1:0",
+    trust: Trust = Trust(),  # noqa: B008 - immutable
 ) -> AsyncIterator[Running]:
     running = Running()
     watched = handler if isinstance(handler, type) else running.watch(handler)
@@ -101,6 +117,7 @@ async def serving(
                 watched,
                 endpoint,
                 limits=limits,
+                trust=trust,
                 telemetry=running.telemetry,
                 stop=running.stop,
             )
@@ -350,3 +367,14 @@ async def test_the_finish_of_a_request_handler_is_called_whatever_happens() -> N
         assert await server.talk(b"next\n") == PROMPT + PROMPT + b"NEXT\n"
     assert finished == ["127.0.0.1"] * 2
     assert [type(error) for error, _, _ in server.telemetry.failures] == [ZeroDivisionError]
+
+
+async def test_what_fails_while_a_connection_is_begun_costs_that_connection() -> None:
+    async def echo(connection: Connection) -> None:
+        async for line in connection:
+            await connection.send(line)
+
+    async with serving(echo, trust=Failing(errors=[RuntimeError("planted")])) as running:
+        assert await running.talk(b"") == b""
+        assert await running.talk(b"line\n") == b"line\n"
+        assert [str(error) for error, *_ in running.telemetry.failures] == ["planted"]

@@ -254,6 +254,8 @@ class Connection:
         """Refuse further calls, end the read that is under way, and wait for the send that is."""
         self._closed = True
         self._channel.interrupt()
+        while self._receiving:
+            await trio.lowlevel.checkpoint()  # until its task has left: the server reads next
         if self._sending:
             await self._wait_for_turn()
             self._end_sending()

@@ -65,6 +65,7 @@ class StreamChannel(Channel):
         self._drain = drain
         self._stats = stats or ServerStats()
         self._wait: trio.CancelScope | None = None  # of the read that is under way
+        self._interrupted = False
         self._sent_at = -math.inf
         self.received = 0
         self.sent = 0
@@ -98,7 +99,7 @@ class StreamChannel(Channel):
         """Go on with a conversation; see `Channel.resume`."""
         line, line_begun = 0, trio.current_time()
         heard_at = line_begun
-        while not session.closing:
+        while not (session.closing or self._interrupted):
             if session.unfinished != line:
                 line, line_begun = session.unfinished, trio.current_time()
             finishing, active_at = self._drain.begun, max(heard_at, self._sent_at)
@@ -106,12 +107,11 @@ class StreamChannel(Channel):
             with self._drain.waiting(seconds) as wait:
                 self._wait = wait
                 data = await self._receive(min(READ_SIZE, session.max_chunk))
-            interrupted = self._wait is not wait
             self._wait = None
             if not wait.cancelled_caught:
                 heard_at = trio.current_time()
                 await self._answer(session, data)
-            elif finishing or interrupted:
+            elif finishing or self._interrupted:
                 return
             elif limit == "prompt_delay" and not self._drain.begun:
                 await self._answer(session, None)
@@ -120,9 +120,9 @@ class StreamChannel(Channel):
 
     def interrupt(self) -> None:
         """Cancel the read that is under way; see `Channel.interrupt`."""
+        self._interrupted = True  # it may have got a part of what it waits for, and wait again
         if self._wait is not None:
             self._wait.cancel()
-            self._wait = None
 
     async def close_gracefully(self) -> None:
         """End the output and linger; see `Channel.close_gracefully`."""

@@ -132,16 +132,16 @@ class ServedConnection(abc.ABC, Generic[S]):
             self._sock.close()
             return
         self._listener.accepted += 1
-        if shared.each_is_told:
-            self._opened_at = trio.current_time()
-            self._peer = peer_of(self._sock, address)
-            shared.telemetry.connection_opened(self._listener.endpoint, self._peer)
-        if shared.each_is_told or shared.handshaker.required(self._listener.endpoint):
-            self.spawn()
-            return
+        self._opened_at = trio.current_time() if shared.each_is_told else 0.0
         try:
-            self._channel = shared.driver.channel(self._sock)
-            self._begin(self._channel, turn)
+            if shared.each_is_told:
+                self._peer = peer_of(self._sock, address)
+                shared.telemetry.connection_opened(self._listener.endpoint, self._peer)
+            if shared.each_is_told or shared.handshaker.required(self._listener.endpoint):
+                self.spawn()
+            else:
+                self._channel = shared.driver.channel(self._sock)
+                self._begin(self._channel, turn)
         except FAULTS as error:
             self.spawn(error)
 
