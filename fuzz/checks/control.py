@@ -47,6 +47,7 @@ TOKENS: Final = (
     b"failed \xc3\xa9\xe2\x80\xa8\n",
 )
 _MAX_LINE: Final = 4096  # bytes
+_MAX_REASON: Final = 1000  # characters
 _READY_TIMEOUT_S: Final = 30
 _GRACE_S: Final = 5
 _SETTLED_S: Final = 0.5  # after which all that was sent has been read, one pause after the other
@@ -89,6 +90,7 @@ class _Process:
 
 def check(data: bytes) -> None:
     """Play one script in a run of its own."""
+    assert WorkerConfig.from_line(_CONFIG.to_line()) == _CONFIG, "a config is read back as another"
 
     async def play_alone() -> None:
         with unwrapped():
@@ -230,6 +232,8 @@ def _compare_parsed(pieces: list[bytes]) -> None:
         for message in parse_messages(pieces):
             count += 1
             assert message.reason.isprintable(), f"{message.reason!r} is printed"
+            [again] = parse_messages([message.to_line().encode() + b"\n"])
+            assert again == (message.kind, message.reason[:_MAX_REASON]), f"{message} is read back as {again}"
     except ControlError:
         refused = True
     assert (count, refused) == (messages, wrong), f"{count} parsed, {messages} sent"

@@ -17,6 +17,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import cache
 from typing import Final
 
@@ -107,7 +108,12 @@ async def play(data: bytes) -> None:
     asking, shown, trusting = bool(settings & 8), bool(settings & 16), not settings & 32
     context = _client_side(_VERSIONS[settings >> 2 & 1], shown=shown, trusting=trusting) if secure else None
     shows = _HEADERS[count % len(_HEADERS)] if proxied else b""
-    let_in = not proxied or count % len(_HEADERS) < _WELCOME
+    admission, crowded = Admission(LIMITS), proxied and limit & 192 == 192
+    if crowded:  # by connections of the host in the first header
+        admission = Admission(replace(LIMITS, max_per_host=1))
+        admission.admit_host(admission.host_of("192.0.2.1"))
+    shown_header = count % len(_HEADERS)
+    let_in = not proxied or (shown_header < _WELCOME and not (crowded and shown_header == 0))
     endpoint = _SECURE if secure else _PLAIN_ONE
     ours, theirs = socket.socketpair()
     if settings & 128:
@@ -124,7 +130,7 @@ async def play(data: bytes) -> None:
     driver = make_driver(
         "stream" if secure or settings & 4 else "hub", LIMITS, runner.drain, None, counting=bool(settings & 8)
     )
-    handshaker = Handshaker(LIMITS, trust, runner.drain, driver, Admission(LIMITS))
+    handshaker = Handshaker(LIMITS, trust, runner.drain, driver, admission)
     try:
         with unwrapped():
             async with trio.open_nursery() as nursery:

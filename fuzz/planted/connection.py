@@ -55,4 +55,10 @@ BUGS: Final = (
         "raise self._own(InputEnded(count, len(self._buffer)))",
         "raise InputEnded(count, 0)",
     ),
+    Bug(
+        "a connection is used on behind the end of its handler",
+        "late_use",
+        "        self._closed = True\n        self._channel.interrupt()\n        while",
+        "        self._channel.interrupt()\n        while",
+    ),
 )

@@ -61,4 +61,28 @@ BUGS: Final = (
         "self._listener.ended[outcome] += 1",
         "self._listener.ended[outcome] += outcome != Outcome.CUT_OFF",
     ),
+    Bug(
+        "what fails while a connection is begun ends the server",
+        "opening",
+        "        except FAULTS as error:\n            self.spawn(error)",
+        "        except KeyboardInterrupt as error:\n            self.spawn(error)",
+    ),
+    Bug(
+        "what fails before a connection is admitted ends the server",
+        "opening",
+        "except FAULTS as error:\n            self._report_bug(error)\n            self._sock.close()",
+        "except EOFError as error:\n            self._report_bug(error)\n            self._sock.close()",
+    ),
+    Bug(
+        "what fails in a handshake is raised again",
+        "opening",
+        "        except FAULTS as failure:\n            outcome = Outcome.FAILED\n",
+        "        except EOFError as failure:\n            outcome = Outcome.FAILED\n",
+    ),
+    Bug(
+        "a place is lost with a connection that fails",
+        "opening",
+        "self._release()\n        if shared.counting",
+        "if outcome is not Outcome.FAILED:\n            self._release()\n        if shared.counting",
+    ),
 )

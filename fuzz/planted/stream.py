@@ -25,4 +25,10 @@ BUGS: Final = (
         "with trio.move_on_after(self._limits.linger_timeout):",
         "with trio.CancelScope():",
     ),
+    Bug(
+        "a read that gets a part outlives its handler",
+        "late_use",
+        "while not (session.closing or self._interrupted):",
+        "while not session.closing:",
+    ),
 )
