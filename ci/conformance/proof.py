@@ -1,6 +1,6 @@
 """Proves that the suite bites: a wrong server fails by exactly the clause it breaks, the right one by none.
 
-python -m ci.conformance.proof [NAME ...]
+python -m ci.conformance.proof [NAME | CLAUSE ...]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 import trio
 
 from caas_trio.conformance import First, Oversize, Profile, Proxy, Service, judge
+from caas_trio.conformance.clauses import CLAUSES
 from caas_trio.core.endpoint import Endpoint
 from ci.process import serving
 
@@ -154,8 +155,10 @@ def run(names: list[str]) -> list[str]:
 
 
 def chosen(names: list[str], folder: Path) -> list[Trial]:
-    """Return all trials, or those named; their Unix sockets are in `folder`."""
+    """Return all trials, or those of some names or clauses; their Unix sockets are in `folder`."""
     trials = [*right_trials(folder), *(wrong_trial(wrong, folder) for wrong in WRONG.values())]
+    breaking = [wrong.name for wrong in WRONG.values() if wrong.breaks in names]
+    names = [*breaking, *(name for name in names if name not in CLAUSES)]
     if unknown := set(names) - {trial.name for trial in trials}:
         sys.exit(f"no server is called {', '.join(sorted(unknown))}")
     return [trial for trial in trials if not names or trial.name in names]

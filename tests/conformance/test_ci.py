@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from caas_trio.conformance import CASES
-from caas_trio.conformance.clauses import CLAUSES
+from caas_trio.conformance.clauses import CLAUSES, Level
 from ci.conformance.expectations import load
 from ci.conformance.legs import PEERS
 from ci.conformance.rendering import as_html, as_markdown
@@ -16,6 +17,12 @@ MATRIX = Path(__file__).parents[2] / "docs" / "conformance.md"
 
 def test_there_is_a_wrong_server_for_every_clause_that_can_be_judged() -> None:
     assert {wrong.breaks for wrong in WRONG.values()} == {case.clause for case in CASES}
+
+
+def test_there_are_three_wrong_servers_for_every_clause_that_must_be_kept() -> None:
+    count = Counter(wrong.breaks for wrong in WRONG.values())
+    musts = {case.clause for case in CASES if CLAUSES[case.clause].level is Level.MUST}
+    assert {clause for clause in musts if count[clause] < 3} == set()
 
 
 def test_every_wrong_server_has_a_story() -> None:

@@ -8,18 +8,33 @@ client sees. `WRONG` has them all.
 
 from __future__ import annotations
 
-from . import conduct, crowds, datagrams, ending, framing, limits, order, proxied
+from . import (
+    conduct,
+    contents,
+    crowds,
+    datagrams,
+    ending,
+    framing,
+    greetings,
+    limits,
+    measures,
+    order,
+    proxied,
+)
 from .registry import WRONG, Wrong
 
 __all__ = [
     "WRONG",
     "Wrong",
     "conduct",
+    "contents",
     "crowds",
     "datagrams",
     "ending",
     "framing",
+    "greetings",
     "limits",
+    "measures",
     "order",
     "proxied",
 ]

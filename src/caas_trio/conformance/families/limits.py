@@ -135,7 +135,10 @@ _MEASURED: Final = ("LIMIT-2.limit+1/whole", "LIMIT-2.among-others/whole", "LIMI
 _TOLD: Final = ("SAY-1.notice/whole",)
 _SECOND: Final = ("LIMIT-2.limit+1/whole",)
 _AT_ONCE: Final = ("LIMIT-4.no-lf/whole",)
-_SKIPPED: Final = (*_AT_ONCE, *(f"LIMIT-8.line-behind/{cut}" for cut in ("whole", "edge", "limit+1")))
+_SKIPPED: Final = (
+    *_AT_ONCE,
+    *(f"LIMIT-8.line-behind/{cut}" for cut in ("whole", "edge", "limit+1", "before-lf")),
+)
 
 CASES: Final = (
     *_family("LIMIT-1", "limit-1", lambda p: b"L" * (p.limit - 1) + b"\n", _LIMIT),

@@ -34,7 +34,12 @@ _DISCARD: Final = (*_LIMIT, Need.DISCARD)
 _STREAMED: Final = (*_LIMIT, Need.STREAMED)
 _CONVERSATION: Final = (Need.CONVERSATION,)
 _SECOND: Final = ("LIMIT-2.limit+1/whole",)
-_SKIPPED: Final = ("LIMIT-4.no-lf/whole", "LIMIT-8.line-behind/whole", "LIMIT-9.two/whole")
+_SKIPPED: Final = (
+    "LIMIT-4.no-lf/whole",
+    "LIMIT-8.line-behind/whole",
+    "LIMIT-8.line-behind/before-lf",
+    "LIMIT-9.two/whole",
+)
 
 #: What some count otherwise than by bytes, and what some do not count at all.
 _CONTENTS: Final = {
