@@ -36,11 +36,11 @@ def leak_descriptors(self: ServerStats, conversation: Conversation) -> None:
     _ended(self, conversation)
 
 
-def miscount(self: SessionConnection, channel: Channel, turn: FirstTurn[Any]) -> None:
+def miscount(self: SessionConnection, channel: Channel, address: object, turn: FirstTurn[Any]) -> None:
     """Forget a connection, rarely."""
     if next(_connections) % RARELY == 0:
         self._listener.accepted -= 1
-    _begin(self, channel, turn)
+    _begin(self, channel, address, turn)
 
 
 def mistake_bytes(self: LineSession, data: Chunk) -> bytes:

@@ -10,8 +10,8 @@ BUGS: Final = (
     Bug(
         "what is held for sending is sent twice",
         "connection",
-        "and self._channel.try_buffer(data):\n            return",
-        "and self._channel.try_buffer(data):\n            pass",
+        "and self._channel.try_buffer(data)\n        ):\n            return",
+        "and self._channel.try_buffer(data)\n        ):\n            pass",
     ),
     Bug(
         "a read that was given up keeps others from reading",

@@ -186,14 +186,17 @@ class Connection:
             TooSlow: the client did not accept it within `write_timeout`.
             StateError: the connection is closed.
         """
+        if (
+            self._buffer  # which bounds how many replies in a row go this way
+            and not (self._sending or self._closed or self._receiving)
+            and self._channel.try_buffer(data)
+        ):
+            return
         if not self._calls_left:
             self._calls_left = _CALLS_IN_A_ROW
             await trio.lowlevel.checkpoint()
         self._calls_left -= 1
-        if self._closed or self._sending:
-            if not await self._wait_to_send("send"):
-                return
-        elif self._buffer and not self._receiving and self._channel.try_buffer(data):
+        if (self._sending or self._closed) and not await self._wait_to_send("send"):
             return
         self._sending = True
         try:
@@ -206,7 +209,10 @@ class Connection:
             await self.aclose()
             raise
         finally:
-            self._end_sending()
+            if self._turns:
+                self._turns.unpark()
+            else:
+                self._sending = False
 
     async def flush(self) -> None:
         """Return once the kernel, or the stream, has all that was sent; raises as `send` does."""
@@ -259,6 +265,10 @@ class Connection:
         if self._sending:
             await self._wait_for_turn()
             self._end_sending()
+
+    def abandon(self) -> None:
+        """Refuse further calls; the server closes the channel."""
+        self._closed = True
 
     async def _read(self, call: str, take: Callable[[], bytes | None]) -> bytes | None:
         """Receive until `take` gives something; None once it never will."""

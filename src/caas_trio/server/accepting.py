@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Any, Final, Generic
 
@@ -15,7 +14,7 @@ from caas_trio.core.telemetry import ListenerStats
 from caas_trio.drivers.driver import FirstTurn
 
 from .admission import SpareDescriptor, words_for
-from .listeners import set_stream_options
+from .listeners import stream_options
 from .served import S, ServedConnection, Shared
 from .watchdog import Watchdog
 
@@ -110,7 +109,8 @@ class Acceptor(Generic[S]):
         self, sock: socket.socket, listener: ListenerStats, limit: int
     ) -> bool:
         shared = self._shared
-        family, kind, bare = sock.family, sock.type, sock in self._bare
+        family, kind = sock.family, sock.type
+        options = stream_options(family) if sock in self._bare else []
         for _ in range(limit):
             if shared.admission.shut:
                 break
@@ -129,8 +129,8 @@ class Acceptor(Generic[S]):
                 if not self._refuse_for_want_of_room(error, sock, listener):
                     return False
             else:
-                if bare:
-                    _set_options(accepted)
+                if options:
+                    _set(options, accepted)
                 connection = self._kind(shared, accepted, listener)
                 connection.open(address, self._turn, screening=self._screening)
         else:
@@ -155,6 +155,9 @@ class Acceptor(Generic[S]):
         return self._spare.reject(sock, words_for(listener.endpoint))
 
 
-def _set_options(accepted: socket.socket) -> None:
-    with suppress(OSError):  # the client has reset the connection
-        set_stream_options(accepted)
+def _set(options: Iterable[tuple[int, int]], accepted: socket.socket) -> None:
+    try:
+        for level, name in options:
+            accepted.setsockopt(level, name, 1)
+    except OSError:
+        return  # the client has reset the connection, which its first read will tell

@@ -165,16 +165,27 @@ async def listen_all(
     return listeners
 
 
-def set_stream_options(sock: socket.socket) -> None:
-    """Set what every stream connection needs; a TCP connection inherits it from its listening socket.
+def stream_options(family: int) -> list[tuple[int, int]]:
+    """Return the options, by level and name, that are set to 1 on every stream socket of a family.
+
+    A TCP connection inherits them from its listening socket.
 
     Urgent data stays in line (RFC 6093, section 5): the kernel would take its last byte out of the
     stream. Each send is an answer: Nagle's algorithm would hold the second of two back until the
     client acknowledges the first, 40 ms later.
     """
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-    if sock.family != socket.AF_UNIX:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    in_line = (socket.SOL_SOCKET, socket.SO_OOBINLINE)
+    return [in_line] if family == socket.AF_UNIX else [in_line, (socket.IPPROTO_TCP, socket.TCP_NODELAY)]
+
+
+def set_stream_options(sock: socket.socket) -> None:
+    """Set `stream_options`; on a listening socket before anything connects.
+
+    Raises:
+        OSError: of an accepted socket, if the client has reset the connection.
+    """
+    for level, name in stream_options(sock.family):
+        sock.setsockopt(level, name, 1)
 
 
 @contextlib.contextmanager

@@ -101,8 +101,13 @@ class ServedConnection(abc.ABC, Generic[S]):
         """Hold the conversation."""
 
     @abc.abstractmethod
-    def _begin(self, channel: Channel, turn: FirstTurn[ServedConnection[Any]]) -> None:
+    def _begin(self, channel: Channel, address: Any, turn: FirstTurn[ServedConnection[Any]]) -> None:
         """Begin to serve the connection, without a task if the driver can."""
+
+    def _completed(self) -> Outcome:
+        """Report that the conversation has ended by itself, and return the outcome."""
+        self._shared.telemetry.conversation_ended(None, self._listener.endpoint)
+        return _COMPLETED
 
     def _is_by_peer(self, error: BaseException) -> bool:
         """Return whether an error is this connection's peer's doing, and not another one's."""
@@ -141,7 +146,7 @@ class ServedConnection(abc.ABC, Generic[S]):
                 self.spawn()
             else:
                 self._channel = shared.driver.channel(self._sock)
-                self._begin(self._channel, turn)
+                self._begin(self._channel, address, turn)
         except FAULTS as error:
             self.spawn(error)
 
@@ -159,7 +164,8 @@ class ServedConnection(abc.ABC, Generic[S]):
     def close(self, outcome: Outcome) -> None:
         """Close the socket, give the place back, count the connection out and report it."""
         shared = self._shared
-        self._sock.close()
+        if self._channel is None:  # else it has closed the socket
+            self._sock.close()
         self._release()
         if shared.counting:
             shared.stats.ended(self)
@@ -170,7 +176,7 @@ class ServedConnection(abc.ABC, Generic[S]):
             shared.telemetry.connection_closed(outcome, self._channel, endpoint, self.peer, seconds)
 
     def _release(self) -> None:
-        if not isinstance(self._host, NoPlace):
+        if self._host is not NO_PLACE:
             self._shared.admission.release(self._host)
             self._host = NO_PLACE
 
@@ -243,10 +249,9 @@ class ServedConnection(abc.ABC, Generic[S]):
                     await self._linger()
                 outcome = came_to
             else:
-                self._shared.telemetry.conversation_ended(None, self._listener.endpoint)
-                if not self._channel.needs_no_linger:
-                    await self._linger()
-                outcome = _COMPLETED
+                came_to = self._completed()
+                await self._linger()
+                outcome = came_to
         except FAULTS as failure:
             outcome = Outcome.FAILED
             self._report_bug(failure)
@@ -327,7 +332,7 @@ class SessionConnection(ServedConnection[NewSession]):
         """How many lines were too long so far."""
         return 0 if self._session is None else self._session.oversize_lines
 
-    def _begin(self, channel: Channel, turn: FirstTurn[ServedConnection[Any]]) -> None:
+    def _begin(self, channel: Channel, address: Any, turn: FirstTurn[ServedConnection[Any]]) -> None:  # noqa: ARG002
         self._session = self._shared.service()
         turn.add(self, channel, self._session)
 
@@ -351,20 +356,32 @@ class HandlerConnection(ServedConnection[Handler]):
         """How many lines were too long so far."""
         return 0 if self._connection is None else self._connection.oversize_lines
 
-    def _begin(self, channel: Channel, turn: FirstTurn[ServedConnection[Any]]) -> None:  # noqa: ARG002
+    def _begin(self, channel: Channel, address: Any, turn: FirstTurn[ServedConnection[Any]]) -> None:  # noqa: ARG002
+        self._peer = peer_of(self._sock, address)
         self.spawn()
 
-    async def _converse(self, channel: Channel) -> None:
+    def _converse(self, channel: Channel) -> Awaitable[object]:
         shared = self._shared
         connection = Connection(channel, self._listener.endpoint, self.peer, shared.limits, shared.drain)
         self._connection = connection
         connection.begin()
-        try:
-            await shared.service(connection)
-        finally:
-            await connection.finish()
-        if connection.failure is not None:
-            raise connection.failure
+        return shared.service(connection)
+
+    def _completed(self) -> Outcome:
+        assert self._connection is not None  # noqa: S101 - its handler has returned
+        if self._connection.failure is None:
+            return super()._completed()
+        return self._classify_failure(self._connection.failure)[0]
+
+    async def _linger(self) -> None:
+        if self._connection is not None:
+            await self._connection.finish()
+        await super()._linger()
+
+    async def _end(self, outcome: Outcome) -> None:
+        if self._connection is not None:
+            self._connection.abandon()
+        await super()._end(outcome)
 
     def _is_by_peer(self, error: BaseException) -> bool:
         return isinstance(error, PeerError) and error.connection in (None, self._connection)
