@@ -1,6 +1,6 @@
 """The engine: what it makes of servers that a test scripts, and that it always comes to an end.
 
-A `patience` of a fraction of a second is only ever waited for where a server owes something.
+A timeout of a fraction of a second is only ever waited for where a server owes something.
 """
 
 from __future__ import annotations

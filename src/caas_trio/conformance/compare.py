@@ -47,28 +47,28 @@ class Mismatch:
     missing: tuple[Part, ...] = ()
 
 
-async def receive_exactly(wire: Wire, parts: tuple[Part, ...], patience: float) -> Mismatch | None:
+async def receive_exactly(wire: Wire, parts: tuple[Part, ...], timeout_s: float) -> Mismatch | None:
     """Receive `parts` and nothing else, behind them whatever comes is left for the next read.
 
     Args:
         wire: where from.
         parts: what is due.
-        patience: seconds without a byte in either direction after which what is missing counts as missing.
+        timeout_s: seconds without a byte in either direction after which what is missing counts as missing.
 
     Returns:
         What was different; None if nothing was.
     """
     for number, part in enumerate(parts):
         if isinstance(part, Notice):
-            mismatch = await _receive_notice(wire, patience)
+            mismatch = await _receive_notice(wire, timeout_s)
         else:
-            mismatch = await _receive_bytes(wire, part, patience, parts[number + 1 :])
+            mismatch = await _receive_bytes(wire, part, timeout_s, parts[number + 1 :])
         if mismatch is not None:
             return mismatch
     return None
 
 
-async def _next(wire: Wire, patience: float) -> bytes | None:
+async def _next(wire: Wire, timeout_s: float) -> bytes | None:
     """Return the next bytes; b"" at the end, None if none came in time.
 
     Time counts while nothing passes in either direction: a client that is still sending, on a busy
@@ -77,7 +77,7 @@ async def _next(wire: Wire, patience: float) -> bytes | None:
     sent = -1
     while sent != wire.sent:
         sent = wire.sent
-        with trio.move_on_after(patience):
+        with trio.move_on_after(timeout_s):
             return await wire.receive()
     return None
 
@@ -88,11 +88,11 @@ def _nothing_came(data: bytes | None, done: int) -> str:
     return f"the server ended the conversation after {done} bytes of the reply"
 
 
-async def _receive_bytes(wire: Wire, due: bytes, patience: float, rest: tuple[Part, ...]) -> Mismatch | None:
+async def _receive_bytes(wire: Wire, due: bytes, timeout_s: float, rest: tuple[Part, ...]) -> Mismatch | None:
     done = 0
     with memoryview(due) as view:
         while done < len(due):
-            data = await _next(wire, patience)
+            data = await _next(wire, timeout_s)
             if not data:
                 expected, received = (
                     due[max(0, done - _BYTES_BEFORE) : done + _BYTES_AFTER],
@@ -117,11 +117,11 @@ def _difference(due: bytes, done: int, data: bytes) -> Mismatch:
     return Mismatch(f"byte {done + same} of the reply is wrong", expected, received)
 
 
-async def _receive_notice(wire: Wire, patience: float) -> Mismatch | None:
+async def _receive_notice(wire: Wire, timeout_s: float) -> Mismatch | None:
     wanted = b"(a line with a lower-case letter)\n"
     notice = b""
     while b"\n" not in notice and len(notice) <= MAX_NOTICE:
-        data = await _next(wire, patience)
+        data = await _next(wire, timeout_s)
         if not data:
             reason = (
                 "no notice came" if data is None else "the server ended the conversation without a notice"

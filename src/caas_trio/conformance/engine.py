@@ -78,7 +78,7 @@ async def run_case(
     case: Case,
     endpoint: Endpoint,
     profile: Profile,
-    patience: float,
+    timeout_s: float,
     bounds: Bounds = Bounds(),
 ) -> Result:
     """Run a case and return what came out of it; whatever the server does, this ends in time.
@@ -90,12 +90,12 @@ async def run_case(
         case: the case; it has to fit the profile.
         endpoint: where the server is.
         profile: what the server is declared to be.
-        patience: seconds of silence after which what is due counts as missing, times the effort.
+        timeout_s: seconds of silence after which what is due counts as missing, times the effort.
         bounds: how long it may take.
     """
     reason = "this machine was too busy to speak at once"
     for _ in range(_MAX_ATTEMPTS):
-        run = _Run(case, endpoint, profile, patience * case.effort, bounds)
+        run = _Run(case, endpoint, profile, timeout_s * case.effort, bounds)
         result = await run.result()
         if not case.punctual or not result.faults or run.lateness < bounds.punctual_s:
             return result
@@ -126,14 +126,14 @@ class _Run:
         case: Case,
         endpoint: Endpoint,
         profile: Profile,
-        patience: float,
+        timeout_s: float,
         bounds: Bounds,
     ) -> None:
         self._case = case
         self._endpoint = endpoint
         self._profile = profile
-        self._patience = patience
-        self._connect_s = bounds.waits * patience
+        self._timeout_s = timeout_s
+        self._connect_s = bounds.waits * timeout_s
         self._limit = self._connect_s + bounds.own_s
         self._longest = self._limit + bounds.replies * bounds.reply_s
         self._wires: dict[int, Wire] = {}
@@ -269,7 +269,7 @@ class _Run:
         wire = self._wires[step.client]
         size = sum(len(part) for part in step.parts if isinstance(part, bytes))
         self._awaited = _Awaited(wire, size, trio.current_time(), wire.received)
-        mismatch = await receive_exactly(wire, step.parts, self._patience)
+        mismatch = await receive_exactly(wire, step.parts, self._timeout_s)
         self._awaited = None
         if mismatch is None:
             return
@@ -279,7 +279,7 @@ class _Run:
             raise Broken(Fault("LOAD-5", reason, mismatch.expected, mismatch.received))
         if mismatch.missing and wire.sent and wire.everything_sent:
             wire.end_input()
-            late = await receive_exactly(wire, mismatch.missing, self._patience / 2)
+            late = await receive_exactly(wire, mismatch.missing, self._timeout_s / 2)
             if late is None:
                 fault = Fault("TIME-1", "the reply came only when the client ended its input")
                 raise Broken(fault)
@@ -287,7 +287,7 @@ class _Run:
 
     async def _expect_any(self, step: ExpectAny) -> None:
         data = b""
-        with trio.move_on_after(self._patience):
+        with trio.move_on_after(self._timeout_s):
             data = await self._wires[step.client].receive()
         if not data:
             ended = self._wires[step.client].end is not None
@@ -299,7 +299,7 @@ class _Run:
         """Return what the server says up to an LF, and what came behind it; less if that is all."""
         wire = self._wires[client]
         speech = b""
-        with trio.move_on_after(self._patience):
+        with trio.move_on_after(self._timeout_s):
             while b"\n" not in speech and len(speech) <= MAX_NOTICE and (data := await wire.receive()):
                 speech += data
         line, lf, rest = speech.partition(b"\n")
@@ -326,7 +326,7 @@ class _Run:
 
     async def _silence(self, step: Silence) -> None:
         wire = self._wires[step.client]
-        with trio.move_on_after(self._patience):
+        with trio.move_on_after(self._timeout_s):
             await wire.flushed()
         with trio.move_on_after(step.seconds):
             data = await wire.receive()
@@ -339,11 +339,11 @@ class _Run:
     async def _expect_end(self, step: ExpectEnd) -> None:
         wire = self._wires[step.client]
         data = b""
-        with trio.move_on_after(self._patience) as scope:
+        with trio.move_on_after(self._timeout_s) as scope:
             data = await wire.receive()
         if scope.cancelled_caught:
             clause = still_open_clause(self._case.clause, self._profile, ended_input=wire.ended_input)
-            reason = f"the server's output was still open after {self._patience:g} seconds"
+            reason = f"the server's output was still open after {self._timeout_s:g} seconds"
             raise Broken(Fault(clause, reason))
         if data:
             raise self._answer_fault(
@@ -355,12 +355,12 @@ class _Run:
 
     async def _expect_refusal(self, step: ExpectRefusal) -> None:
         data = b""
-        with trio.move_on_after(self._patience) as scope:
+        with trio.move_on_after(self._timeout_s) as scope:
             data = await self._wires[step.client].receive()
         if data:
             raise Broken(Fault(self._case.clause, "the server answered", b"", data[:256]))
         if scope.cancelled_caught:
-            reason = f"the connection was still open after {self._patience:g} seconds"
+            reason = f"the connection was still open after {self._timeout_s:g} seconds"
             raise Broken(Fault(self._case.clause, reason))
 
     async def _send_unread(self, step: SendUnread) -> None:
@@ -397,14 +397,14 @@ class _Run:
         return best
 
     async def _ask(self, step: Ask) -> None:
-        mismatch = await datagram.ask(self._endpoint, step, self._result.log, self._patience)
+        mismatch = await datagram.ask(self._endpoint, step, self._result.log, self._timeout_s)
         if mismatch is not None and mismatch.missing:
             raise Broken(Fault(step.lost, mismatch.reason, mismatch.expected, mismatch.received))
         if mismatch is not None:
             raise self._answer_fault(mismatch)
 
     async def _ask_together(self, step: AskTogether) -> None:
-        mismatch = await datagram.ask_together(self._endpoint, step, self._result.log, self._patience)
+        mismatch = await datagram.ask_together(self._endpoint, step, self._result.log, self._timeout_s)
         if mismatch is not None:
             raise self._answer_fault(mismatch)
 
