@@ -1,4 +1,4 @@
-"""The error tree: who is to blame decides the branch.
+"""The error tree: the side that is to blame decides the branch.
 
     CaasError
     ├── PeerError                 what the other side did, or failed to do

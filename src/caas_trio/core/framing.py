@@ -126,7 +126,7 @@ class LineBuffer:
         """A number for the line that is being received; 0 if none is begun.
 
         It changes when the line ends, and with `take_pieces` also for each `max_line` bytes of it:
-        who sees the same number after a while knows that the line has made no such step.
+        the same number after a while means that the line has made no such step.
         """
         begun = self._buffer or self._front is not _WITHIN
         return self._finished + 1 if begun and not self.ended else 0

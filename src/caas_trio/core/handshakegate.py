@@ -148,7 +148,7 @@ class HandshakeGate:
         return passed
 
     def _step(self) -> bool:
-        """Look at one thing more; return whether there was one."""
+        """Check one thing more; return whether there was one."""
         if self._stage is _Stage.ANSWER or self._stage is _Stage.ENCRYPTED:
             return False
         if not self._record_left:

@@ -47,7 +47,7 @@ class Limits:
             lowered to what RLIMIT_NOFILE allows.
         max_per_host: how many of them one host may have; None for no limit. An IPv6 client counts
             by its /64, the least that one customer gets; Unix sockets do not count.
-        at_capacity: what happens to one more. Who is over `max_per_host` is always refused.
+        at_capacity: what happens to one more. A host that is over `max_per_host` is always refused.
         max_datagrams: how many datagrams handlers may work on at a time; one more is dropped. A
             service that is a plain function has one at a time.
         opening_timeout: how long a client may take to show what it has to before the conversation

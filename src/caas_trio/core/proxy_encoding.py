@@ -1,4 +1,4 @@
-"""Writing PROXY headers: `encode_proxy_header`, for proxies and for those who test against one.
+"""Writing PROXY headers: `encode_proxy_header`, for proxies, and for tests against one.
 
 No I/O, no clock, no trio.
 """

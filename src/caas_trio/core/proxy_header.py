@@ -1,4 +1,4 @@
-r"""The PROXY protocol, versions 1 and 2: who a proxy connects for, told before anything else.
+r"""The PROXY protocol, versions 1 and 2: whom a proxy connects for, sent before anything else.
 
     PROXY TCP4 192.0.2.7 192.0.2.1 56324 25\r\n          version 1
     \r\n\r\n\0\r\nQUIT\n !\x11 length addresses TLVs     version 2

@@ -98,7 +98,7 @@ class Session(abc.ABC):
 
 
 class First(enum.Enum):
-    """Who speaks first."""
+    """Which side speaks first."""
 
     __hash__ = object.__hash__  # written in C, unlike Enum's
 
@@ -205,7 +205,7 @@ class LineSession(Session):
         service: gets a line with its terminator (the last one may lack it) and returns the reply,
             sent as it is. With `Oversize.STREAM` it gets any piece of a line, or whole blocks of
             lines if it is `StreamTransform`; `bytes.upper` is.
-        first: who speaks first.
+        first: which side speaks first.
         prompt: what the server says first, sent as it is; unused with `First.CLIENT`.
         max_line: the most bytes a line may have before its LF.
         oversize: what becomes of a longer one.

@@ -121,7 +121,7 @@ class ServerStats:
         self._oversize_before = 0  # in those that are over
 
     def add_listener(self, endpoint: Endpoint) -> ListenerStats:
-        """Return what counts those who come in at a listener."""
+        """Return what counts the connections of a listener."""
         listener_stats = ListenerStats(endpoint)
         self.listeners.append(listener_stats)
         return listener_stats
@@ -192,7 +192,7 @@ class Telemetry:
     def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:
         """Note that a connection was let in. `connection_closed` follows, whatever happens.
 
-        Who only counts them finds the numbers in `ServerStats`, which cost less.
+        To count them alone, read `ServerStats`, which costs less.
         """
 
     def connection_closed(
@@ -284,7 +284,7 @@ def guarded(telemetry: Telemetry) -> Telemetry:
 
 
 class _Guard:
-    """Calls what hears of an event; logs the first time that it raises something."""
+    """Calls an observer of one event; logs the first error that it raises."""
 
     def __init__(self, hear: Callable[..., None], event: str) -> None:
         self._hear = hear

@@ -19,7 +19,7 @@ class Certificates:
     """A certificate, its key and whose certificates clients must show, from files in PEM.
 
     TLS 1.2 is the least that is spoken. Clients may resume sessions, by tickets, but none from
-    before a reload: who is shut out by it stays out.
+    before a reload: a client that it shuts out stays out.
 
     Args:
         certificate: the file of the server's certificate, followed by what links it to its CA.
@@ -83,7 +83,7 @@ class Certificates:
 
 
 def load_authorities(context: ssl.SSLContext, file: Path) -> None:
-    """Have the context trust the CAs in a file.
+    """Add the CAs in a file to those that the context trusts.
 
     Raises:
         TlsError: the file cannot be used.

@@ -212,7 +212,7 @@ class HubChannel(Channel):
                     rest = self.send_nowait(rest)
                 return
         finally:
-            self.write_buffer = rest  # cancelled: who sends next begins with it
+            self.write_buffer = rest  # cancelled: the next send begins with it
         raise TooSlow("write_timeout")
 
     def send_nowait(self, data: bytes | memoryview) -> bytes | memoryview:

@@ -1,4 +1,4 @@
-"""For those who come from `socketserver`: request handlers with `rfile` and `wfile`."""
+"""Request handlers with `rfile` and `wfile`, in the shape that `socketserver` has them."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         self._output_ended = True  # until TLS begins
 
     def begin(self, *, keeps_session: bool = True) -> None:
-        """Make OpenSSL's side of it, which takes most of the memory; `do_handshake` does so in time.
+        """Create OpenSSL's object, which takes most of the memory; `do_handshake` does so in time.
 
         Args:
             keeps_session: whether the context may keep the session, to be resumed by the client.

@@ -17,7 +17,7 @@ _LEVELS: Final = (logging.CRITICAL, logging.ERROR, logging.WARNING, logging.INFO
 
 @contextmanager
 def carry_app_logs(log: FilteringBoundLogger) -> Iterator[None]:
-    """Have all that is logged by the logging module, or by structlog, go to `log`, until the block ends.
+    """Send all that the logging module or structlog logs to `log`, until the block ends.
 
     That includes warnings. What the app configures itself replaces this.
     """

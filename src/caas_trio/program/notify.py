@@ -39,25 +39,25 @@ class Notifier:
         return cls(address, int(microseconds) / _MICROSECONDS / 2 or math.inf if watched else math.inf)
 
     def ready(self) -> None:
-        """Tell that the service serves, unless it is about to end."""
+        """Report that the service serves, unless it is about to end."""
         if not self._ends:
             self._tell("READY=1")
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """Tell that the service reads its configuration again, and after the block that it is ready."""
+        """Report that the service reads its configuration again, and after the block that it is ready."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._tell(f"RELOADING=1\nMONOTONIC_USEC={now}")
         yield
         self.ready()
 
     def stopping(self) -> None:
-        """Tell that the service is about to end; from now on nobody waits for `alive`."""
+        """Report that the service is about to end; from now on nobody waits for `alive`."""
         self._ends = True
         self._tell("STOPPING=1")
 
     def alive(self) -> None:
-        """Tell that the service goes on."""
+        """Report that the service goes on."""
         self._tell("WATCHDOG=1")
 
     def _tell(self, state: str) -> None:

@@ -149,7 +149,7 @@ class Program:
 
     @contextmanager
     def app_logs(self) -> Iterator[None]:
-        """Have what the code of a named app logs in the service's own log."""
+        """Send what the code of a named app logs to the service's own log."""
         if not isinstance(self.app, AppName):
             yield
             return

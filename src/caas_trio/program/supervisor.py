@@ -85,7 +85,7 @@ class Generation:
             self.settled.set()
 
     def fail(self, reason: str) -> None:
-        """Give it up before it is settled."""
+        """Abandon it before it is settled."""
         self.failure = reason
         self.end(Command.STOP)
 

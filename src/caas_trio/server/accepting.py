@@ -21,7 +21,7 @@ from .watchdog import Watchdog
 #: How many connections one wake-up accepts before other tasks have their turn.
 _BURST: Final = 64
 
-#: The same where other processes accept from the same socket: who wakes up first must not take all.
+#: The same where other processes accept from the same socket: the first to wake up must not take all.
 #: 1000 connections that come together go to two processes as unevenly as 880 to 120 with bursts of 64,
 #: and as 688 to 312 with these; still smaller ones change little.
 _SHARED_BURST: Final = 4

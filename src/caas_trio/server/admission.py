@@ -99,7 +99,7 @@ class Admission:
         return host
 
     def admit(self, host: Host = None) -> str | None:
-        """Let a connection in and count it, or return the reason why not."""
+        """Count a connection in, or return the reason why not."""
         if self.open >= self.limit:
             return "too many connections"
         if host is not None and not self.admit_host(host):
@@ -169,7 +169,7 @@ class SpareDescriptor:
             self._keep()
 
     def close(self) -> None:
-        """Give it up."""
+        """Close it."""
         if self._spare is not None:
             os.close(self._spare)
             self._spare = None
@@ -185,7 +185,7 @@ def words_for(endpoint: Endpoint) -> bytes:
 
 
 def refuse(accepted: socket.socket, words: bytes = REFUSAL) -> None:
-    """Tell a connection that it is not let in, and close it, without waiting for anything.
+    """Send a connection the reason why it is refused, and close it, without waiting for anything.
 
     What the client has sent by now is read, so that the close does not reset the connection.
     """

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def thread_needed() -> Iterator[None]:
-    """Have it be an OSError, as for a process, that the machine has no room for a thread.
+    """Raise OSError(EAGAIN) if no thread can be started, as for a process.
 
     trio looks names up and starts processes in a thread; Python knows no better than a RuntimeError.
     """

@@ -5,7 +5,7 @@ the lock as long as the path is its own. So the lock says which server is alive,
 it when that is killed. No server acts on a file of a user other than its own and root, nor on a symbolic
 link; see `pathlock`. Beside a path there may be
 
-    PATH.lock   the lock; removed with the socket, by who holds it
+    PATH.lock   the lock; removed with the socket, by its holder
     PATH.new    a listening socket that has its mode, on its way to being renamed to PATH
     PATH.next   the listening socket of a server that waits to take over, under a lock of its own
 
@@ -62,7 +62,7 @@ class _Place:
         self.lock = lock
 
     def give_up(self) -> bool:
-        """Let a successor that waits have the path, or leave nothing there; give up the lock.
+        """Leave the path to a successor that waits, or leave nothing there; give up the lock.
 
         Return whether a successor has it.
         """
@@ -90,7 +90,7 @@ class UnixSocket:
         self._place = place
 
     async def take_over(self) -> None:
-        """Tell the server at the path to stop, and return once the path is ours; at once if it is.
+        """Signal the server at the path to stop, and return once the path is ours; at once if it is.
 
         Cancelled, the socket goes on waiting beside the path. Withdrawn meanwhile, it returns, too.
 
@@ -187,7 +187,7 @@ def bind_unix(endpoint: Endpoint, mode: int, *, takeover: bool = False) -> UnixS
 
     Args:
         endpoint: a path, or the name of an abstract socket.
-        mode: the permissions of the socket at a path, whatever the umask; who may write to it may
+        mode: the permissions of the socket at a path, whatever the umask; a process that may write to it may
             connect. It has them before the first client can reach it.
         takeover: where a server listens already, wait beside it; `UnixSocket.take_over` goes on.
 
