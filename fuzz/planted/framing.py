@@ -262,8 +262,8 @@ BUGS: Final = (
     Bug(
         "what began a delimiter ends another line",
         "line_buffer",
-        '            self._skip_tail = b""\n            self._front = _WITHIN\n',
-        "            self._front = _WITHIN\n",
+        "self._skip_tail = bytes(source[max(0, end - len(delimiter) + 1) :])",
+        "self._skip_tail += bytes(source[max(0, end - len(delimiter) + 1) :])",
     ),
     Bug(
         "a piece of just the size that was asked for has to wait",

@@ -387,7 +387,6 @@ class LineBuffer:
         if found < 0:
             self._skip_tail = chunk[max(0, len(chunk) - len(self._skip_to) + 1) :]
         else:
-            self._skip_tail = b""
             self._front = _WITHIN
             self._finished += 1
             self._buffer += chunk[found + len(self._skip_to) :]
