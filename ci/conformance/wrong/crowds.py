@@ -52,15 +52,6 @@ class LeavesItsPart(Together):
         return super().answer(self.rest.pop() + data if self.rest else data)
 
 
-@wrong("LOAD-2", DISCARD, jobs=1)
-class SkipsForEverybody(Together):
-    """While one client is within an oversize line, another one's lines are skipped."""
-
-    def answer(self, data: bytes) -> tuple[bytes, bool]:
-        replies, last = super().answer(data)
-        return b"" if any(other.skipping for other in self.others) else replies, last
-
-
 class _Blocking(Conversation):
     """Holds one lock for all clients for as long as something is so."""
 

@@ -84,5 +84,5 @@ def second_datagram_clause(reply: bytes, other: bytes) -> str:
         reply: the reply that was due.
         other: what came beside it.
     """
-    meant_for_nobody = other in (b"", reply) or other != other.upper()
+    meant_for_nobody = other == reply or other != other.upper()
     return "DGRAM-2" if meant_for_nobody else "DGRAM-4"

@@ -104,15 +104,15 @@ async def ask_together(
             break
     for data, due, replies in zip(step.data, step.replies, came, strict=True):
         if step.shorter:
-            due = next((reply for reply in replies if len(reply) <= len(data)), b"")  # noqa: PLW2901
+            if longer := [reply for reply in replies if len(reply) > len(data)]:
+                return Mismatch("the reply is longer than the request", b"", longer[0][:256])
+            continue
         others = [reply for reply in replies if reply != due] or replies[1:]
-        if others and step.shorter:
-            return Mismatch("the reply is longer than the request", b"", others[0][:256])
         meant_for_another = bool(others) and others[0] != due and others[0] in step.replies
         if len(replies) > 1 or meant_for_another:
             clause = "DGRAM-4" if meant_for_another else second_datagram_clause(due, others[0])
             raise Broken(Fault(clause, "a second reply came", due[:256], others[0][:256]))
-        if replies != [due] and not step.shorter:
+        if replies != [due]:
             reason = "the reply is wrong" if replies else "no reply came"
             return Mismatch(reason, due[:256], b"".join(replies)[:256])
     return None

@@ -157,7 +157,7 @@ CASES: Final = (
     Case("LOAD-2", "part-of-a-line", _beside(Connect(0), Send(b"PART OF A L"), Pause(0.02))),
     Case("LOAD-3", "connected", _reset(tuple)),
     Case("LOAD-3", "greeted", _reset(tuple, read=True), needs=(Need.STREAM, Need.SERVER_FIRST)),
-    Case("LOAD-3", "part-of-a-line", _reset(lambda: (Send(b"PART OF A L"),))),
+    Case("LOAD-3", "part-of-a-line", _reset(lambda: (Send(b"PART OF A L"),)), after=_UNMIXED),
     Case("LOAD-3", "reply-unread", _reset(lambda: (Send(b"NEVER READ\n"),)), after=_UNMIXED),
     Case("LOAD-3", "many-replies-unread", _reset(_many_unread), needs=_CONVERSATION, after=_UNMIXED),
     Case("LOAD-3", "half-closed", _reset(lambda: (Send(b"LINE\nTAIL"), EndInput())), after=_UNMIXED),

@@ -92,6 +92,8 @@ _ENDS: Final = tuple(
         )
     )
 )
+#: A large reply from elsewhere is no lost one.
+_LARGE_PASSED: Final = (*_NO_LF, "DGRAM-7.from-there/whole")
 _BASICS: Final = (*_NO_LF, "DGRAM-1.one-byte/whole", "DGRAM-1.every-byte/whole")
 _ANYTHING: Final = bytes(range(256))
 
@@ -110,14 +112,20 @@ CASES: Final = (
     Case("DGRAM-5", "8193", _asked(b"D" * 8193, lost="DGRAM-5"), needs=_NEEDS, after=_NO_LF),
     Case("DGRAM-5", "65507", _asked(b"D" * _LARGEST, lost="DGRAM-5"), needs=_NEEDS, after=_NO_LF),
     Case("DGRAM-6", "abandoned", _abandoned, needs=_NEEDS, alone=True),
-    Case("DGRAM-7", "from-there", _from_there, needs=_NEEDS),
+    Case(
+        "DGRAM-7",
+        "from-there",
+        _from_there,
+        needs=_NEEDS,
+        after=(*_BASICS, "DGRAM-5.8193/whole", "DGRAM-1.lengths/whole"),
+    ),
     Case("DGRAM-3", "odd", _odd, needs=_NEEDS, after=_BASICS),
     Case(
         "DGRAM-1",
         "lengths",
         _together(*(text(f"datagram {n}", n, _ANYTHING) for n in edges(1400))),
         needs=_NEEDS,
-        after=_BASICS,
+        after=(*_BASICS, "DGRAM-3.odd/whole"),
     ),
     Case(
         "DGRAM-1",
@@ -142,9 +150,21 @@ CASES: Final = (
         needs=_NEEDS,
         after=_BASICS,
     ),
-    Case("DGRAM-5", "sizes", _together(*(text(f"size {n}", n) for n in _SIZES)), needs=_NEEDS, after=_NO_LF),
+    Case(
+        "DGRAM-5",
+        "sizes",
+        _together(*(text(f"size {n}", n) for n in _SIZES)),
+        needs=_NEEDS,
+        after=_LARGE_PASSED,
+    ),
     *(
-        Case("DGRAM-5", f"{n}-bytes", _asked(text("large", n), lost="DGRAM-5"), needs=_NEEDS, after=_NO_LF)
+        Case(
+            "DGRAM-5",
+            f"{n}-bytes",
+            _asked(text("large", n), lost="DGRAM-5"),
+            needs=_NEEDS,
+            after=_LARGE_PASSED,
+        )
         for n in _LARGE
     ),
     Case(

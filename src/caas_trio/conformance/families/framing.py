@@ -135,7 +135,7 @@ def _family(sample: _Sample) -> Iterator[Case]:
 _SEVERAL: Final = b"ONE\nTWO TWO\nTHREE THREE THREE\r\nFOUR\n"
 _PLAIN_LINES: Final = b"ONE\nTWO TWO\nTHREE THREE THREE\nFOUR\n"
 _TWO_PASSED: Final = ("ORDER-8.two/whole", *_IN_TURN)
-_MIXED_PASSED: Final = ("FRAME-2.mixed/whole", "FRAME-2.lf-first/whole")
+_MIXED_PASSED: Final = ("FRAME-2.mixed/whole", "FRAME-2.lf-first/whole", "CLOSE-4.lines/whole")
 _LONG_PASSED: Final = ("FRAME-7.64KiB/whole", "FRAME-7.lengths/whole")
 _STREAM_PASSED: Final = (*CUT, "LIMIT-10.limit+1/whole", "LIMIT-10.ten-times/whole")
 _BUFFER_SIZES: Final = (512, 1024, 4096, 8192, 16384, 65536)

@@ -140,7 +140,7 @@ def _empty_lines(_: Profile) -> list[bytes]:
 
 
 #: What no server may take for the end of a line; the CRs apart, for one that knows no other end than CRLF.
-_NO_END: Final = b"ONE\0TWO\vTHREE\fFOUR\x1aFIVE\x1c\x1d\x1eSIX\x85\\n\xe2\x80\xa8\xc2\x85SEVEN\0"
+_NO_END: Final = b"ZERO\\nONE\0TWO\vTHREE\fFOUR\x1aFIVE\x1c\x1d\x1eSIX\x85\xe2\x80\xa8\xc2\x85SEVEN\0"
 _NO_END_CR: Final = b"ONE\rTWO\r\rTHREE\r"
 _NO_END_PLAIN: Final = bytes(byte for byte in UNTOUCHED if byte < 128)  # noqa: PLR2004 - ASCII
 _NO_END_HIGH: Final = bytes(byte for byte in UNTOUCHED if byte not in _NO_END_PLAIN)
@@ -306,14 +306,14 @@ CASES: Final = (
         "behind-lines",
         to_the_end(b"".join(lines("before", [20] * 40)) + b"TAIL"),
         needs=_CONVERSATION,
-        after=("CLOSE-1.hundred/whole",),
+        after=("CLOSE-1.hundred/whole", "CLOSE-1.lengths/whole"),
     ),
     Case(
         "FRAME-4",
         "behind-an-empty-line",
         to_the_end(b"ONE\n\nTAIL"),
         needs=_CONVERSATION,
-        after=("CLOSE-1.hundred/whole", "FRAME-3.between/whole"),
+        after=("CLOSE-1.hundred/whole", "CLOSE-1.lengths/whole", "FRAME-3.between/whole"),
     ),
     Case("FRAME-4", "late", _later(b"TAIL"), idle=True, after=("CLOSE-4.part-of-a-line/whole",)),
     Case(

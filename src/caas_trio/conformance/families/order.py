@@ -266,7 +266,9 @@ def _mixed_lengths(profile: Profile) -> Iterator[Step]:
     """Long lines among short ones: whoever answers these at once and those later puts them out of order."""
     longest = min(longest_line(profile), 3000)
     data = b"".join(
-        lines("mixed", (longest if number % 7 == 0 else min(longest, number % 20) for number in range(700)))
+        lines(
+            "mixed", (longest if number % 7 == 0 else min(longest, 1 + number % 20) for number in range(700))
+        )
     )
     yield Connect()
     yield from served(profile, data)
@@ -275,7 +277,7 @@ def _mixed_lengths(profile: Profile) -> Iterator[Step]:
 
 def _few(profile: Profile) -> Iterator[Step]:
     """Some lines of other lengths, few enough for one read everywhere."""
-    data = b"".join(lines("few", (5, 9, 150, 3, 0, 101, 64, 1, 17, 140, 2, 8, 8, 30, 12)))
+    data = b"".join(lines("few", (5, 9, 150, 3, 4, 101, 64, 1, 17, 140, 2, 8, 8, 30, 12)))
     yield Connect()
     yield from served(profile, data)
     yield from proof(profile)

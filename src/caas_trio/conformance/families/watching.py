@@ -28,6 +28,7 @@ _APART: Final = (
     *CUT,
     *(f"LOAD-2.{state}/whole" for state in ("part-of-a-line", "within-a-line", "between-lines")),
     "LOAD-1.interleaved/whole",
+    "FRAME-7.lengths/whole",
     "CLOSE-4.part-of-a-line/whole",
 )
 _CLIENT: Final = (Need.STREAM, Need.LINES, Need.CLIENT_FIRST)
