@@ -14,52 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from caas_trio import Endpoint
+from .support.processes import Service, started
+from .support.sockets import receive_all, talk
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
 PROMPT = b"Enter some data to be capitalized:\n"
 
 
-class Example:
-    """An example that runs."""
-
-    def __init__(self, process: subprocess.Popen[str], endpoint: Endpoint) -> None:
-        self.process = process
-        self.endpoint = endpoint
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection((self.endpoint.host, self.endpoint.port), timeout=30)
-
-    def end(self) -> tuple[int, str]:
-        """Wait for the end; return the exit status and what was told on standard error."""
-        _, told = self.process.communicate(timeout=30)
-        return self.process.returncode, told
-
-
 @contextmanager
-def example(name: str, endpoint: str = "tcp://127.0.0.1:0") -> Iterator[Example]:
+def example(name: str, endpoint: str = "tcp://127.0.0.1:0") -> Iterator[Service]:
     command = [sys.executable, str(EXAMPLES / name), endpoint]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            yield Example(process, Endpoint.parse(line.removeprefix("listening on ").rstrip("\n")))
-        finally:
-            process.kill()
-
-
-def receive_all(client: socket.socket) -> bytes:
-    return b"".join(iter(lambda: client.recv(65536), b""))
-
-
-def talk(client: socket.socket, *pieces: bytes) -> bytes:
-    """Send the pieces, end the output, and return all that is heard."""
-    with client:
-        for piece in pieces:
-            client.sendall(piece)
-        client.shutdown(socket.SHUT_WR)
-        return receive_all(client)
+    with started(command) as running:
+        yield running
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -119,7 +86,7 @@ def test_datagrams() -> None:
     ):
         with client:
             client.settimeout(30)
-            client.connect((running.endpoint.host, running.endpoint.port))
+            client.connect((running.endpoints[0].host, running.endpoints[0].port))
             client.send(b"hello\nworld")
             assert client.recv(100) == b"HELLO\nWORLD"
         running.process.send_signal(signal.SIGTERM)
@@ -128,17 +95,14 @@ def test_datagrams() -> None:
 
 def test_several_processes() -> None:
     command = [sys.executable, str(EXAMPLES / "several_processes.py"), "2", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    with started(command, listeners=2) as running:
         try:
-            lines = {process.stdout.readline() for _ in range(2)}
-            assert len(lines) == 1
-            endpoint = Endpoint.parse(lines.pop().removeprefix("listening on ").rstrip("\n"))
+            assert running.endpoints[0] == running.endpoints[1]
             for _ in range(8):
-                assert talk(Example(process, endpoint).connect(), b"one\ntwo") == b"ONE\nTWO"
-        finally:
-            process.terminate()  # and not killed, which would leave the others running
-        assert process.wait(timeout=30) == 0
+                assert talk(running.connect(), b"one\ntwo") == b"ONE\nTWO"
+        finally:  # a kill would leave the others running
+            status, _ = running.stop()
+        assert status == 0
 
 
 #: Conversations with one box, in this order.
@@ -180,7 +144,7 @@ def lines(client: socket.socket, count: int) -> list[bytes]:
     return heard.splitlines()
 
 
-def joined(running: Example, name: bytes) -> socket.socket:
+def joined(running: Service, name: bytes) -> socket.socket:
     client = running.connect()
     client.sendall(name + b"\n")
     assert lines(client, 1) == [b"your name?"]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import resource
-import signal
 import socket
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -15,27 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from caas_trio import Endpoint
+from .support.processes import Service, started
 
 CLIENTS = 150
 REFUSAL = b"error: too many connections\n"
-
-
-class Service:
-    """A running `python -m caas_trio`."""
-
-    def __init__(self, process: subprocess.Popen[str], endpoint: Endpoint) -> None:
-        self.process = process
-        self.address = (endpoint.host, endpoint.port)
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(self.address, timeout=30)
-
-    def stop(self) -> tuple[int, str]:
-        """Return the exit status and what was told on standard error."""
-        self.process.send_signal(signal.SIGTERM)
-        _, told = self.process.communicate(timeout=30)
-        return self.process.returncode, told
 
 
 @pytest.fixture(params=["hub", "stream"])
@@ -48,16 +28,8 @@ def service(driver: str, descriptors: int) -> Iterator[Service]:
     """Run the service with so many descriptors to begin with."""
     limited = ["/bin/sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"]
     command = [*limited, sys.executable, "-m", "caas_trio", "tcp://127.0.0.1:0"]
-    environment = {**os.environ, "CAAS_TRIO_DRIVER": driver}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            yield Service(process, Endpoint.parse(line.removeprefix("listening on ").rstrip("\n")))
-        finally:
-            process.kill()
+    with started(command, environment={"CAAS_TRIO_DRIVER": driver}) as running:
+        yield running
 
 
 def receive_line(client: socket.socket) -> bytes:

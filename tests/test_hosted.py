@@ -16,8 +16,9 @@ from prometheus_client import generate_latest
 from caas_trio.observing.appmetrics import AppMetrics
 from caas_trio.program import cli
 
+from .support.processes import service
+from .support.sockets import talk
 from .test_loading import folder  # noqa: F401 - a fixture
-from .test_process import Service, service, talk
 
 SHOUT = "def shout(line):\n    return line.upper()\n"
 
@@ -94,46 +95,29 @@ def test_three_lines_are_a_service(home: Path) -> None:
 
 def test_a_deployment_serves_the_edit_and_a_bad_one_changes_nothing(home: Path) -> None:
     with service(*hosted(home, "shouts:shout", "--workers", "2", "--log-level", "info")) as running:
-        assert running.process.stderr is not None
         with running.connect() as old:
             old.sendall(b"a\n")
             assert old.recv(10) == b"A\n"
             (home / "shouts.py").write_text(SHOUT.replace("upper", "title"))
             running.process.send_signal(signal.SIGHUP)
-            assert next_event(running, "reloaded")["workers"] == 2
+            assert running.next_events("reloaded")[0]["workers"] == 2
             old.sendall(b"ab\n")
             assert old.recv(10) == b"AB\n"  # one connection has one version
         assert talk(running.connect(), b"ab\n") == b"Ab\n"
         (home / "shouts.py").write_text(SHOUT + "1 / 0\n")
         running.process.send_signal(signal.SIGHUP)
         stay = "the settings could not be reloaded; the old workers stay"
-        told = next_events(running, {"the app has failed", stay})
-        assert "ZeroDivisionError" in str(told["the app has failed"]["exception"])
-        assert told[stay]["reason"] == "shouts: it cannot be imported: ZeroDivisionError: division by zero"
+        failed, stays = running.next_events("the app has failed", stay)
+        assert "ZeroDivisionError" in str(failed["exception"])
+        assert stays["reason"] == "shouts: it cannot be imported: ZeroDivisionError: division by zero"
         assert talk(running.connect(), b"ab\n") == b"Ab\n"
         assert running.stop()[0] == 0
-
-
-def next_event(running: Service, wanted: str) -> dict[str, object]:
-    """Return the next event of this kind that is logged."""
-    return next_events(running, {wanted})[wanted]
-
-
-def next_events(running: Service, wanted: set[str]) -> dict[str, dict[str, object]]:
-    """Return the next event of each kind; several processes log in any order."""
-    assert running.process.stderr is not None
-    found: dict[str, dict[str, object]] = {}
-    while wanted - found.keys():
-        [event] = events(running.process.stderr.readline())
-        found.setdefault(str(event["event"]), event)
-    return found
 
 
 def test_what_a_handler_logs_and_counts_is_in_the_services_log_and_on_its_page(home: Path) -> None:
     words = hosted(home, "fragile:handler", "--metrics", "127.0.0.1:0", "--workers", "1")
     with service(*words) as running:
-        assert running.process.stdout is not None
-        page = running.process.stdout.readline().removeprefix("metrics on ").strip()
+        page = running.stdout.readline().removeprefix("metrics on ").strip()
         assert talk(running.connect(), b"5\n0\n") == b"2\n"
         text = ""
         while not re.search(r"^caas_trio_lines_total 2\.0$", text, re.MULTILINE):  # it is a second behind
@@ -165,9 +149,8 @@ def test_a_background_task_that_fails_ends_the_worker_with_its_reason(home: Path
 
 def test_a_context_is_left_after_the_drain(home: Path) -> None:
     with service(*hosted(home, "fragile:context")) as running:
-        assert running.process.stdout is not None
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.stdout.read() == "left\n"
+        assert running.stdout.read() == "left\n"
         assert running.end() == (0, "")
 
 
@@ -207,9 +190,9 @@ def test_a_worker_that_stands_still_is_replaced_and_the_log_says_where(home: Pat
     with service(*hung) as running, running.connect() as client:
         client.sendall(b"stuck\n")
         assert re.search(
-            r'fragile.py", line \d+ in stuck', str(next_event(running, "the stack of a worker")["stack"])
+            r'fragile.py", line \d+ in stuck', str(running.next_events("the stack of a worker")[0]["stack"])
         )
-        assert next_event(running, "worker died")["reason"] == "its loop has not turned for 1 seconds"
+        assert running.next_events("worker died")[0]["reason"] == "its loop has not turned for 1 seconds"
         assert talk(running.connect(), b"fine\n") == b"FINE\n"
         assert running.stop()[0] == 0
 

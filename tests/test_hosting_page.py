@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from caas_trio import Endpoint
-
-from .test_process import Service, talk
+from .support.processes import Service, started
+from .support.sockets import talk
 
 PAGE = (Path(__file__).parent.parent / "docs" / "hosting.md").read_text()
 COMMANDS = re.findall(r"^    (caas-trio .*)$", PAGE, re.MULTILINE)
@@ -45,16 +44,8 @@ def here(command: str) -> list[str]:
 @contextmanager
 def running(command: str) -> Iterator[Service]:
     """Run a command of the page; give it once it listens."""
-    with subprocess.Popen(
-        here(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            lines = iter(process.stdout.readline, "")
-            line = next(line for line in lines if line.startswith("listening on "))
-            yield Service(process, [Endpoint.parse(line.removeprefix("listening on ").rstrip("\n"))])
-        finally:
-            process.kill()
+    with started(here(command)) as service:
+        yield service
 
 
 @pytest.mark.usefixtures("home")
@@ -83,10 +74,9 @@ def test_a_mistake(home: Path) -> None:
 @pytest.mark.usefixtures("home")
 def test_a_pool() -> None:
     with running("caas-trio --app pooled:app tcp://127.0.0.1:7000") as service:
-        assert service.process.stdout is not None
         assert talk(service.connect(), b"a\n") == b"A\n"
         service.process.send_signal(signal.SIGTERM)
-        assert service.process.stdout.read() == "pool: closed\n"
+        assert service.stdout.read() == "pool: closed\n"
         assert service.end() == (0, "")
 
 
@@ -94,8 +84,7 @@ def test_a_pool() -> None:
 def test_a_log_and_figures_of_its_own() -> None:
     [command] = [each for each in COMMANDS if "--metrics" in each]
     with running(command) as service:
-        assert service.process.stdout is not None
-        page = service.process.stdout.readline().removeprefix("metrics on ").strip()
+        page = service.stdout.readline().removeprefix("metrics on ").strip()
         assert talk(service.connect(), b"what?\nnothing\n") == b"who knows\nif you say so\n"
         with urllib.request.urlopen(page) as answer:  # noqa: S310 - our own service
             assert "\nquestions_total 1.0\n" in answer.read().decode()
@@ -107,11 +96,10 @@ def test_a_log_and_figures_of_its_own() -> None:
 def test_new_code(home: Path) -> None:
     [command] = [each for each in COMMANDS if "--workers" in each]
     with running(f"{command} --log-level info") as service:
-        assert service.process.stderr is not None
         assert talk(service.connect(), b"a b\n") == b"A B\n"
         (home / "shout.py").write_text((home / "shout.py").read_text().replace("upper", "title"))
         service.process.send_signal(signal.SIGHUP)
-        assert any("reloaded" in line for line in iter(service.process.stderr.readline, ""))
+        assert any("reloaded" in line for line in iter(service.stderr.readline, ""))
         assert talk(service.connect(), b"ab cd\n") == b"Ab Cd\n"
         assert service.stop()[0] == 0
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .test_process import talk
+from .support.sockets import talk
 
 #: What systemd does between fork and exec.
 EXEC = """

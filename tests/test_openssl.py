@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from .certificates import authority, write_files
-from .test_process import Service, service, talk
+from .support.processes import Service, service
+from .support.sockets import talk
 
 
 @pytest.fixture
@@ -73,13 +74,12 @@ def test_a_conversation_over_tls_outlives_a_reload_and_is_drained(files: tuple[P
         assert ask(old, b"a\n") == b"A\n"
         write_files(files[0].parent, authority().issue_cert("127.0.0.1", organization_name="Renewed"))
         running.process.send_signal(signal.SIGHUP)
-        assert running.process.stderr is not None
-        assert "the certificates have been reloaded" in running.process.stderr.readline()
+        assert "the certificates have been reloaded" in running.stderr.readline()
         with s_client(running, files) as new:
             assert ask(new, b"b\n") == b"B\n"
             files[1].write_text("garbage")
             running.process.send_signal(signal.SIGHUP)
-            told = running.process.stderr.readline()
+            told = running.stderr.readline()
             assert "the certificates could not be reloaded; the old ones stay" in told
             assert f"cannot use {files[1]}: it holds no private key in PEM" in told
             assert ask(old, b"c\n") == b"C\n"
@@ -121,7 +121,6 @@ def test_openssl_shows_a_certificate_or_is_refused(files: tuple[Path, Path, Path
 def test_a_hangup_without_tls_is_noted_and_harmless() -> None:
     with service() as running:
         running.process.send_signal(signal.SIGHUP)
-        assert running.process.stderr is not None
-        assert "nothing to reload: there is no tls endpoint" in running.process.stderr.readline()
+        assert "nothing to reload: there is no tls endpoint" in running.stderr.readline()
         assert talk(running.connect(), b"a\n") == b"A\n"
         assert running.stop() == (0, "")

@@ -19,6 +19,8 @@ import caas_trio
 from caas_trio import App, Certificates, Endpoint, Limits, Telemetry, Trust
 
 from .certificates import write_files
+from .support.processes import started
+from .support.sockets import connect
 
 HEAD = """\
 import sys, trio
@@ -35,17 +37,8 @@ async def shout(connection):
 def script(text: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], Endpoint]]:
     """Run a script that serves; give the process and where it serves."""
     command = [sys.executable, "-c", HEAD + text, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            yield process, Endpoint.parse(line.removeprefix("listening on ").rstrip("\n"))
-        finally:
-            process.kill()
-
-
-def connect(endpoint: Endpoint) -> socket.socket:
-    return socket.create_connection((endpoint.host, endpoint.port), timeout=30)
+    with started(command) as running:
+        yield running.process, running.endpoints[0]
 
 
 def ask(client: socket.socket, line: bytes) -> bytes:

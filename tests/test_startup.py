@@ -32,7 +32,8 @@ from caas_trio.program.startup import (
     hold_signals,
 )
 
-from .test_process import service, talk
+from .support.processes import service
+from .support.sockets import talk
 
 
 @pytest.fixture

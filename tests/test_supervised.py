@@ -7,8 +7,7 @@ import os
 import signal
 import socket
 import zipfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -17,7 +16,8 @@ import pytest
 import caas_trio
 from caas_trio import Endpoint
 
-from .test_process import Service, look_at, receive_all, reply_to, service, talk
+from .support.processes import Service, never_reading, service
+from .support.sockets import get, receive_all, reply_to, talk
 
 WORKERS = ("--workers", "2", "--log-format", "json", "--log-level", "info")
 
@@ -33,32 +33,6 @@ def connections_of(worker: int) -> int:
     return sum(
         each.status == psutil.CONN_ESTABLISHED for each in psutil.Process(worker).net_connections("tcp")
     )
-
-
-def next_event(running: Service, wanted: str) -> dict[str, object]:
-    """Return the next event of this kind that is logged."""
-    assert running.process.stderr is not None
-    while True:
-        event = json.loads(running.process.stderr.readline())
-        if event["event"] == wanted:
-            return dict(event)
-
-
-@contextmanager
-def stubborn(running: Service) -> Iterator[socket.socket]:
-    """Yield a client that keeps a drain from its end."""
-    with running.connect() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.settimeout(0.3)
-        with pytest.raises(TimeoutError):
-            client.sendall(b"never read\n" * 2_000_000)
-        yield client
-
-
-def wait_until_nobody_listens(running: Service) -> None:
-    with suppress(ConnectionError):
-        while True:
-            talk(running.connect(), b"")
 
 
 def test_all_kinds_of_endpoints_are_shared_and_said_once(tmp_path: Path) -> None:
@@ -93,7 +67,7 @@ def test_a_killed_worker_takes_its_own_connections_and_no_others() -> None:
         killed = workers_of(running)[0]
         doomed = connections_of(killed)
         os.kill(killed, signal.SIGKILL)
-        event = next_event(running, "worker died")
+        event = running.next_events("worker died")[0]
         assert (event["pid"], event["reason"]) == (killed, "signal 9")
         broken = 0
         for client in clients:
@@ -134,11 +108,11 @@ def test_nothing_depends_on_a_directory_that_is_removed(
         others = workers_of(running)
         killed = next(pid for pid in others if not connections_of(pid))
         os.kill(killed, signal.SIGKILL)
-        assert next_event(running, "worker died")["reason"] == "signal 9"
+        assert running.next_events("worker died")[0]["reason"] == "signal 9"
         wait_for_workers(running, {killed})
         config.write_text('first = "server"\nprompt = "two:"')
         running.process.send_signal(signal.SIGHUP)
-        next_event(running, "reloaded")
+        running.next_events("reloaded")[0]
         while talk(running.connect(), b"a\n") != b"two:\nA\n":
             pass  # the old workers have not been told yet
         assert talk(client, b"a\n") == b"A\n"
@@ -168,19 +142,18 @@ def test_workers_go_when_the_supervisor_is_killed() -> None:
     with service(*WORKERS) as running, running.connect() as client:
         client.sendall(b"a\n")
         assert client.recv(10) == b"A\n"
-        assert running.process.stderr is not None
         running.process.kill()
         assert receive_all(client) == b""
-        running.process.stderr.read()  # until the last one has closed it
+        running.stderr.read()  # until the last one has closed it
         with pytest.raises(ConnectionRefusedError):
             running.connect()
 
 
 def test_a_second_signal_cuts_everything_off() -> None:
     """Slow: a supervisor and each of its workers start a Python."""
-    with service(*WORKERS, "--drain-timeout", "1000") as running, stubborn(running):
+    with service(*WORKERS, "--drain-timeout", "1000") as running, never_reading(running):
         running.process.send_signal(signal.SIGTERM)
-        wait_until_nobody_listens(running)
+        running.wait_until_closed()
         assert running.stop()[0] == 0
 
 
@@ -194,12 +167,12 @@ def test_the_settings_are_read_again_and_the_old_ones_stay_if_they_are_wrong(tmp
         before = workers_of(running)
         config.write_text('first = "nobody"')
         running.process.send_signal(signal.SIGHUP)
-        failed = next_event(running, "the settings could not be reloaded; the old workers stay")
+        failed = running.next_events("the settings could not be reloaded; the old workers stay")[0]
         assert str(failed["reason"]).startswith(f"{config} sets 'first': 'nobody' is not one of")
         assert workers_of(running) == before
         config.write_text('first = "server"\nprompt = "two:"')
         running.process.send_signal(signal.SIGHUP)
-        next_event(running, "reloaded")
+        running.next_events("reloaded")[0]
         assert talk(old, b"a\n") == b"A\n"
         while set(before) & set(workers_of(running)):
             pass  # they have nothing more to do, and go once they have been told
@@ -211,12 +184,11 @@ def test_the_settings_are_read_again_and_the_old_ones_stay_if_they_are_wrong(tmp
 def test_monitoring_is_the_supervisors() -> None:
     """Slow: a supervisor and each of its workers start a Python."""
     with service(*WORKERS, "--metrics", "127.0.0.1:0") as running:
-        assert running.process.stdout is not None
-        told = running.process.stdout.readline()
+        told = running.stdout.readline()
         monitored = Endpoint.parse(told.strip().removesuffix("/metrics").replace("metrics on http:", "tcp:"))
         address = (monitored.host, monitored.port)
-        assert look_at(address, "readyz")[0] == b"200"
+        assert get(address, "readyz")[0] == b"200"
         assert talk(running.connect(), b"a\n") == b"A\n"
-        while b"caas_trio_lines_total 1.0\n" not in look_at(address, "metrics")[1]:
+        while b"caas_trio_lines_total 1.0\n" not in get(address, "metrics")[1]:
             pass  # a worker writes its figures down once in a second
         assert running.stop()[0] == 0

@@ -14,7 +14,8 @@ from threading import Event, Thread
 
 import pytest
 
-from .test_process import receive_all, service, talk
+from .support.processes import service
+from .support.sockets import receive_all, talk
 
 
 @pytest.fixture

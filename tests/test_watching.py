@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,10 +11,11 @@ import pytest
 import trio
 import trio.lowlevel
 
-from caas_trio import Endpoint, UsageError
+from caas_trio import UsageError
 from caas_trio.program.watching import changes, check_watchfiles
 
-from .test_process import Service, talk
+from .support.processes import started
+from .support.sockets import talk
 
 #: What is used of watchfiles, for machines without it: it polls.
 STAND_IN = """\
@@ -78,33 +78,24 @@ def test_a_change_restarts_the_app_and_ctrl_c_ends_it_at_once(home: Path) -> Non
     app = home / "shout.py"
     app.write_text("def shout(line): return line.upper()\n")
     words = ["--app", "shout:shout", "--app-dir", str(home), "--reload", "tcp://127.0.0.1:0"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "caas_trio", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        told = iter(process.stderr.readline, "")
-        try:
-            line = process.stdout.readline()
-            running = Service(process, [Endpoint.parse(line.removeprefix("listening on ").rstrip("\n"))])
-            with running.connect() as old:
-                old.sendall(b"a b\n")
-                assert old.recv(10) == b"A B\n"
-                app.write_text("def shout(line): return line.title()\n")
-                assert any("reloaded" in line for line in told)
-                assert old.recv(10) == b""  # it is not waited for
-            assert talk(running.connect(), b"ab cd\n") == b"Ab Cd\n"
-            app.write_text("def shout(line: return line.title()\n")
-            said = ""
-            while "SyntaxError" not in said or "the old workers stay" not in said:  # in any order
-                said += next(told)
-            app.write_text("def shout(line): return line.swapcase()\n")
+    with started([sys.executable, "-m", "caas_trio", *words]) as running:
+        told = iter(running.stderr.readline, "")
+        with running.connect() as old:
+            old.sendall(b"a b\n")
+            assert old.recv(10) == b"A B\n"
+            app.write_text("def shout(line): return line.title()\n")
             assert any("reloaded" in line for line in told)
-            with running.connect() as waiting:
-                waiting.sendall(b"aB\n")
-                assert waiting.recv(10) == b"Ab\n"
-                process.send_signal(signal.SIGINT)
-                assert waiting.recv(10) == b""
-            assert process.wait(timeout=30) == 0
-        finally:
-            process.kill()
+            assert old.recv(10) == b""  # it is not waited for
+        assert talk(running.connect(), b"ab cd\n") == b"Ab Cd\n"
+        app.write_text("def shout(line: return line.title()\n")
+        said = ""
+        while "SyntaxError" not in said or "the old workers stay" not in said:  # in any order
+            said += next(told)
+        app.write_text("def shout(line): return line.swapcase()\n")
+        assert any("reloaded" in line for line in told)
+        with running.connect() as waiting:
+            waiting.sendall(b"aB\n")
+            assert waiting.recv(10) == b"Ab\n"
+            running.process.send_signal(signal.SIGINT)
+            assert waiting.recv(10) == b""
+        assert running.process.wait(timeout=30) == 0

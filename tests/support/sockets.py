@@ -36,3 +36,22 @@ def talk(client: socket.socket, *pieces: bytes) -> bytes:
 def descriptors() -> set[str]:
     """Return the descriptors of this process that are open."""
     return {entry.name for entry in Path("/proc/self/fd").iterdir() if entry.exists()}
+
+
+def reply_to(endpoint: Endpoint, data: bytes) -> bytes:
+    """Return the reply to a datagram."""
+    with socket.socket(socket.AF_UNIX if endpoint.path else socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(30)
+        if endpoint.path:
+            client.bind("")  # a name of the kernel's choice
+        client.connect(endpoint.path or (endpoint.host, endpoint.port))
+        client.send(data)
+        return client.recv(65536)
+
+
+def get(address: tuple[str, int], page: str) -> tuple[bytes, bytes]:
+    """Return the status and the body of a page for monitoring."""
+    with socket.create_connection(address, timeout=30) as client:
+        client.sendall(f"GET /{page} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head, _, body = receive_all(client).partition(b"\r\n\r\n")
+        return head.split()[1], body
