@@ -183,7 +183,7 @@ async def test_a_case_whose_reason_to_fail_is_known_is_not_judged(right: StartRi
     ]
 
 
-async def test_a_case_after_one_that_was_too_slow_is_not_judged() -> None:
+async def test_a_case_after_one_that_was_too_slow_is_judged() -> None:
     slow = Case("FRAME-1", "slow", lambda _: (Connect(), Send(b"drip\n"), Expect((b"D" * 10_000,))))
     next_one = Case("FRAME-1", "next", lambda _: says(b"HELLO\n"), after=("FRAME-1.slow/whole",))
 
@@ -200,7 +200,7 @@ async def test_a_case_after_one_that_was_too_slow_is_not_judged() -> None:
     assert reason.startswith("the server is too slow for it, which had ")
     assert of(report, [slow, next_one]) == [
         ("slow", Verdict.NOT_JUDGED, reason),
-        ("next", Verdict.NOT_JUDGED, f"FRAME-1.slow/whole could not be judged ({reason})"),
+        ("next", Verdict.PASSED, ""),
     ]
     assert report.conforms()
 

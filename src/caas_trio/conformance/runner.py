@@ -130,11 +130,9 @@ class _Runner:
     def _keep(self, result: Result) -> None:
         case = result.case
         self._results[case.id] = result
-        if result.answer is not Verdict.PASSED and case.id not in self._causes:
-            if result.faults:
-                self._causes[case.id] = f"{case.id} failed"
-            elif result.log.entries:
-                self._causes[case.id] = f"{case.id} could not be judged ({result.reason})"
+        # One that was merely too slow says nothing about those after it.
+        if result.faults and result.answer is not Verdict.PASSED:
+            self._causes[case.id] = f"{case.id} failed"
         self._done[case.id].set()
         self._observer(result)
 
