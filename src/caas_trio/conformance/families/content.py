@@ -50,7 +50,7 @@ def edges(longest: int) -> list[int]:
 
 def longest_line(profile: Profile) -> int:
     """Return how many bytes a line may have that the server is declared to answer, within reason."""
-    if profile.oversize is Oversize.STREAM:
+    if profile.oversize is Oversize.STREAM and profile.max_line is None:
         return _LONGEST
     # Those at the limit are for LIMIT-1.
     return min(profile.limit - 2 * (profile.max_line is not None), _LONGEST)

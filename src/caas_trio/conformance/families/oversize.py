@@ -68,9 +68,12 @@ def _filled(content: bytes, length: int) -> bytes:
 
 
 def _conversations(
-    sent: Callable[[Profile], list[bytes]], cut: Callable[[Profile], Cut] = lambda _: WHOLE
+    sent: Callable[[Profile], list[bytes]],
+    cut: Callable[[Profile], Cut] = lambda _: WHOLE,
+    *,
+    alone: bool = False,
 ) -> Script:
-    """Return the script that holds a conversation for each input: what is due comes, and nothing else."""
+    """Return the script that holds a conversation for each input; unless `alone`, nothing more may come."""
 
     def script(profile: Profile) -> Iterator[Step]:
         for client, data in enumerate(sent(profile)):
@@ -78,6 +81,9 @@ def _conversations(
             yield Connect(client)
             yield Send(data, cut(profile), client)
             yield Expect(due, client)
+            if alone:
+                yield Leave(client)
+                continue
             if profile.once or (profile.oversize is Oversize.REJECT and NOTICE in due):
                 yield ExpectEnd(client)
             else:
@@ -221,7 +227,13 @@ def _of_contents(
         def sent(profile: Profile, content: bytes = content) -> list[bytes]:
             return [_filled(content, profile.limit + beyond) + lf]
 
-        yield Case(clause, f"{name}{'+1' if beyond else ''}", _conversations(sent), needs=needs, after=after)
+        yield Case(
+            clause,
+            f"{name}{'+1' if beyond else ''}",
+            _conversations(sent, alone=True),
+            needs=needs,
+            after=after,
+        )
 
 
 CASES: Final = (
@@ -255,11 +267,11 @@ CASES: Final = (
     Case(
         "LIMIT-2",
         "in-thirds",
-        _conversations(lambda p: [text("l", p.limit + 1) + b"\n"], _thirds),
+        _conversations(lambda p: [text("l", p.limit + 1) + b"\n"], _thirds, alone=True),
         needs=_NOTICE,
         after=_SECOND,
     ),
-    Case("LIMIT-2", "lengths", _conversations(_each_beyond), needs=_NOTICE, after=_SECOND),
+    Case("LIMIT-2", "lengths", _conversations(_each_beyond, alone=True), needs=_NOTICE, after=_SECOND),
     *_of_contents("LIMIT-3", b"\n", 1, _NOTICE, _SECOND),
     Case(
         "LIMIT-3",
@@ -268,7 +280,8 @@ CASES: Final = (
             lambda p: [
                 b"\rC\r" + text("c", p.limit - 2) + b"\n",
                 b"C\r" * (p.limit // 2) + b"CC\n"[p.limit % 2 == 0 :],
-            ]
+            ],
+            alone=True,
         ),
         needs=_NOTICE,
         after=_SECOND,
@@ -278,23 +291,61 @@ CASES: Final = (
         "behind-lines",
         _unended,
         needs=(*_NOTICE, *_CONVERSATION),
-        after=("LIMIT-4.no-lf/whole", "LIMIT-6.many/whole"),
+        after=(
+            "LIMIT-4.no-lf/whole",
+            "LIMIT-6.many/whole",
+            "LIMIT-8.line-behind/whole",
+            "LIMIT-8.line-behind/edge",
+            "LIMIT-8.line-behind/before-lf",
+            "LIMIT-9.two/whole",
+        ),
     ),
-    Case("LIMIT-5", "wordings", _wordings, needs=_NOTICE, after=("LIMIT-5.wording/whole",)),
+    Case(
+        "LIMIT-5",
+        "wordings",
+        _wordings,
+        needs=_NOTICE,
+        after=(
+            "LIMIT-5.wording/whole",
+            "LIMIT-4.behind-lines/whole",
+            "LIMIT-6.lines-before/whole",
+            "LIMIT-2.in-thirds/whole",
+            "LIMIT-9.lengths/whole",
+            "LIMIT-9.lf-later/whole",
+        ),
+    ),
     Case(
         "LIMIT-6",
         "many",
-        _conversations(_many_before),
+        _conversations(_many_before, alone=True),
         needs=(*_NOTICE, *_CONVERSATION),
         after=(*_SECOND, "LIMIT-2.among-others/whole", "LIMIT-2.in-thirds/whole", "FRAME-3.between/whole"),
     ),
-    Case("LIMIT-7", "later", _behind, needs=(*_REJECT, *_CONVERSATION), after=("LIMIT-7.line-behind/whole",)),
+    Case(
+        "LIMIT-7",
+        "later",
+        _behind,
+        needs=(*_REJECT, *_CONVERSATION),
+        after=(
+            "LIMIT-7.line-behind/whole",
+            "LIMIT-6.lines-before/whole",
+            "LIMIT-6.many/whole",
+            "LIMIT-2.among-others/whole",
+        ),
+    ),
     Case(
         "LIMIT-8",
         "sequence",
         _conversations(_sequence),
         needs=(*_DISCARD, *_CONVERSATION),
-        after=(*_SKIPPED, "FRAME-3.between/whole"),
+        after=(
+            *_SKIPPED,
+            "LIMIT-1.limit/whole",
+            "LIMIT-1.among-others/whole",
+            "LIMIT-6.many/whole",
+            "LIMIT-2.in-thirds/whole",
+            "FRAME-3.between/whole",
+        ),
     ),
     Case(
         "LIMIT-8",
@@ -309,7 +360,15 @@ CASES: Final = (
         "tail-behind",
         _tails(lambda _: 1, skipped=True),
         needs=(*_DISCARD, *_CONVERSATION),
-        after=(*_SKIPPED, "FRAME-4.line-and-tail/whole"),
+        after=(
+            *_SKIPPED,
+            "FRAME-4.line-and-tail/whole",
+            "LIMIT-1.limit/whole",
+            "LIMIT-1.among-others/whole",
+            "LIMIT-6.many/whole",
+            "LIMIT-2.in-thirds/whole",
+            "FRAME-3.between/whole",
+        ),
     ),
     Case(
         "LIMIT-9", "lengths", _conversations(_each_beyond), needs=(*_DISCARD, *_CONVERSATION), after=_SKIPPED

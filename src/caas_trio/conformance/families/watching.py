@@ -169,7 +169,14 @@ CASES: Final = (
         "watched",
         _noticed,
         needs=(Need.STREAM, Need.LIMIT, Need.DISCARD),
-        after=("LIMIT-4.no-lf/whole", "LIMIT-8.line-behind/whole", "LOAD-2.within-an-oversize-line/whole"),
+        after=(
+            "LIMIT-4.no-lf/whole",
+            "LOAD-2.within-an-oversize-line/whole",
+            "LIMIT-8.line-behind/whole",
+            "LIMIT-8.line-behind/edge",
+            "LIMIT-8.line-behind/before-lf",
+            "LIMIT-9.two/whole",
+        ),
         idle=True,
     ),
 )
