@@ -145,8 +145,3 @@ def test_each_step_of_a_connections_way_is_a_definition() -> None:
         [path] = [path for path in PACKAGE.glob(f"*/{module}.py") if path.parent.name != "conformance"]
         found = getattr(import_module(f"caas_trio.{path.parent.name}.{module}"), name)
         assert callable(getattr(found, method)), f"{name}.{method}"
-
-
-def test_every_test_has_its_place_among_the_promises() -> None:
-    named = re.findall(r"`(test_\w+\.py)`", PAGES["docs/testing.md"])
-    assert set(named) == {path.name for path in Path(__file__).parent.glob("test_*.py")}

@@ -1,10 +1,7 @@
 """The tables of works, peers and targets fit together, and verdicts follow from runs."""
 
-from pathlib import Path
-
 import pytest
 
-import ci.bench
 from ci.bench.buffers import BUFFER, SUBJECTS, chunks_of, rate
 from ci.bench.figures import Run
 from ci.bench.peers import C_LOOP, HANDLER, METERED, OURS, PEERS, Peer
@@ -14,27 +11,6 @@ from ci.bench.works import WORKS, Work
 NAMES = {peer.name: peer for peer in PEERS}
 WORK_NAMES = {work.name: work for work in WORKS}
 BUFFERS = [work for work in WORKS if work.mode == "buffer"]
-
-
-def test_names_are_unique() -> None:
-    assert len(NAMES) == len(PEERS)
-    assert len(WORK_NAMES) == len(WORKS)
-
-
-@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
-def test_every_peer_is_a_program_here_that_is_told_where_to_listen(peer: Peer) -> None:
-    assert "{endpoint}" in peer.command
-    here = Path(ci.bench.__file__).parent / "peers"
-    program = " ".join(peer.command).partition("ci.bench.peers.")[2].partition(" ")[0]
-    source = (
-        here / f"{program}.py"
-        if program
-        else here / Path(peer.command[1 if "node" in peer.command else 0]).name
-    )
-    if peer.name in {OURS, METERED}:
-        assert peer.command[:4] == ("{python}", "-m", "caas_trio", "{endpoint}")
-    else:
-        assert source.exists() or source.with_suffix(".c").exists()
 
 
 @pytest.mark.parametrize("work", WORKS, ids=lambda work: work.name)

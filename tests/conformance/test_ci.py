@@ -25,10 +25,6 @@ def test_there_are_three_wrong_servers_for_every_clause_that_must_be_kept() -> N
     assert {clause for clause in musts if count[clause] < 3} == set()
 
 
-def test_every_wrong_server_has_a_story() -> None:
-    assert all(wrong.story for wrong in WRONG.values())
-
-
 def test_every_peer_is_expected_to_do_something() -> None:
     assert list(load()) == [peer.name for peer in PEERS]
 
