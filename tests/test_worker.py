@@ -417,7 +417,7 @@ async def test_a_process_is_told_to_end(listening: socket.socket) -> None:
         client = await connect(listening)
         assert await ask(client) == b"A\n"
         await client.aclose()
-        await trio.testing.wait_all_tasks_blocked()
+        await worker.was_ready.wait()
         assert (senders, worker.ready, worker.drain_timeout) == ([worker, worker], True, 10)
         worker.end(Command.STOP, 30)
         assert not worker.ready
