@@ -267,6 +267,7 @@ OPTIONS = {
     "log_level": "info",
     "metrics": "[::1]:9464",
     "workers": "3",
+    "driver": "stream",
     "worker_timeout": "9",
     "worker_lifetime": "3600",
     "worker_max_rss": "500000000",
@@ -296,7 +297,7 @@ def test_every_option_is_also_a_variable(
     [program] = asked_for
     assert (program.log_ends, program.takeover) == (True, True)
     assert program.metrics == Endpoint.parse("tcp://[::1]:9464")
-    assert (program.workers, program.supervised) == (3, True)
+    assert (program.workers, program.supervised, program.driver) == (3, True, "stream")
     assert program.worker_limits == WorkerLimits(timeout=9, lifetime=3600, max_rss=500000000)
     program.log.info("an event")
     assert json.loads(capsys.readouterr().err)["event"] == "an event"

@@ -90,6 +90,9 @@ def test_three_lines_are_a_service(home: Path) -> None:
     endpoints = ("tcp://127.0.0.1:0", "udp://127.0.0.1:0")
     with service(*hosted(home, "shouts:shout"), endpoints=endpoints) as running:
         assert talk(running.connect(), b"a\nb") == b"A\nB"
+        running.process.send_signal(signal.SIGHUP)
+        [event] = running.next_events("nothing to reload: new code needs --workers")
+        assert event["level"] == "warning"
         assert running.stop() == (0, "")
 
 

@@ -51,9 +51,10 @@ class LogTelemetry(Reporter):
         """Log why they are not."""
         self._log.error("the certificates could not be reloaded; the old ones stay", reason=error)
 
-    def nothing_to_reload(self) -> None:
+    def nothing_to_reload(self, *, new_code: bool = False) -> None:
         """Log that a reload was asked for in vain."""
-        self._log.warning("nothing to reload: there is no tls endpoint")
+        reason = "new code needs --workers" if new_code else "there is no tls endpoint"
+        self._log.warning(f"nothing to reload: {reason}")
 
 
 class ConnectionEnds(Telemetry):

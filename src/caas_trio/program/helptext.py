@@ -13,6 +13,8 @@ Examples, and a client to try each with:
       nc -N ::1 7000
   caas-trio udp://127.0.0.1:7000                 one datagram, one reply
       printf hello | nc -u -w 1 127.0.0.1 7000
+  caas-trio --app shout:shout --workers 2        a server of your own, in shout.py
+      kill -HUP, once shout.py has changed, deploys it; nobody is refused
 
 \b
 An ENDPOINT is one of

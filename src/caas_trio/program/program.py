@@ -114,7 +114,9 @@ class Program:
                     partial(
                         handle_signals,
                         signals,
-                        reload=partial(reload, self.trust, reports, manager),
+                        reload=partial(
+                            reload, self.trust, reports, manager, has_app=isinstance(self.app, AppName)
+                        ),
                         stop=begin_to_stop,
                         cut=nursery.cancel_scope.cancel,
                         hung_up=Terminal().is_lost,
@@ -225,11 +227,11 @@ class Program:
         )
 
 
-def reload(trust: Trust, reports: LogTelemetry, manager: Notifier) -> None:
-    """Read the certificates again; those in use stay if the new ones are not right."""
+def reload(trust: Trust, reports: LogTelemetry, manager: Notifier, *, has_app: bool = False) -> None:
+    """Read the certificates again; those in use stay if the new ones are not right. An app stays as it is."""
     with manager.reloading():
         if not isinstance(trust.tls, Certificates):
-            return reports.nothing_to_reload()
+            return reports.nothing_to_reload(new_code=has_app)
         try:
             trust.tls.reload()
         except TlsError as error:

@@ -20,7 +20,7 @@ _DEBOUNCE_MS: Final = 200
 def check_watchfiles() -> None:
     """Raise UsageError if watchfiles is not installed."""
     if find_spec(_LIBRARY) is None:
-        raise UsageError("--reload needs watchfiles: pip install 'caas-trio[reload]'")
+        raise UsageError("--reload needs watchfiles: python -m pip install 'caas-trio[reload]'")
 
 
 async def changes(folder: Path) -> AsyncGenerator[list[str]]:
