@@ -28,7 +28,7 @@ SOURCES = (
 
 
 def main() -> None:
-    """Do what is asked for; a check that fails ends with its reason."""
+    """Run the check that is asked for; exit with the reason if it fails."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Has Prometheus's own `promtool check metrics` read the pages that monitoring is given.
+"""Checks the pages of metrics by Prometheus's own `promtool check metrics`.
 
     python -m ci.promtool
 
@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def eventful(metrics: PrometheusTelemetry) -> PrometheusTelemetry:
-    """Have something to tell of each kind."""
+    """Record an event of each kind; return the telemetry."""
     totals = ServerStats()
     totals.read(b"a\nb\n")
     totals.served(1, 0.0001)

@@ -26,7 +26,7 @@ SERVICE, SOCKETS = "caas-trio.service", "caas-trio.socket"
 NAMED = "/opt/caas-trio/bin/caas-trio"
 TRIED = Path(sys.executable).with_name("caas-trio")
 #: The most that `systemd-analyze security` may find the service exposed, of 100.
-MOST_EXPOSED = 12
+MAX_EXPOSURE = 12
 TIMEOUT_S = 30
 
 
@@ -50,11 +50,11 @@ def main() -> int:
 
 
 def analyze(here: Path) -> None:
-    """Have the units read and judged."""
+    """Check the units by `systemd-analyze`."""
     verify = ["systemd-analyze", "verify", "--man=no", f"./{SERVICE}", f"./{SOCKETS}"]
     found = subprocess.run(verify, cwd=here, check=False, stderr=subprocess.PIPE, text=True)
     expect((found.returncode, found.stderr), (0, ""))
-    security = ["systemd-analyze", "security", "--offline=yes", f"--threshold={MOST_EXPOSED}", f"./{SERVICE}"]
+    security = ["systemd-analyze", "security", "--offline=yes", f"--threshold={MAX_EXPOSURE}", f"./{SERVICE}"]
     subprocess.run(security, cwd=here, check=True, stdout=subprocess.DEVNULL)
 
 

@@ -173,7 +173,7 @@ def test_a_context_manager_is_found_without_a_call(thing: object) -> None:
 
 
 @pytest.mark.parametrize("thing", [decorated, lambda connection: pooled(None, connection), handler])
-def test_who_says_what_it_is_may_have_any_function(thing: object) -> None:
+def test_an_app_with_keywords_takes_any_function(thing: object) -> None:
     assert App(handler=thing).handler is thing  # type: ignore[arg-type]
     assert App(session=sessions).session is sessions
 

@@ -160,7 +160,7 @@ async def test_either_prompts_after_the_delay_and_once(
     assert await receive_all(conversation.client) == b"A\n"
 
 
-async def test_either_does_not_prompt_who_spoke_just_in_time(
+async def test_either_does_not_prompt_a_client_that_spoke_just_in_time(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     conversation = Conversation(nursery, kind, LineSession(bytes.upper, First.EITHER, PROMPT))
@@ -214,7 +214,7 @@ async def test_a_client_that_does_not_read_is_not_read(
 
 
 def throttle(conversation: Conversation) -> None:
-    """Let a memory stream accept as much as a socket does: its own side has no bound."""
+    """Bound a memory stream as the kernel does a socket: its own side has no bound."""
     assert isinstance(conversation.client, trio.StapledStream)
     stream = conversation.channel._stream  # type: ignore[attr-defined]
     send_all = stream.send_stream.send_all
@@ -361,7 +361,7 @@ async def test_the_drain_takes_one_read_at_a_time_so_that_it_can_be_ended(
     assert rounds.rounds >= 20
 
 
-async def test_who_sends_without_end_does_not_put_off_the_end_of_the_linger() -> None:
+async def test_endless_input_does_not_extend_the_linger_timeout() -> None:
     ours, theirs = socket.socketpair()
     with ours, closing_at_end(Hub(LIMITS, Drain())) as hub:
         channel = hub.channel(theirs)
@@ -502,7 +502,7 @@ async def test_a_socket_that_is_not_ready_after_all_is_waited_for(
     nursery.cancel_scope.cancel()
 
 
-def test_who_asks_late_is_told_at_once() -> None:
+def test_a_late_subscriber_is_told_of_the_drain_at_once() -> None:
     drain = Drain()
     drain.begin()
     told: list[str] = []

@@ -201,7 +201,7 @@ async def stuck(_: bytes) -> None:
 
 @pytest.fixture
 def stuck_pair(pair: Pair) -> Pair:
-    """Let sends wait for ever: a memory stream has no bound of its own."""
+    """Block sends for ever: a memory stream has no bound of its own."""
     if not pair.opened:
         pair.channel._stream.send_stream.send_all = stuck  # type: ignore[attr-defined]
     return pair

@@ -287,7 +287,7 @@ Prepare: TypeAlias = Callable[[Callable[[socket.socket], object]], None]
 
 
 def tell_of_icmp_errors(sock: socket.socket) -> None:
-    """Have what became of a reply told at the next call; a socket that was passed on might be set so."""
+    """Set IP_RECVERR: errors of a reply come with the next call. A passed socket may have it set."""
     sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
 
 
@@ -483,7 +483,7 @@ async def test_where_every_interface_is_served_a_reply_comes_from_the_address_th
 
 
 @linux
-async def test_who_asks_everybody_is_not_answered() -> None:
+async def test_a_broadcast_is_not_answered() -> None:
     async with serving(bytes.upper, "udp://0.0.0.0:0") as server:
         port = server.endpoints[0].port
         with trio.socket.socket(type=socket.SOCK_DGRAM) as client:
@@ -551,7 +551,7 @@ async def test_a_system_that_tells_less_is_served_as_well(
     assert server.telemetry.senders == [LocalPeer()]
 
 
-async def test_whoever_has_the_servers_port_number_is_taken_for_a_server() -> None:
+async def test_a_sender_with_the_servers_port_number_is_taken_for_a_server() -> None:
     collected: list[bytes] = []
 
     def collect(data: bytes) -> bytes:

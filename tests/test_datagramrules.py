@@ -40,7 +40,7 @@ def test_what_was_sent_to_many_is_served_and_not_answered() -> None:
 
 @pytest.mark.parametrize("address", [None, "", b"", ("192.0.2.1", 0), ("2001:db8::1", 0, 0, 0)])
 @pytest.mark.parametrize("reply_to_servers", [False, True])
-def test_nobody_is_answered_nowhere(address: object, reply_to_servers: bool) -> None:  # noqa: FBT001
+def test_a_sender_without_an_address_is_not_answered(address: object, reply_to_servers: bool) -> None:  # noqa: FBT001
     rules = Rules(OWN, reply_to_servers)
     assert rules.withheld(Datagram(b"abc", address), b"ABC") is Drop.NO_ADDRESS
 
@@ -78,7 +78,7 @@ def test_a_client_is_answered(own: object, address: object) -> None:
     assert Rules(own).withheld(Datagram(b"abc", address), b"ABC") is None
 
 
-def test_who_sent_it() -> None:
+def test_the_peer_of_a_datagram() -> None:
     assert Datagram(b"", ("192.0.2.1", 5)).peer == InternetPeer("192.0.2.1", 5)
     assert Datagram(b"", ("2001:db8::1", 5, 0, 0)).peer == InternetPeer("2001:db8::1", 5)
     process = LocalPeer(1, 2, 3)

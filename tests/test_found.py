@@ -94,7 +94,9 @@ def test_no_byte_is_walked_over_again_and_again(chunks: list[bytes], way: str) -
 @pytest.mark.parametrize("kind", ["memory", "stream", "hub"])
 @given(first=..., turns=st.integers(0, 8))
 @example(first=First.EITHER, turns=2)
-def test_a_drain_finds_who_has_just_been_silent_for_long_enough(kind: str, first: First, turns: int) -> None:
+def test_a_drain_prompts_a_client_whose_prompt_delay_has_just_passed(
+    kind: str, first: First, turns: int
+) -> None:
     async def heard() -> bytes:
         async with trio.open_nursery() as nursery:
             conversation = Conversation(nursery, kind, LineSession(bytes.upper, first, PROMPT), TIMES)

@@ -76,7 +76,7 @@ class Old:
         return client
 
     async def hand_over(self) -> None:
-        """Have a successor take over, whose service is another."""
+        """Start a successor with another service, which takes over."""
         session = partial(LineSession, bytes.lower)
         await self.nursery.start(partial(serve_sessions, session, f"unix:{self.path}", takeover=True))
 
@@ -99,7 +99,7 @@ async def ask(client: trio.SocketStream) -> bytes:
     return bytes(await client.receive_some())
 
 
-async def test_who_has_not_spoken_may_and_who_does_not_hears_the_end(
+async def test_at_a_handover_silent_clients_may_still_speak_or_see_the_end(
     old: Old, autojump_clock: MockClock
 ) -> None:
     await old.begin(partial(serve_sessions, CAPITALS))
@@ -118,7 +118,7 @@ async def test_who_has_not_spoken_may_and_who_does_not_hears_the_end(
     assert old.telemetry.drain_timeouts == 0
 
 
-async def test_it_waits_for_nobody_where_nobody_is_left(old: Old, autojump_clock: MockClock) -> None:
+async def test_a_handover_ends_with_the_last_connection(old: Old, autojump_clock: MockClock) -> None:
     await old.begin(partial(serve_sessions, CAPITALS))
     client = await old.connect()
     await old.hand_over()
@@ -138,7 +138,9 @@ async def test_without_a_successor_the_drain_begins_at_once(old: Old, autojump_c
     await old.over.wait()
 
 
-async def test_who_came_by_another_endpoint_may_speak_too(old: Old, autojump_clock: MockClock) -> None:
+async def test_at_a_handover_clients_of_other_endpoints_may_still_speak(
+    old: Old, autojump_clock: MockClock
+) -> None:
     await old.begin(partial(serve_sessions, CAPITALS), "tcp://127.0.0.1:0")
     address = old.endpoints[1].host, old.endpoints[1].port
     client = await trio.open_tcp_stream(*address)

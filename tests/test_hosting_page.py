@@ -24,7 +24,7 @@ COMMANDS = re.findall(r"^    (caas-trio .*)$", PAGE, re.MULTILINE)
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a directory that has all files of the page; commands are run there."""
+    """Return a directory with all files of the page; commands are run there."""
     shout, *others = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "shout.py").write_text(shout)
     for text in others:

@@ -25,7 +25,7 @@ FIRST = 300
 
 @pytest.fixture
 def hand_down() -> Iterator[Callable[[socket.socket], int]]:
-    """Make a socket one that came through exec, at the next number; it closes what is left of them."""
+    """Return a function that turns a socket into one that came through exec; close what is left of them."""
     numbers: list[int] = []
 
     def next_number(sock: socket.socket) -> int:

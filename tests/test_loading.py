@@ -32,7 +32,7 @@ MODULES = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Give a folder with modules; what is imported from there is forgotten afterwards."""
+    """Return a folder with modules; forget afterwards what was imported from there."""
     path, known, quiet = sys.path[:], set(sys.modules), sys.dont_write_bytecode
     for name, text in MODULES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -38,7 +38,7 @@ LIMITS = Limits(max_line=MAX_LINE, linger_timeout=1000)
 
 #: How many clients attack at a time, and what each sends at most where the server goes on taking it.
 CLIENTS = 5
-MOST = 5_000_000
+MAX_BYTES = 5_000_000
 
 LINES = memoryview(b"a line of 32 bytes, its LF too.\n" * 2048)
 NO_LINE = memoryview(b"x" * 65536)
@@ -125,10 +125,10 @@ async def attacking(
 
 
 async def send_until_stuck(client: socket.socket, data: memoryview) -> int:
-    """Send again and again until the server takes no more, `MOST` bytes at most; return how many."""
+    """Send again and again until the server takes no more, `MAX_BYTES` bytes at most; return how many."""
     sent = 0
     stuck = False
-    while sent < MOST:
+    while sent < MAX_BYTES:
         try:
             sent += client.send(data)
         except BlockingIOError:
@@ -142,9 +142,9 @@ async def send_until_stuck(client: socket.socket, data: memoryview) -> int:
 
 
 async def send_and_receive(client: socket.socket, data: memoryview, into: bytearray) -> int:
-    """Send again and again, reading replies as they come, `MOST` bytes; return how many were heard."""
+    """Send again and again, reading replies as they come, `MAX_BYTES` bytes; return how many were heard."""
     sent = heard = 0
-    while sent < MOST:
+    while sent < MAX_BYTES:
         with suppress(BlockingIOError):
             sent += client.send(data)
         await trio.testing.wait_all_tasks_blocked()
@@ -171,7 +171,7 @@ async def test_a_client_that_does_not_read_its_replies(server: str, driver: str,
     async with attacking(SERVERS[server], tmp_path) as clients:
         with traced() as memory:
             for client in clients:
-                assert READ_SIZE["stream"] < await send_until_stuck(client, LINES) < MOST
+                assert READ_SIZE["stream"] < await send_until_stuck(client, LINES) < MAX_BYTES
             assert IDLE < memory.held / CLIENTS < most_held(server, driver)
             # While it is answered, a read is there four times at most: as it came, behind what was
             # held, as lines, as their replies.
@@ -180,13 +180,13 @@ async def test_a_client_that_does_not_read_its_replies(server: str, driver: str,
 
 @pytest.mark.parametrize("server", SERVERS)
 async def test_an_endless_line(server: str, driver: str, tmp_path: Path) -> None:
-    into = bytearray(MOST)
+    into = bytearray(MAX_BYTES)
     async with attacking(SERVERS[server], tmp_path, 1) as [client]:
         with traced() as memory:
             heard = await send_and_receive(client, NO_LINE, into)
             assert memory.peak < most_held(server, driver) + 4 * one_read(driver)
         if server == "stream":
-            assert heard > MOST / 2
+            assert heard > MAX_BYTES / 2
         else:
             assert into[:heard] == b"error: line longer than 100000 bytes\n"
 
@@ -216,7 +216,7 @@ async def test_an_idle_connection(server: str, tmp_path: Path) -> None:
 
 
 async def test_what_a_handler_sends_is_not_copied(tmp_path: Path) -> None:
-    reply = bytes(MOST)
+    reply = bytes(MAX_BYTES)
 
     async def send_it(connection: Connection) -> None:
         await connection.send(reply)
@@ -225,7 +225,7 @@ async def test_what_a_handler_sends_is_not_copied(tmp_path: Path) -> None:
     async with attacking(partial(serve, send_it), tmp_path, 1) as [client]:
         with traced() as memory:
             heard = 0
-            while heard < MOST:
+            while heard < MAX_BYTES:
                 await trio.testing.wait_all_tasks_blocked()
                 heard += client.recv_into(into)
-            assert memory.peak < MOST / 10
+            assert memory.peak < MAX_BYTES / 10

@@ -146,7 +146,7 @@ async def test_a_second_request_is_not_answered() -> None:
 
 
 @pytest.mark.parametrize("spoken", [b"", b"GET /met"])
-async def test_who_leaves_is_not_missed(spoken: bytes) -> None:
+async def test_a_client_that_leaves_costs_nothing(spoken: bytes) -> None:
     async with monitored() as about:
         async with await trio.open_tcp_stream(about.endpoint.host, about.endpoint.port) as client:
             await client.send_all(spoken)
@@ -162,7 +162,7 @@ async def test_an_address_in_use_is_told() -> None:
 
 
 def connect(nursery: trio.Nursery, responder: Responder) -> trio.testing.MemoryReceiveStream:
-    """Have a connection answered whose client has sent its request; return what it reads from."""
+    """Answer a connection whose client has sent its request; return the stream that it reads from."""
     client, server = trio.testing.memory_stream_pair()
     server.receive_stream.put_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     channel = StreamChannel(server, Limits(), Drain())
@@ -196,7 +196,7 @@ async def test_many_are_answered_one_after_the_other(autojump_clock: MockClock) 
     assert [when - begun for when in answered[100:]] == pytest.approx([0, PACE])
 
 
-async def test_who_does_not_come_to_an_end_is_not_waited_for(autojump_clock: MockClock) -> None:
+async def test_an_endless_request_is_cut_off(autojump_clock: MockClock) -> None:
     client, server = trio.testing.memory_stream_pair()
     limits = Limits(idle_timeout=1000, line_timeout=1000)
     channel = StreamChannel(server, limits, Drain())

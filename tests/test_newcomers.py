@@ -105,7 +105,7 @@ async def test_costly_newcomers_get_tasks_so_that_others_have_their_turn(tmp_pat
         assert stage.tasks == len(clients)
 
 
-async def test_who_is_through_when_accepted_needs_no_task(tmp_path: Path, driver: str) -> None:
+async def test_a_client_that_has_sent_all_when_accepted_needs_no_task(tmp_path: Path, driver: str) -> None:
     recorder = StatsRecorder()
     async with served(tmp_path / "caas.sock", telemetry=recorder) as stage:
         clients = [stage.client(b"one\ntw"), stage.client(b"")]
@@ -128,7 +128,7 @@ async def test_a_burst_is_through_before_others_have_their_turn(
         assert stage.tasks == (0 if driver == "hub" else len(clients))
 
 
-async def test_who_stays_gets_a_task_and_is_served_on(tmp_path: Path) -> None:
+async def test_a_client_that_stays_gets_a_task_and_is_served_on(tmp_path: Path) -> None:
     async with served(tmp_path / "caas.sock") as stage:
         clients = [stage.client(spoken, ends=False) for spoken in (b"", b"a\nb", b"a\nb")]
         await trio.testing.wait_all_tasks_blocked()
@@ -140,7 +140,7 @@ async def test_who_stays_gets_a_task_and_is_served_on(tmp_path: Path) -> None:
         assert [client.recv(100) for client in clients] == [b"C\n", b"BC\n", b"BC\n"]
 
 
-async def test_who_says_more_once_answered_gets_a_task(tmp_path: Path) -> None:
+async def test_a_client_that_sends_more_after_its_reply_gets_a_task(tmp_path: Path) -> None:
     def service(line: bytes) -> bytes:
         if line == b"a\n":
             talker.send(b"b\n")
@@ -153,7 +153,7 @@ async def test_who_says_more_once_answered_gets_a_task(tmp_path: Path) -> None:
         assert talker.recv(100) == b"A\nB\n"
 
 
-async def test_who_is_answered_for_good_is_let_go_gently(tmp_path: Path) -> None:
+async def test_after_the_last_reply_the_connection_lingers(tmp_path: Path) -> None:
     async with served(tmp_path / "caas.sock", partial(CAPITALS, once=True)) as stage:
         client = stage.client(b"a\nb\n", ends=False)
         await trio.testing.wait_all_tasks_blocked()

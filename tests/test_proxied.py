@@ -261,7 +261,7 @@ async def test_a_header_expected_where_nothing_is_served_is_a_mistake() -> None:
         await serve_sessions(lambda: LineSession(bytes.upper), "tcp://127.0.0.1:0", trust=trust)
 
 
-async def test_who_is_no_proxy_is_not_listened_to() -> None:
+async def test_a_header_from_an_untrusted_address_is_refused() -> None:
     async with serving(Trust(proxy_protocol=True, proxy_from=ELSEWHERE), first=First.SERVER) as server:
         assert await server.talk(HEADER + b"a\n") == b""
     assert server.reasons == ["the address is no proxy's"]

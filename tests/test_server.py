@@ -257,7 +257,7 @@ async def test_the_stop_takes_the_whole_accept_queue() -> None:
         socket.create_connection(address)
 
 
-async def test_the_drain_timeout_cuts_off_who_does_not_read() -> None:
+async def test_the_drain_timeout_cuts_off_a_client_that_does_not_read() -> None:
     async with serving(limits=Limits(drain_timeout=0.1)) as server:
         client = await server.connect()
         with trio.move_on_after(0.2):
@@ -634,7 +634,7 @@ async def test_at_capacity_newcomers_may_have_to_wait() -> None:
 
 
 @pytest.mark.parametrize("spoken", [b"", b"early\n"])
-async def test_who_still_waits_for_room_at_a_stop_is_told_that_there_is_none(spoken: bytes) -> None:
+async def test_a_client_that_waits_for_room_at_a_stop_gets_an_error_line(spoken: bytes) -> None:
     limits = Limits(max_connections=1, at_capacity=AtCapacity.WAIT)
     async with serving(limits=limits) as server, await server.connect() as first:
         await first.send_all(b"a\n")

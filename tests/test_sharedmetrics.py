@@ -335,7 +335,7 @@ def test_exemplars_are_not_shared(work: Work) -> None:
     assert value.get_exemplar() is None
 
 
-def test_who_cleans_old_files_away_finds_the_folder_locked(shared: SharedMetrics) -> None:
+def test_a_cleaner_of_old_files_finds_the_folder_locked(shared: SharedMetrics) -> None:
     cleaner = os.open(shared.folder, os.O_RDONLY)
     with pytest.raises(BlockingIOError):
         fcntl.flock(cleaner, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -236,7 +236,7 @@ async def begin(stage: Stage, nursery: trio.Nursery) -> None:
 
 
 def exists(path: str | Path) -> bool:
-    """Look at once: while a thread did, the clock would jump."""
+    """Return whether a path exists, without a thread: during one the clock would jump."""
     return Path(path).exists()
 
 

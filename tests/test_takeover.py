@@ -46,7 +46,7 @@ def test_the_path_of_a_server_that_was_killed_can_be_had(endpoint: str, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_who_waits_in_the_old_servers_queue_is_answered_by_it(endpoint: str, tmp_path: Path) -> None:
+def test_clients_in_the_old_servers_queue_are_answered_by_it(endpoint: str, tmp_path: Path) -> None:
     with ExitStack() as running:
         old = running.enter_context(service(endpoints=(endpoint,)))
         with old.connect() as client:  # it has begun to accept
@@ -140,7 +140,7 @@ def test_what_cannot_be_opened_beside_it_leaves_the_old_server_its_path(
         assert old.stop() == (0, "")
 
 
-def test_a_user_who_is_not_allowed_hears_nothing_and_is_logged(endpoint: str) -> None:
+def test_a_user_that_is_not_allowed_gets_nothing_and_is_logged(endpoint: str) -> None:
     """Slow: Python starts twice, one after the other."""
     stranger = str(os.getuid() + 1)
     with service("--allow-uid", stranger, "--first", "server", endpoints=(endpoint,)) as closed:

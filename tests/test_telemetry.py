@@ -129,7 +129,7 @@ async def test_each_end_has_its_outcome(raises: Exception | None, outcome: Outco
     assert recorder.outcomes == [outcome]
 
 
-async def test_who_is_cut_off_is_told_of() -> None:
+async def test_a_connection_that_is_cut_off_is_reported() -> None:
     async with connected(None) as (client, recorder, stop):
         while len(recorder.told) < 2:
             await trio.lowlevel.checkpoint()
@@ -138,7 +138,7 @@ async def test_who_is_cut_off_is_told_of() -> None:
     assert recorder.outcomes == [Outcome.CUT_OFF]
 
 
-async def test_who_does_not_show_what_it_has_to_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_handshake_is_reported_as_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     async def perform(_: Handshaker, accepted: socket.socket, peer: Peer, __: Endpoint) -> None:
         accepted.close()
         raise Refused("nothing was shown", peer)

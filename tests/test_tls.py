@@ -421,7 +421,7 @@ async def test_a_plain_client_is_told_nothing() -> None:
     assert running.recorder.reasons == ["no TLS handshake: wrong version number"]
 
 
-async def test_who_only_knocks_is_no_refusal() -> None:
+async def test_a_connection_closed_before_the_handshake_is_no_refusal() -> None:
     async with serving() as running:
         async with await running.connect_plainly():
             pass
@@ -581,7 +581,7 @@ async def test_an_endpoint_without_a_certificate_is_refused() -> None:
         await serve_sessions(CAPITALS, ANYWHERE)
 
 
-def test_nothing_is_said_to_who_would_not_understand_it() -> None:
+def test_a_tls_client_gets_no_plain_error_line() -> None:
     ours, theirs = socket.socketpair()
     with ours:
         refuse(theirs, words_for(Endpoint.parse(ANYWHERE)))

@@ -62,7 +62,7 @@ async def test_each_direction_ends_by_itself(version: ssl.TLSVersion) -> None:
     assert await receive_all(client) == b"answer"
 
 
-async def test_who_has_said_its_last_goes_on_reading(version: ssl.TLSVersion) -> None:
+async def test_after_send_eof_the_input_is_still_read(version: ssl.TLSVersion) -> None:
     client, server = await shake_hands(version)
     await server.send_eof()
     assert await client.receive_some() == b""
@@ -149,7 +149,7 @@ async def test_the_old_version_has_no_tickets_to_wait_for() -> None:
     assert await client.receive_some() == b"hello"
 
 
-async def test_who_asks_for_more_than_it_reads_is_cut_off() -> None:
+async def test_a_client_that_asks_for_more_than_it_reads_is_cut_off() -> None:
     client, server = await shake_hands()
     server._outgoing.write(bytes(70_000))
     with pytest.raises(trio.BrokenResourceError, match="asks for answers"):
@@ -157,7 +157,7 @@ async def test_who_asks_for_more_than_it_reads_is_cut_off() -> None:
     assert client.tls.version() == "TLSv1.3"
 
 
-async def test_who_does_not_take_the_last_word_is_too_slow(autojump_clock: MockClock) -> None:
+async def test_a_client_that_does_not_take_close_notify_is_too_slow(autojump_clock: MockClock) -> None:
     client, server = await shake_hands(clogged=True)
     channel = StreamChannel(server, Limits(write_timeout=7), Drain())
     with pytest.raises(TooSlow, match="the write timeout is over"):
@@ -190,13 +190,13 @@ async def fail_to_shake_hands(said: bytes) -> tuple[bytes, BaseException | None]
         b"\xff" * 5000,
     ],
 )
-async def test_who_does_not_speak_tls_is_told_nothing(said: bytes) -> None:
+async def test_a_client_that_speaks_no_tls_gets_nothing(said: bytes) -> None:
     answer, cause = await fail_to_shake_hands(said)
     assert answer == b""
     assert isinstance(cause, ssl.SSLError)
 
 
-async def test_who_speaks_tls_badly_gets_an_alert() -> None:
+async def test_a_broken_record_gets_an_alert() -> None:
     answer, cause = await fail_to_shake_hands(b"\x16\x03\x01\x00\x05hello")
     assert answer[:1] == b"\x15"
     assert len(answer) == 7
@@ -204,7 +204,7 @@ async def test_who_speaks_tls_badly_gets_an_alert() -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"])
-async def test_who_leaves_before_the_end_of_the_handshake_is_no_error_of_tls(said: bytes) -> None:
+async def test_leaving_during_the_handshake_is_no_error_of_tls(said: bytes) -> None:
     assert await fail_to_shake_hands(said) == (b"", None)
 
 

@@ -42,13 +42,13 @@ INSIDE = (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::
         (LocalPeer(), "the user is not allowed"),
     ],
 )
-def test_who_may_connect_is_listed(peer: Peer, objection: str | None) -> None:
+def test_the_lists_of_networks_and_users(peer: Peer, objection: str | None) -> None:
     assert Trust(allow_from=INSIDE, allow_uids=frozenset({1000})).objection(peer) == objection
     assert Trust().objection(peer) is None
 
 
 @pytest.mark.parametrize("mode", [-1, 0o1000, 0o4755])
-def test_a_mode_says_who_may_and_nothing_else(mode: int) -> None:
+def test_a_mode_has_permission_bits_only(mode: int) -> None:
     assert Trust(unix_mode=0o777).unix_mode == 0o777
     with pytest.raises(LimitError, match="unix_mode is"):
         Trust(unix_mode=mode)

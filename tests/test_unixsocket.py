@@ -520,7 +520,7 @@ class TestATakeover:
         monkeypatch.setattr(unixsocket, "credentials", lambda _: LocalPeer(12345, 0, 0))
         return actions
 
-    async def test_where_nobody_is_there_is_nothing_to_wait_for(self, path: Path) -> None:
+    async def test_without_a_predecessor_there_is_nothing_to_wait_for(self, path: Path) -> None:
         with closing(bind(path, takeover=True)) as bound:
             await bound.take_over()
             assert reaches(path, bound)
@@ -650,7 +650,7 @@ class TestATakeover:
         new.close()
 
     @pytest.mark.parametrize("left", ["nothing", "dead"])
-    async def test_a_lock_without_anybody_who_listens_is_told_soon(
+    async def test_a_lock_without_a_listener_is_an_error_soon(
         self, path: Path, left: str, autojump_clock: MockClock
     ) -> None:
         """As when a cleaner of old files has taken the socket away, and its server runs on."""

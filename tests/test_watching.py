@@ -38,7 +38,7 @@ async def awatch(folder, *, watch_filter, debounce):
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a folder for an app; the stand-in for watchfiles is first on the path."""
+    """Return a folder for an app; the stand-in for watchfiles is first on the path."""
     library = tmp_path / "library"
     library.mkdir()
     (library / "watchfiles.py").write_text(STAND_IN)

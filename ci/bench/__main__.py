@@ -69,7 +69,7 @@ def _show(console: Console, runs: list[Run]) -> None:
 
 
 def _measure(console: Console, jobs: list[Job], runner: Runner, deadline: float) -> list[Run]:
-    """Make the runs, with a progress line; stop early at the deadline, and say so."""
+    """Run the jobs, with a progress line; stop at the deadline, and print how many are left out."""
     runs: list[Run] = []
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, refresh_per_second=2, transient=True) as progress:

@@ -54,7 +54,7 @@ def _connected(endpoint: Endpoint) -> socket.socket:
 
 
 async def _serving(clients: list[socket.socket], expected: int) -> int:
-    """Let the server run until each client has so many bytes, or the end; return what CPU time that took."""
+    """Run the server until each client has so many bytes, or the end; return the CPU time it took."""
     missing = dict.fromkeys(clients, expected)
     spent = 0
     while missing:
@@ -85,7 +85,7 @@ class Lines:
         self._clients: dict[Endpoint, list[socket.socket]] = {}
 
     async def __call__(self, endpoint: Endpoint) -> int:
-        """Do a turn; return its CPU time."""
+        """Run a turn; return its CPU time."""
         if endpoint not in self._clients:
             clients = [self._opened.enter_context(_connected(endpoint)) for _ in range(self._connections)]
             self._clients[endpoint] = clients
@@ -101,7 +101,7 @@ class Connects:
         self.operations = connections
 
     async def __call__(self, endpoint: Endpoint) -> int:
-        """Do a turn; return its CPU time."""
+        """Run a turn; return its CPU time."""
         with ExitStack() as opened:
             clients = [opened.enter_context(_connected(endpoint)) for _ in range(self.operations)]
             for client in clients:

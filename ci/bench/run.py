@@ -27,14 +27,14 @@ class Settings:
 
 
 class Runner:
-    """Makes runs; remembers who is absent, so that nobody waits twice for the same failure."""
+    """Runs jobs; a peer that is absent is tried once."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._absent: dict[tuple[str, bool], str] = {}  # by name and transport
 
     def run(self, job: Job) -> Run:
-        """Make one run; what goes wrong is in the result, never raised."""
+        """Run one job; what goes wrong is in the result, never raised."""
         identity, key = (job.work.name, job.name, job.round), (job.name, job.work.unix)
         if key not in self._absent:
             try:

@@ -59,7 +59,7 @@ class Conversation:
             self.end()
 
     def converse(self) -> None:
-        """Say the prompt if it is due, then answer what comes until the end of input or a last answer."""
+        """Send the prompt if it is due, then answer what comes until the end of input or a last answer."""
         self.begin()
         while data := self.read():
             replies, last = self.answer(data)
@@ -69,7 +69,7 @@ class Conversation:
         self.say(self.answer_tail())
 
     def begin(self) -> None:
-        """Say the prompt if it is due; where either side may begin, give the client its time."""
+        """Send the prompt if it is due; where either side may begin, wait for the client first."""
         if self.settings.first == "server":
             self.say(self.settings.prompt)
         elif self.settings.first == "either":
@@ -198,7 +198,7 @@ class Server:
                 self.serve_connections()
 
     def serve_connections(self) -> None:
-        """Give each connection a thread."""
+        """Serve each connection in a thread."""
         while True:
             sock, _ = self.sock.accept()
             conversation = self.conversation(sock, self.settings, self)

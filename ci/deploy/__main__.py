@@ -39,7 +39,7 @@ TAKEN_OUT = 1.0
 MARGIN = 1.0
 KILLED = "b"
 #: Everything takes a minute.
-MOST_SECONDS = 300
+TIMEOUT_S = 300
 
 
 class Outcome(NamedTuple):
@@ -54,7 +54,7 @@ class Outcome(NamedTuple):
 async def under_load(
     event: str, fronts: list[Front], happen: Callable[[], Awaitable[object]], *, may_break: bool = False
 ) -> Outcome:
-    """Let something happen under load, for which somebody has to be served; nothing may break, or all may."""
+    """Run an event under load; some clients have to be served, and none may break unless all may."""
     async with loading(fronts, SHORT, LONG) as tally:
         await trio.sleep(MARGIN)
         await happen()
@@ -110,7 +110,7 @@ async def behind_nginx(fleet: Fleet, folder: Path) -> list[Outcome]:
 
 
 async def on_a_unix_socket(net: str, folder: Path) -> list[Outcome]:
-    """Let one process after the other take the path over."""
+    """Replace one process after the other by a takeover of its path."""
     path = folder / "caas.sock"
     arguments = [f"unix:{path}", "--proxy-protocol", "--unix-mode=0666", "--takeover"]
     servers = [Service(*arguments) for _ in range(4)]
@@ -131,8 +131,8 @@ async def on_a_unix_socket(net: str, folder: Path) -> list[Outcome]:
 
 
 async def everything(folder: Path, *, quick: bool) -> list[Outcome]:
-    """Let everything happen, or the least that tells something."""
-    with trio.fail_after(MOST_SECONDS):
+    """Run every event, or with `quick` the first that matter."""
+    with trio.fail_after(TIMEOUT_S):
         async with Fleet.started() as fleet:
             if quick:
                 return await behind_haproxy(fleet, folder, ["a"])
@@ -144,7 +144,7 @@ async def everything(folder: Path, *, quick: bool) -> list[Outcome]:
 
 
 def main() -> int:
-    """Do it, print what came of it; return the exit status."""
+    """Run the events and print the outcomes; return the exit status."""
     quick = "--quick" in sys.argv[1:]
     needed = ["haproxy"] if quick else ["haproxy", "nginx"]
     missing = [name for name in needed if shutil.which(name) is None]

@@ -155,11 +155,11 @@ class Nginx:
             yield cls(file, process)
 
     def take_out(self, host: str) -> None:
-        """Have no more conversations begun with the servers of a host."""
+        """Begin no more conversations with the servers of a host."""
         self._reload(replaced(self._text, {rf"(server {re.escape(host)}:\d+) .*;": r"\1 down;"}))
 
     def put_back(self) -> None:
-        """Have conversations begun with all servers."""
+        """Begin conversations with all servers."""
         self._reload(self._text)
 
     def _reload(self, text: str) -> None:

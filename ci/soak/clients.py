@@ -181,7 +181,7 @@ async def drip(visit: Visit) -> None:
 
 
 async def silent(visit: Visit) -> None:
-    """Say nothing."""
+    """Send nothing."""
     await visit.expect_end()
     in_time(visit.begun)
 
@@ -273,7 +273,7 @@ KINDS: Final = (
 async def visit_once(
     kind: Kind, endpoint: str, policy: Oversize, ledger: Ledger, over: asyncio.Event
 ) -> None:
-    """Have a client of a kind come, do what it does and leave; write down what came of it."""
+    """Run one client of a kind, from its connection to its end; write the outcome into the ledger."""
     family, address = where(endpoint)
     with socket.socket(family) as sock:
         sock.settimeout(0)

@@ -73,7 +73,7 @@ class Watched:
     last: Weight | None = None
 
     def look(self, seconds: float) -> Page:
-        """Look at it now."""
+        """Take a sample of metrics and processes."""
         page, weight = self.service.scrape(), self.service.weigh()
         counted = (
             page.total(name) for name in ("connections_open", "connections_accepted_total", "lines_total")
@@ -117,7 +117,7 @@ class Watched:
 
 
 async def generate(generator: Path, watched: Watched, over: asyncio.Event) -> None:
-    """Have the load generator do one work after the other, until it is over."""
+    """Run the load generator on one work after the other, until it is over."""
     ledger = watched.ledger
     works = list(_WORKS)
     while not over.is_set():
@@ -142,7 +142,7 @@ async def generate(generator: Path, watched: Watched, over: asyncio.Event) -> No
 
 
 async def watch(services: Sequence[Watched], begun: float, over: asyncio.Event) -> None:
-    """Look at all services now and then, until it is over."""
+    """Take a sample of each service now and then, until it is over."""
     while not over.is_set():
         for each in services:
             await asyncio.to_thread(each.look, monotonic() - begun)

@@ -72,7 +72,7 @@ class Service:
         return psutil.Process(self.process.pid).children()
 
     def weigh(self) -> Weight:
-        """Look at all processes of the service."""
+        """Return what all processes of the service hold and use."""
         memory = descriptors = threads = 0
         cpu = 0.0
         for each in [psutil.Process(self.process.pid), *self.workers()]:
@@ -98,7 +98,7 @@ class Service:
 
 
 def end_as_by_ctrl_c() -> None:
-    """Have SIGTERM end this process as SIGINT does, with all that it has started."""
+    """Treat SIGTERM as SIGINT, so that this process ends with all that it has started."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 

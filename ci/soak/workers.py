@@ -100,7 +100,7 @@ def held(process: psutil.Process) -> Counter[str]:
 
 
 def reload(endpoint: str, seconds: float, signals: int) -> Result:
-    """Have the service reload again and again under clients that come all the time."""
+    """Reload the service again and again under clients that connect all the time."""
     faults: list[str] = []
     with running(["--workers", str(WORKERS)], [endpoint]) as service:
         with loaded(CONNECT, service.endpoints[0], seconds) as clients:

@@ -14,7 +14,7 @@ BUFFERS = [work for work in WORKS if work.mode == "buffer"]
 
 
 @pytest.mark.parametrize("work", WORKS, ids=lambda work: work.name)
-def test_every_work_has_somebody_to_do_it(work: Work) -> None:
+def test_every_work_has_a_peer(work: Work) -> None:
     if work.mode == "buffer":
         assert chunks_of(work)
         return
@@ -23,7 +23,7 @@ def test_every_work_has_somebody_to_do_it(work: Work) -> None:
     assert work.takes(NAMES[METERED if work.family == "metrics" else C_LOOP])
 
 
-def test_who_has_to_be_invited_stays_away_otherwise() -> None:
+def test_an_invited_peer_takes_part_only_where_it_is_named() -> None:
     assert {work.family for work in WORKS if work.takes(NAMES[METERED])} == {"metrics"}
 
 
@@ -40,7 +40,7 @@ def test_every_target_is_about_a_work_both_sides_do(target: Target) -> None:
             assert name in SUBJECTS if work.mode == "buffer" else work.takes(NAMES[name])
 
 
-def test_who_serves_one_client_at_a_time_is_spared_what_needs_more() -> None:
+def test_a_peer_of_one_client_gets_only_works_of_one_client() -> None:
     one = Peer("one", (), clients=1)
     assert WORK_NAMES["line-1"].takes(one)
     assert WORK_NAMES["connect"].takes(one)

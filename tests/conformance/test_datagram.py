@@ -80,7 +80,7 @@ async def test_a_reply_that_may_be_missing(answer: list[bytes]) -> None:
         assert (await tried(endpoint, Ask(b"", b"", shorter=True))).verdict is Verdict.PASSED
 
 
-async def test_nobody_there() -> None:
+async def test_a_refused_connection() -> None:
     async with answering(lambda _, data: [data]) as endpoint:
         await check_reachable(endpoint, 1.0)
     result = await tried(endpoint, ASK, seconds=SHORT)
@@ -131,7 +131,7 @@ async def _forward(asked: trio.socket.SocketType, other: trio.socket.SocketType)
         await other.sendto(data.upper(), sender)
 
 
-async def test_nobody_there_to_ask() -> None:
+async def test_an_address_that_cannot_be_asked_from() -> None:
     nobody = Endpoint.parse("unixgram:/nonexistent/caas.sock")
     result = await tried(nobody, Ask(b"a", b"A", from_there=True), seconds=SHORT)
     assert [fault.reason for fault in result.faults] == ["no reply came to any of 4 datagrams"]
@@ -143,7 +143,7 @@ async def test_no_reply_from_anywhere() -> None:
         assert [fault.reason for fault in result.faults] == ["no reply came to any of 4 datagrams"]
 
 
-async def test_a_sender_that_leaves_needs_nobody() -> None:
+async def test_a_sender_that_leaves_needs_no_server() -> None:
     result = await tried(Endpoint.parse("unixgram:/nonexistent/caas.sock"), Abandon(b"gone\n"))
     assert result.verdict is Verdict.PASSED
 
@@ -202,7 +202,7 @@ async def test_replies_that_may_be_missing(answer: list[bytes], reasons: list[st
     assert [fault.reason for fault in result.faults] == reasons
 
 
-async def test_many_senders_and_nobody_there() -> None:
+async def test_many_senders_and_no_server() -> None:
     result = await tried(Endpoint.parse("unixgram:/nonexistent/caas.sock"), TOGETHER, seconds=SHORT)
     assert [fault.reason for fault in result.faults] == ["no reply came"]
 

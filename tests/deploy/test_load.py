@@ -39,7 +39,7 @@ async def test_a_short_conversation_without_an_answer_is_wrong(
 
 
 @pytest.mark.parametrize("may_break", [True, False])
-async def test_where_nobody_was_served_nothing_is_shown(
+async def test_load_without_any_reply_is_a_fault(
     may_break: bool,  # noqa: FBT001
     autojump_clock: MockClock,
 ) -> None:

@@ -91,5 +91,5 @@ def test_lines_and_replies_are_compared_too() -> None:
     ]
 
 
-def test_who_is_open_counts() -> None:
+def test_open_connections_count() -> None:
     assert adds_up(page(still_open=2, accepted=7)) == []

@@ -20,7 +20,7 @@ with running(["--workers", "2"], ["tcp"]) as service:
 
 
 @pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGTERM])
-def test_who_ends_it_ends_the_service(ends: signal.Signals) -> None:
+def test_a_signal_to_the_soak_ends_the_service(ends: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", SOAK], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as soak:

@@ -33,7 +33,7 @@ async def serve(
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
     **options: Unpack[ServeOptions],
 ) -> None:
-    """Do what `caas_trio.serve` does."""
+    """Run `caas_trio.serve` over the chosen driver."""
     options.setdefault("driver", _chosen[-1])
     await caas_trio.serve(handler, *endpoints, task_status=task_status, **options)
 
@@ -44,6 +44,6 @@ async def serve_sessions(
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
     **options: Unpack[ServeOptions],
 ) -> None:
-    """Do what `caas_trio.serve_sessions` does."""
+    """Run `caas_trio.serve_sessions` over the chosen driver."""
     options.setdefault("driver", _chosen[-1])
     await caas_trio.serve_sessions(new_session, *endpoints, task_status=task_status, **options)

@@ -25,7 +25,7 @@ def listener(endpoint: str) -> socket.socket:
 
 
 def announce(sock: socket.socket) -> None:
-    """Say on standard output where `sock` listens, with the real port."""
+    """Print where `sock` listens, with the real port."""
     name = sock.getsockname()
     where = f"unix:{name}" if sock.family == socket.AF_UNIX else f"tcp://{name[0]}:{name[1]}"
     print(f"listening on {where}", flush=True)

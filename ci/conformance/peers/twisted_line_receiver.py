@@ -19,7 +19,7 @@ class Upper(LineReceiver):
 
 
 def listening(port: Any) -> None:
-    """Say where."""
+    """Print where."""
     print(f"listening on tcp://127.0.0.1:{port.getHost().port}", flush=True)
 
 
