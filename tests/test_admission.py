@@ -81,7 +81,7 @@ def test_unix_sockets_do_not_count_by_host() -> None:
     assert admission.open == 1
 
 
-async def test_newcomers_wait_for_room_where_they_shall(nursery: trio.Nursery) -> None:
+async def test_with_wait_new_connections_wait_for_room(nursery: trio.Nursery) -> None:
     admission = Admission(Limits(max_connections=1, at_capacity=AtCapacity.WAIT))
     await admission.wait_while_shut()
     admission.admit(A)

@@ -17,8 +17,8 @@ from caas_trio import (
 )
 from caas_trio.core.datagramrules import Datagram
 
+from .support.servers import serving_handler
 from .test_connection import Pair
-from .test_server import serving_handler
 
 #: Every test runs over both drivers.
 pytestmark = pytest.mark.usefixtures("driver")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import NoReturn
 
@@ -17,7 +17,6 @@ from trio.testing import MockClock
 from caas_trio import (
     Connection,
     ConnectionLost,
-    Endpoint,
     Limits,
     LineSession,
     Session,
@@ -32,37 +31,11 @@ from caas_trio.server.served import Handler
 
 from .support.drivers import serve, serve_sessions
 from .support.recorder import StatsRecorder
-from .support.streams import connect, receive
+from .support.servers import running
+from .support.streams import ask
 
 #: Every test runs over both drivers.
 pytestmark = pytest.mark.usefixtures("driver")
-
-HOST = "tcp://127.0.0.1:0"
-
-
-class Running:
-    """A server that runs."""
-
-    def __init__(self, endpoint: Endpoint, recorder: StatsRecorder) -> None:
-        self.recorder = recorder
-        self._endpoint = endpoint
-
-    async def connect(self) -> trio.SocketStream:
-        return await connect(self._endpoint)
-
-    async def ask(self, client: trio.SocketStream, line: bytes, reply: bytes) -> None:
-        """Send a line and wait for its reply."""
-        await client.send_all(line)
-        await receive(client, reply)
-
-
-@asynccontextmanager
-async def running(start: Callable[..., Awaitable[None]]) -> AsyncIterator[Running]:
-    recorder, stop = StatsRecorder(), trio.Event()
-    async with trio.open_nursery() as nursery:
-        [endpoint] = await nursery.start(partial(start, HOST, telemetry=recorder, stop=stop))
-        yield Running(endpoint, recorder)
-        stop.set()
 
 
 class BoomError(Exception):
@@ -115,15 +88,15 @@ async def test_a_session_that_raises_at_any_step_costs_its_connection(step: str)
         make: Callable[[], Session] = next(sessions)
         return make()
 
-    async with running(partial(serve_sessions, new_session)) as server:
+    async with running(partial(serve_sessions, new_session), telemetry=StatsRecorder()) as server:
         async with await server.connect() as client:
             await client.send_all(b"a\n")
             await client.send_eof()
             assert b"".join([chunk async for chunk in client]) == (b"fine\n" if step == "end" else b"")
         async with await server.connect() as client:
-            await server.ask(client, b"b\n", b"B\n")
-    assert [type(error) for error in server.recorder.errors] == [BoomError]
-    assert server.recorder.outcomes == {Outcome.FAILED: 1, Outcome.COMPLETED: 1}
+            await ask(client, b"b\n", b"B\n")
+    assert [type(error) for error in server.telemetry.errors] == [BoomError]
+    assert server.telemetry.outcomes == {Outcome.FAILED: 1, Outcome.COMPLETED: 1}
 
 
 @pytest.mark.parametrize("allow_from", [(), Trust.proxy_from], ids=["the proxy", "the client"])
@@ -131,7 +104,9 @@ async def test_what_is_raised_before_the_conversation_costs_its_connection(
     allow_from: tuple[object, ...],
 ) -> None:
     trust = Objecting(proxy_protocol=True, allow_from=allow_from)  # type: ignore[arg-type]
-    async with running(partial(serve_sessions, partial(LineSession, bytes.upper), trust=trust)) as server:
+    async with running(
+        partial(serve_sessions, partial(LineSession, bytes.upper), trust=trust), telemetry=StatsRecorder()
+    ) as server:
         for _ in range(12):
             async with await server.connect() as client:
                 await client.send_all(b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\na\n")
@@ -139,7 +114,7 @@ async def test_what_is_raised_before_the_conversation_costs_its_connection(
                 with suppress(trio.BrokenResourceError):  # its input is not read
                     heard = await client.receive_some()
                 assert heard == b""
-    assert [type(error) for error in server.recorder.errors] == [BoomError] * 12
+    assert [type(error) for error in server.telemetry.errors] == [BoomError] * 12
 
 
 LATE_CALLS: dict[str, Callable[[Connection], Awaitable[object]]] = {
@@ -185,21 +160,24 @@ class Late:
 @pytest.mark.parametrize("call", LATE_CALLS)
 async def test_a_task_that_outlives_its_handler_harms_nobody(call: str, nursery: trio.Nursery) -> None:
     late = Late(call, nursery)
-    async with running(partial(serve, late.handle)) as server, AsyncExitStack() as clients:
+    async with (
+        running(partial(serve, late.handle), telemetry=StatsRecorder()) as server,
+        AsyncExitStack() as clients,
+    ):
         others = [await clients.enter_async_context(await server.connect()) for _ in range(3)]
         for other in others:
-            await server.ask(other, b"a\n", b"A\n")
+            await ask(other, b"a\n", b"A\n")
         async with await server.connect() as client:
             await client.send_all(b"job\nquit\nrest\n")
             assert b"".join([chunk async for chunk in client]) == b""
         others.append(await clients.enter_async_context(await server.connect()))  # takes its descriptor
-        await server.ask(others[-1], b"new\n", b"NEW\n")
+        await ask(others[-1], b"new\n", b"NEW\n")
         late.over.set()
         await trio.testing.wait_all_tasks_blocked()
         for other in others:
-            await server.ask(other, b"b\n", b"B\n")
+            await ask(other, b"b\n", b"B\n")
     assert [error.state for error in late.raised] == ["closed"] * (2 if late.reads else 1)
-    assert not server.recorder.errors
+    assert not server.telemetry.errors
     nursery.cancel_scope.cancel()
 
 
@@ -225,7 +203,7 @@ MUCH = b"x" * 60_000 + b"\n"
 async def test_one_member_of_a_chat_does_not_end_another(fault: str, autojump_clock: MockClock) -> None:
     members: list[Connection] = []
     limits = Limits(write_timeout=5, linger_timeout=1)
-    async with running(partial(serve, chat(members), limits=limits)) as server:
+    async with running(partial(serve, chat(members), limits=limits), telemetry=StatsRecorder()) as server:
         bad, *good = [await server.connect() for _ in range(4)]
         while len(members) < 4:
             await trio.testing.wait_all_tasks_blocked()
@@ -251,9 +229,9 @@ async def test_one_member_of_a_chat_does_not_end_another(fault: str, autojump_cl
             await client.aclose()
         await bad.aclose()
     ended = Outcome.TIMED_OUT if fault == "deaf" else Outcome.LOST
-    assert server.recorder.outcomes == {Outcome.COMPLETED: 3, ended: 1}
-    assert not server.recorder.errors
-    errors = [error for error in server.recorder.ends if error is not None]
+    assert server.telemetry.outcomes == {Outcome.COMPLETED: 3, ended: 1}
+    assert not server.telemetry.errors
+    errors = [error for error in server.telemetry.ends if error is not None]
     assert [type(error) for error in errors] == [TooSlow if fault == "deaf" else ConnectionLost]
     assert all(isinstance(error, PeerError) and error.connection is not None for error in errors)
     assert autojump_clock.current_time() < 60
@@ -271,16 +249,16 @@ async def test_an_error_of_another_connection_is_a_bug_of_the_handler_that_lets_
         await first[0].receive_line()
 
     async with (
-        running(partial(serve, handler, limits=Limits(drain_timeout=0))) as server,
+        running(partial(serve, handler, limits=Limits(drain_timeout=0)), telemetry=StatsRecorder()) as server,
         await server.connect() as one,
         await server.connect() as two,
     ):
-        await server.ask(one, b"", b"first\n")
-        await server.ask(two, b"", b"reading\n")
+        await ask(one, b"", b"first\n")
+        await ask(two, b"", b"reading\n")
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         one.socket.close()
         assert await two.receive_some() == b""
-    [error] = server.recorder.errors
+    [error] = server.telemetry.errors
     assert isinstance(error, ConnectionLost)
     assert error.connection is first[0]
 
@@ -306,11 +284,11 @@ async def test_an_error_whose_connection_has_ended_meanwhile_is_its_own(autojump
 
     limits = Limits(write_timeout=5)
     async with (
-        running(partial(serve, handler, limits=limits)) as server,
+        running(partial(serve, handler, limits=limits), telemetry=StatsRecorder()) as server,
         await server.connect() as one,
         await server.connect() as two,
     ):
-        await server.ask(one, b"", b"slow\n")
-        await server.ask(two, b"a\n", b"still here\n")
-    assert server.recorder.outcomes == {Outcome.TIMED_OUT: 1, Outcome.COMPLETED: 1}
+        await ask(one, b"", b"slow\n")
+        await ask(two, b"a\n", b"still here\n")
+    assert server.telemetry.outcomes == {Outcome.TIMED_OUT: 1, Outcome.COMPLETED: 1}
     assert autojump_clock.current_time() >= 5

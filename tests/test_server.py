@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from caas_trio import (
     AtCapacity,
     Connection,
     ConnectionLost,
-    Endpoint,
     EndpointError,
     First,
     InputEnded,
@@ -30,62 +28,18 @@ from caas_trio import (
     LocalPeer,
     Oversize,
     Session,
-    StreamRequestHandler,
 )
-from caas_trio.server.served import Handler
 
-from .support.drivers import serve, serve_sessions
+from .support.drivers import serve_sessions
 from .support.recorder import Recorder
+from .support.servers import CAPITALS, Running, serving, serving_handler
 from .support.sockets import descriptors
-from .support.streams import connect, receive, receive_all, reset, talk
+from .support.streams import receive, receive_all, reset
 
 #: Every test runs over both drivers.
 pytestmark = pytest.mark.usefixtures("driver")
 
 PROMPT = b"say something:\n"
-CAPITALS = partial(LineSession, bytes.upper)
-
-
-@dataclass
-class Running:
-    """A server that runs, and the way to talk to it."""
-
-    endpoints: list[Endpoint]
-    stop: trio.Event
-    telemetry: Recorder
-    everything: trio.CancelScope
-
-    async def connect(self, which: int = 0) -> trio.SocketStream:
-        return await connect(self.endpoints[which])
-
-    async def talk(self, data: bytes, which: int = 0) -> bytes:
-        """Return all that is heard by a client that sends `data` and ends its output."""
-        return await talk(await self.connect(which), data)
-
-
-@asynccontextmanager
-async def _running(start: Callable[..., Awaitable[None]], endpoints: Sequence[str]) -> AsyncIterator[Running]:
-    stop, telemetry = trio.Event(), Recorder()
-    start = partial(start, *(endpoints or ("tcp://127.0.0.1:0",)), telemetry=telemetry, stop=stop)
-    async with trio.open_nursery() as nursery:
-        yield Running(await nursery.start(start), stop, telemetry, nursery.cancel_scope)
-        stop.set()
-
-
-def serving(
-    new_session: Callable[[], Session] = CAPITALS,
-    *endpoints: str,
-    limits: Limits = Limits(linger_timeout=30),  # noqa: B008 - immutable
-) -> AbstractAsyncContextManager[Running]:
-    return _running(partial(serve_sessions, new_session, limits=limits), endpoints)
-
-
-def serving_handler(
-    handler: Handler | type[StreamRequestHandler],
-    *endpoints: str,
-    limits: Limits = Limits(linger_timeout=30),  # noqa: B008 - immutable
-) -> AbstractAsyncContextManager[Running]:
-    return _running(partial(serve, handler, limits=limits), endpoints)
 
 
 async def test_several_endpoints_at_once(tmp_path: Path) -> None:
@@ -103,7 +57,7 @@ async def test_several_endpoints_at_once(tmp_path: Path) -> None:
 
 
 async def test_two_hundred_clients_at_once_do_not_mix() -> None:
-    async def check(server: Running, number: int) -> None:
+    async def check(server: Running[Recorder], number: int) -> None:
         words = b"".join(b"client %d line %d\n" % (number, line) for line in range(20))
         assert await server.talk(words) == words.upper()
 
@@ -301,7 +255,7 @@ class Scripted(socket.socket):
 
 
 @asynccontextmanager
-async def scripted(monkeypatch: pytest.MonkeyPatch, *script: int) -> AsyncIterator[Running]:
+async def scripted(monkeypatch: pytest.MonkeyPatch, *script: int) -> AsyncIterator[Running[Recorder]]:
     monkeypatch.setattr(Scripted, "script", list(script), raising=False)
     monkeypatch.setattr(socket, "socket", Scripted)
     async with serving() as server:
@@ -614,7 +568,7 @@ async def test_a_host_has_its_own_cap() -> None:
     assert server.telemetry.reasons == ["too many connections from this host"]
 
 
-async def test_at_capacity_newcomers_may_have_to_wait() -> None:
+async def test_at_capacity_new_connections_may_have_to_wait() -> None:
     limits = Limits(max_connections=1, at_capacity=AtCapacity.WAIT)
     async with serving(limits=limits) as server, await server.connect() as second:
         async with await server.connect() as first:

@@ -27,6 +27,12 @@ async def receive(client: trio.abc.ReceiveStream, expected: bytes) -> None:
     assert received == expected
 
 
+async def ask(client: trio.SocketStream, line: bytes, reply: bytes) -> None:
+    """Send a line, and receive exactly its reply."""
+    await client.send_all(line)
+    await receive(client, reply)
+
+
 async def receive_all(client: trio.abc.ReceiveStream) -> bytes:
     """Return what comes up to the end of the stream."""
     return b"".join([chunk async for chunk in client])

@@ -88,7 +88,7 @@ class Writer:
         await self._connection.flush()
 
 
-class Server:
+class ServerInfo:
     """What a handler may want to know of its server.
 
     Attributes:
@@ -130,7 +130,7 @@ class StreamRequestHandler(_RequestHandler):
     Attributes:
         request: the `Connection`; also as `connection`.
         client_address: host and port of the client; "" on a Unix socket, as in the stdlib.
-        server: see `Server`.
+        server: see `ServerInfo`.
         rfile: the input; see `Reader`.
         wfile: the output; see `Writer`.
     """
@@ -138,7 +138,7 @@ class StreamRequestHandler(_RequestHandler):
     def __init__(self, connection: Connection) -> None:
         self.request = self.connection = connection
         self.client_address = address_of(connection.peer)
-        self.server = Server(connection.endpoint)
+        self.server = ServerInfo(connection.endpoint)
         self.rfile = Reader(connection)
         self.wfile = Writer(connection)
 
@@ -212,7 +212,7 @@ class DatagramRequestHandler(_RequestHandler):
         client_address: host and port of the sender; on a Unix socket its path, or None if it has none.
         peer: the same for the internet; on a Unix socket the process that sent it, where the kernel
             tells.
-        server: see `Server`.
+        server: see `ServerInfo`.
         rfile: the datagram to read from; see `PacketReader`.
         wfile: the reply to write to; see `PacketWriter`.
     """
@@ -221,7 +221,7 @@ class DatagramRequestHandler(_RequestHandler):
         self.packet = datagram.data
         self.peer = datagram.peer
         self.client_address = address_of(self.peer) or datagram.address
-        self.server = Server(endpoint)
+        self.server = ServerInfo(endpoint)
         self.rfile = PacketReader(self.packet)
         self.wfile = PacketWriter()
 

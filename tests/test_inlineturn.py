@@ -43,7 +43,7 @@ class Tasks(trio.abc.Instrument):
         self.begun += task.name == "connection"
 
 
-class Stage:
+class SuspendedServer:
     """A server, and clients that act while it has no chance to."""
 
     def __init__(self, path: Path, clients: ExitStack, tasks: Tasks, everything: trio.CancelScope) -> None:
@@ -74,7 +74,7 @@ async def served(
     new_session: Callable[[], Session] = CAPITALS,
     telemetry: Telemetry | None = None,
     limits: Limits = Limits(),  # noqa: B008 - immutable
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[SuspendedServer]:
     tasks = Tasks()
     trio.lowlevel.add_instrument(tasks)
     start = partial(serve_sessions, new_session, f"unix:{path}", telemetry=telemetry, limits=limits)
@@ -83,7 +83,7 @@ async def served(
             async with trio.open_nursery() as nursery:
                 await nursery.start(start)
                 await trio.testing.wait_all_tasks_blocked()
-                yield Stage(path, clients, tasks, nursery.cancel_scope)
+                yield SuspendedServer(path, clients, tasks, nursery.cancel_scope)
                 nursery.cancel_scope.cancel()
     finally:
         trio.lowlevel.remove_instrument(tasks)
@@ -97,21 +97,21 @@ class Careful(LineSession):
         self.max_chunk = 10
 
 
-async def test_costly_newcomers_get_tasks_so_that_others_have_their_turn(tmp_path: Path) -> None:
-    async with served(tmp_path / "caas.sock", Careful) as stage:
-        clients = [stage.client(b"one\ntwo\nth") for _ in range(6)]
+async def test_costly_new_connections_get_tasks_so_that_others_have_their_turn(tmp_path: Path) -> None:
+    async with served(tmp_path / "caas.sock", Careful) as server:
+        clients = [server.client(b"one\ntwo\nth") for _ in range(6)]
         await trio.testing.wait_all_tasks_blocked()
         assert [receive_all(client) for client in clients] == [b"ONE\nTWO\nTH"] * len(clients)
-        assert stage.tasks == len(clients)
+        assert server.tasks == len(clients)
 
 
 async def test_a_client_that_has_sent_all_when_accepted_needs_no_task(tmp_path: Path, driver: str) -> None:
     recorder = StatsRecorder()
-    async with served(tmp_path / "caas.sock", telemetry=recorder) as stage:
-        clients = [stage.client(b"one\ntw"), stage.client(b"")]
+    async with served(tmp_path / "caas.sock", telemetry=recorder) as server:
+        clients = [server.client(b"one\ntw"), server.client(b"")]
         await trio.testing.wait_all_tasks_blocked()
         assert [receive_all(client) for client in clients] == [b"ONE\nTW", b""]
-        assert stage.tasks == (0 if driver == "hub" else len(clients))
+        assert server.tasks == (0 if driver == "hub" else len(clients))
         assert recorder.ends == [None] * len(clients)
         assert recorder.listener_stats.accepted == len(clients)
         assert recorder.outcomes == {Outcome.COMPLETED: len(clients)}
@@ -121,18 +121,18 @@ async def test_a_burst_is_through_before_others_have_their_turn(
     tmp_path: Path, driver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loops, "_BURST", 3)
-    async with served(tmp_path / "caas.sock") as stage:
-        clients = [stage.client(b"a\n") for _ in range(5)]
+    async with served(tmp_path / "caas.sock") as server:
+        clients = [server.client(b"a\n") for _ in range(5)]
         await trio.testing.wait_all_tasks_blocked()
         assert [receive_all(client) for client in clients] == [b"A\n"] * len(clients)
-        assert stage.tasks == (0 if driver == "hub" else len(clients))
+        assert server.tasks == (0 if driver == "hub" else len(clients))
 
 
 async def test_a_client_that_stays_gets_a_task_and_is_served_on(tmp_path: Path) -> None:
-    async with served(tmp_path / "caas.sock") as stage:
-        clients = [stage.client(spoken, ends=False) for spoken in (b"", b"a\nb", b"a\nb")]
+    async with served(tmp_path / "caas.sock") as server:
+        clients = [server.client(spoken, ends=False) for spoken in (b"", b"a\nb", b"a\nb")]
         await trio.testing.wait_all_tasks_blocked()
-        assert stage.tasks == len(clients)
+        assert server.tasks == len(clients)
         for client, due in zip(clients, (b"", b"A\n", b"A\n"), strict=True):
             assert not due or client.recv(100) == due
             client.send(b"c\n")
@@ -146,25 +146,25 @@ async def test_a_client_that_sends_more_after_its_reply_gets_a_task(tmp_path: Pa
             talker.send(b"b\n")
         return line.upper()
 
-    async with served(tmp_path / "caas.sock", partial(LineSession, service)) as stage:
-        talker = stage.client(b"a\n", ends=False)
+    async with served(tmp_path / "caas.sock", partial(LineSession, service)) as server:
+        talker = server.client(b"a\n", ends=False)
         await trio.testing.wait_all_tasks_blocked()
-        assert stage.tasks == 1
+        assert server.tasks == 1
         assert talker.recv(100) == b"A\nB\n"
 
 
 async def test_after_the_last_reply_the_connection_lingers(tmp_path: Path) -> None:
-    async with served(tmp_path / "caas.sock", partial(CAPITALS, once=True)) as stage:
-        client = stage.client(b"a\nb\n", ends=False)
+    async with served(tmp_path / "caas.sock", partial(CAPITALS, once=True)) as server:
+        client = server.client(b"a\nb\n", ends=False)
         await trio.testing.wait_all_tasks_blocked()
         assert receive_all(client) == b"A\n"
         assert client.send(b"more") == len(b"more")  # nobody has reset the connection
 
 
 async def test_one_at_a_time_is_room_for_many_that_are_through(tmp_path: Path) -> None:
-    async with served(tmp_path / "caas.sock", limits=Limits(max_connections=1)) as stage:
+    async with served(tmp_path / "caas.sock", limits=Limits(max_connections=1)) as server:
         for _ in range(3):
-            client = stage.client(b"a\n")
+            client = server.client(b"a\n")
             await trio.testing.wait_all_tasks_blocked()
             assert receive_all(client) == b"A\n"
 
@@ -176,8 +176,8 @@ async def test_a_bug_ends_its_connection_and_no_other(tmp_path: Path) -> None:
         return line.upper()
 
     recorder = StatsRecorder()
-    async with served(tmp_path / "caas.sock", partial(LineSession, service), recorder) as stage:
-        clients = [stage.client(spoken) for spoken in (b"a\n", b"bug\n", b"b\n")]
+    async with served(tmp_path / "caas.sock", partial(LineSession, service), recorder) as server:
+        clients = [server.client(spoken) for spoken in (b"a\n", b"bug\n", b"b\n")]
         await trio.testing.wait_all_tasks_blocked()
         assert [receive_all(client) for client in clients] == [b"A\n", b"", b"B\n"]
         assert recorder.outcomes == {Outcome.COMPLETED: 2, Outcome.FAILED: 1}
@@ -187,9 +187,9 @@ async def test_a_bug_ends_its_connection_and_no_other(tmp_path: Path) -> None:
 async def test_the_sums_are_right(tmp_path: Path) -> None:
     recorder = StatsRecorder()
     session = partial(LineSession, bytes.upper, max_line=3, oversize=Oversize.DISCARD)
-    async with served(tmp_path / "caas.sock", session, recorder) as stage:
-        replies = [stage.client(spoken) for spoken in (b"a\n", b"abcd\nb")]
-        staying = stage.client(b"abcd\n", ends=False)
+    async with served(tmp_path / "caas.sock", session, recorder) as server:
+        replies = [server.client(spoken) for spoken in (b"a\n", b"abcd\nb")]
+        staying = server.client(b"abcd\n", ends=False)
         await trio.testing.wait_all_tasks_blocked()
         sent = sum(len(receive_all(client)) for client in replies) + len(staying.recv(100))
         stats = recorder.stats
@@ -209,8 +209,8 @@ async def test_a_telemetry_that_raises_costs_nobody_anything(
             raise ZeroDivisionError
 
     before = descriptors()
-    async with served(tmp_path / "caas.sock", telemetry=Failing()) as stage:
-        clients = [stage.client(spoken) for spoken in (b"a\n", b"b\n", b"")]
+    async with served(tmp_path / "caas.sock", telemetry=Failing()) as server:
+        clients = [server.client(spoken) for spoken in (b"a\n", b"b\n", b"")]
         await trio.testing.wait_all_tasks_blocked()
         assert [receive_all(client) for client in clients] == [b"A\n", b"B\n", b""]
     assert descriptors() <= before
@@ -221,10 +221,10 @@ async def test_a_telemetry_that_raises_costs_nobody_anything(
     )
 
 
-async def test_cancelled_all_newcomers_are_closed(tmp_path: Path) -> None:
-    async with served(tmp_path / "caas.sock") as stage:
-        stage.everything.cancel()
-        clients = [stage.client(b"a\n", ends=False) for _ in range(3)]
+async def test_cancelled_all_new_connections_are_closed(tmp_path: Path) -> None:
+    async with served(tmp_path / "caas.sock") as server:
+        server.everything.cancel()
+        clients = [server.client(b"a\n", ends=False) for _ in range(3)]
         with trio.CancelScope(shield=True):
             await trio.testing.wait_all_tasks_blocked()
         for client in clients:

@@ -1,0 +1,78 @@
+"""Servers that run in the test's own event loop, at real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+import trio
+
+from caas_trio import Endpoint, Limits, LineSession, Session, StreamRequestHandler
+from caas_trio.server.served import Handler
+
+from . import streams
+from .drivers import serve, serve_sessions
+from .recorder import Recorder
+
+R = TypeVar("R", bound=Recorder)
+
+ANYWHERE = "tcp://127.0.0.1:0"
+CAPITALS = partial(LineSession, bytes.upper)
+
+
+@dataclass
+class Running(Generic[R]):
+    """A server that runs, and the way to talk to it.
+
+    Attributes:
+        endpoints: where it listens.
+        stop: what ends it.
+        telemetry: what it is observed by.
+        everything: what it is cancelled by.
+    """
+
+    endpoints: list[Endpoint]
+    stop: trio.Event
+    telemetry: R
+    everything: trio.CancelScope
+
+    async def connect(self, which: int = 0) -> trio.SocketStream:
+        """Return a connection to it; the caller closes it."""
+        return await streams.connect(self.endpoints[which])
+
+    async def talk(self, data: bytes, which: int = 0) -> bytes:
+        """Return all that comes to a client that sends `data` and ends its output."""
+        return await streams.talk(await self.connect(which), data)
+
+
+@asynccontextmanager
+async def running(
+    start: Callable[..., Awaitable[None]], *endpoints: str, telemetry: R
+) -> AsyncIterator[Running[R]]:
+    """Start a server, and stop it when the block ends."""
+    stop = trio.Event()
+    start = partial(start, *(endpoints or (ANYWHERE,)), telemetry=telemetry, stop=stop)
+    async with trio.open_nursery() as nursery:
+        yield Running(await nursery.start(start), stop, telemetry, nursery.cancel_scope)
+        stop.set()
+
+
+def serving(
+    new_session: Callable[[], Session] = CAPITALS,
+    *endpoints: str,
+    limits: Limits = Limits(linger_timeout=30),  # noqa: B008 - immutable
+) -> AbstractAsyncContextManager[Running[Recorder]]:
+    """Serve sessions over the chosen driver."""
+    return running(partial(serve_sessions, new_session, limits=limits), *endpoints, telemetry=Recorder())
+
+
+def serving_handler(
+    handler: Handler | type[StreamRequestHandler],
+    *endpoints: str,
+    limits: Limits = Limits(linger_timeout=30),  # noqa: B008 - immutable
+) -> AbstractAsyncContextManager[Running[Recorder]]:
+    """Serve a handler over the chosen driver."""
+    return running(partial(serve, handler, limits=limits), *endpoints, telemetry=Recorder())
