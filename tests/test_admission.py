@@ -1,4 +1,4 @@
-"""Who is let in: counts in all and by host, and a spare descriptor for the worst moment."""
+"""Admission: counts in all and by host, and a spare descriptor for when there are none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that runs out of descriptors: it tells who it cannot serve, and goes on serving."""
+"""A process that runs out of descriptors: clients it cannot serve get an error line, and it serves on."""
 
 from __future__ import annotations
 

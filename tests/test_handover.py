@@ -1,4 +1,4 @@
-"""A server whose path a successor takes over, both in this process: who is connected may still speak."""
+"""A server whose path a successor takes over, both in this process: connected clients may still speak."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that have spoken, or are through, by the time they are accepted."""
+"""Clients that have sent a line, or everything, by the time they are accepted."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ async def test_after_the_last_reply_the_connection_lingers(tmp_path: Path) -> No
         client = server.client(b"a\nb\n", ends=False)
         await trio.testing.wait_all_tasks_blocked()
         assert receive_all(client) == b"A\n"
-        assert client.send(b"more") == len(b"more")  # nobody has reset the connection
+        assert client.send(b"more") == len(b"more")  # the connection was not reset
 
 
 async def test_one_at_a_time_is_room_for_many_that_are_through(tmp_path: Path) -> None:

@@ -73,6 +73,14 @@ def test_the_core_waits_for_nothing_and_has_no_clock() -> None:
     assert not wanted & {"trio", "select", "selectors", "asyncio", "threading", "subprocess", "time"}
 
 
+def test_the_conformance_suite_shares_only_names_with_what_it_judges() -> None:
+    suite = [path for module, path in MODULES.items() if module.startswith("conformance/")]
+    shared = {name for path in suite for name in imported(path) if name.startswith("caas_trio.core.")}
+    assert not {name for name in shared if name.split(".")[2] in {"framing", "proxy_header", "connection"}}
+    of_the_session = {name.split(".")[3] for name in shared if name.startswith("caas_trio.core.session.")}
+    assert of_the_session == {"DEFAULT_PROMPT", "First", "Oversize"}
+
+
 def test_every_module_belongs_to_a_layer() -> None:
     assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", "__main__"}
     assert {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()} == set(BELOW)

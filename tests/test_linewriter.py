@@ -1,4 +1,4 @@
-"""A log that stops nobody: what is written, what is lost, and that this is told."""
+"""A log that never blocks: what is written, what is lost, and the line that says so."""
 
 from __future__ import annotations
 

@@ -63,6 +63,6 @@ def test_what_is_passed_is_served_and_every_state_is_told(tmp_path: Path) -> Non
                 assert process.wait() == 0
             finally:
                 process.kill()
-        # The socket is the manager's: who connects now waits for the next process.
+        # The socket is the manager's: a client that connects now waits for the next process.
         with socket.create_connection(("127.0.0.1", port)) as client, listening.accept()[0] as accepted:
             assert accepted.getpeername() == client.getsockname()

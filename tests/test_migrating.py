@@ -22,6 +22,9 @@ from caas_trio import Endpoint, Scheme
 from caas_trio.core.datagramrules import MAX_BYTES
 from caas_trio.server.unixsocket import BACKLOG
 
+from .support import streams
+from .support.sockets import reply_to
+
 GUIDE = (Path(__file__).parent.parent / "docs" / "migrating-from-socketserver.md").read_text()
 
 
@@ -81,26 +84,12 @@ async def talk(endpoint: Endpoint, sends: Sequence[bytes]) -> bytes:
     """Return all that is heard by a client that sends this, and ends its output."""
     if endpoint.scheme in (Scheme.UDP, Scheme.UNIXGRAM):
         return b"|".join([await ask(endpoint, data) for data in sends])
-    if endpoint.path:
-        client = await trio.open_unix_socket(endpoint.path)
-    else:
-        client = await trio.open_tcp_stream(endpoint.host, endpoint.port)
-    async with client:
-        for data in sends:
-            await client.send_all(data)
-        await client.send_eof()
-        return b"".join([chunk async for chunk in client])
+    return await streams.talk(await streams.connect(endpoint), *sends)
 
 
 async def ask(endpoint: Endpoint, data: bytes) -> bytes:
     """Return the reply to a datagram."""
-    with socket.socket(socket.AF_UNIX if endpoint.path else socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(30)
-        if endpoint.path:
-            client.bind("")  # a name of the kernel's choice
-        client.connect(endpoint.path or (endpoint.host, endpoint.port))
-        client.send(data)
-        return await trio.to_thread.run_sync(client.recv, 65536)
+    return await trio.to_thread.run_sync(reply_to, endpoint, data)
 
 
 #: What the clients send; one that is not in one piece is for handlers that read to the end.

@@ -1,4 +1,4 @@
-"""Who is on the other side."""
+"""The peer of a connection."""
 
 from __future__ import annotations
 

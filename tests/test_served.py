@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("driver")
 
 
 class BoomError(Exception):
-    """What nobody expects."""
+    """A bug."""
 
 
 def boom(*_: object, **__: object) -> NoReturn:

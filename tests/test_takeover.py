@@ -1,4 +1,4 @@
-"""Servers in processes of their own, on one Unix path: who stays, who leaves, and who takes over."""
+"""Servers in processes of their own, on one Unix path: a second one is refused or takes over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS endpoints: certificates and their reload, who is let in, and what becomes of the others."""
+"""TLS endpoints: certificates and their reload, admitted clients and refused ones."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ async def test_a_client_that_does_not_take_close_notify_is_too_slow(autojump_clo
 
 
 async def fail_to_shake_hands(said: bytes) -> tuple[bytes, BaseException | None]:
-    """Return what a server answers to somebody who begins so, and why the handshake failed."""
+    """Return what a server answers to a client that begins so, and why the handshake failed."""
     ours, theirs = trio.testing.memory_stream_pair()
     server = TlsStream(theirs, server_context(), server_side=True)
     await ours.send_all(said)

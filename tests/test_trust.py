@@ -1,4 +1,4 @@
-"""Who may connect."""
+"""`Trust`: which clients may connect."""
 
 from __future__ import annotations
 

@@ -255,7 +255,7 @@ def test_a_socket_that_is_gone_already_is_no_error(path: Path) -> None:
 
 
 class TestTheLock:
-    """Who holds it decides what is at the path."""
+    """The holder of the lock decides what is at the path."""
 
     def test_one_holds_it_at_a_time(self, path: Path) -> None:
         lock = PathLock.take(path)

@@ -1,4 +1,4 @@
-"""`--reload`: the files of an app are watched, and who has no watchfiles is told what to install."""
+"""`--reload`: the files of an app are watched, and without watchfiles an error line says what to install."""
 
 from __future__ import annotations
 

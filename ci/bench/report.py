@@ -35,12 +35,12 @@ class Table:
 
 
 def peers_in(runs: Iterable[Run], work: Work) -> list[str]:
-    """Return who took part in `work`, without duplicates."""
+    """Return the peers that took part in `work`, without duplicates."""
     return list(dict.fromkeys(run.peer for run in runs if run.work == work.name))
 
 
 def spreads(runs: Sequence[Run], work: Work) -> list[tuple[str, Spread]]:
-    """Return who reached what in `work`, the best first; those with nothing but problems are left out."""
+    """Return the peers and their figures in `work`, the best first; peers without a figure are left out."""
     found = []
     for peer in peers_in(runs, work):
         spread = Spread.of(list(by_round(runs, work.name, peer, work.measure.figure).values()))
@@ -49,7 +49,7 @@ def spreads(runs: Sequence[Run], work: Work) -> list[tuple[str, Spread]]:
 
 
 def table_of(runs: Sequence[Run], work: Work) -> Table:
-    """Return the table of one work: who reached what, beside our ratios within the same rounds."""
+    """Return the table of one work: the figures of each peer, and our ratios within the same rounds."""
 
     def reached(peer: str, figure: str = work.measure.figure) -> dict[int, float]:
         return by_round(runs, work.name, peer, figure)

@@ -58,7 +58,7 @@ def profile_of(settings: Settings, scheme: str, *, limited: bool) -> Profile:
 
 
 def endpoint_for(scheme: str, folder: Path, name: str) -> str:
-    """Return a place to listen that nobody else uses."""
+    """Return a free place to listen."""
     return f"{scheme}:{folder / name}" if scheme.startswith("unix") else f"{scheme}://127.0.0.1:0"
 
 

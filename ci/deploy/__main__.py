@@ -153,7 +153,7 @@ def main() -> int:
         return 1
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        folder.chmod(0o755)  # for nginx's workers, which are somebody else
+        folder.chmod(0o755)  # for nginx's workers, which run as another user
         outcomes = trio.run(partial(everything, folder, quick=quick))
     print(f"{'':<42}{'short':>7}{'lines':>7}{'ended':>7}{'crossed':>9}{'broken':>8}{'slowest':>9}")
     for event, tally, wrong, servers in outcomes:

@@ -28,7 +28,7 @@ LINGER: Final = 2.0
 #: How long a client waits for anything.
 TIMEOUT_S: Final = 60.0
 
-#: Who has been stopped for so long, by what else the machine does, is excused for being late.
+#: Seconds. A client that the machine has held up for so long is excused for being late.
 STALL: Final = TIMEOUT / 5
 
 _READ: Final = 65536

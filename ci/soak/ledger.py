@@ -82,7 +82,7 @@ class Ledger:
 
 
 def adds_up(page: Page) -> list[str]:
-    """Return what is wrong if those who were accepted are not those who are there or have ended."""
+    """Return what is wrong if accepted connections are not those that are open or have ended."""
     accepted, open_now, ended = (
         page.total(name) for name in ("connections_accepted_total", "connections_open", "connections_total")
     )

@@ -192,7 +192,7 @@ async def settle(watched: Watched) -> None:
 
 
 def at_rest(service: Service) -> Weight:
-    """Return what a service weighs once it has all it needs, and nobody has come yet."""
+    """Return what a service holds once it is ready, before the first client."""
     service.scrape()
     while True:
         before = service.weigh()

@@ -1,4 +1,4 @@
-"""What workers are for: reloads nobody notices, a crash that costs its own connections, and more cores.
+"""What workers are for: reloads without a failure, a crash that costs its own connections, and more cores.
 
 python -m ci.soak.workers, which is what `nox -s workers` runs.
 """

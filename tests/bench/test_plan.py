@@ -1,4 +1,4 @@
-"""Who does what, in which order."""
+"""Which peer does which work, and in which order."""
 
 from ci.bench.buffers import SUBJECTS
 from ci.bench.peers import PEERS

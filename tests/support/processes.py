@@ -66,7 +66,7 @@ class Service:
         return [found[event] for event in wanted]
 
     def wait_until_closed(self) -> None:
-        """Wait until nobody listens at its first endpoint any more."""
+        """Wait until its first endpoint refuses connections."""
         with suppress(ConnectionError):
             while True:
                 sockets.talk(self.connect())  # one at a time, or it has too many connections

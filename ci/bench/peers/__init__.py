@@ -1,4 +1,4 @@
-"""The table of peers: who takes part, and how each is started.
+"""The table of peers, and how each is started.
 
 Each is a program of its own that takes an endpoint and prints `listening on ENDPOINT` once it accepts.
 """

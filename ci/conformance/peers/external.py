@@ -13,14 +13,14 @@ _STARTING = 10
 
 
 def free_port() -> int:
-    """Return a port that nobody uses now; somebody may before it is taken, and then nothing comes up."""
+    """Return a port that is free now; if it is taken before the server has it, nothing comes up."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def accepting(port: int) -> bool:
-    """Return whether somebody takes connections at a port."""
+    """Return whether a port takes connections."""
     with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
