@@ -110,6 +110,9 @@ def test_what_is_no_message_is_an_error_that_says_why(sent: bytes, error: str) -
     ("sent", "error"),
     [
         (b"ready\nalive\nready\n", "ready comes twice"),
+        (b"drain 1\ndrain inf\n", "drain comes twice"),
+        (b"drain 1\nready\ndrain inf\n", "drain comes twice"),
+        (b"ready\nalive\ndrain inf\n", "drain comes after ready"),
         (b"failed a\nalive\n", "alive comes after failed"),
         (b"no-room a\nfailed b\n", "failed comes after no-room"),
     ],

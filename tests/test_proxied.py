@@ -29,6 +29,7 @@ from caas_trio import (
 )
 from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import Outcome
+from caas_trio.core.trust import LOOPBACK
 from caas_trio.drivers.tlsstream import TlsStream
 from caas_trio.server import handshaker
 from caas_trio.server.admission import REFUSAL
@@ -36,7 +37,7 @@ from caas_trio.server.admission import REFUSAL
 from .certificates import HOST as TLS_HOST
 from .certificates import client_context, server_context
 from .support.drivers import serve, serve_sessions
-from .support.recorder import ConnectionRecorder
+from .support.recorder import ConnectionRecorder, Recorder
 from .support.streams import connect
 
 #: Every test runs over both drivers.
@@ -216,6 +217,26 @@ async def test_a_health_check_that_only_connects_is_no_news(*, rude: bool) -> No
         await trio.testing.wait_all_tasks_blocked(0.001)
     assert not server.refused
     assert server.outcomes == [Outcome.LOST, Outcome.COMPLETED]
+
+
+@pytest.mark.parametrize("header", [LOCAL, UNKNOWN])
+@pytest.mark.parametrize("observed", [True, False])
+async def test_a_proxy_that_has_reset_its_connection_is_no_bug(header: bytes, *, observed: bool) -> None:
+    telemetry = ConnectionRecorder() if observed else Recorder()
+    trust = Trust(proxy_protocol=True, allow_from=LOOPBACK)
+    async with trio.open_nursery() as nursery:
+        start = partial(serve_sessions, lambda: LineSession(bytes.upper), "tcp://127.0.0.1:0", trust=trust)
+        limits = Limits(max_per_host=9)
+        [endpoint] = await nursery.start(partial(start, limits=limits, telemetry=telemetry))
+        for _ in range(3):
+            with socket.create_connection((endpoint.host, endpoint.port)) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.sendall(header)  # which can still be read, but not by whom it was sent
+        async with await connect(endpoint) as client:
+            await client.send_all(header + b"a\n")
+            assert await client.receive_some() == b"A\n"
+        nursery.cancel_scope.cancel()
+    assert not telemetry.failures
 
 
 class Hasty(socket.socket):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import platform
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -262,6 +264,47 @@ def test_files_that_cannot_be_read_stop_no_supervisor(shared: SharedMetrics, wor
     (shared.folder / "kept").rename(file)
     page = shown(shared)
     assert (page["workers_gone_total"], page[f"connections_total{{{TCP},cut_off}}"]) == (2, 1)
+
+
+def entry(key: bytes, value: float = 1.0, length: int | None = None) -> bytes:
+    """Return a file with one value, as prometheus_client writes it."""
+    padded = key + b" " * (8 - (len(key) + 4) % 8)
+    used = 8 + 4 + len(padded) + 16
+    return struct.pack(
+        f"ixxxxi{len(padded)}sdd", used, len(key) if length is None else length, padded, value, 0
+    )
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"\n",
+        b"garbage" * 100,
+        struct.pack("i", -1) + bytes(100),
+        struct.pack("i", 1 << 30) + bytes(100),
+        struct.pack("i", 50) + bytes([255] * 46),
+        entry(b"[]", length=-8),
+        entry(b"[]", length=-20),
+        entry(b"[]", length=1 << 30),
+        entry(b"\xff"),
+        entry(b"[]"),
+        entry(b'["caas_trio_connections_accepted", "any", {}, ""]'),
+        entry(b'["caas_trio_connections_accepted", "any", {"endpoint": ""}, ""]', math.nan),
+    ],
+)
+def test_what_a_worker_that_was_taken_over_has_written_goes_with_it(
+    written: bytes, shared: SharedMetrics, work: Work
+) -> None:
+    other = work(1)
+    other.tcp.accepted = 1
+    other.metrics.update()
+    (shared.folder / "counter_0.db").write_bytes(written)
+    assert not shared.worker_gone(0)
+    worker = work(0)  # its successor
+    worker.tcp.accepted = 2
+    worker.metrics.update()
+    assert shown(shared)[f"connections_accepted_total{{{TCP}}}"] == 3
+    assert shared.worker_gone(0)
 
 
 def test_no_number_of_workers_leaves_more_files_than_slots(shared: SharedMetrics) -> None:

@@ -33,7 +33,8 @@ class Played:
     """A worker process that this test plays.
 
     `manner` says how: it is "good"; it "fails" before it is ready, saying so, or "crashes" there; it is
-    ready and "brief"; it is "mute" and never ready; it is "stubborn" and only ends when it is cut; it is
+    ready and "brief"; it is "mute" and never ready; it is "stubborn" and only ends when it is cut, or
+    "lingering", which says besides that it may take 100 seconds; it is
     "deaf", which is both; it is "frozen" once it is ready; it is "sick", and exits with a status of its own;
     it has "no room"; it is "rude", and breaks the control protocol once it is ready; or it is "detached", and
     closes its control channel then. One that is "busy" has a loop that turns for ten seconds, and so has one
@@ -96,7 +97,8 @@ class Played:
             self.control.send_nowait("turned")
 
     async def serve(self) -> None:
-        self.control.send_nowait("alive")  # which does not count before it is ready
+        # It does not count as a sign of life before it is ready.
+        self.control.send_nowait("drain 100" if self.manner == "lingering" else "alive")
         if self.manner not in ("mute", "deaf"):
             self.control.send_nowait("ready")
         if self.manner == "rude":
@@ -119,7 +121,7 @@ class Played:
         with suppress(trio.ClosedResourceError):
             while (command := await self.next_command()) is not None:
                 self.commands.append(command)
-                if self.manner not in ("stubborn", "deaf") or command == "cut":
+                if self.manner not in ("stubborn", "lingering", "deaf") or command == "cut":
                     self.end(7 if self.manner == "sick" else 0)
                     return
 
@@ -238,6 +240,12 @@ async def begin(stage: Stage, nursery: trio.Nursery) -> None:
 def exists(path: str | Path) -> bool:
     """Return whether a path exists, without a thread: during one the clock would jump."""
     return Path(path).exists()
+
+
+def write(path: Path, data: bytes) -> Path:
+    """Write at once, likewise."""
+    path.write_bytes(data)
+    return path
 
 
 DIED = "worker died"
@@ -1082,15 +1090,30 @@ async def test_a_worn_worker_of_a_generation_that_is_over_is_left_alone(
 async def test_a_worker_may_take_as_long_to_end_as_its_app_says(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    stage.manners = ["stubborn", "stubborn"]
+    stage.manners = ["lingering", "stubborn"]
     await begin(stage, nursery)
-    stage.played[0].control.send_nowait("drain 100")
     await stage.signal(signal.SIGTERM)
     await trio.sleep(20)
     assert [each.returncode for each in stage.played] == [None, -signal.SIGKILL]
     await trio.sleep(90)
     assert stage.played[0].returncode == -signal.SIGKILL
     await stage.over.wait()
+
+
+async def test_metrics_that_are_none_cost_that_worker_and_nobody_else(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.arguments += ["--metrics", "127.0.0.1:0"]
+    await begin(stage, nursery)
+    [first, _] = stage.played
+    assert first.config.metrics_folder is not None
+    written = write(Path(first.config.metrics_folder, "counter_0.db"), b"garbage" * 100)
+    first.end(-signal.SIGKILL)
+    await trio.sleep(1)
+    assert stage.logged() == [("the metrics of a worker are lost", ""), (DIED, "signal 9")]
+    assert not exists(written)
+    assert len(stage.alive) == 2
+    await stage.stop()
 
 
 async def test_a_mistake_of_the_users_is_one_although_a_worker_noticed_it(

@@ -37,6 +37,7 @@ INSIDE = (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::
         (InternetPeer("192.0.3.0", 1), "the address is not allowed"),
         (InternetPeer("2001:db8::1", 1), None),
         (InternetPeer("fe80::1%lo", 1), "the address is not allowed"),
+        (InternetPeer("", 0), "the address is not allowed"),
         (LocalPeer(1, 1000, 1000), None),
         (LocalPeer(1, 1001, 1000), "the user is not allowed"),
         (LocalPeer(), "the user is not allowed"),

@@ -22,8 +22,8 @@ BUGS: Final = (
     Bug(
         "a worker may be ready twice",
         "control",
-        "if kind is Kind.READY and self._was_ready:",
-        "if kind is Kind.READY and self._last is Kind.READY:",
+        "if kind in _ONCE & self._seen:",
+        "if kind in _ONCE and self._last is kind:",
     ),
     Bug(
         "a worker goes on after its last line",

@@ -130,5 +130,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def _within(host: str, networks: Iterable[Network]) -> bool:
+    """Return whether an address is in one of some networks; one that is not known is in none."""
+    if not host:
+        return False
     address = ipaddress.ip_address(host)
     return any(address in network for network in networks)

@@ -28,7 +28,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from caas_trio.core.telemetry import Outcome
 
-from .slotvalues import Told, slot_values
+from .slotvalues import Told, check_file, slot_values
 
 #: How often (seconds) a worker writes down what it has counted.
 PERIOD: Final = 1.0
@@ -77,16 +77,30 @@ class SharedMetrics:
         """Return the sums over all workers, in Prometheus's text format."""
         return generate_latest(self._registry)
 
-    def worker_gone(self, slot: int) -> None:
+    def worker_gone(self, slot: int) -> bool:
         """Account for what the worker in this slot had open; its process has ended, somehow.
 
-        If that cannot be read, for want of a descriptor, say, what is known stays.
+        If that cannot be read, for want of a descriptor, say, what is known stays. A worker that had been
+        taken over may have written anything: such files are removed, for the next worker would go on
+        with them.
+
+        Returns:
+            Whether its files held metrics.
         """
         self._gone += 1
         with suppress(OSError):
-            accepted, ended = _let_in(self._sums(f"counter_{slot}.db"))
+            try:
+                accepted, ended = _let_in(self._sums(f"*_{slot}.db"))
+            except OSError:
+                return True
+            except Exception:  # noqa: BLE001 - whatever prometheus_client says of what is none of its own
+                self._cut_off.pop(slot, None)
+                for file in self.folder.glob(f"*_{slot}.db"):
+                    file.unlink()
+                return False
             self._cut_off[slot] = accepted - ended  # over all workers the slot has had
             mark_process_dead(slot, str(self.folder))  # type: ignore[no-untyped-call]
+        return True
 
     def worker_replaced(self, reason: str) -> None:
         """Count a worker that stood still, or is worn: for one of `REPLACED_FOR`."""
@@ -116,8 +130,10 @@ class SharedMetrics:
 
     def _sums(self, files: str) -> list[Metric]:
         """Return the sums over these files; one that is being made may be empty yet."""
-        begun = [str(file) for file in self.folder.glob(files) if file.stat().st_size]
-        return list(MultiProcessCollector.merge(begun))  # type: ignore[no-untyped-call]
+        begun = [file for file in self.folder.glob(files) if file.stat().st_size]
+        for file in begun:
+            check_file(file)
+        return list(MultiProcessCollector.merge(map(str, begun)))  # type: ignore[no-untyped-call]
 
 
 def join(folder: Path, slot: int, told: Told) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,11 @@ from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
 #: What a file has when it is made (bytes); it doubles when it is full.
 _INITIAL_SIZE: Final = 1 << 16
+
+#: The largest file that is read (bytes): more than any number of values that make sense on a page.
+_MAX_SIZE: Final = 1 << 24
+
+_INT: Final = struct.Struct("i")
 
 #: How many bytes a value takes beside its key: a size, the key's padding, a number and a time.
 _MAX_AROUND_KEY: Final = 4 + 8 + 8 + 8
@@ -86,6 +92,26 @@ class Files:
                 self._told(error)
             return None
         return file
+
+
+def check_file(file: Path) -> None:
+    """Refuse a file whose values do not follow one another, of a process that may have been taken over.
+
+    prometheus_client trusts the lengths in it: a negative one keeps it going in a circle.
+
+    Raises:
+        ValueError: the file is none of values.
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as opened:
+        data = opened.read(_MAX_SIZE + 1)
+    used = _INT.unpack_from(data)[0] if len(data) >= _INT.size else -1
+    at, end = 8, min(len(data), _MAX_SIZE)
+    while 0 <= at < used <= end:
+        length = _INT.unpack_from(data, at)[0]
+        at += _MAX_AROUND_KEY + length - (length + 4) % 8 if length >= 0 else end
+    if not 0 <= used <= end or at > max(used, 8):
+        raise ValueError(f"{file.name} holds no values")
 
 
 def slot_values(folder: Path, slot: int, told: Told) -> type:

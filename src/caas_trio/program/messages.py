@@ -3,7 +3,7 @@
 Lines of UTF-8, each ended by a LF, over a socket pair for each worker:
 
     supervisor   a `WorkerConfig` in JSON; then commands, each a `Command`
-    worker       `alive` and `turned` as often as it likes, `drain SECONDS`, `ready` at most once;
+    worker       `alive` and `turned` as often as it likes; `drain SECONDS`, then `ready`, each once;
                  `failed REASON`, `misused REASON` or `no-room REASON` is its last line
 
 The end of the input means that the other end is gone.
@@ -122,6 +122,7 @@ class Kind(enum.StrEnum):
 
 _FINAL: Final = frozenset({Kind.FAILED, Kind.MISUSED, Kind.NO_ROOM})
 _WITH_REASON: Final = _FINAL | {Kind.DRAIN}
+_ONCE: Final = frozenset({Kind.DRAIN, Kind.READY})
 
 
 class Message(NamedTuple):
@@ -181,7 +182,7 @@ class MessageParser:
 
     def __init__(self) -> None:
         self._last: Kind | None = None
-        self._was_ready = False
+        self._seen: set[Kind] = set()
 
     def parse(self, line: str) -> Message:
         """Return the message that a line is.
@@ -197,12 +198,14 @@ class MessageParser:
             raise ControlError(f"{kind!s} comes {'with' if space else 'without'} a reason")
         if self._last in _FINAL:
             raise ControlError(f"{kind!s} comes after {self._last!s}")
-        if kind is Kind.READY and self._was_ready:
-            raise ControlError("ready comes twice")
+        if kind in _ONCE & self._seen:
+            raise ControlError(f"{kind!s} comes twice")
+        if kind is Kind.DRAIN and Kind.READY in self._seen:  # it might want to be waited for by now
+            raise ControlError("drain comes after ready")
         if kind is Kind.DRAIN and not _SECONDS.fullmatch(reason):
             raise ControlError("drain comes without a number of seconds")
         self._last = kind
-        self._was_ready |= kind is Kind.READY
+        self._seen.add(kind)
         return Message(kind, printable(reason))
 
 

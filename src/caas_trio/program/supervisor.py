@@ -383,8 +383,8 @@ class Supervisor:
                 finally:
                     generation.workers.discard(worker)
                     self._watchdog.unregister(worker)
-                    if self._metrics is not None:
-                        self._metrics.worker_gone(slot)
+                    if self._metrics is not None and not self._metrics.worker_gone(slot):
+                        self._log.error("the metrics of a worker are lost", worker=slot, pid=worker.pid)
                     if stack := stacks.read():
                         self._log.error("the stack of a worker", worker=slot, pid=worker.pid, stack=stack)
         except OSError as error:

@@ -90,8 +90,8 @@ class Admission:
         self._newcomers_wait = False
 
     def host_of(self, address: str | None) -> Host:
-        """Return what an IP address counts as, for `admit`; None if hosts are not counted."""
-        if self._most_per_host is None or address is None:
+        """Return what an IP address counts as, for `admit`; None if it is not known, or not counted."""
+        if self._most_per_host is None or not address:
             return None
         host = ipaddress.ip_address(unmapped(address))
         if isinstance(host, ipaddress.IPv6Address):

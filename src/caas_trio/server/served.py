@@ -190,6 +190,7 @@ class ServedConnection(abc.ABC, Generic[S]):
             if proxied or shared.trust.asks_for(address):
                 peer = peer_of(self._sock, address)
                 objection = shared.trust.objection_to_proxy(peer) if proxied else shared.trust.objection(peer)
+                self._peer = peer  # as long as it can be asked for
                 if objection is not None:  # a stranger is told nothing
                     self._refuse(objection, address, b"")
                     return False
