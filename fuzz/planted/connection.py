@@ -16,8 +16,8 @@ BUGS: Final = (
     Bug(
         "a read that was given up keeps others from reading",
         "connection",
-        "finally:\n            self._receiving = False",
-        "finally:\n            pass",
+        "self._receiving = False\n            wanted.taken = None\n        if line is None:",
+        "wanted.taken = None\n        if line is None:",
     ),
     Bug(
         "two tasks may read at once",
@@ -42,12 +42,6 @@ BUGS: Final = (
         "connection",
         "raise self._own(InputEnded(count, len(self._buffer)))",
         "return self._buffer.take_rest()",
-    ),
-    Bug(
-        "what is held waits for more after many reads",
-        "connection",
-        "                wanted.try_now()\n",
-        "",
     ),
     Bug(
         "an input that ended early counts as empty",
