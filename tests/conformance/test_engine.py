@@ -416,6 +416,24 @@ async def test_speech_that_nobody_asked_for_does_not_end_a_conversation() -> Non
     assert reasons(result) == [("ORDER-1", "the server spoke unasked")]
 
 
+@pytest.mark.parametrize(
+    ("before", "said_then", "blamed"),
+    [
+        (b"A\n", DEFAULT_PROMPT, "ORDER-6"),
+        (DEFAULT_PROMPT + b"A\n", DEFAULT_PROMPT, "ORDER-5"),
+        (b"A\n", b"Hi", "ORDER-5"),
+    ],
+)
+async def test_a_late_prompt_is_a_second_one_only_behind_a_first(
+    before: bytes, said_then: bytes, blamed: str
+) -> None:
+    steps = (Connect(), Expect((b"A\n",)), Silence(SHORT))
+    result = await tried(
+        said(before + said_then), *steps, clause="CLOSE-4", profile=Profile(first=First.EITHER)
+    )
+    assert reasons(result) == [(blamed, "the server spoke unasked")]
+
+
 async def test_silence_is_kept_or_broken_or_ended() -> None:
     result = await tried(said(), Connect(), Silence(0.05))
     assert result.verdict is Verdict.PASSED

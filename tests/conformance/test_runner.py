@@ -183,6 +183,40 @@ async def test_a_case_whose_reason_to_fail_is_known_is_not_judged(right: StartRi
     ]
 
 
+@pytest.mark.parametrize(("jobs", "most"), [(1, 1), (2, 4)])
+async def test_a_case_that_waits_takes_no_place_unless_there_is_one_alone(jobs: int, most: int) -> None:
+    """Each client is answered once as many are there as may be."""
+    present = 0
+    all_there = trio.Event()
+    seen = []
+
+    async def waiting(stream: trio.SocketStream) -> None:
+        nonlocal present
+        async for data in stream:
+            if data == b"wait\n":
+                present += 1
+                seen.append(present)
+                if present == most:
+                    all_there.set()
+                await all_there.wait()
+                present -= 1
+            await stream.send_all(data.upper())
+
+    idle = [
+        Case(
+            "FRAME-1",
+            f"idle-{number}",
+            lambda _: (Connect(), Send(b"wait\n"), Expect((b"WAIT\n",))),
+            idle=True,
+        )
+        for number in range(4)
+    ]
+    async with scripted(waiting) as endpoint:
+        report = await judge(endpoint, Profile(), idle, jobs=jobs)
+    assert [verdict for _, verdict, _ in of(report, idle)] == [Verdict.PASSED] * 4
+    assert max(seen) == most
+
+
 async def test_a_case_after_one_that_was_too_slow_is_judged() -> None:
     slow = Case("FRAME-1", "slow", lambda _: (Connect(), Send(b"drip\n"), Expect((b"D" * 10_000,))))
     next_one = Case("FRAME-1", "next", lambda _: says(b"HELLO\n"), after=("FRAME-1.slow/whole",))

@@ -196,16 +196,18 @@ variant(
         (self.settings.prompt if (self.number, line) == (1, b"\n") else b"") + line.upper()
     ),
 )
-variant(
-    "ORDER-6",
-    "GreetsTheTail",
-    "A client that has said a tail and nothing more sees the prompt behind its reply.",
-    EITHER_FIRST,
-    base=ByLine,
-    answer_tail=lambda self: (
-        Conversation.answer_tail(self) + (b"" if self.number > 1 else self.settings.prompt)
-    ),
-)
+
+
+@wrong("ORDER-6", EITHER_FIRST)
+class GreetsTheTail(Impatient):
+    """A client that ends its input behind a tail sees the prompt behind its reply."""
+
+    def is_waiting(self) -> bool:
+        return False
+
+    def answer_tail(self) -> bytes:
+        tail = super().answer_tail()
+        return tail + self.settings.prompt if tail and not self.prompted else tail
 
 
 class _Ended(Conversation):

@@ -49,9 +49,20 @@ def unsaid_clause(profile: Profile) -> str:
     return _UNSAID[profile.first]
 
 
-def unasked_clause(clause: str, profile: Profile) -> str:
-    """Return the clause that a server breaks that speaks unasked; what keeps it from leaving is another."""
-    return _UNASKED[profile.first] if clause == "CLOSE-4" else clause
+def unasked_clause(clause: str, profile: Profile, said: bytes, *, greeted: bool) -> str:
+    """Return the clause that a server breaks that speaks unasked; what keeps it from leaving is another.
+
+    Args:
+        clause: what the case judges.
+        profile: what the server is declared to be.
+        said: what the server says.
+        greeted: whether the client has had its prompt.
+    """
+    if clause != "CLOSE-4":
+        return clause
+    if profile.first is First.EITHER and said.startswith(profile.prompt) and not greeted:
+        return "ORDER-6"
+    return _UNASKED[profile.first]
 
 
 def unasked_reason(service: Service, tail: bytes, said: bytes) -> str:

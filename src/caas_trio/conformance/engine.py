@@ -332,7 +332,7 @@ class _Run:
             data = await wire.receive()
             if not data:
                 raise Broken(Fault("CLOSE-4", "the server ended the conversation while nothing was sent"))
-            clause = unasked_clause(self._case.clause, self._profile)
+            clause = unasked_clause(self._case.clause, self._profile, data, greeted=wire.greeted)
             reason = unasked_reason(self._profile.service, wire.tail, data)
             raise Broken(Fault(clause, reason, b"", data[:256]))
 

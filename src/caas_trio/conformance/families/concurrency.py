@@ -168,7 +168,7 @@ CASES: Final = (
         "64MiB",
         _unread,
         needs=_CONVERSATION,
-        after=(*_TWO, "LOAD-2.within-a-line/whole", "FLOW-3.64MiB/whole"),
+        after=(*_UNMIXED, "LOAD-2.within-a-line/whole", "FLOW-3.64MiB/whole"),
         alone=True,
         effort=2,
     ),

@@ -113,8 +113,8 @@ _CUTS: Final = (
     (cuts.THIRDS, b""),
 )
 _LONG: Final = 100
-#: A server may end the conversation by itself behind so many reads.
-_IN_TURN: Final = ("CLOSE-4.lines/whole",)
+#: A server may end the conversation by itself behind so many reads, or lose what comes with a header.
+_IN_TURN: Final = ("CLOSE-4.lines/whole", "PROXY-1.with-part-of-a-line/whole")
 
 
 def _family(sample: _Sample) -> Iterator[Case]:
@@ -137,7 +137,10 @@ _PLAIN_LINES: Final = b"ONE\nTWO TWO\nTHREE THREE THREE\nFOUR\n"
 _TWO_PASSED: Final = ("ORDER-8.two/whole", *_IN_TURN)
 _MIXED_PASSED: Final = ("FRAME-2.mixed/whole", "FRAME-2.lf-first/whole", "CLOSE-4.lines/whole")
 _LONG_PASSED: Final = ("FRAME-7.64KiB/whole", "FRAME-7.lengths/whole")
-_STREAM_PASSED: Final = (*CUT, "LIMIT-10.limit+1/whole", "LIMIT-10.ten-times/whole")
+_STREAM_PASSED: Final = (
+    *CUT,
+    *("LIMIT-10.limit+1/whole", "LIMIT-10.ten-times/whole", "LIMIT-10.lengths/whole"),
+)
 _BUFFER_SIZES: Final = (512, 1024, 4096, 8192, 16384, 65536)
 
 

@@ -51,6 +51,10 @@ _BURST: Final = (
     *(f"FRAME-6.lengths/every-{size}" for size in (3, 64, 509)),
 )
 _UNTOUCHED: Final = (*_BURST, "SERVE-2.pairs/whole", "SERVE-2.at-both-ends/whole", "SERVE-2.lengths/whole")
+#: A byte that counts as more than one is about limits.
+_COUNTED: Final = tuple(
+    f"LIMIT-1.{name}/whole" for name in ("utf-8", "high-bytes", "tabs", "blanks", "backspaces")
+)
 #: Silence that shows that what was sent is no line.
 _QUIET_S: Final = 0.3
 _LONGEST_TAIL: Final = 4097
@@ -216,16 +220,13 @@ _STREAM: Final = _of_small_lengths("stream", NEUTRAL, 400)
 
 
 def _cut_cases() -> Iterator[Case]:
+    after = (*CUT, *_LENGTHS, "ORDER-8.few/whole")
     sizes = ((3, _ONE_LONG), (64, _SOME), (509, _STREAM), (4096, _STREAM))
     for size, content in sizes:
         cut = cuts.every(size, f"every-{size}", 0.002)
-        yield Case(
-            "FRAME-6", "lengths", _at_once(content, cut), cut.name, _CONVERSATION, after=(*CUT, *_LENGTHS)
-        )
+        yield Case("FRAME-6", "lengths", _at_once(content, cut), cut.name, _CONVERSATION, after=after)
     burst = _of_small_lengths("burst", NEUTRAL, 3000)
-    yield Case(
-        "FRAME-6", "burst", _at_once(burst), needs=_CONVERSATION, after=(*CUT, *_LENGTHS, "ORDER-8.few/whole")
-    )
+    yield Case("FRAME-6", "burst", _at_once(burst), needs=_CONVERSATION, after=after)
 
 
 CASES: Final = (
@@ -246,14 +247,14 @@ CASES: Final = (
         needs=_CONVERSATION,
         after=_UNTOUCHED,
     ),
-    Case("SERVE-2", "lengths", _in_turn(_of_edges("bytes", UNTOUCHED)), after=_LENGTHS),
+    Case("SERVE-2", "lengths", _in_turn(_of_edges("bytes", UNTOUCHED)), after=(*_LENGTHS, *_COUNTED)),
     Case(
         "SERVE-2",
         "pairs",
         length=66,
         script=_at_once(_of_pairs(UNTOUCHED, UNTOUCHED)),
         needs=_CONVERSATION,
-        after=_BURST,
+        after=(*_BURST, *_COUNTED),
     ),
     Case(
         "SERVE-2",
@@ -298,7 +299,14 @@ CASES: Final = (
         length=251,
         after=(*_CRLF, *_BURST),
     ),
-    Case("FRAME-3", "many", _at_once(_empty_lines), needs=_CONVERSATION, length=255, after=_BURST),
+    Case(
+        "FRAME-3",
+        "many",
+        _at_once(_empty_lines),
+        needs=_CONVERSATION,
+        length=255,
+        after=(*_BURST, "ORDER-8.repeats/whole"),
+    ),
     Case("FRAME-3", "in-turn", _in_turn(lambda _: [b"\n"] * 30)),
     Case("FRAME-4", "lengths", _tails("tails"), after=_LENGTHS),
     Case(
@@ -326,7 +334,13 @@ CASES: Final = (
     ),
     Case("FRAME-5", "a-line", _ended_behind(b"ONE\n")),
     Case("FRAME-5", "a-line-and-cr", _ended_behind(b"ONE\r\n"), after=_CRLF),
-    Case("FRAME-5", "lines", _ended_behind(b"".join(lines("lines", [9] * 60))), needs=_CONVERSATION),
+    Case(
+        "FRAME-5",
+        "lines",
+        _ended_behind(b"".join(lines("lines", [9] * 60))),
+        needs=_CONVERSATION,
+        after=("ORDER-8.few/whole",),
+    ),
     Case("FRAME-5", "late", _later(b""), idle=True),
     Case("FRAME-5", "a-line-late", _later(b"ONE\n"), idle=True),
     *_cut_cases(),

@@ -297,7 +297,13 @@ CASES: Final = (
     Case("ORDER-2", "again", _greeted, needs=_SERVER),
     Case("ORDER-3", "lines-and-end", _greeted_once, needs=_SERVER),
     Case("ORDER-4", "lines", _early_lines, needs=(*_SERVER, Need.CONVERSATION), length=70, after=CUT),
-    Case("ORDER-4", "part-and-end", _early_and_ended(b"EARLY"), needs=_SERVER, after=("FRAME-4.tail/whole",)),
+    Case(
+        "ORDER-4",
+        "part-and-end",
+        _early_and_ended(b"EARLY"),
+        needs=_SERVER,
+        after=("FRAME-4.tail/whole", "ORDER-7.in-turn/whole"),
+    ),
     Case("ORDER-6", "line-and-end", _first_and_ended(b"FIRST\n"), needs=_EITHER, punctual=True),
     Case(
         "ORDER-6",

@@ -303,7 +303,7 @@ CASES: Final = (
         "four-of-them",
         _unread_among_others,
         needs=_CONVERSATION,
-        after=(*_TWO, "LOAD-2.within-a-line/whole", "FLOW-3.64MiB/whole"),
+        after=(*_UNMIXED, "LOAD-1.left-over/whole", "LOAD-2.within-a-line/whole", "FLOW-3.64MiB/whole"),
         alone=True,
         effort=2,
     ),

@@ -379,7 +379,7 @@ CASES: Final = (
         _conversations(lambda p: _each_beyond(p)[:6], _thirds),
         "thirds",
         (*_DISCARD, *_CONVERSATION),
-        after=_SKIPPED,
+        after=(*_SKIPPED, "LIMIT-2.in-thirds/whole"),
     ),
     Case(
         "LIMIT-9",

@@ -29,6 +29,7 @@ from .watching import WATCH_S
 _PIECES: Final = ("PROXY-2.in-pieces/thirds",)
 #: What is said before the header is there is said to those who are refused as well.
 _SILENT: Final = ("PROXY-3.all-but-one-byte/whole",)
+_SILENT_LATE: Final = (*_SILENT, "PROXY-3.nothing/whole", "PROXY-3.all-but-one-byte-late/whole")
 _QUIET: Final = 0.3
 _PROXIED: Final = (Need.STREAM, Need.PROXIED)
 _V1: Final = (Need.STREAM, Need.PROXY_1)
@@ -310,8 +311,8 @@ CASES: Final = (
     *_each("PROXY-4", "v2", _LOCALS),
     *_each("PROXY-5", "v1", _UNKNOWN),
     Case("PROXY-6", "no-header", _refused(_LINE), needs=_PROXIED, after=_SILENT),
-    Case("PROXY-6", "nothing", _ended(0), needs=_PROXIED, after=_SILENT),
-    Case("PROXY-6", "half-a-header", _ended(20), needs=_PROXIED, after=_SILENT),
+    Case("PROXY-6", "nothing", _ended(0), needs=_PROXIED, after=_SILENT_LATE),
+    Case("PROXY-6", "half-a-header", _ended(20), needs=_PROXIED, after=_SILENT_LATE),
     *_each("PROXY-6", "v1", _WRONG_LINES, refused=True),
     *_each("PROXY-6", "v2", _WRONG_BLOCKS, refused=True),
     *_each("PROXY-7", "v2", _CONTRADICTIONS, refused=True),
