@@ -30,6 +30,7 @@ MODULES: Final = ("caas_trio.program.messages",)
 _STOP, _EXIT = b"se"
 _KNOWN: Final = frozenset({END, SILENCE, _STOP, _EXIT})
 _FINAL: Final = (b"failed", b"misused", b"no-room")
+_ONCE: Final = (b"drain", b"ready")
 _WORDS: Final = (b"ready", b"alive", b"turned", b"drain", *_FINAL)
 _SECONDS: Final = re.compile(rb"[0-9]{1,9}(\.[0-9]{1,9})?|inf")
 TOKENS: Final = (
@@ -205,13 +206,16 @@ def _expected(pieces: list[bytes]) -> tuple[int, bool, bool]:
     """Return how many messages were sent, whether a wrong line follows them, and whether one was ready."""
     *lines, rest = b"".join(pieces).split(b"\n")
     messages, ready, last = 0, False, b""
+    seen: set[bytes] = set()
     for line in lines:
         word, space, reason = line.partition(b" ")
         with_reason = word in (*_FINAL, b"drain")
         right = len(line) <= _MAX_LINE and word in _WORDS and bool(space) is with_reason and _is_utf8(line)
         right = right and (word != b"drain" or _SECONDS.fullmatch(reason) is not None)
-        if not right or last in _FINAL or (word == b"ready" and ready):
+        comes_late = word in seen or (word == b"drain" and ready)
+        if not right or last in _FINAL or (word in _ONCE and comes_late):
             return messages, True, ready
+        seen.add(word)
         messages, ready, last = messages + 1, ready or word == b"ready", word
     return messages, len(rest) > _MAX_LINE, ready
 

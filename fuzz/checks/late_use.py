@@ -29,6 +29,13 @@ MODULES: Final = ("caas_trio.drivers.connection",)
 _LARGE: Final = b"x" * (1 << 20)  # more than the kernel holds for a client that does not read
 
 
+async def _next_line(connection: Connection) -> bytes:
+    """Return the next line as a loop over the connection does, b"" at its end."""
+    async for line in connection:
+        return line
+    return b""
+
+
 async def _send_many(connection: Connection) -> None:
     """Send more often in a row than is done without giving way to other tasks."""
     for _ in range(130):
@@ -42,7 +49,7 @@ _CALLS: Final[dict[int, Callable[[Connection], Awaitable[object]]]] = {
     ord("m"): _send_many,
     ord("f"): lambda connection: connection.flush(),
     ord("h"): lambda connection: connection.send_eof(),
-    ord("l"): lambda connection: connection.receive_line(),
+    ord("l"): _next_line,
     ord("o"): lambda connection: connection.receive_some(),
     ord("e"): lambda connection: connection.receive_exactly(3),
     ord("u"): lambda connection: connection.receive_until(b";"),
@@ -97,7 +104,7 @@ async def play(data: bytes) -> None:
     choice, order, *_ = header(data)
     # The order of tasks is the input's too, as in checks/server.py.
     _run._r.seed(order)
-    runner = _LateUseScriptRunner()
+    runner = _LateUseScriptRunner(exits=bool(choice & 2))
     try:
         async with trio.open_nursery() as nursery:
             serving = partial(
@@ -127,7 +134,8 @@ def _address() -> str:
 class _LateUseScriptRunner:
     """A server, the client whose connection is used on, and the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, exits: bool) -> None:
+        self.exits = exits  # whether its handler fails by a call of sys.exit
         self.reports = _Reports()
         self.stop = trio.Event()
         self.connection: Connection | None = None
@@ -153,7 +161,7 @@ class _LateUseScriptRunner:
         try:
             await self.leave.wait()
             if self.fails:
-                raise _HandlerFailedError
+                raise SystemExit(2) if self.exits else _HandlerFailedError
         finally:
             self.returned = True
 
@@ -238,7 +246,8 @@ class _LateUseScriptRunner:
             _received(self.clients[0])
             await trio.sleep(1)
         failures = self.reports.failures
-        assert all(isinstance(each, _HandlerFailedError) for each in failures), failures
+        kind = SystemExit if self.exits else _HandlerFailedError
+        assert all(isinstance(each.__cause__ or each, kind) for each in failures), failures
         assert len(failures) == self.fails, f"{len(failures)} failures of a handler reported"
 
 
