@@ -505,6 +505,34 @@ def dual_stack() -> Listener:
     return Listener(endpoint, endpoint, [sock])
 
 
+@pytest.fixture
+def ipv4() -> Listener:
+    """A socket for IPv4, as systemd opens it for `ListenDatagram=0.0.0.0:PORT`."""
+    sock = socket.socket(type=socket.SOCK_DGRAM)
+    sock.bind(("0.0.0.0", 0))  # noqa: S104 - that is the case
+    sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
+    endpoint = Endpoint(Scheme.UDP, host="0.0.0.0", port=sock.getsockname()[1])  # noqa: S104 - likewise
+    return Listener(endpoint, endpoint, [sock])
+
+
+@linux
+@pytest.mark.parametrize("passed", ["ipv4", "dual_stack"])
+async def test_what_waited_on_a_passed_socket_goes_by_the_same_rules(
+    passed: str, request: pytest.FixtureRequest
+) -> None:
+    listener: Listener = request.getfixturevalue(passed)
+    port = listener.endpoint.port
+    with trio.socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        client.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        for everybody in ("127.255.255.255", "224.0.0.1"):
+            await client.sendto(b"everybody", (everybody, port))
+        await client.sendto(b"you", ("127.0.0.9", port))  # which starts the service
+        async with serving(bytes.upper, listener) as server:
+            assert await client.recvfrom(100) == (b"YOU", ("127.0.0.9", port))
+    assert set(server.telemetry.dropped) == {Drop.TO_MANY}
+
+
 @linux
 async def test_ipv4_clients_of_a_dual_stack_socket_go_by_the_rules_for_ipv4(dual_stack: Listener) -> None:
     trust = Trust(allow_from=(ip_network("127.0.0.2/32"), ip_network("::1/128")))

@@ -33,6 +33,11 @@ _IPV6_MULTICAST: Final = 0xFF
 _IPV4_MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
+#: The local address of what had come before the kernel was asked to note it, on a socket that was passed.
+_NOT_NOTED: Final = bytes(4)
+_IPV4_MULTICAST: Final = range(224, 240)
+
+
 class DatagramSocket:
     """A bound, non-blocking socket, which the caller closes.
 
@@ -61,6 +66,8 @@ class DatagramSocket:
         for level, kind, value in control:
             if level == socket.IPPROTO_IP:
                 _, local, destination = _PKTINFO.unpack(value)
+                if local == _NOT_NOTED:
+                    local = destination if _is_local(destination) else local
                 here = (level, kind, _PKTINFO.pack(0, local, bytes(4)))
                 return Datagram(data, address, whole, local != destination, (here,))
             if level == socket.IPPROTO_IPV6:
@@ -105,3 +112,18 @@ class DatagramSocket:
             self.sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
             size += socket.CMSG_SPACE(_PKTINFO.size)
         return size
+
+
+def _is_local(address: bytes) -> bool:
+    """Return whether an IPv4 address that a datagram was sent to, and came to, is this machine's own.
+
+    The kernel connects a socket to a broadcast address only where that was asked for.
+    """
+    if address[0] in _IPV4_MULTICAST:
+        return False
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((socket.inet_ntoa(address), 1))
+        except OSError:
+            return False
+    return True
