@@ -25,7 +25,7 @@ from caas_trio.program.program import Program
 from caas_trio.program.recycling import WorkerLimits
 from caas_trio.program.sharedsockets import SharedSockets
 from caas_trio.program.supervisor import Supervisor, WorkersFailed
-from caas_trio.program.worker_process import StartedProcess
+from caas_trio.program.worker_process import GRACE_S, StartedProcess
 from caas_trio.server.unixsocket import bind_unix
 
 
@@ -650,9 +650,10 @@ async def test_a_stop_during_a_reload(
     assert not any(each.commands == [] for each in stage.played)
     if second:
         await stage.signal(second)
+    begun = trio.current_time()
     await stage.over.wait()
-    assert stage.failure is None
-    assert stage.logged() == ([] if second else [(DIED, "it did not end")])
+    assert trio.current_time() - begun <= GRACE_S  # it has nobody to drain, and may take long to load
+    assert (stage.failure, stage.logged()) == (None, [])
 
 
 async def test_a_stop_before_all_are_ready(

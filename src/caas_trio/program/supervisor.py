@@ -102,7 +102,12 @@ class Generation:
         worker.end(self._command, self.seconds_for(worker, self._command))
 
     def seconds_for(self, worker: Worker, command: Command) -> float:
-        """Return how many seconds a worker may take to end at a command."""
+        """Return how many seconds a worker may take to end at a command.
+
+        One that does not serve yet has nobody to drain, and does not read commands before it is loaded.
+        """
+        if not worker.was_ready.is_set():
+            return GRACE_S
         told = worker.drain_timeout
         drain = self.program.limits.drain_timeout if told is None else told
         return {Command.RETIRE: 2 * drain, Command.CUT: 0.0}.get(command, drain) + GRACE_S

@@ -217,12 +217,17 @@ class Worker:
         return None
 
     def death(self) -> Death | None:
-        """Return what it died of, once it is gone; None if it ended as it was told."""
+        """Return what it died of, once it is gone; None if it ended as it was told.
+
+        One that was killed before it served has ended as it was told: it was still being loaded.
+        """
         status = self._process.returncode or 0
         if self._failure is not None:
             reason = self._failure
         elif self._stood_still:
             reason = f"its loop has not turned for {self._turn_timeout:g} seconds"
+        elif self._deadline.cancelled_caught and self.ending and not self.was_ready.is_set():
+            return None
         elif self._deadline.cancelled_caught:
             reason = self._why_it_was_killed()
         elif self.ending and not status:
