@@ -22,7 +22,7 @@ class ConfusesTheAlike(Conversation):
     def serve(self, data: bytes) -> bytes:
         return (
             self.kept.setdefault((data[:8], data[-8:], len(data)), data.upper())
-            if len(data) > 24
+            if 24 < len(data) < 2000
             else data.upper()
         )
 
@@ -35,20 +35,22 @@ class KeepsByThirty(Conversation):
 
     def serve(self, data: bytes) -> bytes:
         whose, reply = self.kept.setdefault((data[:30], len(data)), (self, data.upper()))
-        return data.upper() if whose is self or len(data) < 40 else reply
+        return data.upper() if whose is self or not 40 <= len(data) < 2000 else reply
 
 
 @wrong("LOAD-1", jobs=1)
 class LeavesItsPart(Together):
-    """What a client that has gone left of a line is put before the next client's."""
+    """What a client that has gone left of its first line is put before the next client's."""
 
     rest: ClassVar[list[bytes]] = []
+    answered = False
 
     def left(self) -> None:
-        if self.pending:
+        if self.pending and not self.answered:
             self.rest.append(bytes(self.pending))
 
     def answer(self, data: bytes) -> tuple[bytes, bool]:
+        self.answered = self.answered or b"\n" in data
         return super().answer(self.rest.pop() + data if self.rest else data)
 
 

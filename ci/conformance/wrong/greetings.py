@@ -57,11 +57,11 @@ class AnswersLongParts(Conversation):
 
 
 @wrong("ORDER-2", SERVER_FIRST)
-class GreetsFifty(Numbered):
-    """From the fifty-first client on, the prompt waits for the client."""
+class GreetsAllButTheFiftieth(Numbered):
+    """Each fiftieth client has to speak before it gets the prompt."""
 
     def begin(self) -> None:
-        if self.client > 50:
+        if self.client % 50 == 0:
             self.sock.recv(1, socket.MSG_PEEK)
         super().begin()
 

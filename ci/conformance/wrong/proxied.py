@@ -212,13 +212,19 @@ class _Speaking(Conversation):
 
     def run(self) -> None:
         begun = time.monotonic()
-        while time.monotonic() - begun < self.seconds:
-            if len(self.sock.recv(LONGEST_LINE, socket.MSG_PEEK)) > self.enough:
+        while not self.is_there():
+            if time.monotonic() - begun > self.seconds:
+                self.say(self.words())
                 break
             time.sleep(0.01)
-        else:
-            self.say(self.words())
         super().run()
+
+    def is_there(self) -> bool:
+        """Return whether enough of the header is there, or the input has ended without one."""
+        with contextlib.suppress(BlockingIOError):
+            begun = self.sock.recv(LONGEST_LINE, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            return not begun or len(begun) > self.enough
+        return False
 
     def words(self) -> bytes:
         """Return what is said."""

@@ -236,6 +236,8 @@ class _Run:
         self._tasks.start_soon(wire.write)
         if self._profile.header and not step.bare:
             wire.send(self._profile.header, WHOLE)
+            # The header is not late for as long as the next step takes to build what it sends.
+            await wire.flushed()
         if step.greet and self._profile.first is First.SERVER:
             await self._greeted(wire, step.client)
         elif step.greet and self._profile.first is First.EITHER:

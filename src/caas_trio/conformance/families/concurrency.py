@@ -144,6 +144,8 @@ def _many_unread() -> tuple[Step, ...]:
     return (Send(b"NEVER READ\n" * 100_000),)
 
 
+#: Every client gets its prompt, if there is one.
+_GREETED: Final = ("ORDER-2.again/whole",)
 #: Two clients can be connected at all.
 _TWO: Final = ("LOAD-2.part-of-a-line/whole",)
 _APART: Final = (*_TWO, *CUT, "ORDER-2.again/whole", "LOAD-2.between-lines/whole")
@@ -154,9 +156,20 @@ CASES: Final = (
     Case("LOAD-1", "conversations", _conversations, needs=_CONVERSATION, after=_APART),
     Case("LOAD-2", "slow", _slow, after=_UNMIXED),
     Case("LOAD-2", "silent", _beside(Connect(0, greet=False)), needs=_SILENT),
-    Case("LOAD-2", "part-of-a-line", _beside(Connect(0), Send(b"PART OF A L"), Pause(0.02))),
-    Case("LOAD-3", "connected", _reset(tuple)),
-    Case("LOAD-3", "greeted", _reset(tuple, read=True), needs=(Need.STREAM, Need.SERVER_FIRST)),
+    Case(
+        "LOAD-2",
+        "part-of-a-line",
+        _beside(Connect(0), Send(b"PART OF A L"), Pause(0.02)),
+        after=_GREETED,
+    ),
+    Case("LOAD-3", "connected", _reset(tuple), after=_GREETED),
+    Case(
+        "LOAD-3",
+        "greeted",
+        _reset(tuple, read=True),
+        needs=(Need.STREAM, Need.SERVER_FIRST),
+        after=_GREETED,
+    ),
     Case("LOAD-3", "part-of-a-line", _reset(lambda: (Send(b"PART OF A L"),)), after=_UNMIXED),
     Case("LOAD-3", "reply-unread", _reset(lambda: (Send(b"NEVER READ\n"),)), after=_UNMIXED),
     Case("LOAD-3", "many-replies-unread", _reset(_many_unread), needs=_CONVERSATION, after=_UNMIXED),

@@ -115,11 +115,14 @@ _CUTS: Final = (
 _LONG: Final = 100
 #: A server may end the conversation by itself behind so many reads, or lose what comes with a header.
 _IN_TURN: Final = ("CLOSE-4.lines/whole", "PROXY-1.with-part-of-a-line/whole")
+#: A server may lose the tail that comes with a header.
+_TAILED: Final = ("PROXY-1.with-a-tail/whole",)
 
 
 def _family(sample: _Sample) -> Iterator[Case]:
     script = sample.script(cuts.WHOLE)
-    whole = Case(sample.clause, sample.name, script, "whole", sample.needs, sample.length, sample.after)
+    after = (*sample.after, *(_TAILED if sample.ended else ()))
+    whole = Case(sample.clause, sample.name, script, "whole", sample.needs, sample.length, after)
     yield whole
     # The clause goes into the name too: FRAME-2.crlf and FRAME-3.crlf are two samples.
     name = f"{sample.clause.lower()}-{sample.name}"
@@ -135,7 +138,7 @@ def _family(sample: _Sample) -> Iterator[Case]:
 _SEVERAL: Final = b"ONE\nTWO TWO\nTHREE THREE THREE\r\nFOUR\n"
 _PLAIN_LINES: Final = b"ONE\nTWO TWO\nTHREE THREE THREE\nFOUR\n"
 _TWO_PASSED: Final = ("ORDER-8.two/whole", *_IN_TURN)
-_MIXED_PASSED: Final = ("FRAME-2.mixed/whole", "FRAME-2.lf-first/whole", "CLOSE-4.lines/whole")
+_MIXED_PASSED: Final = ("FRAME-2.mixed/whole", "FRAME-2.lf-first/whole", *_IN_TURN)
 _LONG_PASSED: Final = ("FRAME-7.64KiB/whole", "FRAME-7.lengths/whole")
 _STREAM_PASSED: Final = (
     *CUT,

@@ -271,7 +271,15 @@ CASES: Final = (
         )
     ),
     *(
-        Case("LOAD-2", name, _beside(first), needs=needs, length=length, after=_UNMIXED, alone=True)
+        Case(
+            "LOAD-2",
+            name,
+            _beside(first),
+            needs=needs,
+            length=length,
+            after=(*_UNMIXED, "ORDER-8.repeats/whole"),
+            alone=True,
+        )
         for name, first, needs, length in (
             ("within-64-KiB", _within_64_kib, (Need.STREAM,), 1 << 16),
             ("behind-many", _behind_many, _CONVERSATION, 0),

@@ -26,6 +26,7 @@ _GLANCE_S: Final = 0.05
 
 _APART: Final = (
     *CUT,
+    *("FRAME-6.lengths/every-64", "FRAME-6.lengths/every-509"),
     *(f"LOAD-2.{state}/whole" for state in ("part-of-a-line", "within-a-line", "between-lines")),
     "LOAD-1.interleaved/whole",
     "FRAME-7.lengths/whole",
