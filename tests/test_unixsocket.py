@@ -703,6 +703,14 @@ class TestATakeover:
         old.close()
         assert names(path.parent) == set()
 
+    def test_a_living_socket_beside_it_without_a_lock_stays(self, path: Path) -> None:
+        beside = f"{path}.next"
+        with closing(bind(path)) as old, socket.socket(socket.AF_UNIX) as other:
+            other.bind(beside)
+            other.listen()
+            assert not old.withdraw()
+            assert names(path.parent) == {"caas.sock.next"}
+
     def test_what_is_no_socket_is_no_successor(self, path: Path) -> None:
         old = bind(path)
         beside = Path(f"{path}.next")

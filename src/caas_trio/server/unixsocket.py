@@ -326,9 +326,10 @@ def _hand_over(path: Path) -> bool:
         if lock is None:
             beside.rename(path)
             return is_at(path, made)
-        with ExitStack() as held:  # it was killed
+        with ExitStack() as held:  # it was killed, or what is there is another program's
             held.callback(lock.release)
-            beside.unlink()
+            if not _is_alive(beside):
+                beside.unlink()
     except OSError:  # it gave up just now, or is another user's in a sticky directory
         return False
     return False
