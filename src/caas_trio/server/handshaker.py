@@ -135,7 +135,7 @@ class Handshaker:
         return host
 
     async def _start_tls(self, sock: socket.socket) -> Channel:
-        """Perform the TLS handshake; the client has been sent the alert that it is owed if that fails."""
+        """Perform the TLS handshake; a client that OpenSSL refuses has been sent its alert."""
         tls = self._trust.tls
         context = tls.context if isinstance(tls, Certificates) else tls
         assert context is not None  # noqa: S101 - or the endpoint would not be served
