@@ -478,6 +478,22 @@ async def test_sys_exit_in_a_handler_is_a_failure_of_that_handler(grouped: bool)
     assert isinstance(error.__cause__, SystemExit)
 
 
+async def test_what_is_no_exception_of_the_interpreters_is_a_failure_of_its_handler() -> None:
+    class Aborted(BaseException):
+        """As asyncio's CancelledError is one."""
+
+    async def handler(connection: Connection) -> None:
+        if await connection.receive_line() == b"abort\n":
+            raise Aborted
+        await connection.send(b"fine\n")
+
+    async with serving_handler(handler) as server:
+        assert await server.talk(b"abort\n") == b""
+        assert await server.talk(b"hello\n") == b"fine\n"
+    [(error, _, _)] = server.telemetry.failures
+    assert (str(error), type(error.__cause__)) == ("Aborted was raised", Aborted)
+
+
 def test_sys_exit_in_a_session_is_a_failure_of_that_session(driver: str) -> None:
     def service(line: bytes) -> bytes:
         if line == b"exit\n":

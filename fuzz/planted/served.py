@@ -16,7 +16,7 @@ BUGS: Final = (
     Bug(
         "a service that fails takes the server down",
         "server",
-        "lambda error: isinstance(error, FAULTS)",
+        "lambda error: not isinstance(error, _NOT_OURS)",
         "lambda error: isinstance(error, ZeroDivisionError)",
     ),
     Bug(

@@ -36,6 +36,10 @@ S = TypeVar("S")
 _COMPLETED: Final = Outcome.COMPLETED
 _TLS: Final = Scheme.TLS
 
+#: What is raised in a connection's task and is not its own: by trio, by Ctrl-C, and by the interpreter
+#: where a task is thrown away.
+_NOT_OURS: Final = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
+
 
 @dataclass(frozen=True, slots=True)
 class Shared(Generic[S]):
@@ -78,7 +82,7 @@ class Shared(Generic[S]):
 class ServedConnection(abc.ABC, Generic[S]):
     """A connection that has been accepted. It is opened, run and closed with an outcome.
 
-    Nothing that is raised for it leaves it but `Cancelled` and KeyboardInterrupt.
+    Nothing that its handler raises leaves it but `Cancelled`, KeyboardInterrupt and GeneratorExit.
     """
 
     __slots__ = ("_channel", "_host", "_listener", "_opened_at", "_peer", "_shared", "_sock")
@@ -300,7 +304,7 @@ class ServedConnection(abc.ABC, Generic[S]):
     def _classify_failure(self, failure: BaseException) -> tuple[Outcome, bool]:
         """Report a failure, raise what is not ours; return the outcome, and whether to linger."""
         by_peer, other = _split(failure, self._is_by_peer)
-        bugs, rest = _split(other, lambda error: isinstance(error, FAULTS))
+        bugs, rest = _split(other, lambda error: not isinstance(error, _NOT_OURS))
         outcome = Outcome.FAILED
         if bugs is not None:
             self._report_bug(bugs)
