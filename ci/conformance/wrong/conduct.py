@@ -73,7 +73,7 @@ class DropsTheThoughtful(Conversation):
     """A client that pauses in the middle of a line is dropped."""
 
     def read(self) -> bytes:
-        self.sock.settimeout(0.4 if self.pending else None)
+        self.sock.settimeout(0.5 if self.pending else None)
         try:
             return super().read()
         except TimeoutError:

@@ -57,16 +57,6 @@ class AnswersLongParts(Conversation):
 
 
 @wrong("ORDER-2", SERVER_FIRST)
-class GreetsAllButTheFiftieth(Numbered):
-    """Each fiftieth client has to speak before it gets the prompt."""
-
-    def begin(self) -> None:
-        if self.client % 50 == 0:
-            self.sock.recv(1, socket.MSG_PEEK)
-        super().begin()
-
-
-@wrong("ORDER-2", SERVER_FIRST)
 class GreetsEveryThird(Numbered):
     """Each third client has to speak before it gets the prompt."""
 

@@ -202,7 +202,7 @@ CASES: Final = (
         "3000",
         to_the_end(b"".join(lines("3000", [19] * 3000))),
         needs=_CONVERSATION,
-        after=("FRAME-5.lines/whole", "FRAME-6.burst/whole"),
+        after=("FRAME-5.lines/whole", "FRAME-6.burst/whole", "ORDER-8.2000/whole"),
     ),
     Case(
         "CLOSE-1",

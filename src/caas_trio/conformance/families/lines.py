@@ -44,10 +44,10 @@ _CONVERSATION: Final = (Need.STREAM, Need.CONVERSATION)
 _ODD_BUT_CR: Final = b"\\" + ODD.replace(b"\n", b"").replace(b"\r", b"")
 _CRLF: Final = ("FRAME-2.crlf/whole",)
 _LENGTHS: Final = ("FRAME-7.lengths/whole",)
-#: Lines may come in reads that begin and end anywhere.
+#: Lines may come in reads that begin and end anywhere, and that hold many of them.
 _BURST: Final = (
     *_LENGTHS,
-    "FRAME-6.burst/whole",
+    *("FRAME-6.burst/whole", "ORDER-8.2000/whole"),
     *(f"FRAME-6.lengths/every-{size}" for size in (3, 64, 509)),
 )
 _UNTOUCHED: Final = (*_BURST, "SERVE-2.pairs/whole", "SERVE-2.at-both-ends/whole", "SERVE-2.lengths/whole")
