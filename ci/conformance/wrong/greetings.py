@@ -49,11 +49,11 @@ variant(
 
 @wrong("ORDER-1")
 class AnswersLongParts(Conversation):
-    """Of a line that is not complete, 64 bytes are answered as soon as they are there."""
+    """Of a line that is not complete, 600 bytes are answered as soon as they are there."""
 
     def answer(self, data: bytes) -> tuple[bytes, bool]:
         replies, last = super().answer(data)
-        return (replies + self.serve(self.take()) if len(self.pending) >= 64 else replies), last
+        return (replies + self.serve(self.take()) if len(self.pending) >= 600 else replies), last
 
 
 @wrong("ORDER-2", SERVER_FIRST)

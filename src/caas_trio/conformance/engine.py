@@ -254,6 +254,8 @@ class _Run:
 
     async def _send(self, step: Send) -> None:
         self._wires[step.client].send(step.data, step.cut)
+        # It is on its way before the next step is built, which may take a while.
+        await trio.lowlevel.checkpoint()
 
     async def _end_input(self, step: EndInput) -> None:
         self._wires[step.client].end_input()

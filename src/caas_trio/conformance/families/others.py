@@ -301,7 +301,10 @@ CASES: Final = (
         "LOAD-3",
         "beside-all-kinds",
         _resets,
-        after=(*_UNMIXED, "LOAD-1.left-over/whole", "LOAD-2.many-silent/whole"),
+        after=(
+            *_UNMIXED,
+            *("LOAD-1.left-over/whole", "LOAD-2.many-silent/whole", "CLOSE-4.part-of-a-line/whole"),
+        ),
         alone=True,
     ),
     Case(
