@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
@@ -494,10 +495,11 @@ async def test_what_is_no_exception_of_the_interpreters_is_a_failure_of_its_hand
     assert (str(error), type(error.__cause__)) == ("Aborted was raised", Aborted)
 
 
-def test_sys_exit_in_a_session_is_a_failure_of_that_session(driver: str) -> None:
+@pytest.mark.parametrize("raised", [SystemExit(2), asyncio.CancelledError()], ids=["exit", "cancelled"])
+def test_what_a_session_raises_is_a_failure_of_that_session(driver: str, raised: BaseException) -> None:
     def service(line: bytes) -> bytes:
         if line == b"exit\n":
-            raise SystemExit(2)
+            raise raised
         return line.upper()
 
     async def main() -> tuple[list[bytes], list[str]]:
@@ -509,7 +511,7 @@ def test_sys_exit_in_a_session_is_a_failure_of_that_session(driver: str) -> None
             heard += [await staying.receive_some(), await server.talk(b"b\n")]
         return heard, [str(error) for error, _, _ in server.telemetry.failures]
 
-    assert trio.run(main) == ([b"A\n", b"", b"B\n"], ["SystemExit was raised"])
+    assert trio.run(main) == ([b"A\n", b"", b"B\n"], [f"{type(raised).__name__} was raised"])
 
 
 async def test_a_handler_learns_of_the_drain_and_finishes_in_its_own_way() -> None:

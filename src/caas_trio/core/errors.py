@@ -241,3 +241,7 @@ class TlsError(CaasError):
 #: SystemExit, since a parser of commands (argparse, click) raises it for what a client has sent;
 #: KeyboardInterrupt is the user's, and ends the server.
 FAULTS: Final = (Exception, SystemExit)
+
+#: What a session cannot mean to raise: Ctrl-C, and the interpreter that throws a task away. All else is a
+#: bug of its own.
+NOT_OURS: Final = (KeyboardInterrupt, GeneratorExit)

@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import trio
 
 from caas_trio.core.endpoint import Scheme
-from caas_trio.core.errors import FAULTS, PeerError, TooSlow
+from caas_trio.core.errors import FAULTS, NOT_OURS, PeerError, TooSlow
 from caas_trio.core.limits import Limits
 from caas_trio.core.peer import Peer, peer_behind, peer_of
 from caas_trio.core.session import Session
@@ -38,7 +38,7 @@ _TLS: Final = Scheme.TLS
 
 #: What is raised in a connection's task and is not its own: by trio, by Ctrl-C, and by the interpreter
 #: where a task is thrown away.
-_NOT_OURS: Final = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
+_NOT_OURS: Final = (trio.Cancelled, *NOT_OURS)
 
 
 @dataclass(frozen=True, slots=True)
