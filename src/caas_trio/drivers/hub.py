@@ -145,7 +145,7 @@ class Hub(Driver):
                     reply = session.end_of_input()
             except NOT_OURS:
                 raise
-            except BaseException as error:  # noqa: BLE001 - raised again in the connection\'s own task
+            except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task
                 channel.wake(error)
                 continue
             if reply:
@@ -222,7 +222,7 @@ class Hub(Driver):
                 channel.answer(session, b"")
         except NOT_OURS:
             raise
-        except BaseException as error:  # noqa: BLE001 - raised again in the connection\'s own task
+        except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task
             channel.wake(error)
         else:
             if channel.write_buffer or (left and not session.closing):

@@ -53,7 +53,7 @@ class InlineTurn(FirstTurn[C]):
             channel.open(session)
         except NOT_OURS:
             raise
-        except BaseException as error:  # noqa: BLE001 - raised again in the connection\'s own task
+        except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task
             self.remaining.append((connection, error))
         else:
             self._waiting.append((connection, channel, session, False))
@@ -88,7 +88,7 @@ class InlineTurn(FirstTurn[C]):
                     size = channel.poll(session)
             except NOT_OURS:
                 raise
-            except BaseException as error:  # noqa: BLE001 - raised again in the connection\'s own task
+            except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task
                 reads += 1
                 self.remaining.append((connection, error))
                 continue
