@@ -173,7 +173,7 @@ def _many_silent(profile: Profile) -> Iterator[Step]:
 
 def _trickling(profile: Profile) -> Iterator[Step]:
     """A client sends a long line in small pieces, and another one has a conversation meanwhile."""
-    line = text("trickle", min(profile.limit, 900))
+    line = text("trickle", min(profile.limit - 2, 900))
     yield Connect(0)
     yield Connect(1)
     yield Send(line + b"\n", cuts.every(30, "trickle", 0.02))
@@ -292,7 +292,12 @@ CASES: Final = (
         "oversize",
         _others_oversize,
         needs=(*_LIMIT, Need.CONVERSATION),
-        after=(*_APART, "LIMIT-4.no-lf/whole", "LOAD-2.within-an-oversize-line/whole"),
+        after=(
+            *_APART,
+            "LIMIT-4.no-lf/whole",
+            "LIMIT-10.limit+1/whole",
+            "LOAD-2.within-an-oversize-line/whole",
+        ),
         alone=True,
     ),
     Case("LOAD-2", "many-silent", _many_silent, after=_UNMIXED, alone=True),
