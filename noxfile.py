@@ -47,6 +47,20 @@ def group(name: str) -> list[str]:
     return list(nox.project.dependency_groups(PYPROJECT, name))
 
 
+def run_tests(session: nox.Session, *command: str) -> None:
+    """Run the tests in parallel; those that fail once more, one after the other, and fail if one fails again.
+
+    Many of them start processes and speak to them. On a machine that is busy with other things, one may
+    miss its time beside the others; what fails alone is a fault.
+    """
+    parallel = () if session.posargs else IN_PARALLEL
+    try:
+        session.run(*command, *parallel)
+    except nox.command.CommandFailed:
+        session.warn("some tests have failed; they are run again, one after the other")
+        session.run(*command, "--last-failed", "--last-failed-no-failures=none")
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting; change nothing."""
@@ -70,7 +84,7 @@ def tests(session: nox.Session) -> None:
         session.run("pytest", *session.posargs)
         return
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL)
+    run_tests(session, "coverage", "run", "-m", "pytest")
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -79,7 +93,7 @@ def tests(session: nox.Session) -> None:
 def pythons(session: nox.Session) -> None:
     """Test the installed wheel on each other supported Python."""
     session.install(".[html]", *group("tests"))
-    session.run("pytest", *(session.posargs or IN_PARALLEL))
+    run_tests(session, "pytest", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0], tags=["gate"])
@@ -89,7 +103,7 @@ def oldest(session: nox.Session) -> None:
     allowed = [*project["dependencies"], *project["optional-dependencies"]["html"]]
     pinned = [requirement.replace(">=", "==") for requirement in allowed]
     session.install(".", *pinned, *group("tests"))
-    session.run("pytest", *(session.posargs or IN_PARALLEL))
+    run_tests(session, "pytest", *session.posargs)
 
 
 @nox.session
