@@ -296,6 +296,7 @@ CASES: Final = (
             *_APART,
             "LIMIT-4.no-lf/whole",
             "LIMIT-10.limit+1/whole",
+            "LIMIT-10.tail/whole",
             "LOAD-2.within-an-oversize-line/whole",
         ),
         alone=True,
