@@ -20,7 +20,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from caas_trio import ConnectionLost, First, Limits, LineSession, Oversize, Session, StreamTransform, TooSlow
+from caas_trio import (
+    ConnectionLost,
+    First,
+    Limits,
+    LineSession,
+    Oversize,
+    Session,
+    StateError,
+    StreamTransform,
+    TooSlow,
+)
 from caas_trio.core.telemetry import ServerStats
 from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.drain import DRAIN_READ_TIMEOUT_S, Drain
@@ -28,6 +38,8 @@ from caas_trio.drivers.hub import Hub
 from caas_trio.drivers.hubchannel import HubChannel, WakeUp
 from caas_trio.drivers.poller import EPOLLIN, EPOLLOUT
 from caas_trio.drivers.stream import StreamChannel
+from caas_trio.server import accepting
+from caas_trio.server.listeners import stream_options
 
 from .certificates import over_tls
 from .models import capitals
@@ -769,3 +781,21 @@ async def test_what_a_task_is_woken_with_is_an_outcome_that_can_be_used_again() 
         assert woken.send(told) == "send"
         assert await woken.asend(atold) == "asend"
     await atold.aclose()
+
+
+async def test_a_socket_that_is_closed_is_not_watched() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, closing_at_end(Hub(LIMITS, Drain())) as hub:
+        channel = hub.channel(theirs)
+        await channel.aclose()
+        with pytest.raises(StateError, match="watch does not fit the state closed"):
+            hub._poller.watch(channel, EPOLLIN)
+        with pytest.raises(ConnectionLost):
+            _ = channel.at_eof
+
+
+def test_options_of_a_client_that_is_gone_are_left() -> None:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.close()
+    accepting._set(stream_options(socket.AF_UNIX), sock)  # its first read will tell
+    assert sock.fileno() == -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -9,7 +10,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from caas_trio import Connection, LimitError, StateError, TooSlow
+from caas_trio import Connection, ConnectionLost, LimitError, StateError, TooSlow, UsageError
+from caas_trio.drivers.choice import uses_hub
 from caas_trio.drivers.requesthandler import Writer
 
 from .test_connection import LIMITS, Pair, pair
@@ -172,3 +174,77 @@ async def test_the_end_of_a_handler_waits_for_a_send_in_another_task(
     await trio.testing.wait_all_tasks_blocked()
     nursery.cancel_scope.cancel()
     made.close()
+
+
+@pytest.mark.parametrize("call", ["flush", "send_eof"])
+async def test_a_client_that_is_gone_is_lost_for_every_call(call: str, nursery: trio.Nursery) -> None:
+    made = Pair("hub")
+    assert made.hub is not None
+    nursery.start_soon(made.hub.run)
+    connection = made.connection
+    await made.client.send_all(b"a\nb\n")
+    assert await connection.receive_line() == b"a\n"
+    await connection.send(b"A\n")  # which is buffered, as there is another line
+    made.opened[1].shutdown(socket.SHUT_WR)
+    with pytest.raises(ConnectionLost) as caught:
+        await getattr(connection, call)()
+    assert caught.value.connection is connection
+    with pytest.raises(StateError, match=r"closed$"):
+        await connection.receive_line()
+    await made.client.aclose()
+    nursery.cancel_scope.cancel()
+    made.close()
+
+
+@pytest.mark.parametrize("kind", ["stream", "hub"])
+async def test_a_channel_that_is_closed_ends_a_read_as_a_closed_connection(
+    kind: str, nursery: trio.Nursery
+) -> None:
+    made = Pair(kind)
+    if made.hub is not None:
+        nursery.start_soon(made.hub.run)
+
+    async def read() -> None:
+        with pytest.raises(StateError, match=r"closed$"):
+            await made.connection.receive_some()
+
+    async with trio.open_nursery() as reading:
+        reading.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        made.connection.abandon()
+        await made.channel.aclose()
+    nursery.cancel_scope.cancel()
+    await made.client.aclose()
+    made.close()
+
+
+@pytest.mark.parametrize("kind", ["stream", "hub"])
+async def test_a_send_from_elsewhere_that_is_cut_off_by_a_close_goes_on(
+    kind: str, nursery: trio.Nursery
+) -> None:
+    made, other = Pair(kind), Pair("memory")
+    if made.hub is not None:
+        nursery.start_soon(made.hub.run)
+    went_on = trio.Event()
+
+    async def send() -> None:
+        other.connection.begin()
+        await made.connection.send(b"x" * 3_000_000)
+        went_on.set()
+
+    nursery.start_soon(send)
+    await trio.testing.wait_all_tasks_blocked()
+    await made.connection.aclose()
+    await went_on.wait()
+    assert made.connection.failure is None
+    nursery.cancel_scope.cancel()
+    await made.client.aclose()
+    made.close()
+
+
+def test_a_driver_that_there_is_not_is_a_mistake() -> None:
+    with pytest.raises(UsageError, match="'hut' is no driver; there are auto, hub and stream"):
+        uses_hub("hut")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="the hub driver needs epoll"):
+        uses_hub("hub", has_epoll=False)
+    assert not uses_hub("auto", has_epoll=False)

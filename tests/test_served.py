@@ -7,7 +7,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import trio
@@ -17,6 +17,7 @@ from trio.testing import MockClock
 from caas_trio import (
     Connection,
     ConnectionLost,
+    Endpoint,
     Limits,
     LineSession,
     Session,
@@ -26,11 +27,16 @@ from caas_trio import (
 )
 from caas_trio.core.errors import PeerError
 from caas_trio.core.peer import Peer
-from caas_trio.core.telemetry import Outcome
-from caas_trio.server.served import Handler
+from caas_trio.core.telemetry import ListenerStats, Outcome, ServerStats
+from caas_trio.drivers.drain import Drain
+from caas_trio.drivers.driver import FirstTurn
+from caas_trio.drivers.stream import StreamChannel, StreamDriver
+from caas_trio.server.admission import Admission
+from caas_trio.server.handshaker import Handshaker
+from caas_trio.server.served import Handler, NewSession, ServedConnection, SessionConnection, Shared
 
 from .support.drivers import serve, serve_sessions
-from .support.recorder import StatsRecorder
+from .support.recorder import Recorder, StatsRecorder
 from .support.servers import running
 from .support.streams import ask
 
@@ -292,3 +298,65 @@ async def test_an_error_whose_connection_has_ended_meanwhile_is_its_own(autojump
         await ask(two, b"a\n", b"still here\n")
     assert server.telemetry.outcomes == {Outcome.TIMED_OUT: 1, Outcome.COMPLETED: 1}
     assert autojump_clock.current_time() >= 5
+
+
+class BrokenChannel(StreamChannel):
+    """A channel that raises at one step of its end."""
+
+    step = ""
+
+    async def close_gracefully(self) -> None:
+        if self.step == "linger":
+            boom()
+        await super().close_gracefully()
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        if self.step == "close":
+            boom()
+
+
+class BrokenDriver(StreamDriver):
+    """Makes such channels."""
+
+    def channel(self, sock: socket.socket) -> BrokenChannel:
+        return BrokenChannel(
+            trio.SocketStream(trio.socket.from_stdlib_socket(sock)), Limits(linger_timeout=1), Drain()
+        )
+
+
+@pytest.mark.parametrize(("step", "outcome"), [("linger", Outcome.FAILED), ("close", Outcome.COMPLETED)])
+async def test_what_the_end_of_a_connection_raises_costs_nothing_else(
+    step: str, outcome: Outcome, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+) -> None:
+    monkeypatch.setattr(BrokenChannel, "step", step)
+    limits, trust, drain, recorder = Limits(), Trust(), Drain(), Recorder()
+    driver, admission = BrokenDriver(limits, drain), Admission(limits)
+    shared: Shared[NewSession] = Shared(
+        service=partial(LineSession, bytes.upper),
+        limits=limits,
+        trust=trust,
+        telemetry=recorder,
+        stats=ServerStats(),
+        each_is_told=False,
+        counting=False,
+        admission=admission,
+        drain=drain,
+        driver=driver,
+        handshaker=Handshaker(limits, trust, drain, driver, admission),
+        tasks=nursery,
+    )
+    ours, theirs = socket.socketpair()
+    with ours:
+        listener = ListenerStats(Endpoint.parse("unix:@x"))
+        turn: FirstTurn[ServedConnection[Any]] = driver.first_turn()
+        connection = SessionConnection(shared, theirs, listener)
+        connection.open("", turn, screening=False)
+        connection.spawn()
+        ours.send(b"a\n")
+        ours.shutdown(socket.SHUT_WR)
+        await trio.testing.wait_all_tasks_blocked()
+        assert ours.recv(10) == b"A\n"
+    assert [type(error) for error, *_ in recorder.failures] == [BoomError]
+    assert {kind: count for kind, count in listener.ended.items() if count} == {outcome: 1}
+    assert admission.open == 0

@@ -21,6 +21,7 @@ PROFILES = [
     )
 ] + [
     Profile(datagrams=True),
+    Profile(oversize=Oversize.STREAM),
     Profile(service=Service.ECHO_BYTES),
     *(Profile(first=First.SERVER, proxy=proxy) for proxy in Proxy),
 ]

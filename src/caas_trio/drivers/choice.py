@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from caas_trio.core.errors import UsageError
 from caas_trio.core.limits import Limits
@@ -18,20 +18,18 @@ from .stream import StreamDriver
 #: of trio's. "auto": the hub where the machine has epoll.
 DriverName: TypeAlias = Literal["auto", "hub", "stream"]
 
-_HAS_EPOLL: Final = hasattr(select, "epoll")
 
-
-def uses_hub(name: DriverName) -> bool:
-    """Return whether plain connections go through the hub.
+def uses_hub(name: DriverName, *, has_epoll: bool = hasattr(select, "epoll")) -> bool:
+    """Return whether plain connections go through the hub, on a machine that has epoll or not.
 
     Raises:
         UsageError: there is no such driver, or not on this machine.
     """
     if name not in ("auto", "hub", "stream"):
         raise UsageError(f"{name!r} is no driver; there are auto, hub and stream")
-    if name == "hub" and not _HAS_EPOLL:
+    if name == "hub" and not has_epoll:
         raise UsageError("the hub driver needs epoll, which this machine does not have")
-    return name == "hub" or (name == "auto" and _HAS_EPOLL)
+    return name == "hub" or (name == "auto" and has_epoll)
 
 
 def make_driver(

@@ -83,9 +83,6 @@ def _conversations(
             yield Expect(due, client)
             if alone:
                 yield Leave(client)
-                continue
-            if profile.once or (profile.oversize is Oversize.REJECT and NOTICE in due):
-                yield ExpectEnd(client)
             else:
                 yield from proof(profile, client)
             yield Leave(client)
