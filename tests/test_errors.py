@@ -15,6 +15,7 @@ from caas_trio import (
     StateError,
     UsageError,
 )
+from caas_trio.core.errors import contained
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,9 @@ def test_each_error_stands_on_its_branch_and_speaks_in_one_line(
     assert isinstance(error, CaasError)
     assert isinstance(error, branch)
     assert str(error) == message
+
+
+def test_what_costs_one_connection_alone_is_contained() -> None:
+    assert str(contained(SystemExit(2))) == "2"
+    with pytest.raises(KeyboardInterrupt):
+        contained(KeyboardInterrupt())

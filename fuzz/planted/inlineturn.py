@@ -28,7 +28,7 @@ BUGS: Final = (
     Bug(
         "a session that raises at once takes the server down",
         "server",
-        "size = channel.poll(session)\n            except NOT_OURS:",
-        "size = channel.poll(session)\n            except Exception:",
+        "size = channel.poll(session)\n            except BaseException as error:",
+        "size = channel.poll(session)\n            except ZeroDivisionError as error:",
     ),
 )

@@ -245,3 +245,10 @@ FAULTS: Final = (Exception, SystemExit)
 #: What a session cannot mean to raise: Ctrl-C, and the interpreter that throws a task away. All else is a
 #: bug of its own.
 NOT_OURS: Final = (KeyboardInterrupt, GeneratorExit)
+
+
+def contained(error: BaseException) -> BaseException:
+    """Return what costs the connection of the session that raised it; raise what is in `NOT_OURS`."""
+    if isinstance(error, NOT_OURS):
+        raise error
+    return error

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from caas_trio.core.errors import NOT_OURS, ConnectionLost, TooSlow
+from caas_trio.core.errors import ConnectionLost, TooSlow, contained
 from caas_trio.core.limits import Limits
 from caas_trio.core.session import Session
 from caas_trio.core.telemetry import ServerStats
@@ -143,10 +143,8 @@ class Hub(Driver):
                 else:
                     channel.eof_received = True
                     reply = session.end_of_input()
-            except NOT_OURS:
-                raise
             except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task
-                channel.wake(error)
+                channel.wake(contained(error))
                 continue
             if reply:
                 try:
@@ -220,10 +218,8 @@ class Hub(Driver):
                 left -= channel.poll(session, left) or left
             if not (session.closing or channel.write_buffer or left) and channel.at_eof:
                 channel.answer(session, b"")
-        except NOT_OURS:
-            raise
         except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task
-            channel.wake(error)
+            channel.wake(contained(error))
         else:
             if channel.write_buffer or (left and not session.closing):
                 self._left[channel] = left

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import Final, TypeVar
 
-from caas_trio.core.errors import NOT_OURS
+from caas_trio.core.errors import contained
 from caas_trio.core.session import Session
 from caas_trio.core.telemetry import ServerStats
 
@@ -51,10 +51,8 @@ class InlineTurn(FirstTurn[C]):
         assert isinstance(channel, HubChannel)  # noqa: S101 - the driver that made the turn made the channel
         try:
             channel.open(session)
-        except NOT_OURS:
-            raise
         except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task
-            self.remaining.append((connection, error))
+            self.remaining.append((connection, contained(error)))
         else:
             self._waiting.append((connection, channel, session, False))
 
@@ -86,11 +84,9 @@ class InlineTurn(FirstTurn[C]):
             try:
                 if not (channel.write_buffer or session.closing or self._reads_left <= 0):
                     size = channel.poll(session)
-            except NOT_OURS:
-                raise
             except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task
                 reads += 1
-                self.remaining.append((connection, error))
+                self.remaining.append((connection, contained(error)))
                 continue
             if size is None:
                 self._waiting.append(waiting)
