@@ -74,6 +74,9 @@ def test_a_file_is_reason_enough_for_a_supervisor(tmp_path: Path) -> None:
 
 
 def test_no_number_of_workers_is_one_for_each_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "process_cpu_count", lambda: 3, raising=False)  # since Python 3.13
+    assert program("--workers", "0").workers == 3
+    monkeypatch.delattr(os, "process_cpu_count")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 3, 5}, raising=False)
     assert program("--workers", "0").workers == 3
     monkeypatch.delattr(os, "sched_getaffinity")

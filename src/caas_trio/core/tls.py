@@ -15,6 +15,11 @@ from .errors import TlsError
 _NO_CERTIFICATE: Final = "it holds no certificate in PEM"
 
 
+#: SSL_OP_NO_RX_CERTIFICATE_COMPRESSION of OpenSSL 3.2 and later, which Python does not name: compressed
+#: (RFC 8879), a chain of any length would fit into the bytes that a handshake may have. Others ignore it.
+_NO_COMPRESSED_CERTIFICATES: Final = 1 << 33
+
+
 class Certificates:
     """A certificate, its key and whose certificates clients must show, from files in PEM.
 
@@ -56,7 +61,7 @@ class Certificates:
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.options |= ssl.OP_NO_RENEGOTIATION
+        context.options |= ssl.OP_NO_RENEGOTIATION | _NO_COMPRESSED_CERTIFICATES
         try:
             context.load_cert_chain(self._certificate, self._key, password=self._ask_nobody)
         except OSError as error:
