@@ -28,7 +28,7 @@ class Member:
         self._put, self._outbox = trio.open_memory_channel[bytes](MAX_UNREAD)
 
     def post(self, line: bytes) -> None:
-        """Have a line sent to this member, sooner or later; never wait for it."""
+        """Queue a line for this member; never wait for it."""
         try:
             self._put.send_nowait(line)
         except trio.WouldBlock:
@@ -45,7 +45,7 @@ class Member:
 
 
 class Room:
-    """Everybody who is here."""
+    """All members of the chat."""
 
     def __init__(self) -> None:
         self.members: set[Member] = set()
