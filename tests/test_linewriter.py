@@ -134,15 +134,29 @@ def test_what_follows_half_a_line_begins_a_new_one() -> None:
     assert disk.content == b"fir\nlo\n2nd\nlost 1\nthird\n"
 
 
-def test_where_somebody_has_made_it_non_blocking_nothing_is_lost(pipe: Pipe) -> None:
-    os.set_blocking(pipe.writing, False)
-    line = b"a" * (MAX_LINE - 1) + b"\n"
-    for _ in range(MAX_WAITING // MAX_LINE):
-        pipe.writer.write(line)
-    heard = b""
-    while len(heard) < MAX_WAITING:
-        heard += pipe.read()
-    assert heard == line * (MAX_WAITING // MAX_LINE)
+def test_where_another_process_has_made_it_non_blocking_nothing_is_lost() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    full = threading.Event()
+
+    def write(fd: int, data: bytes) -> int:
+        try:
+            return os.write(fd, data)
+        except BlockingIOError:
+            full.set()
+            raise
+
+    writer = LineWriter(writing, notice, write=write)
+    lines = (b"a" * (MAX_LINE - 1) + b"\n") * (MAX_WAITING // MAX_LINE)
+    writer.write(lines)
+    assert full.wait(SECONDS)
+    received = b""
+    while len(received) < len(lines):
+        received += os.read(reading, MAX_WAITING)
+    assert writer.close(SECONDS)
+    os.close(reading)
+    os.close(writing)
+    assert received == lines
 
 
 @pytest.mark.parametrize(
