@@ -188,6 +188,13 @@ def fuzz_replay(session: nox.Session) -> None:
 
 
 @nox.session
+def exhaustive(session: nox.Session) -> None:
+    """Hold the core to its models in every case of up to eight bytes; `-- --length N` for fewer."""
+    session.install(".", *group("tests"))
+    session.run("python", "-m", "tests.exhaustive", *session.posargs)
+
+
+@nox.session
 def fuzz_merge(session: nox.Session) -> None:
     """Add to a corpus what runs have found and is worth keeping, and prune the rest."""
     install_atheris(session)

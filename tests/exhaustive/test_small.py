@@ -1,0 +1,34 @@
+"""The core against its models in every case of a few bytes; `nox -s exhaustive` goes up to eight."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from caas_trio import Oversize
+
+from .__main__ import LIMITS
+from .buffers import KINDS, Reading, mixtures
+from .explore import MismatchError, explore
+from .sessions import Conversation, settings
+
+
+@pytest.mark.parametrize("oversize", Oversize)
+def test_every_conversation_of_four_bytes(oversize: Oversize) -> None:
+    chosen = [setting for setting in settings(LIMITS) if setting.oversize is oversize]
+    assert sum(explore(Conversation(each), 4) for each in chosen) > 40_000  # as many as there are
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_mixture_of_a_kind_of_reading_with_another_over_three_bytes(kind: str) -> None:
+    chosen = [mixture for mixture in mixtures() if kind in mixture]
+    steps = [explore(Reading(mixture, max_line), 3) for mixture in chosen for max_line in LIMITS]
+    assert min(steps) > 100
+
+
+def test_a_difference_is_shown_with_the_steps_that_lead_to_it() -> None:
+    setting = settings(LIMITS)[0]
+    wrong = Conversation(replace(setting, service=lambda line: line.replace(b"a", b"B")))
+    with pytest.raises(MismatchError, match=r"^\('receive', b'.*a\\n'\)\nb'.*B\\n' is not b'.*A\\n'$"):
+        explore(wrong, 3)
