@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
+from typing import Any
 
 import pytest
 import trio
@@ -26,7 +28,8 @@ from caas_trio import (
     StateError,
     serve,
 )
-from caas_trio.server import accepting
+from caas_trio.drivers.choice import DriverName
+from caas_trio.drivers.machine import Machine
 
 from .models import NaiveLineBuffer
 from .strategies import LIMITS, chunked
@@ -123,7 +126,7 @@ LONG = b"x" * 2000 + b"\n"
 @given(said=st.lists(st.sampled_from([b"line\n", LONG, b"stop\n", b"half"]), max_size=6), leaves=...)
 @example(said=[LONG, LONG, LONG, b"stop\n", b"half"], leaves=False)
 def test_a_client_that_does_not_read_ends_nobody_but_itself(
-    driver: str,
+    driver: DriverName,
     said: list[bytes],
     leaves: bool,  # noqa: FBT001 - drawn
 ) -> None:
@@ -140,7 +143,9 @@ def test_a_client_that_does_not_read_ends_nobody_but_itself(
         async with trio.open_nursery() as nursery:
             address = f"caas-found-{os.getpid()}"
             await nursery.start(
-                lambda task_status: serve(answer, f"unix:@{address}", limits=limits, task_status=task_status)
+                partial(
+                    serve, answer, f"unix:@{address}", limits=limits, machine=SmallBuffers(), driver=driver
+                )
             )
             with socket.socket(socket.AF_UNIX) as deaf, socket.socket(socket.AF_UNIX) as other:
                 deaf.connect(f"\0{address}")
@@ -156,12 +161,13 @@ def test_a_client_that_does_not_read_ends_nobody_but_itself(
                 assert other.recv(1000) == b"A\n"
             nursery.cancel_scope.cancel()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(accepting, "accept", accept_with_small_buffers)
-        trio.run(main, clock=MockClock(autojump_threshold=0))
+    trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
-def accept_with_small_buffers(listening: socket.socket, *_: int) -> tuple[socket.socket, object]:
-    sock, address = listening.accept()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-    return sock, address
+class SmallBuffers(Machine):
+    """A machine whose connections hold only a few KiB of output."""
+
+    def accept(self, listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, Any]:
+        sock, address = super().accept(listening, family, kind)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        return sock, address

@@ -21,7 +21,7 @@ from caas_trio import (
     Telemetry,
 )
 from caas_trio.core.telemetry import Outcome
-from caas_trio.server import accepting as loops
+from caas_trio.drivers.machine import MACHINE, Machine
 
 from .support.drivers import serve_sessions
 from .support.recorder import StatsRecorder
@@ -74,10 +74,13 @@ async def served(
     new_session: Callable[[], Session] = CAPITALS,
     telemetry: Telemetry | None = None,
     limits: Limits = Limits(),  # noqa: B008 - immutable
+    machine: Machine = MACHINE,
 ) -> AsyncIterator[SuspendedServer]:
     tasks = Tasks()
     trio.lowlevel.add_instrument(tasks)
-    start = partial(serve_sessions, new_session, f"unix:{path}", telemetry=telemetry, limits=limits)
+    start = partial(
+        serve_sessions, new_session, f"unix:{path}", telemetry=telemetry, limits=limits, machine=machine
+    )
     try:
         with ExitStack() as clients:
             async with trio.open_nursery() as nursery:
@@ -117,11 +120,10 @@ async def test_a_client_that_has_sent_all_when_accepted_needs_no_task(tmp_path: 
         assert recorder.outcomes == {Outcome.COMPLETED: len(clients)}
 
 
-async def test_a_burst_is_through_before_others_have_their_turn(
-    tmp_path: Path, driver: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loops, "_BURST", 3)
-    async with served(tmp_path / "caas.sock") as server:
+async def test_a_burst_is_through_before_others_have_their_turn(tmp_path: Path, driver: str) -> None:
+    machine = Machine()
+    machine.accept_burst = 3
+    async with served(tmp_path / "caas.sock", machine=machine) as server:
         clients = [server.client(b"a\n") for _ in range(5)]
         await trio.testing.wait_all_tasks_blocked()
         assert [receive_all(client) for client in clients] == [b"A\n"] * len(clients)

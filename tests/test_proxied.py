@@ -30,6 +30,7 @@ from caas_trio import (
 from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import Outcome
 from caas_trio.core.trust import LOOPBACK
+from caas_trio.drivers.machine import MACHINE
 from caas_trio.drivers.tlsstream import TlsStream
 from caas_trio.server import handshaker
 from caas_trio.server.admission import REFUSAL
@@ -255,7 +256,7 @@ async def test_a_socket_may_turn_out_not_to_be_readable() -> None:
     ours, theirs = socket.socketpair()
     with theirs, Hasty(fileno=ours.detach()) as accepted:
         theirs.sendall(HEADER + b"a\n")
-        header = await handshaker._proxy_header(accepted)
+        header = await handshaker._proxy_header(accepted, MACHINE)
         assert header.source == (CLIENT.host, CLIENT.port)
         assert accepted.recv(100) == b"a\n"
         assert accepted.fooled

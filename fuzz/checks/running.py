@@ -37,8 +37,8 @@ from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import ConnectionStats, ListenerStats, Outcome, ServerStats
 from caas_trio.drivers import hub, hubchannel
 from caas_trio.drivers.choice import DriverName
+from caas_trio.drivers.machine import Machine
 from caas_trio.drivers.requesthandler import Reader
-from caas_trio.server import accepting, admission
 
 from .conversation import Plan
 
@@ -50,8 +50,6 @@ MAX_ADMITTED: Final = 2
 #: The addresses that may connect to a server of sessions, among clients with an IP address.
 TRUST: Final = Trust(allow_from=(ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32")))
 #: Bounds of the server made so small that a few clients exceed them.
-vars(accepting)["_BURST"] = 2
-vars(admission)["_GENTLE_REFUSALS"] = 1
 vars(hubchannel)["READ_SIZE"] = Session.max_chunk = 6000
 vars(hub)["_SHORT"] = 1000
 #: For each server that starts, this would cost more than all the rest.
@@ -191,8 +189,9 @@ class Running:
         awake: whether a script is played to it; the others have no clients.
     """
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, machine: Machine) -> None:
         self.kind = kind
+        self._machine = machine
         named = "-".join(map(str, (os.getpid(), kind.driver, kind.serves.value, kind.tells, kind.proxied)))
         self.address = f"caas-fuzz-{named}"
         self.plan: Plan | None = None
@@ -232,6 +231,7 @@ class Running:
                     driver=self.kind.driver,
                     stop=self.stop,
                     retire=self.retire,
+                    machine=self._machine,
                     task_status=task_status,
                 )
             except Exception as error:  # noqa: BLE001 - the script knows whether it was to be expected
@@ -335,8 +335,9 @@ vars(hub)["trio"] = SimpleNamespace(**{**vars(trio), "sleep": _sleep})
 class Servers:
     """The servers of a run, one for each kind that has been asked for."""
 
-    def __init__(self, nursery: trio.Nursery) -> None:
+    def __init__(self, nursery: trio.Nursery, machine: Machine) -> None:
         self._nursery = nursery
+        self._machine = machine
         self._running: dict[Kind, Running] = {}
         self._latest: Running | None = None
 
@@ -344,7 +345,7 @@ class Servers:
         """Return a server that has not been stopped."""
         running = self._running.get(kind)
         if running is None or running.over.is_set():
-            running = self._running[kind] = Running(kind)
+            running = self._running[kind] = Running(kind, self._machine)
             await self._nursery.start(running.run)
             await wait_all_tasks_blocked()  # until it has all the tasks it keeps
         if running is not self._latest:
@@ -376,10 +377,10 @@ async def refuse_misuse() -> None:
 
 
 @asynccontextmanager
-async def open_servers() -> AsyncIterator[Servers]:
-    """Yield servers, which are stopped at the end of the block."""
+async def open_servers(machine: Machine) -> AsyncIterator[Servers]:
+    """Yield servers on a machine, which are stopped at the end of the block."""
     await refuse_misuse()
     async with trio.open_nursery() as nursery:
-        servers = Servers(nursery)
+        servers = Servers(nursery, machine)
         yield servers
         await servers.end()

@@ -23,7 +23,7 @@ from fuzz.script import CUT, header, steps, tokens
 from .conversation import Plan
 from .failing_service import expected_reply, failing_upper
 from .groups import unwrapped
-from .kernel import Kernel, Machine, misbehaving
+from .kernel import FaultyMachine, Kernel
 from .origins import HOSTS, PROXIED
 from .running import HIGH_LIMIT, WAYS, Kind, Servers, Serves, open_servers
 from .server_runner import CLIENTS, KNOWN, ServerScriptRunner
@@ -61,12 +61,12 @@ async def _play_alone(data: bytes) -> None:
 @asynccontextmanager
 async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
     """Yield the function that plays a script."""
-    async with open_servers() as servers:
-        with misbehaving() as machine:
-            yield partial(play, servers, machine)
+    machine = FaultyMachine()
+    async with open_servers(machine) as servers:
+        yield partial(play, servers, machine)
 
 
-async def play(servers: Servers, machine: Machine, data: bytes) -> None:
+async def play(servers: Servers, machine: FaultyMachine, data: bytes) -> None:
     """Play one script; the clock has to be a mock clock that jumps.
 
     Raises:

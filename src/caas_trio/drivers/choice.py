@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 from typing import Literal, TypeAlias
 
 from caas_trio.core.errors import UsageError
@@ -12,6 +11,7 @@ from caas_trio.core.telemetry import ServerStats
 from .drain import Drain
 from .driver import Driver
 from .hub import Hub
+from .machine import MACHINE, Machine
 from .stream import StreamDriver
 
 #: "hub": one task polls for all plain sockets (Linux). "stream": each connection's task waits for a stream
@@ -19,7 +19,7 @@ from .stream import StreamDriver
 DriverName: TypeAlias = Literal["auto", "hub", "stream"]
 
 
-def uses_hub(name: DriverName, *, has_epoll: bool = hasattr(select, "epoll")) -> bool:
+def uses_hub(name: DriverName, *, has_epoll: bool = MACHINE.has_epoll) -> bool:
     """Return whether plain connections go through the hub, on a machine that has epoll or not.
 
     Raises:
@@ -33,7 +33,13 @@ def uses_hub(name: DriverName, *, has_epoll: bool = hasattr(select, "epoll")) ->
 
 
 def make_driver(
-    name: DriverName, limits: Limits, drain: Drain, stats: ServerStats | None, *, counting: bool
+    name: DriverName,
+    limits: Limits,
+    drain: Drain,
+    stats: ServerStats | None,
+    *,
+    counting: bool,
+    machine: Machine = MACHINE,
 ) -> Driver:
     """Return a driver, which the caller closes; raises as `uses_hub` does.
 
@@ -43,7 +49,8 @@ def make_driver(
         drain: tells of the stop.
         stats: counts what all channels move; None if nobody wants to know.
         counting: whether each channel counts, too.
+        machine: what the sockets are on.
     """
-    if uses_hub(name):
-        return Hub(limits, drain, stats=stats, counting=counting)
-    return StreamDriver(limits, drain, stats)
+    if uses_hub(name, has_epoll=machine.has_epoll):
+        return Hub(limits, drain, stats=stats, counting=counting, machine=machine)
+    return StreamDriver(limits, drain, stats, machine)

@@ -10,6 +10,8 @@ from typing import Final
 from caas_trio.core.datagramrules import MAX_BYTES, Datagram
 from caas_trio.core.peer import LocalPeer, unmapped
 
+from .machine import MACHINE, Machine
+
 #: ip(7); the socket module names it since Python 3.12. None where the system is not Linux.
 _IP_PKTINFO: Final[int | None] = 8 if sys.platform == "linux" else None
 _IPV6_RECVPKTINFO: Final[int | None] = getattr(socket, "IPV6_RECVPKTINFO", None)
@@ -46,8 +48,9 @@ class DatagramSocket:
         max_waiting: how many datagrams can wait in the kernel, at most.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, machine: Machine = MACHINE) -> None:
         self.sock = sock
+        self._machine = machine
         self._control_size = self._ask_for_more()
         self.max_waiting = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // _LEAST_BYTES
 
@@ -67,7 +70,7 @@ class DatagramSocket:
             if level == socket.IPPROTO_IP:
                 _, local, destination = _PKTINFO.unpack(value)
                 if local == _NOT_NOTED:
-                    local = destination if _is_local(destination) else local
+                    local = destination if _is_local(destination, self._machine) else local
                 here = (level, kind, _PKTINFO.pack(0, local, bytes(4)))
                 return Datagram(data, address, whole, local != destination, (here,))
             if level == socket.IPPROTO_IPV6:
@@ -114,14 +117,14 @@ class DatagramSocket:
         return size
 
 
-def _is_local(address: bytes) -> bool:
+def _is_local(address: bytes, machine: Machine) -> bool:
     """Return whether an IPv4 address that a datagram was sent to, and came to, is this machine's own.
 
     The kernel connects a socket to a broadcast address only where that was asked for.
     """
     if address[0] in _IPV4_MULTICAST:
         return False
-    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+    with machine.new_socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
             sock.connect((socket.inet_ntoa(address), 1))
         except OSError:

@@ -13,7 +13,6 @@ for: so a session that lasts for one line, as an async handler's reads do, costs
 from __future__ import annotations
 
 import socket
-import time
 from typing import Any, Final, TypeVar
 
 import trio
@@ -27,6 +26,7 @@ from .drain import Drain
 from .driver import Driver
 from .hubchannel import READ_SIZE, CountingHubChannel, HubChannel
 from .inlineturn import InlineTurn
+from .machine import MACHINE, Machine
 from .poller import EPOLLIN, EPOLLOUT, Poller
 
 C = TypeVar("C")
@@ -54,12 +54,18 @@ class Hub(Driver):
     """
 
     def __init__(
-        self, limits: Limits, drain: Drain, *, stats: ServerStats | None = None, counting: bool = False
+        self,
+        limits: Limits,
+        drain: Drain,
+        *,
+        stats: ServerStats | None = None,
+        counting: bool = False,
+        machine: Machine = MACHINE,
     ) -> None:
         self._limits = limits
         self._drain = drain
         self._stats = stats
-        self._poller = Poller(limits, drain, stats, counting=counting)
+        self._poller = Poller(limits, drain, stats, counting=counting, machine=machine)
         self._channel = CountingHubChannel if counting else HubChannel
         self._left: dict[HubChannel, int] = {}  # what is to be read in the drain, where a client is slow
         bytes(_WARMING)
@@ -71,26 +77,27 @@ class Hub(Driver):
 
     def first_turn(self) -> InlineTurn[C]:
         """Return what runs new conversations without a task; see `Driver.first_turn`."""
-        return InlineTurn(self._stats)
+        return InlineTurn(self._stats, self._poller.machine.monotonic)
 
     async def run(self) -> None:
         """Serve until cancelled."""
         poller = self._poller
+        monotonic = poller.machine.monotonic
         with self._drain.telling(self._begin_drain):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._sweep)
                 while True:
-                    await trio.lowlevel.wait_readable(poller.epoll)
-                    begun = time.monotonic()
+                    await poller.machine.wait_readable(poller.epoll)
+                    begun = monotonic()
                     until = begun + _TURN_S
                     while served := self._serve():
-                        now = time.monotonic()
+                        now = monotonic()
                         if self._stats is not None:
                             self._stats.served(served, now - begun)
                         if poller.woken or now > until:
                             poller.woken = False
                             await trio.lowlevel.checkpoint()
-                            now = time.monotonic()
+                            now = monotonic()
                             until = now + _TURN_S
                         begun = now
 

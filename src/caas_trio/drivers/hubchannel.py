@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 import socket
-import sys
-import termios
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import suppress
 from typing import Final, TypeVar
@@ -106,9 +102,10 @@ class HubChannel(Channel):
         if not self._opened:
             self.open(session)
         if not (self.write_buffer or session.closing or self._poller.drain.begun):
-            begun = time.monotonic()
+            monotonic = self._poller.machine.monotonic
+            begun = monotonic()
             if self.poll(session) is not None and self._poller.stats is not None:
-                self._poller.stats.served(1, time.monotonic() - begun)
+                self._poller.stats.served(1, monotonic() - begun)
             if self.needs_no_linger:
                 return _over()  # the end of the input has come by now: the task is done with its first step
         return self._prompt_if_silent(session) if session.awaits_silence else self.resume(session)
@@ -198,7 +195,7 @@ class HubChannel(Channel):
 
     def waiting(self) -> int:
         """Return how many bytes the kernel has received and nobody has read."""
-        return int.from_bytes(fcntl.ioctl(self.sock, termios.FIONREAD, bytes(4)), sys.byteorder)
+        return self._poller.machine.waiting(self.sock)
 
     async def send_all(self, data: bytes | memoryview) -> None:
         """Send all of `data`; see `Channel.send_all`."""
@@ -208,7 +205,7 @@ class HubChannel(Channel):
         try:
             with trio.move_on_after(self._poller.limits.write_timeout):
                 while rest:
-                    await self._until(trio.lowlevel.wait_writable)
+                    await self._until(self._poller.machine.wait_writable)
                     rest = self.send_nowait(rest)
                 return
         finally:
@@ -266,7 +263,7 @@ class HubChannel(Channel):
         with trio.move_on_after(self._poller.limits.linger_timeout):
             while (data := self.recv_nowait()) != b"":
                 if data is None:
-                    await self._until(trio.lowlevel.wait_readable)
+                    await self._until(self._poller.machine.wait_readable)
                 else:  # a client that sends without end must not keep the others waiting
                     await trio.lowlevel.checkpoint()
 
@@ -285,7 +282,7 @@ class HubChannel(Channel):
         if self.watched:
             self._poller.watch(self, 0)
         if self._known_to_trio:
-            trio.lowlevel.notify_closing(self.sock)
+            self._poller.machine.notify_closing(self.sock)
         self.sock.close()
 
     def count_read(self, data: bytes) -> None:

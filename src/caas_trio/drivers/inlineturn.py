@@ -9,8 +9,8 @@ runs meanwhile: wherever a connection could be cancelled, it has a task.
 
 from __future__ import annotations
 
-import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 from caas_trio.core.errors import contained
@@ -37,11 +37,13 @@ class InlineTurn(FirstTurn[C]):
 
     Args:
         stats: counts how fast clients are answered; None if nobody wants to know.
+        monotonic: the clock that this is measured by.
     """
 
-    def __init__(self, stats: ServerStats | None) -> None:
+    def __init__(self, stats: ServerStats | None, monotonic: Callable[[], float]) -> None:
         super().__init__()
         self._stats = stats
+        self._monotonic = monotonic
         self._reads_left: float = _FULL_READS
         # Each with the mark whether it has been answered.
         self._waiting: deque[tuple[C, HubChannel, Session, bool]] = deque()
@@ -77,7 +79,7 @@ class InlineTurn(FirstTurn[C]):
 
         A client that has been answered before, and says more, is here to stay: it gets a task.
         """
-        reads, begun = 0, time.monotonic()
+        reads, begun = 0, self._monotonic()
         for _ in range(len(self._waiting)):
             connection, channel, session, answered = waiting = self._waiting.popleft()
             size = None
@@ -101,5 +103,5 @@ class InlineTurn(FirstTurn[C]):
             else:
                 self._waiting.append((connection, channel, session, True))
         if reads and self._stats is not None:
-            self._stats.served(reads, time.monotonic() - begun)
+            self._stats.served(reads, self._monotonic() - begun)
         return reads > 0

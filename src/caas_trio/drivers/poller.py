@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 from collections.abc import Iterator
 from typing import Any, Final, Protocol
@@ -12,6 +11,7 @@ from caas_trio.core.limits import Limits
 from caas_trio.core.telemetry import ServerStats
 
 from .drain import Drain
+from .machine import MACHINE, Machine
 
 EPOLLIN: Final = 1  # the same on every Linux; the select module lacks the names elsewhere
 EPOLLOUT: Final = 4
@@ -44,10 +44,19 @@ class Poller:
         counted: whether anything is.
         listening: the events a socket is watched for whose client is to be read from.
         woken: whether tasks are about to run that the hub has woken.
+        machine: what the sockets are on.
         channels: what is watched, by descriptor, and None between.
     """
 
-    def __init__(self, limits: Limits, drain: Drain, stats: ServerStats | None, *, counting: bool) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        drain: Drain,
+        stats: ServerStats | None,
+        *,
+        counting: bool,
+        machine: Machine = MACHINE,
+    ) -> None:
         self.limits = limits
         self.drain = drain
         self.stats = stats
@@ -55,7 +64,8 @@ class Poller:
         self.counted = counting or stats is not None
         self.listening = EPOLLIN
         self.woken = False
-        self.epoll = select.epoll()
+        self.machine = machine
+        self.epoll = machine.epoll()
         self.channels: list[Any] = []
 
     def poll(self) -> list[tuple[int, int]]:

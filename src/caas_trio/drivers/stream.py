@@ -18,6 +18,7 @@ from caas_trio.core.telemetry import ServerStats
 from .channel import Channel
 from .drain import Drain
 from .driver import Driver, FirstTurn
+from .machine import MACHINE, Machine
 
 READ_SIZE: Final = 65536
 
@@ -27,14 +28,17 @@ C = TypeVar("C")
 class StreamDriver(Driver):
     """Makes channels over trio's streams; each connection's own task moves its bytes."""
 
-    def __init__(self, limits: Limits, drain: Drain, stats: ServerStats | None = None) -> None:
+    def __init__(
+        self, limits: Limits, drain: Drain, stats: ServerStats | None = None, machine: Machine = MACHINE
+    ) -> None:
         self._limits = limits
         self._drain = drain
         self._stats = stats
+        self._machine = machine
 
     def channel(self, sock: socket.socket) -> Channel:
         """Return the channel over a socket; see `Driver.channel`."""
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        stream = self._machine.stream(sock)
         return StreamChannel(stream, self._limits, self._drain, stats=self._stats)
 
     def first_turn(self) -> FirstTurn[C]:

@@ -18,10 +18,8 @@ from .listeners import stream_options
 from .served import S, ServedConnection, Shared
 from .watchdog import Watchdog
 
-#: How many connections one wake-up accepts before other tasks have their turn.
-_BURST: Final = 64
-
-#: The same where other processes accept from the same socket: the first to wake up must not take all.
+#: How many connections one wake-up accepts before other tasks have their turn, where other processes accept
+#: from the same socket: the first to wake up must not take all.
 #: 1000 connections that come together go to two processes as unevenly as 880 to 120 with bursts of 64,
 #: and as 688 to 312 with these; still smaller ones change little.
 _SHARED_BURST: Final = 4
@@ -45,15 +43,6 @@ _ITS_OWN_FAULT: Final = frozenset(
         errno.ETIMEDOUT,
     }
 )
-
-
-def accept(listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, object]:
-    """Return what `listening.accept()` does, in two thirds of the time.
-
-    That one finds out about family, type and timeouts again for each connection.
-    """
-    fd, address = listening._accept()  # type: ignore[attr-defined] # noqa: SLF001 - as gevent does
-    return socket.socket(family, kind, 0, fd), address
 
 
 class Acceptor(Generic[S]):
@@ -82,11 +71,12 @@ class Acceptor(Generic[S]):
         self._spare = spare
         self._watchdog = watchdog
         self._bare = bare
+        self._machine = shared.machine
         self._turn: FirstTurn[ServedConnection[Any]] = shared.driver.first_turn()
 
     async def accept(self, sock: socket.socket, listener: ListenerStats, *, shared: bool = False) -> None:
         """Accept from a listening socket, which other processes may share, until cancelled."""
-        burst = _SHARED_BURST if shared else _BURST
+        burst = _SHARED_BURST if shared else self._machine.accept_burst
         until_ready = partial(self._until_ready, sock)
         while True:
             self._watchdog.tick(sock)
@@ -95,7 +85,7 @@ class Acceptor(Generic[S]):
 
     async def _until_ready(self, sock: socket.socket) -> None:
         await self._shared.admission.wait_while_shut()
-        await trio.lowlevel.wait_readable(sock)
+        await self._machine.wait_readable(sock)
 
     def accept_waiting(self, sock: socket.socket, listener: ListenerStats, limit: int) -> bool:
         """Accept at most `limit` connections from the queue; return whether the machine had room."""
@@ -109,7 +99,7 @@ class Acceptor(Generic[S]):
         self, sock: socket.socket, listener: ListenerStats, limit: int
     ) -> bool:
         shared = self._shared
-        family, kind = sock.family, sock.type
+        family, kind, accept = sock.family, sock.type, self._machine.accept
         options = stream_options(family) if sock in self._bare else []
         for _ in range(limit):
             if shared.admission.shut:

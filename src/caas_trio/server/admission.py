@@ -5,8 +5,6 @@ from __future__ import annotations
 import enum
 import errno
 import ipaddress
-import os
-import resource
 import socket
 from collections import Counter
 from contextlib import suppress
@@ -18,16 +16,14 @@ from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.limits import AtCapacity, Limits
 from caas_trio.core.peer import unmapped
 from caas_trio.core.trust import Network
+from caas_trio.drivers.machine import MACHINE, Machine
 
 #: What a connection is told that is not let in.
 REFUSAL: Final = b"error: too many connections\n"
 
-#: How many refused connections may be let go gently at a time; one more is closed at once.
-_GENTLE_REFUSALS: Final = 16
-
 #: Descriptors that are not a connection's: the standard streams, listeners, trio's and the hub's
 #: own, what a handler opens, and refused connections that are being let go.
-RESERVED_DESCRIPTORS: Final = 32 + _GENTLE_REFUSALS
+RESERVED_DESCRIPTORS: Final = 32 + MACHINE.gentle_refusals
 
 #: The prefix of an IPv6 address that counts as one host: the least that one customer gets.
 _ONE_HOST: Final = 64
@@ -56,8 +52,9 @@ class Admission:
         refusing: how many refused ones are being let go.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self.limit = most_connections(limits.max_connections)
+    def __init__(self, limits: Limits, machine: Machine = MACHINE) -> None:
+        self.limit = most_connections(limits.max_connections, machine)
+        self._max_refusing = machine.gentle_refusals
         self.open = 0
         self.refusing = 0
         self._newcomers_wait = limits.at_capacity is AtCapacity.WAIT
@@ -135,7 +132,7 @@ class Admission:
     @property
     def gentle(self) -> bool:
         """Whether one more refused connection may be let go gently."""
-        return self.refusing < _GENTLE_REFUSALS
+        return self.refusing < self._max_refusing
 
 
 class SpareDescriptor:
@@ -148,7 +145,8 @@ class SpareDescriptor:
     #: What accept(2) says when descriptors have run out: the process's, or the system's.
     RAN_OUT: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
-    def __init__(self) -> None:
+    def __init__(self, machine: Machine = MACHINE) -> None:
+        self._machine = machine
         self._spare: int | None = None
         self._keep()
 
@@ -157,11 +155,11 @@ class SpareDescriptor:
         if self._spare is None:
             self._keep()
             return False
-        os.close(self._spare)
+        self._machine.close(self._spare)
         self._spare = None
         try:
             with suppress(OSError):
-                accepted, _ = listening.accept()
+                accepted, _ = self._machine.accept(listening, listening.family, listening.type)
                 refuse(accepted, words)
                 return True
             return False
@@ -171,12 +169,12 @@ class SpareDescriptor:
     def close(self) -> None:
         """Close it."""
         if self._spare is not None:
-            os.close(self._spare)
+            self._machine.close(self._spare)
             self._spare = None
 
     def _keep(self) -> None:
         with suppress(OSError):
-            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            self._spare = self._machine.open_spare()
 
 
 def words_for(endpoint: Endpoint) -> bytes:
@@ -196,9 +194,7 @@ def refuse(accepted: socket.socket, words: bytes = REFUSAL) -> None:
         accepted.recv(65536)
 
 
-def most_connections(wanted: int) -> int:
+def most_connections(wanted: int, machine: Machine = MACHINE) -> int:
     """Return how many of the wanted connections the limit on open descriptors allows, 1 at least."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return wanted
-    return max(1, min(wanted, soft - RESERVED_DESCRIPTORS))
+    allowed = machine.max_descriptors()
+    return wanted if allowed is None else max(1, min(wanted, allowed - RESERVED_DESCRIPTORS))

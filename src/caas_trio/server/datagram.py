@@ -20,6 +20,7 @@ from caas_trio.core.telemetry import Telemetry, guarded
 from caas_trio.core.trust import Trust
 from caas_trio.drivers.datagramsocket import DatagramSocket
 from caas_trio.drivers.drain import either
+from caas_trio.drivers.machine import Machine
 from caas_trio.drivers.requesthandler import DatagramRequestHandler
 
 from .listeners import Listener, listen_all
@@ -109,7 +110,7 @@ async def serve_datagrams(
     limits, trust = settings.limits, settings.trust
     parsed = [Endpoint.parse(each) if isinstance(each, str) else each for each in endpoints]
     with ExitStack() as opened:
-        listeners = await listen_all(parsed, SOCK_DGRAM, unix_mode=trust.unix_mode)
+        listeners = await listen_all(parsed, SOCK_DGRAM, unix_mode=trust.unix_mode, machine=settings.machine)
         for listener in listeners:
             opened.callback(listener.close)
         async with trio.open_nursery() as handling:
@@ -120,10 +121,11 @@ async def serve_datagrams(
                 telemetry=guarded(LoggingTelemetry() if settings.telemetry is None else settings.telemetry),
                 handling=handling,
                 watchdog=settings.watchdog or Watchdog(lambda: None),
+                machine=settings.machine,
             )
             doors = [
                 _Door(
-                    DatagramSocket(sock),
+                    DatagramSocket(sock, settings.machine),
                     Rules(sock.getsockname(), settings.reply_to_servers),
                     listener.endpoint,
                 )
@@ -165,9 +167,11 @@ class _Server:
         telemetry: Telemetry,
         handling: trio.Nursery,
         watchdog: Watchdog,
+        machine: Machine,
     ) -> None:
         self.telemetry = telemetry
         self._watchdog = watchdog
+        self._machine = machine
         self._service = service
         self._limits = limits
         self._trust = trust
@@ -177,7 +181,7 @@ class _Server:
 
     async def receive(self, door: _Door) -> None:
         """Serve what comes until cancelled."""
-        until_ready = partial(trio.lowlevel.wait_readable, door.socket.sock)
+        until_ready = partial(self._machine.wait_readable, door.socket.sock)
         while True:
             self._watchdog.tick(door.socket)
             if await self._watchdog.wait(until_ready):

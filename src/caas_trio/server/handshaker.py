@@ -20,6 +20,7 @@ from caas_trio.core.trust import Trust
 from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.driver import Driver
+from caas_trio.drivers.machine import MACHINE, Machine
 from caas_trio.drivers.stream import StreamChannel
 from caas_trio.drivers.tlsstream import TlsStream
 
@@ -74,6 +75,7 @@ class Handshaker:
         admission: Admission,
         *,
         stats: ServerStats | None = None,
+        machine: Machine = MACHINE,
     ) -> None:
         self._limits = limits
         self._trust = trust
@@ -81,6 +83,7 @@ class Handshaker:
         self._driver = driver
         self._admission = admission
         self._stats = stats
+        self._machine = machine
 
     def required(self, endpoint: Endpoint) -> bool:
         """Return whether a client of this endpoint has to show something, by `perform`."""
@@ -118,7 +121,7 @@ class Handshaker:
 
     async def _read_header(self, sock: socket.socket, proxy: Peer) -> Peer:
         """Read the PROXY header; return the client it names, or the proxy itself if it speaks for itself."""
-        header = await _proxy_header(sock)
+        header = await _proxy_header(sock, self._machine)
         if header.local:
             return proxy
         peer = peer_of(sock, header.source) if isinstance(header.source, tuple) else proxy
@@ -139,8 +142,7 @@ class Handshaker:
         tls = self._trust.tls
         context = tls.context if isinstance(tls, Certificates) else tls
         assert context is not None  # noqa: S101 - or the endpoint would not be served
-        transport = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-        stream = TlsStream(transport, context, server_side=True)
+        stream = TlsStream(self._machine.stream(sock), context, server_side=True)
         try:
             await stream.do_handshake()
         except trio.BrokenResourceError as error:
@@ -166,24 +168,24 @@ class Handshaker:
         A close with unread input would make the kernel send a reset, which can destroy the alert.
         """
         seconds = min(self._limits.linger_timeout, deadline - trio.current_time())
-        trio_sock = trio.socket.from_stdlib_socket(sock)
+        stream = self._machine.stream(sock)
         with (
             trio.move_on_after(max(seconds, 0)) as scope,
             self._drain.telling(lambda: _hurry(scope)),
-            suppress(OSError),
+            suppress(trio.BrokenResourceError, trio.ClosedResourceError),
         ):
-            trio_sock.shutdown(socket.SHUT_WR)
-            while await trio_sock.recv(65536):
+            await stream.send_eof()
+            while await stream.receive_some(65536):
                 pass
 
 
-async def _proxy_header(sock: socket.socket) -> ProxyHeader:
+async def _proxy_header(sock: socket.socket, machine: Machine) -> ProxyHeader:
     """Take the header off the front of the input, and not a byte more."""
     sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
     parser = ProxyHeaderParser()
     taken = 0
     while parser.header is None:
-        await trio.lowlevel.wait_readable(sock)
+        await machine.wait_readable(sock)
         try:
             waiting = sock.recv(MAX_HEADER, socket.MSG_PEEK)
             if not waiting:

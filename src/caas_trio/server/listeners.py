@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-import trio
-
 from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.errors import EndpointError, ListenError
 from caas_trio.core.trust import Trust
+from caas_trio.drivers.machine import MACHINE, Machine
 
 from .inherited import INHERITED, inherit
 from .threads import thread_needed
@@ -114,6 +113,7 @@ async def listen(
     *,
     unix_mode: int = Trust.unix_mode,
     takeover: bool = False,
+    machine: Machine = MACHINE,
 ) -> Listener:
     """Return a listener for a tcp, tls or unix endpoint, or a udp or unixgram one; the caller closes it.
 
@@ -127,9 +127,9 @@ async def listen(
     internet, local, wanted = _SERVED[kind]
     with _naming(endpoint):
         if endpoint.scheme in internet:
-            return await _listen_internet(endpoint, kind)
+            return await _listen_internet(endpoint, kind, machine)
         if endpoint.scheme is local:
-            unix = bind_unix(endpoint, unix_mode, takeover=takeover)
+            unix = bind_unix(endpoint, unix_mode, takeover=takeover, machine=machine)
             return Listener(endpoint, endpoint, [unix.sock], unix)
     raise EndpointError(str(endpoint), wanted)
 
@@ -140,6 +140,7 @@ async def listen_all(
     *,
     unix_mode: int = Trust.unix_mode,
     takeover: bool = False,
+    machine: Machine = MACHINE,
 ) -> list[Listener]:
     """Return a listener for each endpoint, or none at all if one of them fails; as `listen`.
 
@@ -154,7 +155,8 @@ async def listen_all(
             elif endpoint.scheme in INHERITED:
                 found = [Listener(endpoint, each.endpoint, [each.sock]) for each in inherit(endpoint, kind)]
             else:
-                found = [await listen(endpoint, kind, unix_mode=unix_mode, takeover=takeover)]
+                opening = listen(endpoint, kind, unix_mode=unix_mode, takeover=takeover, machine=machine)
+                found = [await opening]
             for listener in found:
                 opened.callback(listener.close)
                 for sock in listener.sockets:
@@ -207,17 +209,15 @@ def _reason(error: OSError) -> str:
     )
 
 
-async def _listen_internet(endpoint: Endpoint, kind: socket.SocketKind) -> Listener:
+async def _listen_internet(endpoint: Endpoint, kind: socket.SocketKind, machine: Machine) -> Listener:
     with thread_needed():
-        found = await trio.socket.getaddrinfo(
-            endpoint.host, endpoint.port, type=kind, flags=socket.AI_PASSIVE
-        )
+        found = await machine.getaddrinfo(endpoint.host, endpoint.port, kind=kind, flags=socket.AI_PASSIVE)
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
     # A port that is free on the first address may be taken on the next one.
     tries = 1 if endpoint.port else _TRIES_FOR_A_COMMON_PORT
     while True:
         try:
-            sockets = _bind_all(addresses, endpoint.port, kind)
+            sockets = _bind_all(addresses, endpoint.port, kind, machine)
         except OSError as error:
             tries -= 1
             if error.errno != errno.EADDRINUSE or not tries:
@@ -227,7 +227,7 @@ async def _listen_internet(endpoint: Endpoint, kind: socket.SocketKind) -> Liste
 
 
 def _bind_all(
-    addresses: Iterable[tuple[int, tuple[object, ...]]], port: int, kind: socket.SocketKind
+    addresses: Iterable[tuple[int, tuple[object, ...]]], port: int, kind: socket.SocketKind, machine: Machine
 ) -> list[socket.socket]:
     """Return a socket bound to each address that this machine has, all on the same port."""
     sockets: list[socket.socket] = []
@@ -235,7 +235,7 @@ def _bind_all(
     with contextlib.ExitStack() as opened:
         for family, address in addresses:
             try:
-                sock = _bind(family, kind, (address[0], port, *address[2:]))
+                sock = _bind(family, kind, (address[0], port, *address[2:]), machine)
             except OSError as error:
                 if error.errno not in _NO_SUCH_FAMILY:
                     raise
@@ -250,10 +250,12 @@ def _bind_all(
     return sockets
 
 
-def _bind(family: int, kind: socket.SocketKind, address: tuple[object, ...]) -> socket.socket:
+def _bind(
+    family: int, kind: socket.SocketKind, address: tuple[object, ...], machine: Machine
+) -> socket.socket:
     """Return a non-blocking socket bound to `address`, which listens if connections are its kind."""
     with contextlib.ExitStack() as opened:
-        sock = opened.enter_context(socket.socket(family, kind))
+        sock = opened.enter_context(machine.new_socket(family, kind))
         if kind == socket.SOCK_STREAM:
             # Not for datagrams: there it would let another process take the port away.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -11,6 +11,7 @@ from caas_trio.core.limits import Limits
 from caas_trio.core.telemetry import Telemetry
 from caas_trio.core.trust import Trust
 from caas_trio.drivers.choice import DriverName
+from caas_trio.drivers.machine import MACHINE, Machine
 
 from .watchdog import Watchdog
 
@@ -27,6 +28,7 @@ class CommonOptions(TypedDict, total=False):
         retire: an event that makes the server take nothing new, and return once all connections have ended
             by themselves; `stop` may still begin the drain. For datagrams, another `stop`.
         watchdog: told as long as the server accepts; see `Watchdog`.
+        machine: what the server runs on: the real one, or a host of `caas_trio.testing.Network`.
     """
 
     limits: Limits
@@ -35,6 +37,7 @@ class CommonOptions(TypedDict, total=False):
     stop: trio.Event | None
     retire: trio.Event | None
     watchdog: Watchdog | None
+    machine: Machine
 
 
 class ServeOptions(CommonOptions, total=False):
@@ -78,3 +81,4 @@ class Settings:
     takeover: bool = False
     driver: DriverName = "auto"
     reply_to_servers: bool = False
+    machine: Machine = MACHINE

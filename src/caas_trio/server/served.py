@@ -22,6 +22,7 @@ from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.connection import Connection
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.driver import Driver, FirstTurn
+from caas_trio.drivers.machine import MACHINE, Machine
 
 from .admission import NO_PLACE, REFUSAL, Admission, Host, NoPlace, refuse, words_for
 from .handshaker import Handshaker, Refused
@@ -58,6 +59,7 @@ class Shared(Generic[S]):
         driver: moves the bytes.
         handshaker: performs what comes before a conversation.
         tasks: where connections have their tasks.
+        machine: what the sockets are on.
     """
 
     service: S
@@ -72,6 +74,7 @@ class Shared(Generic[S]):
     driver: Driver
     handshaker: Handshaker
     tasks: trio.Nursery
+    machine: Machine = MACHINE
 
     @property
     def screening(self) -> bool:

@@ -63,7 +63,7 @@ class Server(Generic[S]):
             trust = self._settings.trust.bound([(each.asked, each.endpoint) for each in listeners])
             driver = self._make_driver()
             opened.callback(driver.close)
-            spare = SpareDescriptor()
+            spare = SpareDescriptor(self._settings.machine)
             opened.callback(spare.close)
             for listener in listeners:
                 await listener.take_over()  # last of all, when nothing else can fail
@@ -85,15 +85,17 @@ class Server(Generic[S]):
             if endpoint.scheme is Scheme.TLS and trust.tls is None:
                 raise UsageError(f"{endpoint} needs a certificate, in Trust(tls=...)")
         takeover = self._settings.takeover
-        listeners = await listen_all(parsed, unix_mode=trust.unix_mode, takeover=takeover)
+        listeners = await listen_all(
+            parsed, unix_mode=trust.unix_mode, takeover=takeover, machine=self._settings.machine
+        )
         for listener in listeners:
             opened.callback(listener.close)
         return listeners
 
     def _make_driver(self) -> Driver:
         stats = self._stats if self._counting else None
-        name, limits = self._settings.driver, self._settings.limits
-        return make_driver(name, limits, self._drain, stats, counting=self._each_is_told)
+        name, limits, machine = self._settings.driver, self._settings.limits, self._settings.machine
+        return make_driver(name, limits, self._drain, stats, counting=self._each_is_told, machine=machine)
 
     async def _serve(  # noqa: PLR0917 - each is opened by `run`, in this order
         self,
@@ -139,8 +141,9 @@ class Server(Generic[S]):
             self._telemetry.drain_timed_out()
 
     def _shared(self, trust: Trust, driver: Driver, connections: trio.Nursery) -> Shared[S]:
-        limits = self._settings.limits
-        stats, admission = self._stats if self._counting else None, Admission(limits)
+        limits, machine = self._settings.limits, self._settings.machine
+        stats, admission = self._stats if self._counting else None, Admission(limits, machine)
+        drain = self._drain
         return Shared(
             service=self._service,
             limits=limits,
@@ -150,10 +153,11 @@ class Server(Generic[S]):
             each_is_told=self._each_is_told,
             counting=self._counting,
             admission=admission,
-            drain=self._drain,
+            drain=drain,
             driver=driver,
-            handshaker=Handshaker(limits, trust, self._drain, driver, admission, stats=stats),
+            handshaker=Handshaker(limits, trust, drain, driver, admission, stats=stats, machine=machine),
             tasks=connections,
+            machine=machine,
         )
 
     def _begin_drain(self, connections: trio.Nursery, stopped: float) -> None:

@@ -33,6 +33,7 @@ import trio
 from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.errors import ListenError
 from caas_trio.core.peer import credentials
+from caas_trio.drivers.machine import MACHINE, Machine
 
 from .pathlock import PathLock, absolute, is_at, is_trusted, kind_of_file, opened_at, status_at
 
@@ -182,7 +183,9 @@ class UnixSocket:
             raise ListenError(str(self._endpoint), "its socket has another name, too")
 
 
-def bind_unix(endpoint: Endpoint, mode: int, *, takeover: bool = False) -> UnixSocket:
+def bind_unix(
+    endpoint: Endpoint, mode: int, *, takeover: bool = False, machine: Machine = MACHINE
+) -> UnixSocket:
     """Return a socket bound to a unix (then it listens) or unixgram endpoint; the caller closes it.
 
     Args:
@@ -190,6 +193,8 @@ def bind_unix(endpoint: Endpoint, mode: int, *, takeover: bool = False) -> UnixS
         mode: the permissions of the socket at a path, whatever the umask; a process that may write to it may
             connect. It has them before the first client can reach it.
         takeover: where a server listens already, wait beside it; `UnixSocket.take_over` goes on.
+        machine: what the socket is on. Without a file system there, a path is a name like any other:
+            no mode, no lock, no takeover.
 
     Raises:
         ListenError: another server listens there, or what is there is no socket.
@@ -201,7 +206,9 @@ def bind_unix(endpoint: Endpoint, mode: int, *, takeover: bool = False) -> UnixS
         excess = f"the path has {size} bytes; a Unix socket's has at most {_MAX_PATH_BYTES}"
         raise ListenError(str(endpoint), excess)
     if endpoint.path.startswith("@"):
-        return UnixSocket(endpoint, _bind(f"\0{endpoint.path[1:]}", kind, None), None)
+        return UnixSocket(endpoint, _bind(f"\0{endpoint.path[1:]}", kind, None, machine), None)
+    if not machine.has_files:
+        return UnixSocket(endpoint, _bind(endpoint.path, kind, None, machine), None)
     path = absolute(endpoint.path)
     lock = PathLock.take(path)
     if lock is not None:
@@ -245,9 +252,11 @@ def _bind_and_rename(endpoint: Endpoint, path: Path, mode: int) -> tuple[socket.
     return sock, made
 
 
-def _bind(address: str, kind: socket.SocketKind, mode: int | None) -> socket.socket:
+def _bind(
+    address: str, kind: socket.SocketKind, mode: int | None, machine: Machine = MACHINE
+) -> socket.socket:
     with ExitStack() as opened:
-        sock = opened.enter_context(socket.socket(socket.AF_UNIX, kind))
+        sock = opened.enter_context(machine.new_socket(socket.AF_UNIX, kind))
         if mode is not None:
             # Linux makes the file with the socket's mode, less the umask's bits: never wider than asked.
             with suppress(OSError):

@@ -1,0 +1,109 @@
+"""The operating system as servers, drivers and clients see it: `Machine`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import select
+import socket
+import sys
+import termios
+import time
+from typing import Any, Final
+
+import trio
+
+
+class Machine:
+    """Sockets, epoll, waiting for them, the clock that measures work, and descriptors of this process.
+
+    A server or client gets one as a parameter and asks it for all of that; `MACHINE` is the real one. A
+    simulated one, as `caas_trio.testing` has it, replaces its methods, and its sockets have the methods of
+    `socket.socket` that are called here.
+
+    Attributes:
+        has_epoll: whether there is epoll, so that the hub can run.
+        has_files: whether Unix sockets are at paths of the file system, beside locks.
+        accept_burst: how many connections one wake-up accepts before other tasks have their turn.
+        gentle_refusals: how many refused connections may linger at a time; one more is closed at once.
+    """
+
+    has_epoll = hasattr(select, "epoll")
+    has_files = True
+    accept_burst = 64
+    gentle_refusals = 16
+
+    wait_readable = staticmethod(trio.lowlevel.wait_readable)
+    wait_writable = staticmethod(trio.lowlevel.wait_writable)
+    notify_closing = staticmethod(trio.lowlevel.notify_closing)
+    monotonic = staticmethod(time.monotonic)
+
+    def new_socket(self, family: int, kind: int) -> socket.socket:
+        """Return a new socket, which the caller closes."""
+        return socket.socket(family, kind)
+
+    def accept(self, listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, Any]:
+        """Return what `listening.accept()` does, in two thirds of the time.
+
+        That one finds out about family, type and timeouts again for each connection.
+        """
+        fd, address = listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - as gevent does
+        return socket.socket(family, kind, 0, fd), address
+
+    def stream(self, sock: socket.socket) -> trio.abc.HalfCloseableStream:
+        """Return a stream over a connected socket, which it owns."""
+        return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+
+    def epoll(self) -> select.epoll:
+        """Return a new epoll descriptor, which the caller closes."""
+        return select.epoll()
+
+    def waiting(self, sock: socket.socket) -> int:
+        """Return how many bytes the kernel has received on a socket and nobody has read."""
+        return int.from_bytes(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    async def getaddrinfo(
+        self, host: str, port: int, *, kind: int, flags: int = 0
+    ) -> list[tuple[int, int, int, str, tuple[Any, ...]]]:
+        """Look a host up; see `trio.socket.getaddrinfo`."""
+        return list(await trio.socket.getaddrinfo(host, port, type=kind, flags=flags))
+
+    async def open_tcp(self, host: str, port: int) -> trio.abc.HalfCloseableStream:
+        """Connect to a TCP port; see `trio.open_tcp_stream`."""
+        return await trio.open_tcp_stream(host, port)
+
+    async def open_unix(self, path: str) -> trio.abc.HalfCloseableStream:
+        """Connect to a Unix socket; the name of an abstract one begins with a NUL.
+
+        Raises:
+            OSError: nobody listens there.
+        """
+        sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            await sock.connect(path)
+        except BaseException:
+            sock.close()
+            raise
+        return trio.SocketStream(sock)
+
+    def open_spare(self) -> int:
+        """Open a descriptor that keeps a place in the table; `close` closes it.
+
+        Raises:
+            OSError: there is none left.
+        """
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self, fd: int) -> None:
+        """Close a descriptor."""
+        os.close(fd)
+
+    def max_descriptors(self) -> int | None:
+        """Return how many descriptors the process may have open; None for any number."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return None if soft == resource.RLIM_INFINITY else soft
+
+
+#: The one that this process runs on.
+MACHINE: Final = Machine()
