@@ -635,7 +635,7 @@ async def test_nothing_is_left_behind(
     assert descriptors() <= before
 
 
-async def test_a_stream_that_cannot_half_close_is_left_to_its_owner() -> None:
+async def test_a_stream_that_cannot_half_close_is_closed_at_the_end() -> None:
     client, server = trio.testing.memory_stream_pair()
 
     class Whole(trio.abc.Stream):
@@ -646,8 +646,9 @@ async def test_a_stream_that_cannot_half_close_is_left_to_its_owner() -> None:
 
     stream = Whole()
     await StreamChannel(stream, LIMITS, Drain()).close_gracefully()
-    await stream.send_all(b"still open")
-    assert await client.receive_some() == b"still open"
+    with pytest.raises(trio.ClosedResourceError):
+        await stream.send_all(b"more")
+    assert await client.receive_some() == b""
 
 
 @given(data=st.data(), limit=LINE_LIMITS, first=..., oversize=..., once=..., silent=...)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from caas_trio import LimitError, LineBuffer, LineTooLong, StateError
-from caas_trio.core.framing import Chunk
+from caas_trio.core.buffering import Chunk
 
 from .models import NaiveLineBuffer
 from .strategies import AWKWARD, COUNTS, LIMITS, chunked, inputs

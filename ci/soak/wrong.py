@@ -10,7 +10,7 @@ from typing import Any
 
 from caas_trio import LineSession
 from caas_trio.__main__ import main
-from caas_trio.core.framing import Chunk
+from caas_trio.core.buffering import Chunk
 from caas_trio.core.telemetry import Conversation, ServerStats
 from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.driver import FirstTurn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
-from caas_trio.core.framing import Chunk
+from caas_trio.core.buffering import Chunk
 from fuzz.script import CUT, ESCAPE
 
 Answer = TypeVar("Answer")

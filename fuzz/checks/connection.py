@@ -17,6 +17,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from caas_trio.core.buffering import Chunk
 from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.errors import InputEnded, LineTooLong, StateError, TooSlow
 from caas_trio.core.limits import Limits
@@ -30,7 +31,7 @@ from tests.models import NaiveLineBuffer as Model
 
 from .chunks import cut, cuts
 
-MODULES: Final = ("caas_trio.drivers.connection",)
+MODULES: Final = ("caas_trio.drivers.reading", "caas_trio.drivers.sending")
 
 _MAX_LIMIT: Final = 23
 _DELIMITERS: Final = (b"\n", b"\r\n", b"pp", b"aba")
@@ -89,7 +90,7 @@ class Holding(StreamChannel):
         super().__init__(wire, limits, drain)
         self._wire = wire
 
-    def try_buffer(self, data: bytes) -> bool:
+    def try_buffer(self, data: Chunk) -> bool:
         self._wire.sent += data
         return True
 

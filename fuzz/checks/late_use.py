@@ -24,7 +24,7 @@ from fuzz.script import CUT, END, SILENCE, header, steps, tokens
 
 from .groups import unwrapped
 
-MODULES: Final = ("caas_trio.drivers.connection",)
+MODULES: Final = ("caas_trio.drivers.reading", "caas_trio.drivers.sending")
 
 _LARGE: Final = b"x" * (1 << 20)  # more than the kernel holds for a client that does not read
 

@@ -19,7 +19,7 @@ from .chunks import cut, cuts, hand_over
 from .counted import CountedBytes, Work
 from .progress import Progress
 
-MODULES: Final = ("caas_trio.core.framing",)
+MODULES: Final = ("caas_trio.core.framing", "caas_trio.core.buffering")
 
 _WAYS: Final = ("next_line", "take_lines", "take_pieces", "take_rest")
 #: Steps that feed the chunk before them: by the call that takes, instead of by itself.

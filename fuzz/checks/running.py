@@ -35,7 +35,7 @@ from caas_trio import (
 )
 from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import ConnectionStats, ListenerStats, Outcome, ServerStats
-from caas_trio.drivers import hub, hubchannel
+from caas_trio.drivers import hub, hubchannel, poller
 from caas_trio.drivers.choice import DriverName
 from caas_trio.drivers.machine import Machine
 from caas_trio.drivers.requesthandler import Reader
@@ -56,7 +56,7 @@ vars(hub)["_SHORT"] = 1000
 vars(hub)["_WARMING"] = 0
 #: Looking at timeouts so often is enough (seconds), and always when a second begins.
 _SWEEP_INTERVAL_S: Final = 1.0
-vars(hub)["_SWEEPS"] = 6
+vars(poller)["_SWEEPS"] = 6
 
 LIMITS: Final = Limits(
     max_line=HIGH_LIMIT,

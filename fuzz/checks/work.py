@@ -18,7 +18,7 @@ from fuzz.script import CUT, ESCAPE, header, steps, tokens
 from .chunks import cuts
 from .counted import CountedBytes, CountedChunk, Work
 
-MODULES: Final = ("caas_trio.core.framing",)
+MODULES: Final = ("caas_trio.core.framing", "caas_trio.core.buffering")
 
 #: Steps: the calls that take. Those of the second row want a number of bytes, the last one a delimiter.
 _TAKE: Final = dict(zip(b"nlp", ("next_line", "take_lines", "take_pieces"), strict=True))

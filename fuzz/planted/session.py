@@ -60,13 +60,13 @@ BUGS: Final = (
     Bug(
         "a conversation goes on behind a rejected line",
         "client_first",
-        "last = self._once or self._oversize is Oversize.REJECT",
+        "last = self._once or self._oversize is not Oversize.DISCARD",
         "last = self._once",
     ),
     Bug(
         "a discarded line ends the conversation",
         "client_first",
-        "last = self._once or self._oversize is Oversize.REJECT",
+        "last = self._once or self._oversize is not Oversize.DISCARD",
         "last = True",
     ),
     Bug(
@@ -90,14 +90,14 @@ BUGS: Final = (
     Bug(
         "replies to the lines before a rejected one are lost",
         "client_first",
-        'replies.append(f"error: {error}\\n".encode())',
-        'replies = [f"error: {error}\\n".encode()]',
+        'replies.append(f"error: {error}".encode() + self._terminator.value)',
+        'replies = [f"error: {error}".encode() + self._terminator.value]',
     ),
     Bug(
         "an error line has no LF",
         "client_first",
-        'f"error: {error}\\n"',
-        'f"error: {error}"',
+        ".encode() + self._terminator.value",
+        ".encode()",
     ),
     Bug(
         "replies come in the wrong order",
@@ -150,7 +150,7 @@ BUGS: Final = (
     Bug(
         "sessions with the same limit share a buffer",
         "client_first",
-        "self._buffer = LineBuffer(self._max_line)",
+        "self._buffer = LineBuffer(self._max_line, self._terminator)",
         "shared = LineSession.__init__.__dict__\n"
         "            self._buffer = shared.setdefault(str(self._max_line), LineBuffer(self._max_line))",
     ),

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # for type checkers it is true: importing typing takes longer than all else here
 if TYPE_CHECKING:
+    from .core.buffering import Chunk
     from .core.datagramrules import Datagram
+    from .core.dotstuffing import dot_stuff, dot_unstuff
     from .core.endpoint import Endpoint, Scheme
     from .core.errors import (
         AppError,
+        BareTerminator,
         CaasError,
+        ConnectError,
         ConnectionLost,
+        CountRefused,
         EndpointError,
         HandshakeFailed,
         InputEnded,
@@ -24,19 +29,22 @@ if TYPE_CHECKING:
         ProxyHeaderError,
         StateError,
         TlsError,
+        TooMuchUnsent,
         TooSlow,
         UsageError,
     )
-    from .core.framing import Chunk, LineBuffer
+    from .core.framing import LineBuffer
     from .core.limits import AtCapacity, Limits
     from .core.peer import InternetPeer, LocalPeer, Peer
     from .core.proxy_encoding import encode_proxy_header
     from .core.proxy_header import ProxyHeader, ProxyHeaderParser, Tlv
     from .core.session import First, LineSession, Oversize, Service, Session, StreamTransform
     from .core.telemetry import ConnectionStats, ListenerStats, Outcome, ServerStats, Telemetry
+    from .core.terminator import Terminator
     from .core.tls import Certificates
     from .core.trust import Trust
     from .drivers.choice import DriverName
+    from .drivers.commands import Commands
     from .drivers.connection import Connection, current_connection
     from .drivers.requesthandler import DatagramRequestHandler, StreamRequestHandler
     from .program.script import run
@@ -54,12 +62,16 @@ __all__ = [
     "App",
     "AppError",
     "AtCapacity",
+    "BareTerminator",
     "CaasError",
     "Certificates",
     "Chunk",
+    "Commands",
+    "ConnectError",
     "Connection",
     "ConnectionLost",
     "ConnectionStats",
+    "CountRefused",
     "Datagram",
     "DatagramOptions",
     "DatagramRequestHandler",
@@ -98,14 +110,18 @@ __all__ = [
     "StreamRequestHandler",
     "StreamTransform",
     "Telemetry",
+    "Terminator",
     "TlsError",
     "Tlv",
+    "TooMuchUnsent",
     "TooSlow",
     "Trust",
     "UsageError",
     "Watchdog",
     "__version__",
     "current_connection",
+    "dot_stuff",
+    "dot_unstuff",
     "encode_proxy_header",
     "run",
     "serve",
@@ -115,6 +131,14 @@ __all__ = [
 
 #: By name: the module that it is loaded from.
 _HOME = {
+    "dot_unstuff": ".core.dotstuffing",
+    "dot_stuff": ".core.dotstuffing",
+    "TooMuchUnsent": ".core.errors",
+    "Terminator": ".core.terminator",
+    "CountRefused": ".core.errors",
+    "ConnectError": ".core.errors",
+    "Commands": ".drivers.commands",
+    "BareTerminator": ".core.errors",
     "DatagramOptions": ".server.options",
     "ServeOptions": ".server.options",
     "DriverName": ".drivers.choice",
@@ -123,7 +147,7 @@ _HOME = {
     "NewSession": ".server.served",
     "Handler": ".server.served",
     "Service": ".core.session",
-    "Chunk": ".core.framing",
+    "Chunk": ".core.buffering",
     "Peer": ".core.peer",
     "ConnectionStats": ".core.telemetry",
     "ListenerStats": ".core.telemetry",

@@ -3,6 +3,9 @@
     CaasError
     ├── PeerError                 what the other side did, or failed to do
     │   ├── LineTooLong           it sent a line longer than `max_line`
+    │   ├── BareTerminator        it sent half of a CR LF
+    │   ├── CountRefused          it asked for more bytes than it may
+    │   ├── TooMuchUnsent         it did not read, and too much waits for it
     │   ├── InputEnded            it sent less than it should have
     │   ├── TooSlow               it let a timeout pass
     │   ├── ProxyHeaderError      what should have been a PROXY header is none
@@ -13,6 +16,7 @@
     │   ├── LimitError            a limit or a delay outside its range
     │   └── StateError            a call that does not fit what has happened so far
     ├── ListenError               the machine does not let us listen where we were asked to
+    ├── ConnectError              a server cannot be reached
     └── TlsError                  a certificate or a key cannot be used
 
 The core (`framing`, `session`, `endpoint`, `proxy_header`) raises these and nothing else. Anything
@@ -58,20 +62,70 @@ class LineTooLong(PeerError):  # noqa: N818 - the name users import is fixed
         return f"line longer than {self.limit} bytes"
 
 
+class BareTerminator(PeerError):  # noqa: N818 - as LineTooLong
+    r"""A line contains half of its terminator, CR LF; raised once per line, as soon as that is certain.
+
+    Attributes:
+        byte: the half: b"\r" or b"\n".
+    """
+
+    def __init__(self, byte: bytes) -> None:
+        super().__init__(byte)
+        self.byte = byte
+
+    def __str__(self) -> str:
+        half = "CR" if self.byte == b"\r" else "LF"
+        return f"bare {half} in a line, which ends with CR LF"
+
+
+class CountRefused(PeerError):  # noqa: N818 - as LineTooLong
+    """The peer announced, or sent, another number of bytes than it may.
+
+    Attributes:
+        count: how many it announced; of a body without a count, how many it sent.
+        limit: the most that it may.
+    """
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(count, limit)
+        self.count = count
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.count} bytes where 0 to {self.limit} are accepted"
+
+
+class TooMuchUnsent(PeerError):  # noqa: N818 - as LineTooLong
+    """The peer does not read fast enough: more than `max_unsent` bytes that were posted wait for it.
+
+    Attributes:
+        limit: the number of bytes that may wait.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"more than {self.limit} bytes are unsent"
+
+
 class InputEnded(PeerError):  # noqa: N818 - as LineTooLong
     """The input ended before as many bytes had come as were waited for; they can still be read.
 
     Attributes:
-        expected: how many were waited for.
+        expected: how many were waited for; None for those of a body without a count.
         received: how many have come.
     """
 
-    def __init__(self, expected: int, received: int) -> None:
+    def __init__(self, expected: int | None, received: int) -> None:
         super().__init__(expected, received)
         self.expected = expected
         self.received = received
 
     def __str__(self) -> str:
+        if self.expected is None:
+            return f"the input ended after {self.received} bytes, within a body"
         return f"the input ended after {self.received} of {self.expected} bytes"
 
 
@@ -199,6 +253,23 @@ class ListenError(CaasError):
 
     def __str__(self) -> str:
         return f"cannot listen on {self.endpoint}: {self.reason}"
+
+
+class ConnectError(CaasError):
+    """A server cannot be reached.
+
+    Attributes:
+        endpoint: the endpoint, as text.
+        reason: why not, one clause without a full stop.
+    """
+
+    def __init__(self, endpoint: str, reason: str) -> None:
+        super().__init__(endpoint, reason)
+        self.endpoint = endpoint
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot connect to {self.endpoint}: {self.reason}"
 
 
 class AppError(CaasError):

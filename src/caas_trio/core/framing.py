@@ -1,8 +1,9 @@
 """Lines out of chunks: `LineBuffer`, an incremental buffer with a limit.
 
-A line ends with one LF byte and with nothing else; CR is payload. `max_line` counts every byte
-before the LF. Whether a line is oversize is a function of the line alone: it depends neither on how
-the stream was cut into chunks nor on whether the LF is already there.
+A line ends with one LF byte and with nothing else; CR is payload. Or, where that is declared, with
+CR LF, and half of it is an error (see `terminator`). `max_line` counts every byte before the terminator.
+Whether a line is oversize is a function of the line alone: it depends neither on how the stream was cut
+into chunks nor on whether the terminator is already there.
 
 The work is linear both for one long line fed a byte at a time (a search goes on where the last one
 stopped) and for many short lines in one chunk (they are taken as one block, and deleting from the
@@ -15,49 +16,29 @@ No I/O, no clock, no trio.
 
 from __future__ import annotations
 
-import enum
-from typing import Final, NoReturn, TypeAlias
+from typing import Final
 
-from .errors import LimitError, LineTooLong, StateError
+from .buffering import NOT_SOUGHT, SKIPPED, STREAMED, WITHIN, ByteBuffer, Chunk, checked_count, line_limit
+from .errors import BareTerminator
+from .terminator import (
+    CRLF,
+    LF,
+    TOO_LONG,
+    Found,
+    Terminator,
+    block_end,
+    line_end,
+    piece_end,
+    pieces_end,
+)
 
-LF: Final = b"\n"
 #: Bytes before the LF. 64 KiB is what asyncio and Go's Scanner allow; JSON lines often need more.
 DEFAULT_MAX_LINE: Final = 65536
 
-_NOT_SOUGHT: Final = (LF, 0)
-
-Chunk: TypeAlias = bytes | bytearray | memoryview
+_LF: Final = Terminator.LF
 
 
-class _Front(enum.Enum):
-    """What is known of the line at the front of the buffer."""
-
-    WITHIN = "within the limit as far as it is here"
-    SKIPPED = "oversize and reported; its rest is dropped as it comes in"
-    STREAMED = "oversize and begun by `take_pieces`; its rest is taken as it comes in"
-
-
-# Found faster than on the class, before Python 3.12.
-_WITHIN: Final = _Front.WITHIN
-_SKIPPED: Final = _Front.SKIPPED
-_STREAMED: Final = _Front.STREAMED
-
-
-def line_limit(value: int) -> int:
-    """Return `value` if it can be a `max_line`; raise `LimitError` otherwise."""
-    if value < 1:
-        raise LimitError("max_line", value, "a positive number of bytes")
-    return value
-
-
-def _count(name: str, value: int, least: int = 1) -> int:
-    """Return `value` if so many bytes can be taken; raise `LimitError` otherwise."""
-    if value < least:
-        raise LimitError(name, value, f"{least} or more")
-    return value
-
-
-class LineBuffer:
+class LineBuffer(ByteBuffer):
     r"""An incremental buffer that turns chunks into lines.
 
     `feed` what arrives, then take until nothing comes back. Three ways of taking share one state
@@ -69,44 +50,28 @@ class LineBuffer:
     A caller who takes until nothing comes back before feeding again makes the buffer hold at most
     `max_line` bytes plus one chunk, and nothing while the rest of an oversize line is dropped.
 
+    Where lines end with CR LF, a bare CR or a bare LF in one is a `BareTerminator`, from every way of
+    taking lines and once per line, at the byte that proves it. The next call goes on behind that line.
+
     Raises `LineTooLong` (from `next_line` and `take_lines`), `StateError` (from `feed` and
     `end_of_input`, once the input has ended) and `LimitError` (for a limit or a count outside its
     range, with nothing taken). Anything else that escapes is a bug.
 
     Args:
-        max_line: the most bytes a line may have before its LF; a CR counts.
+        max_line: the most bytes a line may have before its terminator; where that is an LF, a CR counts.
+        terminator: what ends a line.
 
     Attributes:
         ended: whether `end_of_input` has been called.
         oversize_lines: how many times `LineTooLong` was raised.
     """
 
-    __slots__ = (
-        "_buffer",
-        "_finished",
-        "_front",
-        "_max_line",
-        "_searched",
-        "_skip_tail",
-        "_skip_to",
-        "_sought",
-        "_streamed",
-        "ended",
-        "oversize_lines",
-    )
+    __slots__ = ("_lf_reach", "_terminator")
 
-    def __init__(self, max_line: int = DEFAULT_MAX_LINE) -> None:
-        self._buffer = bytearray()
-        self._searched = 0  # no LF begins in the first so many bytes
-        self._sought = _NOT_SOUGHT  # by `take_until`: what, and up to where in vain
-        self._skip_to = LF  # while SKIPPED: what ends it,
-        self._skip_tail = b""  # and the last bytes dropped, which may have begun it
-        self._front = _WITHIN
-        self._finished = 0  # counts ends of lines, and `max_line`s of pieces; see `unfinished`
-        self._streamed = 0  # while STREAMED: bytes of pieces since the last of these
-        self.ended = False
-        self.oversize_lines = 0
-        self.max_line = max_line
+    def __init__(self, max_line: int = DEFAULT_MAX_LINE, terminator: Terminator = Terminator.LF) -> None:
+        super().__init__(max_line)
+        self._terminator = terminator
+        self._lf_reach = max_line + 1 if terminator is _LF else 0  # where an LF may end a line
 
     @property
     def max_line(self) -> int:
@@ -120,45 +85,18 @@ class LineBuffer:
     @max_line.setter
     def max_line(self, value: int) -> None:
         self._max_line = line_limit(value)
+        self._lf_reach = value + 1 if self._terminator is _LF else 0
 
     @property
-    def unfinished(self) -> int:
-        """A number for the line that is being received; 0 if none is begun.
+    def terminator(self) -> Terminator:
+        """What ends a line. A new one counts at once, for the line that is being received as well."""
+        return self._terminator
 
-        It changes when the line ends, and with `take_pieces` also for each `max_line` bytes of it:
-        the same number after a while means that the line has made no such step.
-        """
-        begun = self._buffer or self._front is not _WITHIN
-        return self._finished + 1 if begun and not self.ended else 0
-
-    def __len__(self) -> int:
-        """Return how many bytes are held: received, not dropped, not yet taken."""
-        return len(self._buffer)
-
-    def feed(self, chunk: Chunk) -> None:
-        """Take in what one read gave; an empty chunk changes nothing.
-
-        The bytes are copied: the caller may use the chunk's memory again.
-
-        Raises:
-            StateError: the input has ended.
-        """
-        if self.ended:
-            raise StateError("feed", "ended")
-        if self._front is _SKIPPED:
-            self._skip(bytes(chunk))
-        else:
-            self._buffer += chunk
-
-    def end_of_input(self) -> None:
-        """Note that nothing more will come; what is left without an LF becomes the last line.
-
-        Raises:
-            StateError: the input has already ended.
-        """
-        if self.ended:
-            raise StateError("end_of_input", "ended")
-        self.ended = True
+    @terminator.setter
+    def terminator(self, value: Terminator) -> None:
+        self._terminator = value
+        self._searched = 0
+        self.max_line = self._max_line
 
     def next_line(self, chunk: Chunk = b"") -> bytes | None:
         """Feed `chunk`, then take the next line, its LF included; None if no line is complete yet.
@@ -175,28 +113,30 @@ class LineBuffer:
             if (  # the next line and nothing else: returned as it is, which spares two copies
                 not buffer
                 and isinstance(chunk, bytes)
-                and chunk.find(LF, 0, self._max_line + 1) + 1 == len(chunk)
-                and self._front is not _SKIPPED
+                and chunk.find(LF, 0, self._lf_reach) + 1 == len(chunk)
+                and self._front is not SKIPPED
                 and not self.ended
             ):
-                self._front = _WITHIN
+                self._front = WITHIN
                 self._finished += 1
                 return chunk
             self.feed(chunk)
         if not buffer:
             return None
-        found = buffer.find(LF, self._searched, self._max_line + 1)
-        if found < 0 and len(buffer) <= self._max_line and not self.ended:
+        found = buffer.find(LF, self._searched, self._lf_reach)
+        if found < 0 and len(buffer) < self._lf_reach and not self.ended:
             self._searched = len(buffer)
             return None
         if found < 0:
             end = self._first_end(buffer)
+            if not end:
+                return None
         else:
             end = found + 1
-            self._front = _WITHIN
+            self._front = WITHIN
             self._finished += 1
         self._searched = 0
-        if self._sought is not _NOT_SOUGHT:
+        if self._sought is not NOT_SOUGHT:
             self._move_sought(end)
         line = bytes(buffer[:end])
         del buffer[:end]
@@ -215,7 +155,10 @@ class LineBuffer:
         source = self._source(chunk)
         end = self._first_end(source)
         if not end:
-            return self._take(source, 0, searched=len(source))
+            return self._take(source, 0, searched=self._searched)
+        if self._terminator is not _LF:
+            end = block_end(source, end, self._max_line, ended=self.ended)
+            return self._take(source, end, searched=0)
         # From a line's start the last LF within reach ends a line that is within the limit, and so
         # are all lines before it. Each search walks back no further than the next hop leads forward.
         reach = self._max_line + 1
@@ -237,118 +180,62 @@ class LineBuffer:
             StateError: there is a chunk, and the input has ended.
         """
         source = self._source(chunk)
+        if self._terminator is not _LF:
+            return self._take_strict_pieces(source)
         last = source.rfind(LF, self._searched)
         if last >= 0:
-            self._front = _WITHIN
+            self._front = WITHIN
             self._finished += 1
         left = len(source) - (last + 1)
-        streamed = left + (self._streamed if self._front is _STREAMED else 0)
+        streamed = left + (self._streamed if self._front is STREAMED else 0)
         if left > self._max_line and not self.ended:
-            self._front = _STREAMED
-        if self.ended or self._front is _STREAMED:
+            self._front = STREAMED
+        if self.ended or self._front is STREAMED:
             steps, self._streamed = divmod(streamed, self._max_line)
             self._finished += steps
             return self._take(source, len(source), searched=0)
         return self._take(source, last + 1, searched=left)
 
-    def take_until(self, delimiter: bytes) -> bytes | None:
-        """Take everything up to the first `delimiter`, which is included; None if it is not here yet.
-
-        `max_line` counts the bytes before the delimiter. After `end_of_input`, bytes left without
-        one are returned once.
-
-        Raises:
-            LineTooLong: more than `max_line` bytes come before the delimiter. The call after this
-                one goes on behind it, however much is still to come.
-            LimitError: the delimiter is empty.
-        """
-        if not delimiter:
-            raise LimitError("delimiter", delimiter, "one byte or more")
-        reach = self._max_line + len(delimiter)
-        sought, start = self._sought
-        found = self._buffer.find(delimiter, start if sought == delimiter else 0, reach)
-        if found >= 0:
-            return self._take_front(found + len(delimiter))
-        if len(self._buffer) >= (self._max_line + 1 if self.ended else reach):
-            self._drop(self._buffer, delimiter)
-        self._sought = (delimiter, max(0, len(self._buffer) - len(delimiter) + 1))
-        return self.take_rest() or None if self.ended else None
-
     def take_line_piece(self, max_bytes: int) -> bytes | None:
         """Take the next line, or its first `max_bytes` bytes if it is longer; None if neither is here.
 
-        `max_line` does not apply. After `end_of_input`, bytes left without an LF are returned.
+        `max_line` does not apply. After `end_of_input`, bytes left without an LF are returned. A CR LF
+        that ends lines is not cut: a piece that would end within it is a byte shorter.
 
         Raises:
-            LimitError: `max_bytes` is less than 1.
+            LimitError: `max_bytes` is less than the terminator's length.
         """
-        _count("max_bytes", max_bytes)
+        checked_count("max_bytes", max_bytes, len(self._terminator.value))
+        if self._terminator is not _LF:
+            piece = piece_end(self._buffer, self._searched, max_bytes, ended=self.ended)
+            return self._take_front(self._end_of(self._buffer, piece)) or None
         found = self._buffer.find(LF, self._searched, max_bytes)
         if found >= 0 or len(self._buffer) >= max_bytes:
             return self._take_front(found + 1 if found >= 0 else max_bytes)
         self._searched = len(self._buffer)
         return self.take_rest() or None if self.ended else None
 
-    def take_exactly(self, count: int) -> bytes | None:
-        """Take `count` bytes, which may be none; None while there are fewer.
-
-        Raises:
-            LimitError: `count` is negative.
-        """
-        return self._take_front(count) if len(self._buffer) >= _count("count", count, 0) else None
-
-    def take_some(self, max_bytes: int) -> bytes:
-        """Take what is held, but at most `max_bytes` bytes; b"" if nothing is held.
-
-        Raises:
-            LimitError: `max_bytes` is less than 1.
-        """
-        return self._take_front(min(_count("max_bytes", max_bytes), len(self._buffer)))
-
-    def take_rest(self) -> bytes:
-        """Take everything that is held, lines or not: the unread bytes, for whoever reads on."""
-        return self._take_front(len(self._buffer))
-
-    def _take_front(self, end: int) -> bytes:
-        """Take so many bytes, which are held."""
-        taken = self._take(self._buffer, end, searched=max(0, self._searched - end))
-        self._finished += bool(taken)
-        if self._front is _STREAMED and LF in taken:
-            self._front = _WITHIN
-        return taken
-
     def _source(self, chunk: bytes) -> bytes | bytearray:
         """Return what to take from: the chunk itself if nothing is held, which spares two copies."""
-        if not chunk or self._buffer or self.ended or self._front is _SKIPPED:
+        if not chunk or self._buffer or self.ended or self._front is SKIPPED:
             if chunk:
                 self.feed(chunk)
             return self._buffer
         return chunk
 
-    def _take(self, source: bytes | bytearray, end: int, *, searched: int) -> bytes:
-        self._searched = searched
-        if self._sought is not _NOT_SOUGHT:
-            self._move_sought(end)
-        taken = bytes(source) if end == len(source) else bytes(source[:end])
-        if source is not self._buffer:
-            self._buffer += source[end:]
-        elif end == len(source):
-            self._buffer.clear()
-        else:
-            del self._buffer[:end]
-        return taken
-
-    def _move_sought(self, taken: int) -> None:
-        """Keep the place where `take_until` goes on, now that so many bytes leave the front."""
-        delimiter, start = self._sought
-        self._sought = (delimiter, max(0, start - taken))
-
     def _first_end(self, source: bytes | bytearray) -> int:
         """Return where the first line ends, 0 if it is not complete; report it if it is oversize."""
+        if self._terminator is not _LF:
+            found_end = line_end(source, self._searched, self._max_line, ended=self.ended)
+            end = self._end_of(source, found_end)
+            if source[max(0, end - len(CRLF)) : end] == CRLF:
+                self._front = WITHIN
+                self._finished += 1
+            return end
         reach = self._max_line + 1
         found = source.find(LF, self._searched, reach)
         if found >= 0:
-            self._front = _WITHIN  # also behind pieces: their rest counts as a line here
+            self._front = WITHIN  # also behind pieces: their rest counts as a line here
             self._finished += 1
             return found + 1
         if len(source) >= reach:
@@ -356,43 +243,34 @@ class LineBuffer:
         self._searched = len(source)
         return len(source) if self.ended else 0
 
-    def _drop(self, source: bytes | bytearray, delimiter: bytes) -> NoReturn:
-        """Drop an oversize line, as far as it is here, and report it.
+    def _end_of(self, source: bytes | bytearray, found: Found) -> int:
+        """Return where a line or a piece ends, by strict CR LF; report what is none."""
+        end, self._searched, bare = found
+        if bare >= 0:
+            self._drop(source, CRLF, bare + 1, BareTerminator(bytes(source[bare : bare + 1])))
+        if end == TOO_LONG:
+            self._drop(source, CRLF)
+        return end
 
-        What is behind it stays where it is: many such lines in one chunk cost no copy each.
-        """
-        found = source.find(delimiter, self._max_line + 1)  # within the limit there is none
-        if found < 0:
-            end = len(source)
-            self._front = _SKIPPED
-            self._skip_to = delimiter
-            self._skip_tail = bytes(source[max(0, end - len(delimiter) + 1) :])
-        else:
-            end = found + len(delimiter)
-            self._front = _WITHIN
+    def _take_strict_pieces(self, source: bytes | bytearray) -> bytes:
+        """Take what may be answered now, by strict CR LF; see `take_pieces`."""
+        begin, stop, bare = pieces_end(source, self._searched, ended=self.ended)
+        if begin:
+            self._front = WITHIN
             self._finished += 1
-        self._searched = 0
-        self._sought = _NOT_SOUGHT
-        if source is self._buffer:
-            del self._buffer[:end]
-        else:
-            self._buffer += memoryview(source)[end:]
-        self.oversize_lines += 1
-        raise LineTooLong(self._max_line)
-
-    def _skip(self, chunk: bytes) -> None:
-        """Drop what of a chunk belongs to an oversize line."""
-        chunk = self._skip_tail + chunk
-        found = chunk.find(self._skip_to)
-        if found < 0:
-            self._skip_tail = chunk[max(0, len(chunk) - len(self._skip_to) + 1) :]
-        else:
-            self._front = _WITHIN
-            self._finished += 1
-            self._buffer += chunk[found + len(self._skip_to) :]
+        streamed = stop - begin + (self._streamed if self._front is STREAMED else 0)
+        if stop - begin > self._max_line:
+            self._front = STREAMED
+        if self._front is STREAMED or (self.ended and not bare):
+            steps, self._streamed = divmod(streamed, self._max_line)
+            self._finished += steps
+            begin = stop
+        if bare and not begin:
+            self._drop(source, CRLF, stop + 1, BareTerminator(bytes(source[stop : stop + 1])))
+        return self._take(source, begin, searched=0 if bare else stop - begin)
 
     def _check_invariants(self) -> None:
         """Raise AssertionError where the state contradicts itself; for tests, after each step."""
         assert 0 <= self._searched <= len(self._buffer)  # noqa: S101 - this is what asserts are for
-        assert LF not in self._buffer[: self._searched]  # noqa: S101
-        assert not (self._front is _SKIPPED and self._buffer)  # noqa: S101
+        assert self._terminator.value not in self._buffer[: self._searched]  # noqa: S101
+        assert not (self._front is SKIPPED and self._buffer)  # noqa: S101

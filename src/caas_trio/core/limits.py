@@ -14,7 +14,7 @@ from .errors import LimitError
 from .framing import DEFAULT_MAX_LINE
 
 #: The limits that are numbers of things, 1 or more; None, where it may be, is no limit.
-COUNTS: Final = ("max_line", "max_connections", "max_per_host", "max_datagrams")
+COUNTS: Final = ("max_line", "max_connections", "max_per_host", "max_unsent", "max_datagrams")
 #: The limits that are times, in seconds.
 TIMES: Final = (
     "opening_timeout",
@@ -41,13 +41,15 @@ class Limits:
     """The limits a server keeps; all times in seconds, `math.inf` for no limit.
 
     Attributes:
-        max_line: for `Connection`, the most bytes a line may have before its LF. A session has a
-            limit of its own.
+        max_line: for `Connection`, the most bytes a line may have before its terminator. A session
+            has a limit of its own.
         max_connections: how many connections may be open at a time, on all endpoints together;
             lowered to what RLIMIT_NOFILE allows.
         max_per_host: how many of them one host may have; None for no limit. An IPv6 client counts
             by its /64, the least that one customer gets; Unix sockets do not count.
         at_capacity: what happens to one more. A host that is over `max_per_host` is always refused.
+        max_unsent: how many bytes of what `Connection.post` was given may wait to be sent; with one
+            more the connection ends.
         max_datagrams: how many datagrams handlers may work on at a time; one more is dropped. A
             service that is a plain function has one at a time.
         opening_timeout: how long a client may take to show what it has to before the conversation
@@ -73,6 +75,7 @@ class Limits:
     max_connections: int = 10000
     max_per_host: int | None = None
     at_capacity: AtCapacity = AtCapacity.REFUSE
+    max_unsent: int = 1048576
     max_datagrams: int = 1000
     opening_timeout: float = 5.0
     prompt_delay: float = 0.3

@@ -28,8 +28,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
+from .buffering import Chunk
 from .errors import ProxyHeaderError
-from .framing import Chunk
 
 #: The longest header that is read, of either version. nginx has the same bound.
 MAX_HEADER: Final = 4096

@@ -18,12 +18,15 @@ import enum
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from .errors import LineTooLong, StateError
-from .framing import DEFAULT_MAX_LINE, LF, Chunk, LineBuffer, line_limit
+from .buffering import Chunk, line_limit
+from .errors import BareTerminator, LineTooLong, StateError
+from .framing import DEFAULT_MAX_LINE, LineBuffer
+from .terminator import LF, Terminator
 
 Service: TypeAlias = Callable[[bytes], bytes]
 
 _LF_BYTE: Final = LF[0]
+_LF: Final = Terminator.LF
 
 #: What one read of a connection can give at most, in bytes.
 MAX_CHUNK: Final = 256 * 1024
@@ -32,6 +35,8 @@ MAX_CHUNK: Final = 256 * 1024
 _MAX_LINES: Final = 8192
 #: How many oversize lines a read can hold that are discarded: each costs as much as twenty calls.
 _MAX_NOTICES: Final = 128
+#: The shortest line that is none: a bare LF, and CR LF.
+_SHORTEST_BARE: Final = 3
 
 DEFAULT_PROMPT: Final = b"Enter some data to be capitalized:\n"
 
@@ -207,9 +212,11 @@ class LineSession(Session):
             lines if it is `StreamTransform`; `bytes.upper` is.
         first: which side speaks first.
         prompt: what the server says first, sent as it is; unused with `First.CLIENT`.
-        max_line: the most bytes a line may have before its LF.
-        oversize: what becomes of a longer one.
+        max_line: the most bytes a line may have before its terminator.
+        oversize: what becomes of a longer one, and of one with a bare CR or LF where lines end with
+            CR LF. That cannot be streamed: with `Oversize.STREAM` it is rejected.
         once: whether the conversation ends when one line is answered.
+        terminator: what ends a line, and the error lines too.
 
     Raises:
         LimitError: `max_line` is not a positive number.
@@ -227,6 +234,7 @@ class LineSession(Session):
         "_service",
         "_shortcut",
         "_state",
+        "_terminator",
         "closing",
         "max_chunk",
         "oversize_lines",
@@ -246,8 +254,10 @@ class LineSession(Session):
         oversize: Oversize = Oversize.REJECT,
         *,
         once: bool = False,
+        terminator: Terminator = Terminator.LF,
     ) -> None:
         self._service = service
+        self._terminator = terminator
         self._bytewise = isinstance(service, StreamTransform) or service in _BYTEWISE
         self._first = first
         self._prompt = prompt
@@ -258,7 +268,8 @@ class LineSession(Session):
         if not self._bytewise:
             self.max_chunk = min(self.max_chunk, _MAX_LINES)
         if oversize is Oversize.DISCARD:
-            self.max_chunk = min(self.max_chunk, _MAX_NOTICES * (max_line + 2))
+            shortest = max_line + 2 if terminator is Terminator.LF else _SHORTEST_BARE
+            self.max_chunk = min(self.max_chunk, _MAX_NOTICES * shortest)
         # None before the first line, and between whole lines of a bytewise service: most of the time.
         self._buffer: LineBuffer | None = None
         self._buffers = 0  # how many there have been
@@ -298,7 +309,7 @@ class LineSession(Session):
             self._state = _CONVERSING
             return self._service(chunk)
         if self._buffer is None:
-            self._buffer = LineBuffer(self._max_line)
+            self._buffer = LineBuffer(self._max_line, self._terminator)
             self._buffers += 1
         self._move(_Input.DATA)
         reply = self._answer(self._buffer, chunk)
@@ -327,7 +338,7 @@ class LineSession(Session):
 
     def _between_lines(self) -> None:
         if self._bytewise and not self._once:
-            self._shortcut = self._max_line
+            self._shortcut = self._max_line if self._terminator is _LF else 0
             self._buffer = None
 
     def _answer(self, buffer: LineBuffer, chunk: bytes = b"") -> bytes:
@@ -336,10 +347,10 @@ class LineSession(Session):
         while True:
             try:
                 block = take(chunk)
-            except LineTooLong as error:
-                self.oversize_lines += 1
-                replies.append(f"error: {error}\n".encode())
-                last = self._once or self._oversize is Oversize.REJECT
+            except (LineTooLong, BareTerminator) as error:
+                self.oversize_lines += isinstance(error, LineTooLong)
+                replies.append(f"error: {error}".encode() + self._terminator.value)
+                last = self._once or self._oversize is not Oversize.DISCARD
             else:
                 if not block:
                     break

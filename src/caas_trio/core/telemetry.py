@@ -10,8 +10,8 @@ from typing import Final, Protocol
 
 from .endpoint import Endpoint
 from .errors import FAULTS, ConnectionLost, TooSlow
-from .framing import LF
 from .peer import Peer
+from .terminator import LF
 
 #: What names count as that are too many to be told apart.
 OTHER: Final = "other"

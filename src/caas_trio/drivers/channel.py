@@ -6,6 +6,11 @@ import abc
 from collections.abc import Awaitable, Mapping
 from typing import Any
 
+import trio
+
+from caas_trio.core.buffering import Chunk
+from caas_trio.core.errors import StateError
+from caas_trio.core.limits import Limits
 from caas_trio.core.session import Session
 
 
@@ -40,7 +45,7 @@ class Channel(abc.ABC):
             TooSlow: the client did not accept it within `write_timeout`.
         """
 
-    def send_nowait(self, data: bytes) -> bytes | memoryview:
+    def send_nowait(self, data: bytes | memoryview) -> bytes | memoryview:
         """Send what can be sent without waiting; return the rest, which is to be given to `send_all`.
 
         Raises:
@@ -48,7 +53,7 @@ class Channel(abc.ABC):
         """
         return data
 
-    def try_buffer(self, data: bytes) -> bool:  # noqa: ARG002 - a driver without a buffer takes nothing
+    def try_buffer(self, data: Chunk) -> bool:  # noqa: ARG002 - a driver without a buffer takes nothing
         """Take `data`, to be sent with what follows it, and soon; return whether it was taken.
 
         What was taken is sent before anything else this channel is asked for, and in any case when
@@ -98,6 +103,18 @@ class Channel(abc.ABC):
     @abc.abstractmethod
     def interrupt(self) -> None:
         """End the `resume` that is under way, if one is. The connection stays open."""
+
+    @abc.abstractmethod
+    def set_limits(self, limits: Limits) -> None:
+        """Keep these timeouts from now on; a read or a send that is under way may keep its own."""
+
+    def detach(self) -> trio.abc.Stream:
+        """Return the stream below, which the channel owns no more.
+
+        Raises:
+            StateError: there is none.
+        """
+        raise StateError("detach", "not over a stream")
 
     @abc.abstractmethod
     async def close_gracefully(self) -> None:

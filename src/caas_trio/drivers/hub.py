@@ -42,10 +42,6 @@ _TURN_S: Final = 0.002
 #: Reads of fewer bytes are kept until all of a poll have been served, and counted together.
 _SHORT: Final = 4096
 
-#: Timeouts are looked at so many times within the shortest of them, and at least so often (seconds).
-_SWEEPS: Final = 8
-_MAX_SWEEP_INTERVAL_S: Final = 1.0
-
 
 class Hub(Driver):
     """Runs sessions for the channels that are made with it, while `run` is running.
@@ -241,11 +237,11 @@ class Hub(Driver):
         The hot path only leaves a time stamp. Looking at all of them now and then costs less than
         a deadline of its own for each connection, in time and in memory.
         """
-        limits = self._limits
-        shortest = min(limits.idle_timeout, limits.line_timeout, limits.write_timeout)
+        poller = self._poller
         while True:
-            await trio.sleep(min(shortest / _SWEEPS, _MAX_SWEEP_INTERVAL_S))
+            with trio.CancelScope() as poller.sweep:
+                await trio.sleep(poller.sweep_interval())
             now = trio.current_time()
-            for channel in self._poller.all_watched():
+            for channel in poller.all_watched():
                 if (limit := channel.overdue(now)) is not None:
                     channel.wake(TooSlow(limit))

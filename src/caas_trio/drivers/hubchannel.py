@@ -11,7 +11,9 @@ from typing import Final, TypeVar
 import outcome
 import trio
 
+from caas_trio.core.buffering import Chunk
 from caas_trio.core.errors import ConnectionLost, TooSlow
+from caas_trio.core.limits import Limits
 from caas_trio.core.session import MAX_CHUNK, Session
 
 from .channel import Channel
@@ -63,6 +65,7 @@ class HubChannel(Channel):
             bytearray), or what the kernel did not take.
         stamp: when its client was last heard of, or its task began to wait.
         eof_received: whether the client has sent its last byte, and the session knows.
+        limits: the timeouts.
     """
 
     __slots__ = (
@@ -73,6 +76,7 @@ class HubChannel(Channel):
         "_sent_at",
         "_task",
         "eof_received",
+        "limits",
         "session",
         "sock",
         "stamp",
@@ -91,6 +95,7 @@ class HubChannel(Channel):
         self.session: Session | None = None
         self.write_buffer: bytes | bytearray | memoryview = b""
         self.eof_received = False
+        self.limits = poller.limits
         self._poller = poller
         self._opened = False
         self._begun: tuple[int, float] | None = None  # the line that is unfinished, and since when
@@ -203,7 +208,7 @@ class HubChannel(Channel):
         if not rest:
             return
         try:
-            with trio.move_on_after(self._poller.limits.write_timeout):
+            with trio.move_on_after(self.limits.write_timeout):
                 while rest:
                     await self._until(self._poller.machine.wait_writable)
                     rest = self.send_nowait(rest)
@@ -230,7 +235,7 @@ class HubChannel(Channel):
             self.count_sent(sent)
         return b"" if sent == len(data) else memoryview(data)[sent:]
 
-    def try_buffer(self, data: bytes) -> bool:
+    def try_buffer(self, data: Chunk) -> bool:
         """Take `data` to be sent with what follows it; see `Channel.try_buffer`."""
         held = self.write_buffer
         if len(held) + len(data) > MAX_HELD:
@@ -257,10 +262,15 @@ class HubChannel(Channel):
         except OSError as error:
             raise ConnectionLost from error
 
+    def set_limits(self, limits: Limits) -> None:
+        """Keep these timeouts; see `Channel.set_limits`."""
+        self.limits = limits
+        self._poller.sweep_for(limits)
+
     async def close_gracefully(self) -> None:
         """End the output and let the client go; see `Channel.close_gracefully`."""
         await self.send_eof()
-        with trio.move_on_after(self._poller.limits.linger_timeout):
+        with trio.move_on_after(self.limits.linger_timeout):
             while (data := self.recv_nowait()) != b"":
                 if data is None:
                     await self._until(self._poller.machine.wait_readable)
@@ -306,7 +316,7 @@ class HubChannel(Channel):
         session = self.session
         if session is None:
             return None
-        limits = self._poller.limits
+        limits = self.limits
         self.stamp = min(self.stamp, now)
         if self.write_buffer:
             return "write_timeout" if now - self.stamp >= limits.write_timeout else None

@@ -6,6 +6,8 @@ import socket
 from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
+import trio
+
 from caas_trio.core.errors import StateError
 from caas_trio.core.limits import Limits
 from caas_trio.core.telemetry import ServerStats
@@ -20,6 +22,16 @@ EPOLLOUT: Final = 4
 #: costliest kind takes about a millisecond, and the kernel tells first of those that wait longest.
 _EVENTS: Final = 64
 
+#: Timeouts are looked at so many times within the shortest of them, and at least so often (seconds).
+_SWEEPS: Final = 8
+_MAX_SWEEP_INTERVAL_S: Final = 1.0
+
+
+def sweep_interval(limits: Limits) -> float:
+    """Return how often timeouts are to be looked at, in seconds."""
+    shortest = min(limits.idle_timeout, limits.line_timeout, limits.write_timeout)
+    return min(shortest / _SWEEPS, _MAX_SWEEP_INTERVAL_S)
+
 
 class Watched(Protocol):
     """What can be watched.
@@ -27,10 +39,12 @@ class Watched(Protocol):
     Attributes:
         sock: its socket.
         watched: the events that epoll reports; 0 if it is not registered.
+        limits: its timeouts.
     """
 
     sock: socket.socket
     watched: int
+    limits: Limits
 
 
 class Poller:
@@ -46,6 +60,7 @@ class Poller:
         woken: whether tasks are about to run that the hub has woken.
         machine: what the sockets are on.
         channels: what is watched, by descriptor, and None between.
+        sweep: ends the wait for the next look at the timeouts; None if nobody waits.
     """
 
     def __init__(
@@ -67,6 +82,7 @@ class Poller:
         self.machine = machine
         self.epoll = machine.epoll()
         self.channels: list[Any] = []
+        self.sweep: trio.CancelScope | None = None
 
     def poll(self) -> list[tuple[int, int]]:
         """Return the descriptors that are ready, without waiting."""
@@ -84,6 +100,8 @@ class Poller:
         if fd < 0:
             raise StateError("watch", "closed")
         if not channel.watched:
+            if channel.limits is not self.limits:
+                self.sweep_for(channel.limits)
             self.epoll.register(fd, events)
             if fd >= len(self.channels):
                 self.channels += [None] * (fd + 1 - len(self.channels))
@@ -94,6 +112,19 @@ class Poller:
             self.channels[fd] = None
             self.epoll.unregister(fd)
         channel.watched = events
+
+    def sweep_for(self, limits: Limits) -> None:
+        """Look at the timeouts no later than these ones of a single channel demand."""
+        if self.sweep is not None:
+            self.sweep.deadline = min(self.sweep.deadline, trio.current_time() + sweep_interval(limits))
+
+    def sweep_interval(self) -> float:
+        """Return how soon the timeouts of all that is watched are to be looked at, in seconds."""
+        interval = sweep_interval(self.limits)
+        for channel in self.all_watched():
+            if channel.limits is not self.limits:
+                interval = min(interval, sweep_interval(channel.limits))
+        return interval
 
     def all_watched(self) -> Iterator[Any]:
         """Yield each channel that is watched."""

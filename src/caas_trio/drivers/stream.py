@@ -69,6 +69,7 @@ class StreamChannel(Channel):
         self._drain = drain
         self._stats = stats or ServerStats()
         self._wait: trio.CancelScope | None = None  # of the read that is under way
+        self._detached = False
         self._interrupted = False
         self._sent_at = -math.inf
         self.received = 0
@@ -128,16 +129,33 @@ class StreamChannel(Channel):
         if self._wait is not None:
             self._wait.cancel()
 
+    def set_limits(self, limits: Limits) -> None:
+        """Keep these timeouts; see `Channel.set_limits`."""
+        self._limits = limits
+
+    def detach(self) -> trio.abc.Stream:
+        """Return the stream; see `Channel.detach`."""
+        self._detached = True
+        return self._stream
+
     async def close_gracefully(self) -> None:
-        """End the output and linger; see `Channel.close_gracefully`."""
+        """End the output and linger; see `Channel.close_gracefully`.
+
+        A stream that cannot half-close is closed, which may take as long: TLS has something to say.
+        """
         await self.send_eof()
         with trio.move_on_after(self._limits.linger_timeout):
-            while isinstance(self._stream, trio.abc.HalfCloseableStream) and await self._receive():
-                pass
+            if isinstance(self._stream, trio.abc.HalfCloseableStream):
+                while await self._receive():
+                    pass
+            else:
+                with _translated():
+                    await self._stream.aclose()
 
     async def aclose(self) -> None:
         """Close the stream."""
-        await trio.aclose_forcefully(self._stream)
+        if not self._detached:
+            await trio.aclose_forcefully(self._stream)
 
     async def _receive(self, max_bytes: int = READ_SIZE) -> bytes:
         """Return what one read gives, b"" at the end of the input, and count it."""

@@ -1,11 +1,17 @@
-"""One read of a handler, as the drivers run it: `Wanted`."""
+"""One read of a handler, as the drivers run it: `Wanted`, and what is read and not taken."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
-from caas_trio.core.framing import Chunk, LineBuffer
+from caas_trio.core.buffering import Chunk
+from caas_trio.core.errors import LimitError
+from caas_trio.core.framing import LineBuffer
 from caas_trio.core.session import Session
+
+#: How many bytes are read ahead at most to find the end of the input.
+READ_AHEAD: Final = 65536
 
 
 class Wanted(Session):
@@ -67,3 +73,56 @@ class WantedLine(Wanted):
         self.taken = self._buffer.next_line(data)
         self.closing = self.taken is not None
         return b""
+
+
+class Unwanted(Wanted):
+    """So many bytes, which are dropped as they come.
+
+    Attributes:
+        left: how many are still to come.
+
+    Raises:
+        LimitError: the number is negative.
+    """
+
+    __slots__ = ("_count", "left")
+
+    def __init__(self, buffer: LineBuffer, count: int) -> None:
+        if count < 0:
+            raise LimitError("count", count, "0 or more")
+        super().__init__(buffer, self._drop)
+        self._count = count
+        self.left = count
+
+    def _drop(self) -> bytes | None:
+        """Drop what is there of it; b"" once that is all."""
+        if self.left:
+            self.left -= len(self._buffer.take_some(self.left))
+        return None if self.left else b""
+
+    @property
+    def unfinished(self) -> int:
+        """Another number for each `max_line` bytes, from the first on."""
+        return 1 + (self._count - self.left) // self._buffer.max_line
+
+
+class InputEnd(Wanted):
+    """The end of the input, as long as no more than `READ_AHEAD` bytes come before it."""
+
+    __slots__ = ("max_chunk",)
+
+    max_chunk: int
+
+    def __init__(self, buffer: LineBuffer) -> None:
+        super().__init__(buffer, self._look)
+        self.max_chunk = max(1, READ_AHEAD - len(buffer))
+
+    def _look(self) -> bytes | None:
+        """Return b"" once enough has been read ahead."""
+        self.max_chunk = max(1, READ_AHEAD - len(self._buffer))
+        return b"" if len(self._buffer) >= READ_AHEAD else None
+
+    @property
+    def unfinished(self) -> int:
+        """No line is waited for."""
+        return 0

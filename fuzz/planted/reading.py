@@ -8,12 +8,6 @@ from .bug import Bug
 
 BUGS: Final = (
     Bug(
-        "what is held for sending is sent twice",
-        "connection",
-        "and self._channel.try_buffer(data)\n        ):\n            return",
-        "and self._channel.try_buffer(data)\n        ):\n            pass",
-    ),
-    Bug(
         "a read that was given up keeps others from reading",
         "connection",
         "self._receiving = False\n            wanted.taken = None\n        if line is None:",
@@ -32,12 +26,6 @@ BUGS: Final = (
         "return wanted.taken if wanted.closing else self._buffer.take_rest() or None\n",
     ),
     Bug(
-        "a connection is used on behind a cancelled send",
-        "connection",
-        "except BaseException:\n            await self.aclose()",
-        "except ZeroDivisionError:\n            await self.aclose()",
-    ),
-    Bug(
         "fewer bytes come than were asked for",
         "connection",
         "raise self._own(InputEnded(count, len(self._buffer)))",
@@ -48,11 +36,5 @@ BUGS: Final = (
         "connection",
         "raise self._own(InputEnded(count, len(self._buffer)))",
         "raise InputEnded(count, 0)",
-    ),
-    Bug(
-        "a connection is used on behind the end of its handler",
-        "late_use",
-        "        self._closed = True\n        self._channel.interrupt()\n        while",
-        "        self._channel.interrupt()\n        while",
     ),
 )

@@ -1,0 +1,182 @@
+"""What reading from a connection and sending on it have in common: `ConnectionBase`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.errors import PeerError, StateError
+from caas_trio.core.framing import LineBuffer
+from caas_trio.core.limits import Limits
+from caas_trio.core.peer import Peer
+from caas_trio.core.terminator import Terminator
+
+from .channel import Channel
+from .drain import Drain
+from .sendqueue import SendQueue
+from .wanted import WantedLine
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+#: How many calls in a row may be served without waiting before other tasks have their turn.
+CALLS_IN_A_ROW: Final = 128
+
+#: The connection whose handler, or a task that it has started, is running.
+current_connection: ContextVar[Connection | None] = ContextVar("caas_trio_connection", default=None)
+
+#: What no other process has had, or will have: with the process's number, for those that it forks.
+_START: Final = secrets.token_hex(4)
+
+_numbers = count(1)
+
+
+class ConnectionBase:
+    """A connection's parts, and who is to blame for what goes wrong; see `Connection`."""
+
+    peer: Peer
+    certificate: Mapping[str, Any] | None
+    failure: PeerError | None
+
+    def __init__(
+        self,
+        channel: Channel,
+        endpoint: Endpoint | None,
+        peer: Peer,
+        limits: Limits,
+        drain: Drain,
+    ) -> None:
+        self.peer = peer
+        self.certificate = channel.certificate
+        self._endpoint = endpoint
+        self._channel = channel
+        self._limits = limits
+        self._drain = drain
+        self._buffer = LineBuffer(limits.max_line)
+        self._line = WantedLine(self._buffer)
+        self._calls_left = CALLS_IN_A_ROW
+        self._drained = False
+        self._receiving = False
+        self._sending = False
+        self._queue: SendQueue | None = None  # of what waits for that
+        self._closed = False
+        self._standalone = False  # made by `over`: not a server's, and so nobody's in particular
+        self.failure = None
+        self._number = next(_numbers)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the connection came in, or what was connected to.
+
+        Raises:
+            StateError: it was made by `over`, which was not told.
+        """
+        if self._endpoint is None:
+            raise StateError("endpoint", "unknown")
+        return self._endpoint
+
+    @property
+    def id(self) -> str:
+        """A text that no other connection has, of this process, another one or one that is gone."""
+        return f"{_START}-{os.getpid():x}-{self._number}"
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server is stopping: finish, and return."""
+        return self._drain.begun
+
+    async def wait_draining(self) -> None:
+        """Return once the server is stopping. Any number of tasks may wait."""
+        begun = trio.Event()
+        with self._drain.telling(begun.set):
+            await begun.wait()
+
+    @property
+    def terminator(self) -> Terminator:
+        """What ends a line. A new one counts at once, for the line that is being received as well."""
+        return self._buffer.terminator
+
+    @terminator.setter
+    def terminator(self, value: Terminator) -> None:
+        self._buffer.terminator = value
+
+    @property
+    def max_line(self) -> int:
+        """The most bytes a line may have before its terminator, from now on.
+
+        Setting it raises `LimitError` unless it is 1 or more.
+        """
+        return self._limits.max_line
+
+    @max_line.setter
+    def max_line(self, value: int) -> None:
+        self._change(replace(self._limits, max_line=value))
+        self._buffer.max_line = value
+
+    @property
+    def idle_timeout(self) -> float:
+        """How long the connection may be quiet while a task reads, in seconds; see `Limits`.
+
+        Setting it raises `LimitError` unless it is a number, 0 or more. It counts from the next read on.
+        """
+        return self._limits.idle_timeout
+
+    @idle_timeout.setter
+    def idle_timeout(self, value: float) -> None:
+        self._change(replace(self._limits, idle_timeout=value))
+
+    @property
+    def line_timeout(self) -> float:
+        """How long a line may take, in seconds; as for `idle_timeout`."""
+        return self._limits.line_timeout
+
+    @line_timeout.setter
+    def line_timeout(self, value: float) -> None:
+        self._change(replace(self._limits, line_timeout=value))
+
+    @property
+    def write_timeout(self) -> float:
+        """How long a `send` may take, in seconds. A new one counts from the next send on."""
+        return self._limits.write_timeout
+
+    @write_timeout.setter
+    def write_timeout(self, value: float) -> None:
+        self._change(replace(self._limits, write_timeout=value))
+
+    async def aclose(self) -> None:
+        """Close at once, whatever is unread or unsent. Returning from the handler is kinder."""
+        self._closed = True
+        self._channel.interrupt()
+        await self._channel.aclose()
+
+    def abandon(self) -> None:
+        """Refuse further calls; the server closes the channel."""
+        self._closed = True
+
+    def _change(self, limits: Limits) -> None:
+        self._limits = limits
+        self._channel.set_limits(limits)
+
+    def _is_foreign(self) -> bool:
+        """Whether this is a task of another connection's handler."""
+        served = current_connection.get()
+        return served is not None and served is not self and not self._standalone
+
+    def _own(self, error: PeerError) -> PeerError:
+        """Return a peer's error with the mark that it is this peer's."""
+        error.connection = self
+        return error
+
+    def _misused(self, call: str) -> PeerError | StateError:
+        """Return what a call is to raise that the connection cannot serve."""
+        if self.failure is not None and not self._is_foreign():
+            return self.failure
+        return StateError(call, "closed" if self._closed else "busy: another task is in the same call")
