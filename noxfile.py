@@ -162,6 +162,13 @@ def conformance_page(session: nox.Session) -> None:
     session.run("python", "-m", "ci.conformance.page")
 
 
+@nox.session
+def simulate(session: nox.Session) -> None:
+    """Hold the simulated network to this machine's kernel, in 100 000 scripts of socket calls."""
+    session.install(".")
+    session.run("python", "-m", "ci.simulate.calls", *session.posargs)
+
+
 #: How long a fuzzing session may take after Ctrl-C to kill its harnesses and print its table.
 _INTERRUPT_TIMEOUT_S = 10
 

@@ -18,6 +18,7 @@ BELOW = {
     "server": {"core", "drivers"},
     "observing": {"core", "drivers", "server"},
     "program": {"core", "drivers", "server", "observing"},
+    "testing": {"core", "drivers", "server"},
     "conformance": {"core", "drivers"},
 }
 MODULES = {

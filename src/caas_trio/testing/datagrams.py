@@ -1,0 +1,222 @@
+"""Datagram sockets of a simulated host: `DatagramSocket`, over UDP or of the Unix domain."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from .files import EPOLLERR, EPOLLIN, EPOLLOUT, os_error
+from .links import schedule_datagram
+from .sockets import SimSocket
+from .world import CREDENTIALS, Node
+
+#: The longest one: of UDP over IPv4, and what a Unix socket takes with the usual buffer.
+_MAX_UDP: Final = 65507
+
+#: What each takes of the receive buffer besides its bytes.
+_OVERHEAD: Final = 256
+
+#: unix(7), net.unix.max_dgram_qlen: so many may wait at a Unix socket before a sender has to wait.
+_MAX_WAITING: Final = 10
+
+
+class _Arrived(NamedTuple):
+    data: bytes
+    address: Any
+    credentials: tuple[int, int, int]
+
+
+class DatagramSocket(SimSocket):
+    """A UDP socket or a Unix one for datagrams.
+
+    Attributes:
+        remote: where `send` sends to; None before `connect`.
+    """
+
+    def __init__(self, node: Node, family: int) -> None:
+        super().__init__(node, family, socket.SOCK_DGRAM)
+        self.remote: Any = None
+        self._waiting: deque[_Arrived] = deque()
+        self._held = 0
+        self._options[socket.SOL_SOCKET, socket.SO_SNDBUF] = node.send_buffer
+        self._options[socket.SOL_SOCKET, socket.SO_RCVBUF] = node.receive_buffer
+
+    @property
+    def ready(self) -> int:
+        """What it is ready for; a Unix socket that is full is noticed by `send` alone."""
+        events = EPOLLOUT
+        if self._waiting:
+            events |= EPOLLIN
+        if self.error:
+            events |= EPOLLERR | EPOLLIN
+        return events
+
+    def connect(self, address: Any) -> None:
+        """Set where `send` sends to, and whom it receives from.
+
+        Raises:
+            OSError: ECONNREFUSED, ENOENT, EPROTOTYPE, EHOSTUNREACH.
+        """
+        self.require_open()
+        if self.is_local:
+            self._local_target(os.fsdecode(address))
+            self.remote = address
+            return
+        self.node.world.route(self.node, address[0])
+        source = self.source_for(address[0])
+        self.bind_to_any_port(source)
+        if self.local[0] == self._any:
+            self.local = self.as_address(source, self.local[1])
+        self.remote = self.as_address(address[0], address[1])
+
+    def getpeername(self) -> Any:
+        """Return where `send` sends to.
+
+        Raises:
+            OSError: ENOTCONN.
+        """
+        self.require_open()
+        if self.remote is None:
+            raise os_error(errno.ENOTCONN)
+        return self.remote
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Send a datagram to where it is connected to.
+
+        Raises:
+            OSError: EDESTADDRREQ or ENOTCONN, and as `sendto`.
+        """
+        self.require_open()
+        if self.remote is None:
+            raise os_error(errno.ENOTCONN if self.is_local else errno.EDESTADDRREQ)
+        return self.sendto(data, flags, self.remote)
+
+    def sendto(self, data: Any, *rest: Any) -> int:
+        """Send a datagram; a UDP one that cannot be kept is lost, a Unix one not sent.
+
+        Raises:
+            OSError: EMSGSIZE, EHOSTUNREACH; of an earlier one, ECONNREFUSED; of a Unix socket ENOENT,
+                ECONNREFUSED, and EAGAIN if the receiver is full.
+        """
+        self.require_open()
+        self.raise_error()
+        address, payload = rest[-1], bytes(data)
+        if self.is_local:
+            self._send_local(payload, os.fsdecode(address))
+        else:
+            self._send_internet(payload, address[0], address[1])
+        return len(payload)
+
+    def sendmsg(
+        self, buffers: Iterable[Any], ancillary: Iterable[Any] = (), flags: int = 0, address: Any = None
+    ) -> int:
+        """Send one datagram made of several buffers; ancillary data is not looked at.
+
+        Raises:
+            OSError: as `sendto`.
+        """
+        del ancillary
+        payload = b"".join(bytes(each) for each in buffers)
+        return self.send(payload, flags) if address is None else self.sendto(payload, flags, address)
+
+    def recvfrom(self, max_bytes: int, flags: int = 0) -> tuple[bytes, Any]:
+        """Return the next datagram, cut to `max_bytes`, and its sender.
+
+        Raises:
+            OSError: EAGAIN; of an earlier one, ECONNREFUSED.
+        """
+        arrived = self._next(flags)
+        return arrived.data[:max_bytes], arrived.address
+
+    def recv(self, max_bytes: int, flags: int = 0) -> bytes:
+        """Return the next datagram, cut to `max_bytes`; raises as `recvfrom`."""
+        return self.recvfrom(max_bytes, flags)[0]
+
+    def recvmsg_into(
+        self, buffers: Iterable[Any], ancillary_size: int = 0, flags: int = 0
+    ) -> tuple[int, list[tuple[int, int, bytes]], int, Any]:
+        """Receive the next datagram into the first buffer; raises as `recvfrom`.
+
+        Return its size, who sent it on a Unix socket that is to know, MSG_TRUNC if it was cut, and its
+        sender's address.
+        """
+        arrived = self._next(flags)
+        memory = memoryview(next(iter(buffers))).cast("B")
+        data = arrived.data[: len(memory)]
+        memory[: len(data)] = data
+        told: list[tuple[int, int, bytes]] = []
+        if ancillary_size and self.is_local:
+            told = [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, CREDENTIALS.pack(*arrived.credentials))]
+        cut = socket.MSG_TRUNC if len(data) < len(arrived.data) else 0
+        return len(data), told, cut, arrived.address
+
+    def _next(self, flags: int) -> _Arrived:
+        self.require_open()
+        self.raise_error()
+        if not self._waiting:
+            raise os_error(errno.EAGAIN)
+        if flags & socket.MSG_PEEK:
+            return self._waiting[0]
+        arrived = self._waiting.popleft()
+        self._held -= len(arrived.data) + _OVERHEAD
+        return arrived
+
+    def _local_target(self, name: str) -> DatagramSocket:
+        target = next(iter(self.node.bound.get(("unix", name), ())), None)
+        if target is None:
+            raise os_error(errno.ECONNREFUSED if name.startswith("\0") else errno.ENOENT)
+        if not isinstance(target, DatagramSocket):
+            raise os_error(errno.EPROTOTYPE)
+        return target
+
+    def _send_local(self, data: bytes, name: str) -> None:
+        target = self._local_target(name)
+        if len(data) > self._options[socket.SOL_SOCKET, socket.SO_SNDBUF]:
+            raise os_error(errno.EMSGSIZE)
+        if len(target._waiting) > _MAX_WAITING:  # noqa: SLF001 - of the same class
+            raise os_error(errno.EAGAIN)
+        target.arrived(data, self.local, self.node.credentials)
+
+    def _send_internet(self, data: bytes, host: str, port: int) -> None:
+        if len(data) > _MAX_UDP:
+            raise os_error(errno.EMSGSIZE)
+        world = self.node.world
+        target = world.route(self.node, host)
+        self.bind_to_any_port(self._any)
+        source = self.source_for(host) if self.local[0] == self._any else self.local[0]
+        address = self.as_address(source, self.local[1])
+        link = world.link(self.node.name, target.name)
+        world.kernel.record(f"{source}:{address[1]}>{host}:{port}", "datagram", data)
+
+        def deliver() -> None:
+            receiver = target.find(self.type, host, port)
+            world.kernel.record(f"{source}:{address[1]}>{host}:{port}", "arrived", data)
+            if receiver is None:
+                self._refused()
+            else:
+                receiver.arrived(data, address, self.node.credentials)
+
+        schedule_datagram(link, world.kernel, len(data), deliver)
+
+    def _refused(self) -> None:
+        """Note that nobody has the port: only a connected socket is told."""
+        if self.remote is not None and not self.closed:
+            self.error = errno.ECONNREFUSED
+            self.changed()
+
+    def arrived(self, data: bytes, address: Any, credentials: tuple[int, int, int]) -> None:
+        """Take a datagram, if there is room for it and it is from where this socket is connected to."""
+        size = len(data) + _OVERHEAD
+        if not self.is_local:
+            if self.remote is not None and self.remote[:2] != address[:2]:
+                return
+            if self._held + size > self._options[socket.SOL_SOCKET, socket.SO_RCVBUF]:
+                self.node.world.kernel.record(str(self.local), "dropped", data)
+                return
+        self._held += size
+        self._waiting.append(_Arrived(data, address, credentials))
+        self.changed()

@@ -1,0 +1,92 @@
+"""Time and events of a simulated network, and the record of what has happened: `Kernel`."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import math
+import random
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+#: Decimals of the times in a trace: microseconds.
+_DECIMALS: Final = 6
+
+
+class TraceEvent(NamedTuple):
+    """One thing that happened.
+
+    Attributes:
+        time: when, in seconds since the first event.
+        where: the connection, datagram socket or link it happened to, as text.
+        what: what happened: `sent`, `arrived`, `fin`, `reset`, ...
+        data: the bytes it was about, b"" if none.
+    """
+
+    time: float
+    where: str
+    what: str
+    data: bytes = b""
+
+
+class Kernel:
+    """The events to come, in order, and those that have been. It never waits: its caller calls `run_due`.
+
+    Args:
+        seed: what every random choice follows from.
+        clock: returns the time in seconds.
+
+    Attributes:
+        trace: what has happened.
+        scheduled: called when an event is to happen earlier than all others.
+    """
+
+    def __init__(self, seed: int, clock: Callable[[], float]) -> None:
+        self.trace: list[TraceEvent] = []
+        self.scheduled: Callable[[], object] = lambda: None
+        self._seed = seed
+        self._clock = clock
+        self._begun: float | None = None
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
+        self._count = 0
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    @property
+    def now(self) -> float:
+        """The time, as the clock has it."""
+        return self._clock()
+
+    @property
+    def next_due(self) -> float:
+        """When the next event is to happen; `math.inf` if there is none."""
+        return self._events[0][0] if self._events else math.inf
+
+    @property
+    def trace_hash(self) -> str:
+        """What the trace comes to: equal for equal traces."""
+        return self._hash.hexdigest()
+
+    def random_for(self, name: str) -> random.Random:
+        """Return a source of random choices that depends on the seed and this name alone."""
+        return random.Random(f"{self._seed}/{name}")  # noqa: S311 - to be repeated, not to be secret
+
+    def after(self, seconds: float, action: Callable[[], object]) -> None:
+        """Call `action` so many seconds from now; those of the same time in the order of the calls."""
+        self._count += 1
+        event = (self.now + seconds, self._count, action)
+        heapq.heappush(self._events, event)
+        if self._events[0] is event:
+            self.scheduled()
+
+    def run_due(self) -> None:
+        """Run the events whose time has come."""
+        while self._events and self._events[0][0] <= self.now:
+            heapq.heappop(self._events)[2]()
+
+    def record(self, where: str, what: str, data: bytes = b"") -> None:
+        """Add to the trace."""
+        if self._begun is None:
+            self._begun = self.now
+        event = TraceEvent(round(self.now - self._begun, _DECIMALS), where, what, data)
+        self.trace.append(event)
+        self._hash.update(repr(event).encode())

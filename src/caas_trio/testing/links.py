@@ -1,0 +1,199 @@
+"""What carries bytes from one simulated host to another, and what goes wrong there: `Conditions`, `Link`."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from .kernel import Kernel
+
+#: Pieces of a stream that was cut arrive so far apart (seconds), or they would be read as one.
+_GAP_S: Final = 0.001
+
+#: How long a lost segment or SYN waits for its first retransmission, and at most (seconds).
+RETRY_S: Final = 1.0
+_MAX_RETRY_S: Final = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What a link does to what it carries; by default, nothing.
+
+    Attributes:
+        latency: how many seconds everything takes to arrive.
+        jitter: at most so many seconds come on top, at random.
+        rate: how many bytes arrive in a second, at most.
+        cuts: the probability that a piece of a stream is cut once more, at any byte.
+        stall: the probability that a piece of a stream waits for `stall_time`, and all that follows it.
+        stall_time: in seconds.
+        reset: the probability that a connection is reset, after at most `reset_within` bytes one way.
+        reset_within: in bytes.
+        loss: the probability that a datagram is lost.
+        duplication: the probability that it arrives twice.
+        reordering: the probability that those that were sent after it overtake it.
+    """
+
+    latency: float = 0.0
+    jitter: float = 0.0
+    rate: float = math.inf
+    cuts: float = 0.0
+    stall: float = 0.0
+    stall_time: float = 1.0
+    reset: float = 0.0
+    reset_within: int = 1000
+    loss: float = 0.0
+    duplication: float = 0.0
+    reordering: float = 0.0
+
+    @classmethod
+    def drawn(cls, choices: random.Random, *, resets: bool = True) -> Conditions:
+        """Return conditions that a source of random choices has chosen; each is harmless in most cases.
+
+        Args:
+            choices: the source.
+            resets: whether connections may be reset.
+        """
+
+        def some(value: float) -> float:
+            return choices.choice((0.0, 0.0, value * choices.random()))
+
+        return cls(
+            latency=some(0.2),
+            jitter=some(0.1),
+            rate=choices.choice((math.inf, math.inf, 10.0 ** choices.uniform(3, 6))),
+            cuts=choices.choice((0.0, 0.5, 0.9)),
+            stall=some(0.2),
+            stall_time=choices.uniform(0.1, 3),
+            reset=some(0.5) if resets else 0.0,
+            loss=some(0.5),
+            duplication=some(0.5),
+            reordering=some(0.5),
+        )
+
+
+class Blocked(Protocol):
+    """What waits until a link carries something again."""
+
+    def push(self) -> object:
+        """Send on."""
+
+
+class Link:
+    """One way from a host to another.
+
+    Attributes:
+        name: which one, as text.
+        conditions: what it does to what departs from now on.
+        choices: the source of its random choices.
+    """
+
+    def __init__(self, kernel: Kernel, name: str, conditions: Conditions) -> None:
+        self.name = name
+        self.conditions = conditions
+        self.choices = kernel.random_for(name)
+        self._kernel = kernel
+        self._held = False
+        self._partitioned_at: float | None = None
+        self._waiting: dict[Blocked, None] = {}
+        self._free_at = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it carries anything now."""
+        return not self._held and self._partitioned_at is None
+
+    @property
+    def loses(self) -> bool:
+        """Whether what is sent now is lost, and not only late."""
+        return self._partitioned_at is not None
+
+    def wait(self, blocked: Blocked) -> None:
+        """Have `blocked` sent on when the link is open again."""
+        self._waiting[blocked] = None
+
+    def hold(self) -> None:
+        """Carry nothing until `release`; nothing is lost."""
+        self._kernel.record(self.name, "hold")
+        self._held = True
+
+    def release(self) -> None:
+        """Carry again, and what has waited first."""
+        self._kernel.record(self.name, "release")
+        self._held = False
+        self._send_on()
+
+    def partition(self) -> None:
+        """Lose all that is sent until `repair`: datagrams for good; streams repeat what is lost."""
+        self._kernel.record(self.name, "partition")
+        if self._partitioned_at is None:
+            self._partitioned_at = self._kernel.now
+
+    def repair(self) -> None:
+        """Carry again. Streams notice when they next repeat what was lost, as TCP does."""
+        self._kernel.record(self.name, "repair")
+        if self._partitioned_at is not None:
+            lost_for = self._kernel.now - self._partitioned_at
+            self._partitioned_at = None
+            # Each retransmission waits as long as all before it together.
+            self._kernel.after(min(lost_for, _MAX_RETRY_S), self._send_on)
+
+    def delay(self, size: int) -> float:
+        """Return in how many seconds something of so many bytes arrives that departs now."""
+        conditions = self.conditions
+        departs = self._kernel.now
+        if conditions.rate != math.inf:
+            departs = self._free_at = max(departs, self._free_at) + size / conditions.rate
+        jitter = conditions.jitter and self.choices.uniform(0, conditions.jitter)
+        return departs - self._kernel.now + conditions.latency + jitter
+
+    def happens(self, probability: float) -> bool:
+        """Return whether something happens that has this probability."""
+        return probability > 0 and self.choices.random() < probability
+
+    def piece(self, size: int) -> tuple[int, float]:
+        """Return how many of so many bytes go in one piece, and for how long the rest waits (seconds)."""
+        whole = size
+        while size > 1 and self.happens(self.conditions.cuts):
+            size = self.choices.randrange(1, size)
+        return size, _GAP_S if size < whole else 0.0
+
+    def _send_on(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for blocked in waiting:
+            blocked.push()
+
+
+def schedule_datagram(link: Link, kernel: Kernel, size: int, deliver: Callable[[], object]) -> None:
+    """Carry a datagram over a link, or lose it."""
+    conditions = link.conditions
+    if link.loses or link.happens(conditions.loss):
+        kernel.record(link.name, "lost")
+        return
+    copies = 2 if link.happens(conditions.duplication) else 1
+    for _ in range(copies):
+        late = conditions.latency + conditions.jitter + _GAP_S if link.happens(conditions.reordering) else 0.0
+        seconds = link.delay(size) + late
+        if seconds or not link.is_open:
+            _Departure(link, kernel, seconds, deliver).push()
+        else:
+            deliver()
+
+
+class _Departure:
+    """A datagram that waits for its link to carry again, or for its time."""
+
+    def __init__(self, link: Link, kernel: Kernel, seconds: float, deliver: Callable[[], object]) -> None:
+        self._link = link
+        self._kernel = kernel
+        self._seconds = seconds
+        self._deliver = deliver
+
+    def push(self) -> None:
+        """Let it depart, or wait on."""
+        if self._link.is_open:
+            self._kernel.after(self._seconds, self._deliver)
+        else:
+            self._link.wait(self)

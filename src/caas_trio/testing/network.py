@@ -1,0 +1,104 @@
+"""A network in a seed: `Network`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import trio
+
+from .host import Host
+from .kernel import Kernel, TraceEvent
+from .links import Conditions, Link
+from .pump import Pump
+from .scheduling import seed_scheduler
+from .world import World
+
+#: As `ulimit -n` has it on most systems.
+_MAX_DESCRIPTORS = 1024
+
+
+class Network:
+    """Hosts in memory, and links between them, with the faults that a seed or a test chooses.
+
+    It belongs to one run of trio, and goes by its clock: with a `trio.testing.MockClock` that jumps, no time
+    is spent on waiting. Nothing of it has to be closed.
+
+    All that happens follows from the seed, from what the programs on the hosts do, and from their order.
+    So trio's scheduler is seeded too, for the whole process; a trio that cannot be makes that order
+    random, and `ordered` false.
+
+    Args:
+        seed: what all random choices follow from.
+        conditions: of the links between different hosts. Within a host nothing goes wrong, unless its link
+            to itself is given other conditions.
+
+    Attributes:
+        seed: the seed.
+        ordered: whether trio's scheduler could be seeded.
+    """
+
+    def __init__(self, seed: int = 0, *, conditions: Conditions = Conditions()) -> None:  # noqa: B008 - immutable
+        self.seed = seed
+        self.ordered = seed_scheduler(seed)
+        self._kernel = Kernel(seed, trio.current_time)
+        self._world = World(self._kernel, conditions)
+        self._hosts: dict[str, Host] = {}
+        Pump(self._kernel)
+
+    def host(self, name: str) -> Host:
+        """Return the host of this name, a new one if there is none yet."""
+        if name not in self._hosts:
+            self._hosts[name] = Host(self._world.add(name, _MAX_DESCRIPTORS))
+        return self._hosts[name]
+
+    def link(self, source: str, target: str) -> Link:
+        """Return the way from one host to another, by their names; the way back is another one."""
+        return self._world.link(source, target)
+
+    def random(self, name: str) -> random.Random:
+        """Return a source of random choices that follows from the seed and a name."""
+        return self._kernel.random_for(f"test/{name}")
+
+    @property
+    def trace(self) -> list[TraceEvent]:
+        """What has happened so far, in order."""
+        return self._kernel.trace
+
+    @property
+    def trace_hash(self) -> str:
+        """What the trace comes to; equal for two runs in which the same happened at the same times."""
+        return self._kernel.trace_hash
+
+    def hold(self, one: str, other: str) -> None:
+        """Let nothing arrive between two hosts until `release`; nothing is lost."""
+        for link in self._between(one, other):
+            link.hold()
+
+    def release(self, one: str, other: str) -> None:
+        """Let arrive what `hold` has held."""
+        for link in self._between(one, other):
+            link.release()
+
+    def partition(self, one: str, other: str) -> None:
+        """Lose what is sent between two hosts until `repair`; see `Link.partition`, for one way of it."""
+        for link in self._between(one, other):
+            link.partition()
+
+    def repair(self, one: str, other: str) -> None:
+        """End a partition."""
+        for link in self._between(one, other):
+            link.repair()
+
+    @contextmanager
+    def partitioned(self, one: str, other: str) -> Iterator[None]:
+        """Partition two hosts for as long as a block runs."""
+        self.partition(one, other)
+        try:
+            yield
+        finally:
+            self.repair(one, other)
+
+    def _between(self, one: str, other: str) -> tuple[Link, Link]:
+        return self.link(one, other), self.link(other, one)
