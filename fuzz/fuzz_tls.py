@@ -7,7 +7,12 @@ other. Anything else is a crash.
 
 from fuzz.engine import fuzz_conversations, instrumenting
 
-with instrumenting("caas_trio.server.handshaker", "caas_trio.drivers.tlsstream"):
+with instrumenting(
+    "caas_trio.server.handshaker",
+    "caas_trio.core.tlsengine",
+    "caas_trio.drivers.tlsstream",
+    "caas_trio.drivers.tlssocket",
+):
     from fuzz.checks.tls import TOKENS, open_player
 from fuzz.loop import Loop
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import socket
 import ssl
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from caas_trio.core.tlsengine import TlsEngine
+from caas_trio.drivers.hubchannel import HubChannel
+from caas_trio.drivers.tlssocket import TlsSocket
 from caas_trio.drivers.tlsstream import TlsStream
 
 HOST = "localhost"
@@ -89,6 +93,12 @@ def write_files(folder: Path, certificate: trustme.LeafCert | None = None) -> tu
     return paths
 
 
+async def cut_off(stream: TlsStream) -> None:
+    """End the transport's output without close_notify."""
+    assert isinstance(stream.transport, trio.abc.HalfCloseableStream)
+    await stream.transport.send_eof()
+
+
 def over_tls(
     client: trio.abc.HalfCloseableStream, server: trio.abc.HalfCloseableStream
 ) -> tuple[TlsStream, TlsStream]:
@@ -97,10 +107,23 @@ def over_tls(
         TlsStream(client, client_context(), server_side=False, server_hostname=HOST),
         TlsStream(server, server_context(), server_side=True),
     )
-    for stream in sides:
-        stream.begin()
-    for side, other in ((0, 1), (1, 0), (0, 1), (1, 0)):
-        with suppress(ssl.SSLWantReadError):
-            sides[side].tls.do_handshake()
-        sides[other]._incoming.write(sides[side]._outgoing.read())
+    data = sides[0].engine.shake_hands(b"")
+    for side in (1, 0, 1):
+        data = sides[side].engine.shake_hands(data)
     return sides
+
+
+def hub_over_tls(client: trio.SocketStream, channel: HubChannel) -> TlsStream:
+    """Return the client's side of a connection whose other side is the channel of a hub's, as `over_tls`."""
+    stream = TlsStream(client, client_context(), server_side=False, server_hostname=HOST)
+    assert isinstance(channel.sock, socket.socket)
+    secure = TlsSocket(channel.sock, TlsEngine(server_context(), server_side=True))
+    raw = socket.socket(fileno=os.dup(client.socket.fileno()))
+    with raw:
+        raw.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        raw.send(stream.engine.shake_hands(b""))
+        assert secure.handshake_step()
+        raw.send(stream.engine.shake_hands(raw.recv(65536)))
+        assert not secure.handshake_step()
+    channel.sock = channel.tls = secure
+    return stream

@@ -35,13 +35,14 @@ from caas_trio.core.telemetry import ServerStats
 from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.drain import DRAIN_READ_TIMEOUT_S, Drain
 from caas_trio.drivers.hub import Hub
-from caas_trio.drivers.hubchannel import HubChannel, WakeUp
+from caas_trio.drivers.hubchannel import HubChannel
 from caas_trio.drivers.poller import EPOLLIN, EPOLLOUT
 from caas_trio.drivers.stream import StreamChannel
+from caas_trio.drivers.wakeup import WakeUp
 from caas_trio.server import accepting
 from caas_trio.server.listeners import stream_options
 
-from .certificates import over_tls
+from .certificates import hub_over_tls, over_tls
 from .models import capitals
 from .strategies import LIMITS as LINE_LIMITS
 from .strategies import chunked
@@ -50,7 +51,7 @@ from .support.streams import receive_all
 
 PROMPT = b"say something:\n"
 LIMITS = Limits(prompt_delay=5, linger_timeout=20, idle_timeout=math.inf, line_timeout=math.inf)
-KINDS = ["memory", "stream", "hub", "tls"]
+KINDS = ["memory", "stream", "hub", "stream-tls", "hub-tls"]
 
 Client = trio.abc.HalfCloseableStream
 
@@ -81,12 +82,14 @@ class Conversation:
             ours, theirs = socket.socketpair()
             self.opened.append(ours)
             self.client = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-            if kind == "hub":
+            if kind.startswith("hub"):
                 self.hub = Hub(limits, self.drain, stats=stats)
-                self.channel = self.hub.channel(theirs)
+                self.channel = channel = self.hub.channel(theirs)
+                if kind == "hub-tls":
+                    self.client = hub_over_tls(self.client, channel)
             else:
                 server: Client = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
-                if kind == "tls":
+                if kind == "stream-tls":
                     self.client, server = over_tls(self.client, server)
                 self.channel = StreamChannel(server, limits, self.drain, stats=stats)
         nursery.start_soon(self._serve, session)
@@ -402,7 +405,7 @@ async def test_cancellation_ends_a_conversation_at_once(kind: str, nursery: trio
     await trio.testing.wait_all_tasks_blocked()
     nursery.cancel_scope.cancel()
     # Over TLS, the client can tell this end from an orderly one.
-    cut_off = pytest.raises(trio.BrokenResourceError) if kind == "tls" else nullcontext()
+    cut_off = pytest.raises(trio.BrokenResourceError) if "tls" in kind else nullcontext()
     with trio.CancelScope(shield=True), cut_off:
         assert await receive_all(conversation.client) == b""
     assert not conversation.over.is_set()
@@ -506,6 +509,7 @@ async def test_a_socket_that_is_not_ready_after_all_is_waited_for(
             return super().recv(*args)
 
     assert isinstance(conversation.channel, HubChannel)
+    assert isinstance(conversation.channel.sock, socket.socket)
     conversation.channel.sock = Unready(fileno=conversation.channel.sock.detach())
     conversation.channel.sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
     await conversation.client.send_all(b"a\n")
@@ -709,6 +713,7 @@ async def test_a_socket_that_has_no_room_after_all_is_waited_for(
             return super().send(*args)
 
     assert isinstance(conversation.channel, HubChannel)
+    assert isinstance(conversation.channel.sock, socket.socket)
     full = conversation.channel.sock = Full(fileno=conversation.channel.sock.detach())
     full.setblocking(False)  # noqa: FBT003 - the socket module's signature
     await conversation.client.send_all(b"a\n")

@@ -35,13 +35,11 @@ from caas_trio import (
     TlsError,
     Trust,
     UsageError,
-    serve,
-    serve_sessions,
 )
 from caas_trio.core.peer import InternetPeer
 from caas_trio.core.telemetry import Outcome
+from caas_trio.drivers.choice import make_driver
 from caas_trio.drivers.drain import Drain
-from caas_trio.drivers.stream import StreamDriver
 from caas_trio.drivers.tlsstream import TlsStream
 from caas_trio.server.admission import Admission, refuse, words_for
 from caas_trio.server.handshaker import Handshaker, Refused
@@ -50,13 +48,17 @@ from .certificates import (
     HOST,
     authority,
     client_context,
+    cut_off,
     server_certificate,
     server_context,
     unreadable_client,
     write_files,
 )
+from .support.drivers import chosen, serve, serve_sessions
 from .support.recorder import ConnectionRecorder
 from .support.streams import receive_all, talk
+
+pytestmark = pytest.mark.usefixtures("driver")
 
 CAPITALS = partial(LineSession, bytes.upper)
 ANYWHERE = "tls://127.0.0.1:0"
@@ -198,10 +200,10 @@ async def test_new_connections_see_new_certificates_and_old_ones_go_on(
         write_files(files[0].parent, renewed := authority().issue_cert(HOST, organization_name="Renewed"))
         assert renewed.cert_chain_pems[0].bytes() in files[0].read_bytes()
         async with await running.connect() as still:
-            assert "Renewed" not in str(still.tls.getpeercert())
+            assert "Renewed" not in str(still.engine.tls.getpeercert())
         certificates.reload()
         async with await running.connect() as new:
-            assert "Renewed" in str(new.tls.getpeercert())
+            assert "Renewed" in str(new.engine.tls.getpeercert())
         async with old:
             await old.send_all(b"a\n")
             assert await old.receive_some() == b"A\n"
@@ -277,7 +279,7 @@ async def test_a_line_that_was_cut_off_is_not_answered() -> None:
         client = await running.connect()
         await client.send_all(b"whole\ncut")
         assert await client.receive_some() == b"WHOLE\n"
-        await client.transport.send_eof()  # without close_notify
+        await cut_off(client)  # without close_notify
         assert await receive_all(client) == b""
         await client.aclose()
     assert running.recorder.outcomes == [Outcome.LOST]
@@ -466,9 +468,8 @@ async def test_half_open_clients_make_room_in_time() -> None:
 
 def handshakes(limits: Limits, drain: Drain) -> Handshaker:
     """Return what performs the handshakes of a server with a certificate."""
-    return Handshaker(
-        limits, Trust(tls=server_context()), drain, StreamDriver(limits, drain), Admission(limits)
-    )
+    driver = make_driver(chosen(), limits, drain, None, counting=False)
+    return Handshaker(limits, Trust(tls=server_context()), drain, driver, Admission(limits))
 
 
 async def opened_for(seconds: float, drain_at: float) -> float:

@@ -1,4 +1,4 @@
-"""What comes before a conversation: `Handshaker` and `TlsStream` over a real socket.
+"""What comes before a conversation: `Handshaker` and TLS over a real socket, over both drivers.
 
 The client hands on as it likes what it has to show, a PROXY header or a TLS handshake, and what it says.
 
@@ -24,11 +24,11 @@ from typing import Final
 import trio
 from trio.testing import MockClock
 
+from caas_trio.core import tlsengine
 from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.session import First
 from caas_trio.core.trust import Trust
-from caas_trio.drivers import tlsstream
-from caas_trio.drivers.choice import make_driver
+from caas_trio.drivers.choice import DriverName, make_driver
 from caas_trio.server.admission import Admission
 from caas_trio.server.handshaker import Handshaker
 from fuzz.script import header, steps, tokens
@@ -39,11 +39,16 @@ from .groups import unwrapped
 from .tls_client import RECORD, TlsClient
 from .tls_runner import KNOWN, LIMITS, TlsScriptRunner
 
-MODULES: Final = ("caas_trio.server.handshaker", "caas_trio.drivers.tlsstream")
+MODULES: Final = (
+    "caas_trio.server.handshaker",
+    "caas_trio.core.tlsengine",
+    "caas_trio.drivers.tlsstream",
+    "caas_trio.drivers.tlssocket",
+)
 TOKENS: Final = tokens(KNOWN)
 
 #: Session tickets, of some 250 bytes or 1000, stand for answers that are never flushed: Python asks for none.
-vars(tlsstream)["_MAX_UNSAID"] = 4000
+vars(tlsengine)["MAX_UNSAID"] = 4000
 _SOME_TICKETS, _MANY_TICKETS = 2, 20
 _VERSIONS: Final = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)
 _SECURE: Final = Endpoint.parse("tls://127.0.0.1:50007")
@@ -119,17 +124,16 @@ async def play(data: bytes) -> None:
     if settings & 128:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
     agreed = not secure or (trusting and (shown or not asking))
+    name: DriverName = "stream" if sips or count & 64 else "hub"
     tickets = (0, _SOME_TICKETS, 0, _MANY_TICKETS)[(settings >> 6 & 1) | (count >> 6 & 2)]
     runner = TlsScriptRunner(plan, TlsClient(ours, context, shows), let_in=let_in, agreed=agreed, sips=sips)
     runner.secure = secure
     if tickets == _MANY_TICKETS:
         runner.let_go()  # the server may give up before it hears anything
-        runner.overfull = secure and not settings & 4
+        runner.overfull = secure and not settings & 4 and name == "stream"  # the hub looks when more comes
     tls = _server_side(asking=asking, tickets=tickets)
     trust = Trust(tls=tls, proxy_on=frozenset({endpoint} if proxied else ()), allow_from=_ALLOWED)
-    driver = make_driver(
-        "stream" if secure or settings & 4 else "hub", LIMITS, runner.drain, None, counting=bool(settings & 8)
-    )
+    driver = make_driver(name, LIMITS, runner.drain, None, counting=bool(settings & 8))
     handshaker = Handshaker(LIMITS, trust, runner.drain, driver, admission)
     try:
         with unwrapped():

@@ -13,4 +13,10 @@ BUGS: Final = (
         "DRAIN_READ_TIMEOUT_S if self.begun",
         "0 if self.begun",
     ),
+    Bug(
+        "a handshake is not told of the stop",
+        "tls",
+        "scope.deadline = min(scope.deadline, trio.current_time() + STOPPING_TIMEOUT_S)",
+        "pass",
+    ),
 )

@@ -16,7 +16,7 @@ BUGS: Final = (
     Bug(
         "a client is read from while its reply waits",
         "server",
-        "self._flush(channel)\n                continue",
+        "self._flush(channel)\n                    continue",
         "self._flush(channel)",
     ),
     Bug(
@@ -40,7 +40,7 @@ BUGS: Final = (
     Bug(
         "a session that has said its last is not noticed",
         "server",
-        "if session.closing:\n                channel.wake()\n        if stats",
-        "pass\n        if stats",
+        "if session.closing:\n                    channel.wake()\n                elif",
+        "if",
     ),
 )

@@ -31,4 +31,10 @@ BUGS: Final = (
         "while not (session.closing or self._interrupted):",
         "while not session.closing:",
     ),
+    Bug(
+        "an error of the stream escapes a handshake",
+        "tls",
+        "except (trio.BrokenResourceError, trio.ClosedResourceError) as error:\n            match",
+        "except trio.ClosedResourceError as error:\n            match",
+    ),
 )

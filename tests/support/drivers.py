@@ -27,6 +27,11 @@ def choosing(driver: DriverName) -> Iterator[None]:
         _chosen.pop()
 
 
+def chosen() -> DriverName:
+    """Return the driver that has been chosen."""
+    return _chosen[-1]
+
+
 async def serve(
     handler: Handler | type[StreamRequestHandler],
     *endpoints: Endpoint | Listener | str,
@@ -34,7 +39,7 @@ async def serve(
     **options: Unpack[ServeOptions],
 ) -> None:
     """Run `caas_trio.serve` over the chosen driver."""
-    options.setdefault("driver", _chosen[-1])
+    options.setdefault("driver", chosen())
     await caas_trio.serve(handler, *endpoints, task_status=task_status, **options)
 
 
@@ -45,5 +50,5 @@ async def serve_sessions(
     **options: Unpack[ServeOptions],
 ) -> None:
     """Run `caas_trio.serve_sessions` over the chosen driver."""
-    options.setdefault("driver", _chosen[-1])
+    options.setdefault("driver", chosen())
     await caas_trio.serve_sessions(new_session, *endpoints, task_status=task_status, **options)

@@ -133,7 +133,8 @@ class TooSlow(PeerError):  # noqa: N818 - as LineTooLong
     """The peer let a timeout pass.
 
     Attributes:
-        limit: which one, by its name in `Limits`: "idle_timeout", "line_timeout" or "write_timeout".
+        limit: which one, by its name in `Limits`: "idle_timeout", "line_timeout", "write_timeout" or
+            "opening_timeout".
     """
 
     def __init__(self, limit: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import ssl
 from collections.abc import Awaitable, Mapping
 from typing import Any
 
@@ -76,6 +77,28 @@ class Channel(abc.ABC):
         Raises:
             ConnectionLost: the client reset the connection.
             TooSlow: the client did not accept what was buffered within `write_timeout`.
+        """
+
+    @abc.abstractmethod
+    async def start_tls(
+        self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None
+    ) -> None:
+        """Perform a TLS handshake; all that is received and sent from then on goes over TLS.
+
+        What was buffered is sent before. The caller bounds the time, sees that nothing else is under way,
+        and that nothing of what has been read is still to be served. Cancelled or failed, nothing but
+        the end of the output fits any more.
+
+        Args:
+            context: certificates and options.
+            server_side: which side this is.
+            server_hostname: for the client's side, whom it expects.
+
+        Raises:
+            HandshakeFailed: the two sides did not agree; the other one has been sent its alert.
+            ConnectionLost: the other side left, or reset the connection.
+            TooSlow: it did not accept what was buffered within `write_timeout`.
+            StateError: the connection is over TLS already.
         """
 
     @abc.abstractmethod

@@ -14,13 +14,13 @@ from .hub import Hub
 from .machine import MACHINE, Machine
 from .stream import StreamDriver
 
-#: "hub": one task polls for all plain sockets (Linux). "stream": each connection's task waits for a stream
+#: "hub": one task polls for all sockets (Linux). "stream": each connection's task waits for a stream
 #: of trio's. "auto": the hub where the machine has epoll.
 DriverName: TypeAlias = Literal["auto", "hub", "stream"]
 
 
 def uses_hub(name: DriverName, *, has_epoll: bool = MACHINE.has_epoll) -> bool:
-    """Return whether plain connections go through the hub, on a machine that has epoll or not.
+    """Return whether connections go through the hub, on a machine that has epoll or not.
 
     Raises:
         UsageError: there is no such driver, or not on this machine.

@@ -17,13 +17,13 @@ from caas_trio.core.terminator import Terminator
 from .commands import Commands, receive_dot_stuffed
 from .connectionbase import current_connection
 from .drain import Drain
-from .sending import SendingConnection
 from .stream import StreamChannel
+from .upgrading import UpgradingConnection
 
 __all__ = ["Connection", "current_connection"]
 
 
-class Connection(SendingConnection):
+class Connection(UpgradingConnection):
     """One client, or one server: lines, counted bytes and delimited ones, on one buffer.
 
     The kinds of reading may be mixed freely: what one leaves, the next one finds. Reading is

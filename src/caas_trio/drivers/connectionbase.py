@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import replace
@@ -18,6 +19,7 @@ from caas_trio.core.framing import LineBuffer
 from caas_trio.core.limits import Limits
 from caas_trio.core.peer import Peer
 from caas_trio.core.terminator import Terminator
+from caas_trio.core.tls import Certificates
 
 from .channel import Channel
 from .drain import Drain
@@ -46,13 +48,14 @@ class ConnectionBase:
     certificate: Mapping[str, Any] | None
     failure: PeerError | None
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - its makers have them in this order
         self,
         channel: Channel,
         endpoint: Endpoint | None,
         peer: Peer,
         limits: Limits,
         drain: Drain,
+        tls: Certificates | ssl.SSLContext | None = None,
     ) -> None:
         self.peer = peer
         self.certificate = channel.certificate
@@ -60,6 +63,7 @@ class ConnectionBase:
         self._channel = channel
         self._limits = limits
         self._drain = drain
+        self._tls = tls
         self._buffer = LineBuffer(limits.max_line)
         self._line = WantedLine(self._buffer)
         self._calls_left = CALLS_IN_A_ROW

@@ -14,6 +14,9 @@ import trio
 #: once, however short this is; the layers above it (TLS, memory streams) may need a moment.
 DRAIN_READ_TIMEOUT_S: Final = 0.01
 
+#: How long a handshake may still take once the server is stopping: a few round trips.
+STOPPING_TIMEOUT_S: Final = 1.0
+
 
 async def either(*events: trio.Event | None) -> None:
     """Return once one of some events is set; never, if there are none."""
@@ -56,6 +59,16 @@ class Drain:
             yield
         finally:
             self._told.discard(tell)
+
+    @contextmanager
+    def opening(self, seconds: float) -> Iterator[trio.CancelScope]:
+        """Bound a handshake to so many seconds, and to `STOPPING_TIMEOUT_S` once the drain has begun."""
+
+        def hurry() -> None:
+            scope.deadline = min(scope.deadline, trio.current_time() + STOPPING_TIMEOUT_S)
+
+        with trio.move_on_after(seconds) as scope, self.telling(hurry):
+            yield scope
 
     @contextmanager
     def waiting(self, seconds: float = math.inf) -> Iterator[trio.CancelScope]:

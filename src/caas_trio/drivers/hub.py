@@ -118,52 +118,53 @@ class Hub(Driver):
         for fd, _ in ready:
             channel: HubChannel = channels[fd]
             session = channel.session
-            if channel.write_buffer:
-                self._flush(channel)
-                continue
-            if session is None:
-                self._poller.watch(channel, 0)
-                continue
-            if draining:
-                self._finish(channel, session)
-                continue
-            channel.stamp = now
             try:
-                data = channel.sock.recv(session.max_chunk)
-            except OSError as error:
-                self._failed(channel, error)
-                continue
-            if counting:
-                channel.count_read(data)
-            elif stats is not None:  # joined, many short reads are counted at a third of the cost
-                if len(data) < _SHORT:
-                    short.append(data)
-                else:
-                    stats.read(data)
-            try:
+                if channel.write_buffer:
+                    self._flush(channel)
+                    continue
+                if session is None:
+                    self._poller.watch(channel, 0)
+                    continue
+                if draining:
+                    self._finish(channel, session)
+                    continue
+                try:
+                    data = channel.sock.recv(session.max_chunk)
+                except OSError as error:
+                    self._failed(channel, error)
+                    continue
+                channel.stamp = now
+                if counting:
+                    channel.count_read(data)
+                elif stats is not None:  # joined, many short reads are counted at a third of the cost
+                    if len(data) < _SHORT:
+                        short.append(data)
+                    else:
+                        stats.read(data)
                 if data:
                     reply = session.receive(data)
                 else:
                     channel.eof_received = True
                     reply = session.end_of_input()
+                if reply:
+                    try:
+                        sent = channel.sock.send(reply)
+                    except OSError:
+                        sent = 0  # no room, or an error that the next attempt will meet again
+                    if counting:
+                        channel.count_sent(sent)
+                    else:
+                        sent_on += sent
+                    if sent != len(reply):
+                        channel.write_buffer = memoryview(reply)[sent:]
+                        self._poller.watch(channel, EPOLLOUT)
+                        continue
+                if session.closing:
+                    channel.wake()
+                elif channel.tls is not None:
+                    self._poller.watch(channel, channel.reading)
             except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task
-                channel.wake(contained(error))
-                continue
-            if reply:
-                try:
-                    sent = channel.sock.send(reply)
-                except OSError:
-                    sent = 0  # no room, or an error that the next attempt will meet again
-                if counting:
-                    channel.count_sent(sent)
-                else:
-                    sent_on += sent
-                if sent != len(reply):
-                    channel.write_buffer = memoryview(reply)[sent:]
-                    self._poller.watch(channel, EPOLLOUT)
-                    continue
-            if session.closing:
-                channel.wake()
+                channel.fail(contained(error))
         if stats is not None:
             stats.sent += sent_on
             if short:
@@ -172,12 +173,10 @@ class Hub(Driver):
 
     def _failed(self, channel: HubChannel, error: OSError) -> None:
         if isinstance(error, BlockingIOError):
-            # Another task has sent what was waited for.
-            self._poller.watch(channel, self._poller.listening)
+            # Another task has sent what was waited for, or over TLS a part of a record has come.
+            self._poller.watch(channel, channel.reading)
             return
-        channel.write_buffer = b""
-        if channel.session is not None:
-            channel.wake(ConnectionLost())
+        channel.fail(ConnectionLost())
 
     def _flush(self, channel: HubChannel) -> None:
         """Send more of the write buffer; until the kernel has it all, the client is not read from."""
@@ -199,7 +198,7 @@ class Hub(Driver):
         elif channel.session.closing:
             channel.wake()
         else:
-            self._poller.watch(channel, self._poller.listening)
+            self._poller.watch(channel, channel.reading)
 
     def _begin_drain(self) -> None:
         """Switch every session to draining; where the kernel has room for a reply, at once."""
@@ -218,7 +217,8 @@ class Hub(Driver):
             if left is None:
                 left = channel.waiting()
             if left:
-                left -= channel.poll(session, left) or left
+                size = channel.poll(session, left)
+                left = max(left - size, channel.buffered) if size else 0
             if not (session.closing or channel.write_buffer or left) and channel.at_eof:
                 channel.answer(session, b"")
         except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task

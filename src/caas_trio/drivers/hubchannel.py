@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Any, Final
 
 import outcome
 import trio
 
 from caas_trio.core.buffering import Chunk
-from caas_trio.core.errors import ConnectionLost, TooSlow
+from caas_trio.core.errors import ConnectionLost, StateError, TooSlow
 from caas_trio.core.limits import Limits
 from caas_trio.core.session import MAX_CHUNK, Session
+from caas_trio.core.tlsengine import TlsEngine
 
 from .channel import Channel
-from .poller import EPOLLOUT, Poller
+from .poller import EPOLLIN, EPOLLOUT, Poller
+from .tlssocket import TlsSocket, acknowledge
+from .wakeup import WakeUp
 
 #: What one read can give; a session may want less.
 READ_SIZE: Final = MAX_CHUNK
@@ -27,30 +31,6 @@ MAX_HELD: Final = 65536
 
 _JUST_NOW: Final = math.inf
 
-T = TypeVar("T")
-
-
-class WakeUp(outcome.Outcome[None]):
-    """What a parked task is woken with: nothing. One object serves all.
-
-    An `outcome.Value` is good for once, and to make and unwrap it is a quarter of what trio takes to
-    wake a task, which a handler pays for each line.
-    """
-
-    __slots__ = ()
-
-    def unwrap(self) -> None:
-        """Return None."""
-
-    def send(self, gen: Generator[T, None, object]) -> T:
-        """Send None."""
-        return gen.send(None)
-
-    async def asend(self, agen: AsyncGenerator[T, None]) -> T:
-        """Send None."""
-        return await agen.asend(None)
-
-
 _WAKE_UP: Final = WakeUp()
 
 
@@ -58,7 +38,8 @@ class HubChannel(Channel):
     """A connection whose socket the hub serves; it owns the socket.
 
     Attributes:
-        sock: the socket, non-blocking.
+        sock: the socket, non-blocking; over TLS, a `TlsSocket`.
+        tls: the same over TLS, else None.
         watched: the events that the hub's epoll is to tell of; 0 if it is not registered there.
         session: what the hub is to run; None while the task is awake.
         write_buffer: what is still to be sent: what is buffered to be sent with what follows (a
@@ -80,6 +61,7 @@ class HubChannel(Channel):
         "session",
         "sock",
         "stamp",
+        "tls",
         "watched",
         "write_buffer",
     )
@@ -90,7 +72,8 @@ class HubChannel(Channel):
     stamp: float
 
     def __init__(self, sock: socket.socket, poller: Poller) -> None:
-        self.sock = sock
+        self.sock: socket.socket | TlsSocket = sock
+        self.tls: TlsSocket | None = None
         self.watched = 0
         self.session: Session | None = None
         self.write_buffer: bytes | bytearray | memoryview = b""
@@ -152,7 +135,10 @@ class HubChannel(Channel):
         self.stamp = _JUST_NOW
         self._begun = None
         self._task = trio.lowlevel.current_task()
-        events = EPOLLOUT if self.write_buffer else self._poller.listening
+        if self.write_buffer:
+            events = EPOLLOUT
+        else:
+            events = self._poller.listening if self.tls is None else self.reading
         if events != self.watched:
             self._poller.watch(self, events)
         # Without a coroutine in between: a parked task would have to keep it.
@@ -161,7 +147,23 @@ class HubChannel(Channel):
     @property
     def needs_no_linger(self) -> bool:
         """Whether nothing is unread or write_buffer, so that the close ends the output without a reset."""
-        return self.eof_received and not self.write_buffer
+        said_all = self.tls is None or self.tls.engine.output_ended
+        return self.eof_received and not self.write_buffer and said_all
+
+    @property
+    def certificate(self) -> Mapping[str, Any] | None:  # type: ignore[override]
+        """What the client has shown over TLS; see `Channel`."""
+        return None if self.tls is None else self.tls.certificate
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes of input TLS holds, of which the kernel does not tell."""
+        return 0 if self.tls is None else self.tls.engine.buffered
+
+    @property
+    def reading(self) -> int:
+        """The events to watch for while the client is to be read from: with input here, any will do."""
+        return EPOLLIN | EPOLLOUT if self.buffered else self._poller.listening
 
     def interrupt(self) -> None:
         """Wake the task that the hub runs a session for; see `Channel.interrupt`."""
@@ -191,6 +193,8 @@ class HubChannel(Channel):
         Raises:
             ConnectionLost: the client reset the connection.
         """
+        if isinstance(self.sock, TlsSocket):
+            return False  # an end that counts is a record, which a read finds
         try:
             return not self.sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
@@ -199,8 +203,12 @@ class HubChannel(Channel):
             raise ConnectionLost from error
 
     def waiting(self) -> int:
-        """Return how many bytes the kernel has received and nobody has read."""
-        return self._poller.machine.waiting(self.sock)
+        """Return how many bytes have been received and not been read; over TLS, rather more."""
+        return self.buffered + self._poller.machine.waiting(self._raw)
+
+    @property
+    def _raw(self) -> socket.socket:
+        return self.sock.raw if isinstance(self.sock, TlsSocket) else self.sock
 
     async def send_all(self, data: bytes | memoryview) -> None:
         """Send all of `data`; see `Channel.send_all`."""
@@ -257,10 +265,38 @@ class HubChannel(Channel):
     async def send_eof(self) -> None:
         """End the output; see `Channel.send_eof`."""
         await self.flush()
+        if not self._end_output():  # TLS has something to say at the end
+            with trio.move_on_after(self.limits.write_timeout):
+                await self._until(self._poller.machine.wait_writable)
+                while not self._end_output():
+                    await self._until(self._poller.machine.wait_writable)
+                return
+            raise TooSlow("write_timeout")
+
+    def _end_output(self) -> bool:
         try:
             self.sock.shutdown(socket.SHUT_WR)
+        except BlockingIOError:
+            return False
         except OSError as error:
             raise ConnectionLost from error
+        return True
+
+    async def start_tls(
+        self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None
+    ) -> None:
+        """Perform a TLS handshake; see `Channel.start_tls`."""
+        plain, machine = self.sock, self._poller.machine
+        if isinstance(plain, TlsSocket):
+            raise StateError("start_tls", "over TLS already")
+        await self.flush()
+        engine = TlsEngine(context, server_side=server_side, server_hostname=server_hostname)
+        secure = TlsSocket(plain, engine)
+        while events := secure.handshake_step():
+            await self._until(machine.wait_readable if events == EPOLLIN else machine.wait_writable)
+        acknowledge(plain)
+        secure.certificate = engine.certificate()
+        self.sock = self.tls = secure
 
     def set_limits(self, limits: Limits) -> None:
         """Keep these timeouts; see `Channel.set_limits`."""
@@ -292,7 +328,7 @@ class HubChannel(Channel):
         if self.watched:
             self._poller.watch(self, 0)
         if self._known_to_trio:
-            self._poller.machine.notify_closing(self.sock)
+            self._poller.machine.notify_closing(self._raw)
         self.sock.close()
 
     def count_read(self, data: bytes) -> None:
@@ -310,6 +346,12 @@ class HubChannel(Channel):
         self.session = None
         self._poller.woken = True
         trio.lowlevel.reschedule(self._task, _WAKE_UP if error is None else outcome.Error(error))
+
+    def fail(self, error: BaseException) -> None:
+        """Drop what is unsent, and raise an error in the parked task, if one is parked."""
+        self.write_buffer = b""
+        if self.session is not None:
+            self.wake(error)
 
     def overdue(self, now: float) -> str | None:
         """Return the name of the timeout that has passed; None if none has, or the task is awake."""
@@ -363,7 +405,7 @@ class HubChannel(Channel):
     async def _until(self, ready: Callable[[socket.socket], Awaitable[None]]) -> None:
         self._known_to_trio = True
         try:
-            await ready(self.sock)
+            await ready(self._raw)
         except trio.ClosedResourceError as error:
             raise ConnectionLost from error
 

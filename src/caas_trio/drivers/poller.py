@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
@@ -33,18 +32,24 @@ def sweep_interval(limits: Limits) -> float:
     return min(shortest / _SWEEPS, _MAX_SWEEP_INTERVAL_S)
 
 
+class _HasDescriptor(Protocol):
+    def fileno(self) -> int: ...
+
+
 class Watched(Protocol):
     """What can be watched.
 
     Attributes:
-        sock: its socket.
         watched: the events that epoll reports; 0 if it is not registered.
         limits: its timeouts.
     """
 
-    sock: socket.socket
     watched: int
     limits: Limits
+
+    @property
+    def sock(self) -> _HasDescriptor:
+        """Its socket."""
 
 
 class Poller:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import trio
 
-from caas_trio.core.errors import ConnectionLost, TooSlow
+from caas_trio.core.errors import ConnectionLost, HandshakeFailed, StateError, TooSlow
 from caas_trio.core.limits import Limits
 from caas_trio.core.session import Session
 from caas_trio.core.telemetry import ServerStats
+from caas_trio.core.tls import openssl_words
 
 from .channel import Channel
 from .drain import Drain
 from .driver import Driver, FirstTurn
 from .machine import MACHINE, Machine
+from .tlssocket import acknowledge
+from .tlsstream import TlsStream
 
 READ_SIZE: Final = 65536
 
@@ -60,10 +64,9 @@ class StreamChannel(Channel):
         stream: trio.abc.Stream,
         limits: Limits,
         drain: Drain,
-        certificate: Mapping[str, Any] | None = None,
         stats: ServerStats | None = None,
     ) -> None:
-        self.certificate = certificate
+        self.certificate: Mapping[str, Any] | None = None
         self._stream = stream
         self._limits = limits
         self._drain = drain
@@ -92,6 +95,28 @@ class StreamChannel(Channel):
                 return await self._stream.send_eof()
             raise TooSlow("write_timeout")  # TLS has something to say at the end
         return None
+
+    async def start_tls(
+        self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None
+    ) -> None:
+        """Perform a TLS handshake; see `Channel.start_tls`."""
+        plain = self._stream
+        if isinstance(plain, TlsStream):
+            raise StateError("start_tls", "over TLS already")
+        secure = TlsStream(plain, context, server_side=server_side, server_hostname=server_hostname)
+        try:
+            await secure.do_handshake()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            match error.__cause__:
+                case HandshakeFailed() as refused:
+                    raise HandshakeFailed(refused.reason) from error
+                case ssl.SSLError() as refused:
+                    raise HandshakeFailed(openssl_words(refused)) from error
+            raise ConnectionLost from error
+        if isinstance(plain, trio.SocketStream):
+            acknowledge(plain.socket)
+        self.certificate = secure.engine.certificate()
+        self._stream = secure
 
     async def converse(self, session: Session) -> None:
         """Run a conversation; see `Channel.converse`."""

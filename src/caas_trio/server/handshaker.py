@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -14,20 +13,14 @@ from caas_trio.core.errors import ConnectionLost, HandshakeFailed, ProxyHeaderEr
 from caas_trio.core.limits import Limits
 from caas_trio.core.peer import InternetPeer, Peer, peer_of
 from caas_trio.core.proxy_header import MAX_HEADER, ProxyHeader, ProxyHeaderParser
-from caas_trio.core.telemetry import ServerStats
-from caas_trio.core.tls import Certificates, openssl_words
+from caas_trio.core.tls import Certificates
 from caas_trio.core.trust import Trust
 from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.driver import Driver
 from caas_trio.drivers.machine import MACHINE, Machine
-from caas_trio.drivers.stream import StreamChannel
-from caas_trio.drivers.tlsstream import TlsStream
 
 from .admission import TOO_MANY_FROM_HOST, Admission, Host, words_for
-
-#: How long a handshake may still take once the server is stopping: a few round trips.
-_STOPPING_TIMEOUT_S: Final = 1.0
 
 #: Found faster than on the class, before Python 3.12.
 _TLS: Final = Scheme.TLS
@@ -74,7 +67,6 @@ class Handshaker:
         driver: Driver,
         admission: Admission,
         *,
-        stats: ServerStats | None = None,
         machine: Machine = MACHINE,
     ) -> None:
         self._limits = limits
@@ -82,7 +74,6 @@ class Handshaker:
         self._drain = drain
         self._driver = driver
         self._admission = admission
-        self._stats = stats
         self._machine = machine
 
     def required(self, endpoint: Endpoint) -> bool:
@@ -101,13 +92,11 @@ class Handshaker:
         """
         host: Host = None
         try:
-            with trio.move_on_after(self._limits.opening_timeout) as scope:
-                with self._drain.telling(lambda: _hurry(scope)):
-                    if self._trust.expects_header(endpoint):
-                        peer = await self._read_header(sock, peer)
-                        host = self._admit(peer, endpoint)  # before TLS
-                    secure = endpoint.scheme is _TLS
-                    channel = await self._start_tls(sock) if secure else self._driver.channel(sock)
+            with self._drain.opening(self._limits.opening_timeout) as scope:
+                if self._trust.expects_header(endpoint):
+                    peer = await self._read_header(sock, peer)
+                    host = self._admit(peer, endpoint)  # before TLS
+                channel = await self._open_channel(sock, secure=endpoint.scheme is _TLS)
                 established, host = Established(channel, peer, host), None
                 return established
             raise Refused(str(TooSlow("opening_timeout")), peer)
@@ -137,30 +126,15 @@ class Handshaker:
             raise Refused(TOO_MANY_FROM_HOST, peer, words_for(endpoint))
         return host
 
-    async def _start_tls(self, sock: socket.socket) -> Channel:
-        """Perform the TLS handshake; a client that OpenSSL refuses has been sent its alert."""
-        tls = self._trust.tls
-        context = tls.context if isinstance(tls, Certificates) else tls
-        assert context is not None  # noqa: S101 - or the endpoint would not be served
-        stream = TlsStream(self._machine.stream(sock), context, server_side=True)
-        try:
-            await stream.do_handshake()
-        except trio.BrokenResourceError as error:
-            match error.__cause__:
-                case HandshakeFailed() as refused:
-                    raise HandshakeFailed(refused.reason) from error
-                case ssl.SSLError() as refused:
-                    raise HandshakeFailed(openssl_words(refused)) from error
-            raise ConnectionLost from error
-        # The client's last word needs no answer, so the kernel puts off acknowledging it, by 40 ms;
-        # until then Nagle's algorithm keeps the client's first line back.
-        with suppress(AttributeError, OSError):  # not Linux, or closed already
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        try:
-            certificate = stream.tls.getpeercert() or None
-        except ValueError as error:  # a name in it is no UTF-8, which Python demands
-            raise HandshakeFailed("the client's certificate cannot be read") from error
-        return StreamChannel(stream, self._limits, self._drain, certificate, self._stats)
+    async def _open_channel(self, sock: socket.socket, *, secure: bool) -> Channel:
+        """Return the channel over a socket, after the TLS handshake where there is to be one."""
+        channel = self._driver.channel(sock)
+        if secure:
+            tls = self._trust.tls
+            context = tls.context if isinstance(tls, Certificates) else tls
+            assert context is not None  # noqa: S101 - or the endpoint would not be served
+            await channel.start_tls(context, server_side=True)
+        return channel
 
     async def _linger(self, sock: socket.socket, deadline: float) -> None:
         """Read on until the client has ended its output, for `linger_timeout` or until the deadline.
@@ -170,8 +144,7 @@ class Handshaker:
         seconds = min(self._limits.linger_timeout, deadline - trio.current_time())
         stream = self._machine.stream(sock)
         with (
-            trio.move_on_after(max(seconds, 0)) as scope,
-            self._drain.telling(lambda: _hurry(scope)),
+            self._drain.opening(max(seconds, 0)),
             suppress(trio.BrokenResourceError, trio.ClosedResourceError),
         ):
             await stream.send_eof()
@@ -198,8 +171,3 @@ async def _proxy_header(sock: socket.socket, machine: Machine) -> ProxyHeader:
         except OSError as error:
             raise ConnectionLost from error
     return parser.header
-
-
-def _hurry(scope: trio.CancelScope) -> None:
-    """Bound a handshake that is under way when the server stops."""
-    scope.deadline = min(scope.deadline, trio.current_time() + _STOPPING_TIMEOUT_S)

@@ -370,7 +370,9 @@ class HandlerConnection(ServedConnection[Handler]):
 
     def _converse(self, channel: Channel) -> Awaitable[object]:
         shared = self._shared
-        connection = Connection(channel, self._listener.endpoint, self.peer, shared.limits, shared.drain)
+        connection = Connection(
+            channel, self._listener.endpoint, self.peer, shared.limits, shared.drain, shared.trust.tls
+        )
         self._connection = connection
         connection.begin()
         return shared.service(connection)

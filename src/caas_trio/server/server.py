@@ -142,7 +142,7 @@ class Server(Generic[S]):
 
     def _shared(self, trust: Trust, driver: Driver, connections: trio.Nursery) -> Shared[S]:
         limits, machine = self._settings.limits, self._settings.machine
-        stats, admission = self._stats if self._counting else None, Admission(limits, machine)
+        admission = Admission(limits, machine)
         drain = self._drain
         return Shared(
             service=self._service,
@@ -155,7 +155,7 @@ class Server(Generic[S]):
             admission=admission,
             drain=drain,
             driver=driver,
-            handshaker=Handshaker(limits, trust, drain, driver, admission, stats=stats, machine=machine),
+            handshaker=Handshaker(limits, trust, drain, driver, admission, machine=machine),
             tasks=connections,
             machine=machine,
         )

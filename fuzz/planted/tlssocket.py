@@ -1,0 +1,58 @@
+"""Bugs in TLS over a socket of the hub's."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .bug import Bug
+
+BUGS: Final = (
+    Bug(
+        "over the hub an input that was cut off counts as ended",
+        "tls",
+        'raise ConnectionResetError("the input ended without close_notify")',
+        'return b""',
+    ),
+    Bug(
+        "over the hub what TLS has taken in is not asked for",
+        "tls",
+        "data = engine.read(max_bytes) if engine.buffered else None",
+        "data = None",
+    ),
+    Bug(
+        "records that the kernel did not take are lost",
+        "tls",
+        "self._records = memoryview(self._records)[sent:]\n                return False",
+        'self._records = b""',
+    ),
+    Bug(
+        "what the kernel has no room for counts as sent",
+        "tls",
+        "if not sent:\n            raise BlockingIOError\n        return sent",
+        "return size",
+    ),
+    Bug(
+        "over the hub the transport is left open behind close_notify",
+        "tls",
+        "self.raw.shutdown(how)",
+        "pass",
+    ),
+    Bug(
+        "over the hub close_notify takes the place of what is unsent",
+        "tls",
+        'self._records = b"".join((self._records, records))',
+        "self._records = records",
+    ),
+    Bug(
+        "an alert is left unsent",
+        "tls",
+        "with suppress(OSError):\n                self._push()\n            raise HandshakeFailed",
+        "raise HandshakeFailed",
+    ),
+    Bug(
+        "a client that leaves during the handshake counts as refused",
+        "tls",
+        "raise ConnectionLost\n                self._records",
+        "raise HandshakeFailed('left')\n                self._records",
+    ),
+)

@@ -1,0 +1,230 @@
+"""TLS without I/O: `TlsEngine`, bytes in and bytes out, each direction ending by itself.
+
+No I/O, no clock, no trio.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from .errors import HandshakeFailed
+from .handshakegate import HandshakeGate
+from .tls import session_context
+
+#: The most bytes that one record holds, RFC 8446 section 5.1. So much is encrypted at a time.
+RECORD: Final = 16384
+#: OpenSSL's buffers keep the largest size they have had: this is what an idle connection may hold.
+READ_SIZE: Final = 2 * RECORD
+
+#: What reads may leave to be said: answers to key updates and the like, sent with what is sent next.
+MAX_UNSAID: Final = 65536
+
+
+class TlsEngine:
+    """One side of a TLS connection. A driver moves what it takes in and gives out.
+
+    The driver's side:
+
+        output = engine.shake_hands(b"")        before anything is read, and for each read until `established`
+        engine.feed(data)                       for what a read of the transport gave, then
+        engine.read(n)                          until it gives None
+        output = engine.encrypt(data)           the records of a part of `data`
+        output = engine.end_output()            close_notify; the input stays open
+
+    What OpenSSL objects to is raised as an OSError: as a rule an `ssl.SSLError`, but asked again after
+    a failure it may give no reason, and Python, from 3.13 on, then raises what errno still names.
+
+    Args:
+        context: certificates and options.
+        server_side: which side this is.
+        server_hostname: for the client's side, whom it expects.
+
+    Attributes:
+        established: whether the handshake is done.
+        input_ended: whether OpenSSL has met the end of the input, or what breaks it: no more is to be fed.
+        output_ended: whether `end_output` has been called.
+    """
+
+    __slots__ = (
+        "_context",
+        "_gate",
+        "_incoming",
+        "_outgoing",
+        "_server_hostname",
+        "_server_side",
+        "_tls",
+        "_unread",
+        "established",
+        "input_ended",
+        "output_ended",
+    )
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_hostname: str | None = None,
+    ) -> None:
+        self._context = context
+        self._server_side = server_side
+        self._server_hostname = server_hostname
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._gate: HandshakeGate | None = HandshakeGate() if server_side else HandshakeGate.open()
+        self._tls: ssl.SSLObject | None = None  # which takes most of the memory: made when it is needed
+        self._unread = b""
+        self.established = False
+        self.input_ended = False
+        self.output_ended = False
+
+    # The handshake
+
+    def wanted(self, max_bytes: int) -> int:
+        """Return how many bytes the next read of the handshake may give, `max_bytes` at most.
+
+        Raises:
+            HandshakeFailed: the client has sent as many as it may.
+        """
+        return max_bytes if self._gate is None else self._gate.wanted(max_bytes)
+
+    def shake_hands(self, data: bytes) -> bytes:
+        """Take in what was received, nothing with b""; return what is to be sent now.
+
+        The last that a server has to say in TLS 1.3 are session tickets, which are not urgent: they are
+        sent with what is sent first. A client that sends a line and leaves would answer them with a
+        reset, and the line be lost (trio issue 819).
+
+        Raises:
+            OSError: OpenSSL objects; what `alert` returns is owed to the other side.
+            HandshakeFailed: the client's messages are longer than allowed.
+        """
+        gate = self._gate
+        if gate is None:
+            return b""
+        passed = gate.feed(data) if data else b""
+        if self._server_side and not passed:
+            return b""
+        tls = self._begin(gate)
+        answers: list[bytes] = []
+        while True:
+            self._incoming.write(passed)
+            try:
+                tls.do_handshake()
+            except ssl.SSLWantReadError:
+                answers.append(self._outgoing.read())
+                passed = gate.answered(answers[-1])
+                if not passed:
+                    return b"".join(answers)
+            else:
+                break
+        self.established = True
+        self._gate = None
+        if not self._server_side or tls.version() != "TLSv1.3":
+            answers.append(self._outgoing.read())
+        return b"".join(answers)
+
+    def _begin(self, gate: HandshakeGate) -> ssl.SSLObject:
+        """Return OpenSSL's object; its context keeps no session of a client that takes no ticket."""
+        if self._tls is None:
+            context = self._context if gate.offers_ticket else session_context(self._context)
+            self._tls = context.wrap_bio(
+                self._incoming,
+                self._outgoing,
+                server_side=self._server_side,
+                server_hostname=self._server_hostname,
+            )
+            self._tls.context = self._context
+        return self._tls
+
+    def alert(self) -> bytes:
+        """Return what a side whose handshake failed is owed: an alert, b"" if it speaks no TLS."""
+        speaks_tls = self._gate is None or self._gate.speaks_tls
+        return self._outgoing.read() if speaks_tls else b""
+
+    def certificate(self) -> Mapping[str, Any] | None:
+        """Return the other side's certificate, as `ssl.SSLSocket.getpeercert` gives it; None without one.
+
+        Raises:
+            HandshakeFailed: a name in it is no UTF-8, which Python demands.
+        """
+        try:
+            return self.tls.getpeercert() or None
+        except ValueError as error:
+            raise HandshakeFailed("the client's certificate cannot be read") from error
+
+    @property
+    def tls(self) -> ssl.SSLObject:
+        """OpenSSL's object, once the handshake has begun."""
+        assert self._tls is not None  # noqa: S101 - the caller has seen that the handshake is done
+        return self._tls
+
+    # The conversation
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes, encrypted or not, are here, and one for the end; `read` goes on with them."""
+        return len(self._unread) + self._incoming.pending + self.tls.pending() + self.input_ended
+
+    def feed(self, data: bytes) -> None:
+        """Take in what a read of the transport gave."""
+        self._incoming.write(data)
+
+    def read(self, max_bytes: int) -> bytes | None:
+        """Return what was said, b"" at the end of the input; None if more has to be fed first.
+
+        Raises:
+            OSError: the input was tampered with (what was said before is returned first), or the other side
+                asks for answers and does not let them out.
+        """
+        if self._unread:
+            data, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]
+            return data
+        if self._outgoing.pending > MAX_UNSAID:
+            raise ConnectionAbortedError("the other side asks for answers and does not let them out")
+        return self._decrypt(max_bytes)
+
+    def _decrypt(self, max_bytes: int) -> bytes | None:
+        parts: list[bytes] = []
+        tls = self.tls
+        try:
+            while max_bytes > 0:
+                size = min(max_bytes, RECORD)
+                part = tls.read(size)
+                if not part:
+                    self.input_ended = True
+                    break
+                if len(part) < size and not self._incoming.pending and not parts:
+                    return part  # the usual case: one record, and asking for another would raise
+                parts.append(part)
+                max_bytes -= len(part)
+        except ssl.SSLWantReadError:
+            return b"".join(parts) or None
+        except ssl.SSLZeroReturnError:  # the end, once the output has ended too
+            self.input_ended = True
+        except OSError:
+            self.input_ended = True
+            if not parts:
+                raise
+        return b"".join(parts)
+
+    def encrypt(self, data: memoryview) -> tuple[int, bytes]:
+        """Return the size of a part of `data`, one record at most, and what is to be sent for it."""
+        return self.tls.write(data[:RECORD]), self._outgoing.read()
+
+    def end_output(self) -> bytes:
+        """Return what ends the output: close_notify, or the alert that says why the input is broken.
+
+        A second call returns b"".
+        """
+        if self.output_ended:
+            return b""
+        self.output_ended = True
+        with suppress(OSError):  # want-read, as a rule: it looks for the other side's close_notify
+            # It must find nothing else: input that was not asked for yet would be an error.
+            self._unread += self._decrypt(2 * READ_SIZE) or b""
+            self.tls.unwrap()
+        return self._outgoing.read()
