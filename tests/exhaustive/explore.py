@@ -51,7 +51,7 @@ class Slots:
 
     def __init__(self, kind: type, *, arrays: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> None:
         self._kind = kind
-        names: tuple[str, ...] = kind.__slots__  # type: ignore[attr-defined]
+        names = [name for each in kind.__mro__ for name in getattr(each, "__slots__", ())]
         self._arrays = arrays
         self._plain = tuple(name for name in names if name not in arrays)
         self._values = operator.attrgetter(*self._plain)
