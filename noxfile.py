@@ -202,6 +202,13 @@ def exhaustive(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Change the program in every small way; a test has to notice. `-- --since REV` for what has changed."""
+    session.install(".[html]", *group("mutants"))
+    session.run("python", "-m", "ci.mutants", *session.posargs)
+
+
+@nox.session
 def fuzz_merge(session: nox.Session) -> None:
     """Add to a corpus what runs have found and is worth keeping, and prune the rest."""
     install_atheris(session)

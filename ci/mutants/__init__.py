@@ -1,0 +1,1 @@
+"""Changes to the program that no test may let pass: mutants, as mutmut makes them."""
