@@ -6,62 +6,49 @@ import gc
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import outcome
 import trio
-
-from .lean import clock_that_jumps, lean
+from trio.testing import MockClock
 
 Player: TypeAlias = Callable[[bytes], Awaitable[None]]
 
-#: So many inputs are played between two collections of garbage. Of cycles an input leaves few; looking for
-#: them as often as Python does by itself would cost a fifth of the time.
-_COLLECT: Final = 1000
+#: How many inputs are played between two garbage collections. An input leaves few cycles; collecting as
+#: often as Python does by itself would cost a fifth of the time.
+_INPUTS_PER_COLLECTION: Final = 1000
 
 
 class Loop:
     """A trio run under a mock clock, as a guest of the caller: between calls it stands still.
 
     Args:
-        open_player: gives what plays an input, and what that needs for as long as the loop runs. An
-            input has to leave nothing behind, since the next one would find it.
+        open_player: yields what plays an input, and keeps open what that needs as long as the loop runs.
+            An input must leave nothing behind, since the next one would find it.
     """
 
     def __init__(self, open_player: Callable[[], AbstractAsyncContextManager[Player]]) -> None:
-        gc.freeze()  # what is there now stays; collections need not walk over it again and again
+        gc.freeze()  # what exists now stays; collections need not walk over it again and again
         gc.disable()
         self._open_player = open_player
         self._played = 0
         self._inputs: deque[bytes] = deque()
         self._outcomes: deque[outcome.Outcome[None]] = deque()
-        ticks: deque[Callable[[], object]] = deque()
-        clock = clock_that_jumps()
+        self._ticks: deque[Callable[[], object]] = deque()
         trio.lowlevel.start_guest_run(
             self._answer,
-            run_sync_soon_threadsafe=ticks.append,
-            done_callback=self._outcomes.append,  # nothing should end it
-            clock=clock,
+            run_sync_soon_threadsafe=self._ticks.append,
+            done_callback=self._outcomes.append,  # only if the player could not be opened
+            clock=MockClock(autojump_threshold=0),
         )
-        # A tick is a step of trio's loop and a look at what is ready, in wrappings for a host with more to
-        # do. Without them it takes a tenth less; nothing public does that.
-        [tick] = ticks
-        self._state: Any = getattr(tick, "__self__")  # noqa: B009
-        lean(self._state.runner, clock)
-        self._poll = self._state.runner.io_manager._epoll.poll  # what its `get_events` calls
 
     def __call__(self, data: bytes) -> None:
         """Play one input; raises what that raises."""
-        step = self._state.unrolled_run_gen.send
-        look = self._poll
         self._inputs.append(data)
-        try:
-            while not self._outcomes:
-                step(look(0))
-        except StopIteration:  # the players could not be opened
-            self._state.runner.main_task_outcome.unwrap()
+        while not self._outcomes:
+            self._ticks.popleft()()  # never empty: with this clock the run waits for nothing
         self._played += 1
-        if self._played % _COLLECT == 0:
+        if self._played % _INPUTS_PER_COLLECTION == 0:
             gc.collect()
         self._outcomes.popleft().unwrap()
 

@@ -12,12 +12,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from caas_trio.core.session import First
 from fuzz.script import END, SILENCE
 
-from . import origins
 from .client import Client
-from .conversation import Plan
 from .failing_service import ServiceFailedError
-from .kernel import Kernel
-from .running import LIMITS, MAX_ADMITTED, Running, Serves
+from .roster import Roster
+from .running import LIMITS, MAX_ADMITTED, Serves
 
 #: Steps besides the common ones. Switch to a client: the first, second, third or fourth.
 CLIENTS: Final = b"1234"
@@ -43,31 +41,16 @@ _LONG_LINES: Final = (b"x" * 1999 + b"\n") * 3
 _DRAIN_POLL_S: Final = 0.05  # after which a conversation that drains has seen that there is no input
 
 
-class ServerScriptRunner:
-    """A server and the clients of one script.
+class ServerScriptRunner(Roster):
+    """Runs the steps of one script.
 
     Attributes:
-        cut_off: whether the server was cancelled, or a listening socket has failed.
-        passing: whether a long time is passing.
         current: the client that steps are about.
+        stopped: when the server was stopped.
     """
 
-    def __init__(self, server: Running, plan: Plan, kernel: Kernel, turns: int, hosts: list[str]) -> None:
-        self.server = server
-        self.reports = server.reports
-        self.plan = plan
-        self.kernel = kernel
-        self.turns = turns  # how many turns of the scheduler a race is decided by
-        self.hosts = hosts  # where clients come from, by their places; none if that does not matter
-        self.proxied = server.kind.proxied  # whether a PROXY header tells of that
-        self.cut_off = False
-        self.passing = False
-        self.clients: dict[int, Client] = {}
-
-    @property
-    def ending(self) -> bool:
-        """Whether the server was stopped, retired or cut off."""
-        return self.server.stop.is_set() or self.server.retire.is_set() or self.cut_off
+    current: Client
+    stopped: float
 
     async def turn_to(self, number: int) -> None:
         """Switch to a client, which connects if it has not."""
@@ -83,58 +66,6 @@ class ServerScriptRunner:
         if self.current.refused:
             self.current.show()
             await wait_all_tasks_blocked()  # before there is room again
-
-    def connect(self, number: int) -> Client:
-        """Connect one more client, for which there may be no room.
-
-        Raises:
-            ConnectionRefusedError: the server listens no more.
-        """
-        address = self.server.behind_proxy if self.proxied else self.server.address
-        client = Client(self.plan, f"\0{address}")
-        place = len(self.clients)
-        self.clients[number] = client
-        if self.server.kind.serves is Serves.REQUESTS and not self.ending:
-            client.waiting = True
-        elif self.server.kind.serves is not Serves.SESSIONS:
-            client.refused = len(self._admitted()) > MAX_ADMITTED
-        elif self.hosts:
-            host = self._host(place)
-            client.stranger, client.slow = origins.is_strange(host), origins.is_slow(host)
-            if self.proxied:
-                client.begin_to_show(origins.HEADERS[self.hosts[place]])
-            if origins.ends_at_once(host):
-                client.end()
-            same = [other for other in self._admitted() if self._host(other) == host]
-            client.refused = len(same) > MAX_ADMITTED and not client.stranger and origins.counts(host)
-        client.lingered = (
-            client.stranger or client.slow
-        )  # closed at once, whatever is unread: a reset is no fault
-        if client.refused:
-            self._reject(client)
-        return client
-
-    def _reject(self, client: Client) -> None:
-        """Note that there is no room for a client."""
-        client.refused, client.waiting = True, False
-        if any(other.refused for other in self._others(client)):
-            client.forsaken = self.kernel.max_sent > 0  # told in one send, come what may
-
-    def _others(self, client: Client) -> list[Client]:
-        return [other for other in self.clients.values() if other is not client]
-
-    def _admitted(self) -> list[int]:
-        """Return the places, in the order of connecting, of those that are let in, or will be."""
-        accepted = self.kernel.accepted
-        return [
-            place
-            for place, client in enumerate(self.clients.values())
-            if not (client.refused or client.stranger)
-            and (place >= len(accepted) or accepted[place].fileno() >= 0)
-        ]
-
-    def _host(self, place: int) -> str:
-        return origins.one_host(self.hosts[place])
 
     async def act(self, sign: int) -> None:
         """Run one step of the script."""
@@ -177,18 +108,6 @@ class ServerScriptRunner:
             read = [client for client in self.clients.values() if self._reads(client) and client.read()]
             # The server may have waited for room, unless all has come that may.
             moved = self.kernel.fills_up and any(client.wants_more for client in read)
-
-    def let_in(self) -> None:
-        """Note which clients wait no longer; check that none waits while there is room."""
-        for place, client in enumerate(self.clients.values()):
-            if client.waiting and place < len(self.kernel.accepted):
-                client.waiting = False
-                client.forsaken |= self.passing  # it is open when its time began
-        if self.server.kind.serves is Serves.REQUESTS and not self.ending:
-            assert self._open_sockets() <= MAX_ADMITTED, "more are let in than may be"
-            room = self._open_sockets() < MAX_ADMITTED
-            waiting = any(client.waiting for client in self.clients.values())
-            assert not (room and waiting), "a client waits although there is room"
 
     def _reads(self, client: Client) -> bool:
         return client.reading and not client.gone
@@ -240,16 +159,13 @@ class ServerScriptRunner:
         assert self.reports.timed_out or not stuck, "the drain has no end"
         here = [client for client in self.clients.values() if client in late or not client.over]
         alive = [client for client in here if client not in blocked]
-        assert self._open_sockets() <= len(alive), "a connection outlives its conversation"
+        assert self.open_sockets() <= len(alive), "a connection outlives its conversation"
 
     def _blocks(self, client: Client) -> bool:
         """Whether a client leaves unread more than the kernel holds for it."""
         deaf = not client.reading and not client.done and self.kernel.small_buffers
         due = client.expected()[0] if client.owed is None else client.owed
         return deaf and not client.received and len(due) >= len(_LONG_LINES)
-
-    def _open_sockets(self) -> int:
-        return sum(sock.fileno() >= 0 for sock in self.kernel.accepted)
 
     async def pass_time(self, seconds: float, *, gradually: bool = True) -> None:
         """Wait: silent clients are prompted if either side may speak first, idle ones are dropped.
@@ -280,7 +196,7 @@ class ServerScriptRunner:
     async def fail_accept(self, number: int, *, thoroughly: bool = False) -> None:
         """Make the accept of a new client fail; the server goes on accepting."""
         await self.settle()
-        full = self.server.kind.serves is Serves.REQUESTS and self._open_sockets() >= MAX_ADMITTED
+        full = self.server.kind.serves is Serves.REQUESTS and self.open_sockets() >= MAX_ADMITTED
         if self.ending or full or len(self.clients) == len(CLIENTS):
             return
         thoroughly &= not self.server.spare_gone
@@ -339,7 +255,7 @@ class ServerScriptRunner:
         """Stop the server, unless it has been stopped."""
         for client in self.clients.values() if not self.cut_off else ():
             if client.waiting:
-                self._reject(client)
+                self.reject(client)
             client.forsaken |= client.slow  # it gets a little more time
             if client.owed is None:
                 client.owed, _ = client.expected()
