@@ -39,7 +39,7 @@ def test_an_input_in_its_place_needs_none() -> None:
     assert (result.exit_code, result.output) == (0, "1 inputs, no failure\n")
 
 
-def test_a_link_to_nothing_is_reported_and_the_rest_replayed(tmp_path: Path) -> None:
+def test_a_broken_link_is_reported_and_the_rest_replayed(tmp_path: Path) -> None:
     good, dangling = tmp_path / "good", tmp_path / "dangling"
     good.touch()
     dangling.symlink_to(tmp_path / "nothing")
@@ -49,7 +49,7 @@ def test_a_link_to_nothing_is_reported_and_the_rest_replayed(tmp_path: Path) -> 
     assert "1 inputs, no failure\n" in result.output
 
 
-def test_what_does_not_fail_is_not_minimized(elsewhere: Path) -> None:
+def test_a_passing_input_is_not_minimized(elsewhere: Path) -> None:
     before = elsewhere.read_bytes()
     result = invoke(minimize, "line_buffer", elsewhere)
     assert result.exit_code == 1
@@ -57,7 +57,7 @@ def test_what_does_not_fail_is_not_minimized(elsewhere: Path) -> None:
     assert elsewhere.read_bytes() == before
 
 
-def test_what_cannot_be_read_is_not_minimized(tmp_path: Path) -> None:
+def test_an_unreadable_input_is_not_minimized(tmp_path: Path) -> None:
     result = invoke(minimize, "line_buffer", tmp_path)
     assert result.exit_code == 1
     assert result.output == f"Error: {tmp_path}: Is a directory\n"

@@ -32,7 +32,7 @@ def test_there_are_enough_bugs_and_no_two_alike() -> None:
     assert {bug.harness for bug in BUGS} == {target.name for target in targets()}
 
 
-def test_to_hunt_no_bug_at_all_proves_nothing() -> None:
+def test_a_hunt_without_bugs_is_an_error() -> None:
     result = CliRunner().invoke(main, ["no such bug"])
     assert result.exit_code == 2
     assert "no bug and no harness has 'no such bug' in its name" in result.output

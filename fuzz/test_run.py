@@ -136,7 +136,7 @@ def test_a_run_ends_when_inputs_can_no_longer_be_kept(tmp_path: Path) -> None:
         os.kill(int(progress.output[0]), 0)
 
 
-def test_nowhere_to_keep_inputs_is_one_line(tmp_path: Path) -> None:
+def test_an_unusable_output_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "corpus").touch()
     progress = Progress()
     trio.run(fuzz, Target("line_buffer", found_in=tmp_path), 1, progress)

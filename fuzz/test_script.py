@@ -41,11 +41,13 @@ def test_a_header_is_filled_up() -> None:
     assert header(b"a") == b"a\0\0\0"
 
 
-@given(data=st.binary(max_size=60), most=st.integers(0, 64), seed=st.integers(0, 2**32 - 1))
-def test_a_mutation_is_no_longer_than_allowed_and_repeats_itself(data: bytes, most: int, seed: int) -> None:
-    mutated = mutate(data, most, seed)
-    assert len(mutated) <= most
-    assert mutated == mutate(data, most, seed)
+@given(data=st.binary(max_size=60), max_bytes=st.integers(0, 64), seed=st.integers(0, 2**32 - 1))
+def test_a_mutation_is_no_longer_than_allowed_and_repeats_itself(
+    data: bytes, max_bytes: int, seed: int
+) -> None:
+    mutated = mutate(data, max_bytes, seed)
+    assert len(mutated) <= max_bytes
+    assert mutated == mutate(data, max_bytes, seed)
 
 
 def test_mutations_reach_every_step() -> None:

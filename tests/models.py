@@ -75,21 +75,21 @@ class NaiveLineBuffer:
             raise LimitError("count", count, "0 or more")
         return self._take(count) if len(self.rest) >= count else None
 
-    def take_line_piece(self, most: int) -> bytes | None:
-        if most < 1:
-            raise LimitError("max_bytes", most, "1 or more")
-        piece = self.rest[:most]
+    def take_line_piece(self, max_bytes: int) -> bytes | None:
+        if max_bytes < 1:
+            raise LimitError("max_bytes", max_bytes, "1 or more")
+        piece = self.rest[:max_bytes]
         if b"\n" in piece:
             return self.take_some(piece.index(b"\n") + 1)
-        return self.take_some(most) if len(piece) == most or (piece and self.ended) else None
+        return self.take_some(max_bytes) if len(piece) == max_bytes or (piece and self.ended) else None
 
-    def take_some(self, most: int) -> bytes:
-        if most < 1:
-            raise LimitError("max_bytes", most, "1 or more")
-        return self._take(most)
+    def take_some(self, max_bytes: int) -> bytes:
+        if max_bytes < 1:
+            raise LimitError("max_bytes", max_bytes, "1 or more")
+        return self._take(max_bytes)
 
-    def _take(self, most: int) -> bytes:
-        taken, self.rest = self.rest[:most], self.rest[most:]
+    def _take(self, max_bytes: int) -> bytes:
+        taken, self.rest = self.rest[:max_bytes], self.rest[max_bytes:]
         self.streaming = self.streaming and b"\n" not in taken
         return taken
 

@@ -12,14 +12,14 @@ import trio
 import trio.testing
 
 from caas_trio import AtCapacity, Limits
-from caas_trio.server.admission import REFUSAL, Admission, SpareDescriptor, most_connections, refuse
+from caas_trio.server.admission import REFUSAL, Admission, SpareDescriptor, connection_limit, refuse
 
 from .support.sockets import descriptors
 
 A, B = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("192.0.2.2")
 
 
-def test_as_many_as_allowed_are_let_in_and_one_more_when_one_has_left() -> None:
+def test_connections_up_to_the_limit_are_admitted() -> None:
     admission = Admission(Limits(max_connections=2))
     assert [admission.admit(A), admission.admit(A), admission.admit(A)] == [
         None,
@@ -40,7 +40,7 @@ def test_as_many_as_allowed_are_let_in_and_one_more_when_one_has_left() -> None:
         ("fe80::1%lo", "fe80::2%lo", "fe80:0:0:1::1%lo"),
     ],
 )
-def test_a_host_counts_by_its_address_and_an_ipv6_one_by_its_64(one: str, same: str, other: str) -> None:
+def test_an_ipv6_host_counts_by_its_64(one: str, same: str, other: str) -> None:
     admission = Admission(Limits(max_per_host=1))
     assert admission.admit(admission.host_of(one)) is None
     assert admission.admit(admission.host_of(same)) == "too many connections from this host"
@@ -51,7 +51,7 @@ def test_a_host_counts_by_its_address_and_an_ipv6_one_by_its_64(one: str, same: 
     assert len(admission._by_host) == 2
 
 
-def test_hosts_do_not_count_where_there_is_no_limit() -> None:
+def test_hosts_are_not_counted_without_a_limit() -> None:
     admission = Admission(Limits())
     assert admission.host_of("192.0.2.1") is None
     assert admission.admit(None) is None
@@ -59,14 +59,14 @@ def test_hosts_do_not_count_where_there_is_no_limit() -> None:
     assert admission.open == 0
 
 
-def test_hosts_that_have_left_are_forgotten() -> None:
+def test_hosts_without_connections_are_forgotten() -> None:
     admission = Admission(Limits(max_per_host=1))
     admission.admit(A)
     admission.release(A)
     assert not admission._by_host
 
 
-def test_one_of_a_hosts_connections_leaves_room_for_one() -> None:
+def test_a_closed_connection_makes_room_for_its_host() -> None:
     admission = Admission(Limits(max_per_host=2))
     assert [admission.admit(A), admission.admit(A)] == [None, None]
     admission.release(A)
@@ -102,15 +102,15 @@ async def test_with_wait_new_connections_wait_for_room(nursery: trio.Nursery) ->
 def test_the_default_follows_the_limit_on_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     allowed = {"soft": 1024}
     monkeypatch.setattr(resource, "getrlimit", lambda _: (allowed["soft"], 4096))
-    assert most_connections(10000) == 1024 - 48
-    assert most_connections(10) == 10
+    assert connection_limit(10000) == 1024 - 48
+    assert connection_limit(10) == 10
     allowed["soft"] = 16
-    assert most_connections(10000) == 1
+    assert connection_limit(10000) == 1
     allowed["soft"] = resource.RLIM_INFINITY
-    assert most_connections(10000) == 10000
+    assert connection_limit(10000) == 10000
 
 
-def test_a_refused_client_is_told_and_not_reset_whatever_it_has_sent() -> None:
+def test_a_refused_client_gets_the_error_line_and_no_reset() -> None:
     client, server = socket.socketpair()
     client.sendall(b"x" * 1000)
     refuse(server)
@@ -120,14 +120,14 @@ def test_a_refused_client_is_told_and_not_reset_whatever_it_has_sent() -> None:
         assert client.recv(100) == b""
 
 
-def test_a_client_that_is_gone_cannot_be_told() -> None:
+def test_refusing_a_reset_connection_is_harmless() -> None:
     client, server = socket.socketpair()
     client.close()
     refuse(server)
     assert server.fileno() == -1
 
 
-def test_the_spare_descriptor_lets_one_client_be_told_and_is_kept_again() -> None:
+def test_the_spare_descriptor_serves_one_refusal_at_a_time() -> None:
     spare = SpareDescriptor()
     before = descriptors()
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -142,7 +142,7 @@ def test_the_spare_descriptor_lets_one_client_be_told_and_is_kept_again() -> Non
     assert len(descriptors()) == len(before) - 1
 
 
-def test_without_a_spare_descriptor_nobody_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_spare_descriptor_no_client_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def none_left(*_: object) -> int:
         raise OSError
 

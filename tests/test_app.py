@@ -162,7 +162,7 @@ def test_a_handler_of_datagrams() -> None:
     assert (app.takes_connections, app.takes_datagrams) == (False, True)
 
 
-def test_an_app_is_taken_as_it_is() -> None:
+def test_an_app_is_kept_unchanged() -> None:
     assert as_app(whole) is whole
     assert whole.datagram_service is Packets
 
@@ -200,7 +200,7 @@ def test_an_app_with_keywords_takes_any_function(thing: object) -> None:
         (context_of, "context_of is entered without arguments, so it must have no parameters"),
     ],
 )
-def test_what_cannot_be_served_is_told_in_one_line(thing: object, told: str) -> None:
+def test_an_unservable_object_is_refused_in_one_line(thing: object, told: str) -> None:
     with pytest.raises(UsageError) as raised:
         as_app(thing)
     assert told in str(raised.value)
@@ -227,7 +227,7 @@ def test_the_call_of_an_async_function_is_no_handler() -> None:
         ({"session": 7}, "int cannot be a session: it is a int"),
     ],
 )
-def test_an_app_refuses_what_cannot_be_served(parts: dict[str, object], told: str) -> None:
+def test_app_refuses_unservable_parts(parts: dict[str, object], told: str) -> None:
     with pytest.raises(UsageError) as raised:
         App(**parts)  # type: ignore[arg-type]
     assert told in str(raised.value)

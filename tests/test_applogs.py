@@ -43,14 +43,14 @@ def test_records_of_the_logging_module(capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
-def test_a_record_whose_arguments_do_not_fit_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_with_wrong_arguments_is_logged_unformatted(capsys: pytest.CaptureFixture[str]) -> None:
     record = logging.LogRecord("app", logging.WARNING, "", 1, "opened %d", ("four",), None)
     [ours] = [each for each in logging.getLogger().handlers if type(each).__module__.startswith("caas_trio")]
     ours.handle(record)
     assert told(capsys) == [{"event": "opened %d ('four',)", "level": "warning", "logger": "app"}]
 
 
-def test_a_record_of_no_level_is_the_least(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_without_a_level_is_debug(capsys: pytest.CaptureFixture[str]) -> None:
     logging.getLogger().handle(logging.LogRecord("app", 5, "", 1, "quiet", None, None))
     assert told(capsys) == []
 
@@ -73,7 +73,7 @@ def test_a_bug_has_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert none == {"event": "failed", "level": "error"}
 
 
-def test_events_of_structlog_with_all_that_is_bound(capsys: pytest.CaptureFixture[str]) -> None:
+def test_structlog_events_keep_their_bound_values(capsys: pytest.CaptureFixture[str]) -> None:
     theirs.debug("too little")
     with structlog.contextvars.bound_contextvars(request=1):
         theirs.bind(user="me").warning("refused", why="100%")
@@ -82,7 +82,7 @@ def test_events_of_structlog_with_all_that_is_bound(capsys: pytest.CaptureFixtur
     ]
 
 
-def test_warnings_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         logging.captureWarnings(capture=True)

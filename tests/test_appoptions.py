@@ -37,13 +37,13 @@ def test_a_service_of_lines_becomes_sessions() -> None:
 
 
 @pytest.mark.parametrize("app", [App(handler=handler), App(session=session), App(datagrams=service)])
-def test_another_app_stays_as_it_is_but_for_its_limits(app: App) -> None:
+def test_other_apps_change_in_their_limits_only(app: App) -> None:
     applied = apply(LineOptions(), Limits(drain_timeout=1), {"drain_timeout"}, app, [TCP])
     assert applied.limits == Limits(drain_timeout=1)
     assert (applied.handler, applied.session, applied.datagrams) == (app.handler, app.session, app.datagrams)
 
 
-def test_what_was_given_wins_over_the_limits_of_the_app_one_by_one() -> None:
+def test_given_limits_override_the_apps_one_by_one() -> None:
     app = App(service=service, limits=Limits(max_line=5, idle_timeout=6, drain_timeout=7))
     applied = apply(LineOptions(), Limits(idle_timeout=1), {"idle_timeout", "endpoints"}, app, [TCP])
     assert applied.limits == Limits(max_line=5, idle_timeout=1, drain_timeout=7)
@@ -80,13 +80,11 @@ def test_what_was_given_wins_over_the_limits_of_the_app_one_by_one() -> None:
         ),
     ],
 )
-def test_an_option_that_would_do_nothing_is_refused(
-    option: str, app: App, endpoint: Endpoint, told: str
-) -> None:
+def test_an_option_without_effect_is_refused(option: str, app: App, endpoint: Endpoint, told: str) -> None:
     with pytest.raises(UsageError) as raised:
         apply(LineOptions(), Limits(), {option}, app, [endpoint])
     assert told in str(raised.value)
 
 
-def test_where_nothing_is_served_no_option_is_to_blame() -> None:
+def test_an_app_that_serves_nothing_blames_no_option() -> None:
     assert apply(LineOptions(), Limits(), {"first"}, App(handler=handler), [UDP]).handler is handler

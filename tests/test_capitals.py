@@ -24,7 +24,7 @@ from .test_session import conversation
         ("\u4e2d\0\r", "\u4e2d\0\r"),
     ],
 )
-def test_letters_are_raised_by_their_full_mapping(text: str, capitals: str) -> None:
+def test_letters_use_the_full_unicode_mapping(text: str, capitals: str) -> None:
     assert conversation(LineSession(Utf8Capitals()), text.encode() + b"\n") == capitals.encode() + b"\n"
 
 
@@ -32,7 +32,7 @@ def test_letters_are_raised_by_their_full_mapping(text: str, capitals: str) -> N
     "wrong", [b"\xff", b"\xc3", b"\xe2\x80", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80"]
 )
 @pytest.mark.parametrize("after", [b"", b"\n", b"a\n"])
-def test_what_is_not_utf_8_is_untouched(wrong: bytes, after: bytes) -> None:
+def test_invalid_utf_8_is_untouched(wrong: bytes, after: bytes) -> None:
     assert conversation(LineSession(Utf8Capitals()), b"a" + wrong + after) == b"A" + wrong + after.upper()
 
 

@@ -140,7 +140,7 @@ async def test_a_conversation_split_into_single_bytes(
     assert trio.current_time() == autojump_clock.current_time() == 0
 
 
-async def test_client_first_says_nothing_for_an_hour(
+async def test_client_first_sends_nothing_for_an_hour(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     conversation = Conversation(nursery, kind, LineSession(bytes.upper))
@@ -175,7 +175,7 @@ async def test_either_prompts_after_the_delay_and_once(
     assert await receive_all(conversation.client) == b"A\n"
 
 
-async def test_either_does_not_prompt_a_client_that_spoke_just_in_time(
+async def test_either_does_not_prompt_a_client_that_sends_just_in_time(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     conversation = Conversation(nursery, kind, LineSession(bytes.upper, First.EITHER, PROMPT))
@@ -187,7 +187,7 @@ async def test_either_does_not_prompt_a_client_that_spoke_just_in_time(
     assert await receive_all(conversation.client) == b"A\n"
 
 
-async def test_no_delay_at_all_still_sees_what_is_there(
+async def test_a_prompt_delay_of_0_still_reads_first(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     session = LineSession(bytes.upper, First.EITHER, PROMPT)
@@ -197,7 +197,7 @@ async def test_no_delay_at_all_still_sees_what_is_there(
     assert await receive_all(conversation.client) == b"A\n"
 
 
-async def test_either_goes_on_after_a_client_that_ends_unheard(
+async def test_either_survives_a_client_that_ends_without_data(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     session = LineSession(bytes.upper, First.EITHER, PROMPT)
@@ -267,7 +267,7 @@ async def test_a_megabyte_comes_back_to_a_client_that_reads_slowly(
     assert await receive_all(conversation.client) == b""
 
 
-async def test_a_rejected_client_gets_its_replies_whatever_it_goes_on_sending(
+async def test_a_rejected_client_gets_its_replies_while_it_goes_on_sending(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     session = LineSession(bytes.upper, max_line=3, oversize=Oversize.REJECT)
@@ -281,7 +281,7 @@ async def test_a_rejected_client_gets_its_replies_whatever_it_goes_on_sending(
     assert trio.current_time() < LIMITS.linger_timeout
 
 
-async def test_a_client_that_never_ends_is_let_go_after_the_linger_timeout(
+async def test_a_client_that_never_closes_is_dropped_after_the_linger_timeout(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     conversation = Conversation(nursery, kind, LineSession(bytes.upper, once=True))
@@ -294,7 +294,7 @@ async def test_a_client_that_never_ends_is_let_go_after_the_linger_timeout(
     assert trio.current_time() == pytest.approx(LIMITS.linger_timeout, abs=1)
 
 
-async def test_a_client_that_is_gone_is_lost(
+async def test_a_reset_is_a_lost_connection(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     conversation = Conversation(nursery, kind, LineSession(bytes.upper))
@@ -304,9 +304,7 @@ async def test_a_client_that_is_gone_is_lost(
     assert isinstance(conversation.raised, ConnectionLost)
 
 
-async def test_what_a_session_raises_comes_through(
-    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
-) -> None:
+async def test_a_session_error_is_raised(kind: str, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     def service(_: bytes) -> bytes:
         raise OSError("of the service, not of the socket")
 
@@ -316,7 +314,7 @@ async def test_what_a_session_raises_comes_through(
     assert repr(conversation.raised) == "OSError('of the service, not of the socket')"
 
 
-async def test_the_drain_answers_what_was_received_and_no_half_line(
+async def test_the_drain_answers_whole_lines_only(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     conversation = Conversation(nursery, kind, LineSession(bytes.upper))
@@ -334,10 +332,10 @@ class Careful(Counting):
     def __init__(self) -> None:
         super().__init__()
         self.max_chunk = 100
-        self.most = 0
+        self.longest = 0
 
     def receive(self, data: bytes | bytearray | memoryview) -> bytes:
-        self.most = max(self.most, len(data))
+        self.longest = max(self.longest, len(data))
         return super().receive(data)
 
 
@@ -351,7 +349,7 @@ class Rounds(ServerStats):
         super().served(reads, seconds)
 
 
-async def test_a_session_gets_no_more_at_a_time_than_it_wants(
+async def test_max_chunk_limits_each_call_of_receive(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     session, rounds = Careful(), Rounds()
@@ -359,11 +357,11 @@ async def test_a_session_gets_no_more_at_a_time_than_it_wants(
     await conversation.client.send_all(b"ninebytes\n" * 200)
     await conversation.client.send_eof()
     assert await receive_all(conversation.client) == b"NINEBYTES\n" * 200
-    assert session.most == session.max_chunk
+    assert session.longest == session.max_chunk
     assert rounds.rounds >= 20
 
 
-async def test_the_drain_takes_one_read_at_a_time_so_that_it_can_be_ended(
+async def test_the_drain_can_be_ended_between_reads(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     session, rounds = Careful(), Rounds()
@@ -372,7 +370,7 @@ async def test_the_drain_takes_one_read_at_a_time_so_that_it_can_be_ended(
     await conversation.client.send_all(b"ninebytes\n" * 200 + b"and a tail")
     conversation.drain.begin()
     assert await receive_all(conversation.client) == b"NINEBYTES\n" * 200
-    assert session.most == session.max_chunk
+    assert session.longest == session.max_chunk
     assert rounds.rounds >= 20
 
 
@@ -400,7 +398,7 @@ async def test_the_drain_wakes_a_conversation_that_waits(
     await conversation.over.wait()
 
 
-async def test_cancellation_ends_a_conversation_at_once(kind: str, nursery: trio.Nursery) -> None:
+async def test_a_cancelled_conversation_ends_at_once(kind: str, nursery: trio.Nursery) -> None:
     conversation = Conversation(nursery, kind, LineSession(bytes.upper))
     await trio.testing.wait_all_tasks_blocked()
     nursery.cancel_scope.cancel()
@@ -411,7 +409,7 @@ async def test_cancellation_ends_a_conversation_at_once(kind: str, nursery: trio
     assert not conversation.over.is_set()
 
 
-async def test_the_drain_takes_a_last_line_whose_end_has_come(
+async def test_the_drain_answers_a_last_line_after_eof(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     conversation = Conversation(nursery, kind, LineSession(bytes.upper))
@@ -421,7 +419,7 @@ async def test_the_drain_takes_a_last_line_whose_end_has_come(
     assert await receive_all(conversation.client) == b"A\nTAIL"
 
 
-async def test_the_drain_sends_what_is_owed_to_a_client_that_reads_late(
+async def test_the_drain_sends_pending_replies_to_a_late_reader(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     conversation = Conversation(nursery, kind, LineSession(bytes.upper))
@@ -434,7 +432,7 @@ async def test_the_drain_sends_what_is_owed_to_a_client_that_reads_late(
     assert heard == data.upper()
 
 
-async def test_a_connection_that_comes_in_while_draining_is_answered(
+async def test_a_connection_accepted_while_draining_is_answered(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     conversation = Conversation(nursery, kind, LineSession(bytes.upper, First.SERVER, PROMPT))
@@ -444,7 +442,7 @@ async def test_a_connection_that_comes_in_while_draining_is_answered(
 
 
 @pytest.mark.parametrize("steps", range(6))
-async def test_the_drain_reaches_a_client_whose_silence_has_just_been_noted(
+async def test_the_drain_ends_a_client_that_was_just_prompted(
     steps: int, kind: str, mock_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     conversation = Conversation(nursery, kind, LineSession(bytes.upper, First.EITHER, PROMPT))
@@ -458,7 +456,7 @@ async def test_the_drain_reaches_a_client_whose_silence_has_just_been_noted(
     assert trio.current_time() < LIMITS.prompt_delay + 1
 
 
-async def test_a_connection_that_comes_in_while_draining_is_not_prompted(
+async def test_a_connection_accepted_while_draining_is_not_prompted(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     conversation = Conversation(nursery, kind, LineSession(bytes.upper, First.EITHER, PROMPT))
@@ -467,7 +465,7 @@ async def test_a_connection_that_comes_in_while_draining_is_not_prompted(
     assert await receive_all(conversation.client) == b"A\n"
 
 
-async def test_a_last_reply_may_be_more_than_the_kernel_takes(
+async def test_a_last_reply_may_exceed_the_send_buffer(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     session = LineSession(lambda line: line.upper() * 50, once=True)
@@ -492,7 +490,7 @@ async def test_a_reset_while_it_lingers_is_a_lost_connection(
     assert trio.current_time() < LIMITS.linger_timeout
 
 
-async def test_a_socket_that_is_not_ready_after_all_is_waited_for(
+async def test_a_spurious_read_readiness_is_harmless(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     conversation = Conversation(nursery, "hub", LineSession(bytes.upper))
@@ -518,11 +516,11 @@ async def test_a_socket_that_is_not_ready_after_all_is_waited_for(
     nursery.cancel_scope.cancel()
 
 
-def test_a_late_subscriber_is_told_of_the_drain_at_once() -> None:
+def test_a_late_subscriber_is_notified_of_the_drain_at_once() -> None:
     drain = Drain()
     drain.begin()
     told: list[str] = []
-    with drain.telling(lambda: told.append("stop")):
+    with drain.notifying(lambda: told.append("stop")):
         assert told == ["stop"]
 
 
@@ -551,7 +549,7 @@ async def test_a_quiet_connection_ends_after_the_idle_timeout(
     ("oversize", "drip"),
     [(Oversize.REJECT, b"x"), (Oversize.STREAM, b"x"), (Oversize.DISCARD, b"xxx"), (Oversize.STREAM, b"xxx")],
 )
-async def test_a_byte_now_and_then_does_not_help_a_line_that_takes_too_long(
+async def test_single_bytes_do_not_extend_the_line_timeout(
     kind: str, oversize: Oversize, drip: bytes, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     session = LineSession(bytes.upper, max_line=100, oversize=oversize)
@@ -566,7 +564,7 @@ async def test_a_byte_now_and_then_does_not_help_a_line_that_takes_too_long(
     assert when == pytest.approx(40, abs=7)
 
 
-async def test_a_line_in_steps_that_are_fast_enough_may_take_for_ever(
+async def test_a_streamed_line_may_take_for_ever_in_fast_steps(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     session = LineSession(bytes.upper, max_line=100, oversize=Oversize.STREAM)
@@ -579,7 +577,7 @@ async def test_a_line_in_steps_that_are_fast_enough_may_take_for_ever(
     assert await receive_all(conversation.client) == b"X" * 1000 + b"\n"
 
 
-async def test_lines_that_are_fast_enough_may_follow_each_other_for_ever(
+async def test_fast_lines_may_follow_each_other_for_ever(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     conversation = Conversation(nursery, kind, LineSession(bytes.upper), SLOW)
@@ -635,7 +633,7 @@ async def test_nothing_is_left_behind(
     await conversation.client.aclose()
     if conversation.hub is not None:
         assert not any(conversation.hub._poller.channels)
-    assert not conversation.drain._told
+    assert not conversation.drain._callbacks
     assert descriptors() <= before
 
 
@@ -656,7 +654,7 @@ async def test_a_stream_that_cannot_half_close_is_closed_at_the_end() -> None:
 
 
 @given(data=st.data(), limit=LINE_LIMITS, first=..., oversize=..., once=..., silent=...)
-def test_every_driver_says_the_same(
+def test_every_driver_sends_the_same_bytes(
     *, data: st.DataObject, limit: int, first: First, oversize: Oversize, once: bool, silent: bool
 ) -> None:
     """Slow: two hundred conversations over each driver, each a run of trio."""
@@ -682,7 +680,7 @@ def test_every_driver_says_the_same(
     assert said == dict.fromkeys(KINDS, expected)
 
 
-async def test_a_wait_is_bounded_by_the_drain_and_forgotten_after(autojump_clock: MockClock) -> None:
+async def test_the_drain_bounds_a_wait_and_leaves_no_subscription(autojump_clock: MockClock) -> None:
     drain = Drain()
     with drain.waiting(3) as wait:
         await trio.sleep(math.inf)  # the mock clock's
@@ -693,10 +691,10 @@ async def test_a_wait_is_bounded_by_the_drain_and_forgotten_after(autojump_clock
         await trio.sleep(math.inf)  # the mock clock's
     assert wait.cancelled_caught
     assert trio.current_time() == 3 + DRAIN_READ_TIMEOUT_S
-    assert not drain._told
+    assert not drain._callbacks
 
 
-async def test_a_socket_that_has_no_room_after_all_is_waited_for(
+async def test_a_spurious_write_readiness_is_harmless(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     conversation = Conversation(nursery, "hub", LineSession(bytes.upper))
@@ -751,7 +749,7 @@ async def test_the_drain_waits_for_a_client_that_reads_its_replies_late(
         assert heard == b"A\n" * sent
 
 
-async def test_what_the_kernel_has_no_room_for_goes_on_waiting() -> None:
+async def test_unsent_data_keeps_waiting_for_room() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         hub = Hub(LIMITS, Drain())
@@ -768,7 +766,7 @@ async def test_what_the_kernel_has_no_room_for_goes_on_waiting() -> None:
         hub.close()
 
 
-async def test_what_a_task_is_woken_with_is_an_outcome_that_can_be_used_again() -> None:
+async def test_the_shared_wake_outcome_can_be_reused() -> None:
     def generator() -> Generator[str, None, None]:
         while True:
             heard = yield "send"
@@ -800,7 +798,7 @@ async def test_a_socket_that_is_closed_is_not_watched() -> None:
             _ = channel.at_eof
 
 
-def test_options_of_a_client_that_is_gone_are_left() -> None:
+def test_socket_options_of_a_reset_connection_are_skipped() -> None:
     sock = socket.socket(socket.AF_UNIX)
     sock.close()
     accepting._set(stream_options(socket.AF_UNIX), sock)  # its first read will tell

@@ -74,7 +74,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         (["--unix-mode", "0999"], "'0999' is not a mode of three octal digits"),
         (["--unix-mode", "1777"], "'1777' is not a mode of three octal digits"),
         (["--allow-uid", "root"], "'root' is not a user's number"),
-        (["--allow-uid", "0"], "--allow-uid says who may connect to a Unix socket, and there is none"),
+        (["--allow-uid", "0"], "--allow-uid limits who may connect to a Unix socket, and there is none"),
         (["--first", "nobody"], "'nobody' is not one of 'client', 'server', 'either'"),
         (["--oversize", "eat"], "'eat' is not one of 'reject', 'discard', 'stream'"),
         (["--prompt", "GO"], "it must contain a lower-case letter"),
@@ -110,7 +110,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         (["--prompt"], "requires an argument"),
     ],
 )
-def test_a_wrong_command_line_is_told_in_one_line(
+def test_wrong_usage_exits_2_with_one_line(
     arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, message = told(capsys, *arguments)
@@ -118,7 +118,7 @@ def test_a_wrong_command_line_is_told_in_one_line(
     assert reason in message
 
 
-def test_a_wrong_variable_is_told_as_a_wrong_option_is(
+def test_a_wrong_variable_is_reported_like_a_wrong_option(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CAAS_TRIO_MAX_LINE", "-5")
@@ -126,14 +126,14 @@ def test_a_wrong_variable_is_told_as_a_wrong_option_is(
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_an_address_in_use_is_told_in_one_line(workers: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_address_in_use_is_one_line(workers: str, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         text = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         failed = (1, f"cannot listen on {text}: the address is in use")
         assert told(capsys, text, "--workers", workers) == failed
 
 
-def test_a_plain_file_at_the_path_is_told_and_left_intact(
+def test_a_plain_file_at_the_path_is_reported_and_kept(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     precious = tmp_path / "precious"
@@ -146,7 +146,7 @@ def test_a_plain_file_at_the_path_is_told_and_left_intact(
     assert precious.read_text() == "data"
 
 
-def test_a_standard_output_that_is_gone_is_told(
+def test_a_closed_standard_output_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     echo = click.echo
@@ -163,7 +163,7 @@ def test_a_standard_output_that_is_gone_is_told(
     assert capsys.readouterr().err == f"caas-trio: {CLOSED}\n"
 
 
-def test_a_standard_error_that_is_gone_leaves_the_status() -> None:
+def test_a_closed_standard_error_keeps_the_exit_status() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     ended = subprocess.run([sys.executable, "-m", "caas_trio", "--frist"], stderr=writing, check=False)
@@ -171,7 +171,7 @@ def test_a_standard_error_that_is_gone_leaves_the_status() -> None:
     assert ended.returncode == 2
 
 
-def test_an_interrupt_before_anything_is_served_is_told(
+def test_an_interrupt_during_startup_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
@@ -350,7 +350,7 @@ def test_an_app_is_named(
     assert {"app", "app_dir"} <= program.given
 
 
-def test_an_app_is_started_anew_when_its_files_change(
+def test_reload_restarts_the_app_on_changes(
     asked_for: list[Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "watchfiles.py").write_text("")
@@ -362,14 +362,14 @@ def test_an_app_is_started_anew_when_its_files_change(
     assert (program.supervised, program.workers, program.log_ends) == (True, 1, True)
 
 
-def test_the_way_of_an_app_with_long_lines_may_be_chosen(asked_for: list[Program]) -> None:
+def test_oversize_applies_to_an_app(asked_for: list[Program]) -> None:
     assert cli.run(["--app", "shouts:shout", "--oversize", "stream"]) == 0
     [program] = asked_for
     assert program.lines.oversize is Oversize.STREAM
     assert not program.supervised
 
 
-def test_an_app_with_one_worker_has_a_supervisor_that_can_deploy_it(asked_for: list[Program]) -> None:
+def test_an_app_with_one_worker_has_a_supervisor(asked_for: list[Program]) -> None:
     assert cli.run(["--app", "shouts:shout", "--workers", "1", "--worker-timeout", "0"]) == 0
     [program] = asked_for
     assert program.supervised
@@ -398,17 +398,13 @@ def test_the_files_of_certificates_are_read(
     assert trust.tls.context.cert_store_stats()["x509_ca"] == 1
 
 
-def test_a_certificate_that_cannot_be_used_is_told(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_an_unusable_certificate_is_reported(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     missing = tmp_path / "missing.pem"
     status, message = told(capsys, "tls://127.0.0.1:0", "--tls-cert", str(missing))
     assert (status, message) == (1, f"cannot use {missing}: no such file or directory")
 
 
-async def test_a_hangup_reloads_what_can_be_reloaded(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+async def test_sighup_reloads_certificates(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     reports = LogTelemetry(open_log(LogFormat.JSON, "info"))
     files = write_files(tmp_path)
     trust = Trust(tls=Certificates(*files))
@@ -444,7 +440,7 @@ def test_a_name_that_is_no_utf_8_is_shown_with_its_bytes_escaped(capsys: pytest.
     assert told(capsys, "--config", "caf\udce9.toml") == missing
 
 
-def test_what_is_open_to_all_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_exposed_endpoints_are_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     reports = LogTelemetry(open_log(LogFormat.JSON, "warning"))
     texts = ["tcp://127.0.0.1:1", "tcp://0.0.0.0:2", "tcp://[::]:3"]
     Announcement(Trust(), reports, Notifier()).started([Endpoint.parse(text) for text in texts])
@@ -468,7 +464,7 @@ def test_help_has_an_example_of_each_order(capsys: pytest.CaptureFixture[str]) -
     assert max(map(len, text.splitlines())) <= 96
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--version"]) == 0
     assert capsys.readouterr().out == f"caas-trio, version {__version__}\n"
 

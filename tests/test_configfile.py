@@ -60,20 +60,20 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
     assert got.endpoints == (Endpoint.parse("unix:@b"),)
 
 
-def test_what_was_read_before_is_not_read_again(tmp_path: Path) -> None:
+def test_a_config_is_not_read_twice(tmp_path: Path) -> None:
     got = parse(["--config", str(tmp_path / "missing")], {"max_line": "7"})
     assert isinstance(got, Program)
     assert (got.limits.max_line, got.config) == (7, {"max_line": "7"})
 
 
-def test_a_file_is_reason_enough_for_a_supervisor(tmp_path: Path) -> None:
+def test_a_config_file_brings_a_supervisor(tmp_path: Path) -> None:
     empty = tmp_path / "empty.toml"
     empty.touch()
     assert program("--config", str(empty)).supervised
     assert not program().supervised
 
 
-def test_no_number_of_workers_is_one_for_each_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_0_is_one_per_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "process_cpu_count", lambda: 3, raising=False)  # since Python 3.13
     assert program("--workers", "0").workers == 3
     monkeypatch.delattr(os, "process_cpu_count")
@@ -84,7 +84,7 @@ def test_no_number_of_workers_is_one_for_each_processor(monkeypatch: pytest.Monk
     assert program("--workers", "0").workers == 1
 
 
-def test_a_byte_order_mark_is_no_setting(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     file = tmp_path / "windows.toml"
     file.write_bytes(b"\xef\xbb\xbfmax-line = 10\r\nonce = true\r\n")
     assert program("--config", str(file)).limits.max_line == 10
@@ -129,7 +129,7 @@ def test_the_file_is_named_as_the_source(file: Path, capsys: pytest.CaptureFixtu
         ),
     ],
 )
-def test_a_mistake_is_told_in_one_line(
+def test_a_mistake_is_one_line(
     text: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "caas.toml"
@@ -138,7 +138,7 @@ def test_a_mistake_is_told_in_one_line(
     assert (status, message.startswith(f"{file} {reason}")) == (2, True), message
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "missing"
     assert told(capsys, "--config", str(missing)) == (1, f"cannot use {missing}: no such file or directory")
     binary = tmp_path / "binary"
@@ -159,11 +159,9 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.Captu
         (None, "../c", "../c"),
     ],
 )
-def test_a_relative_path_starts_where_the_program_was_started(
-    directory: str | None, value: str, path: str
-) -> None:
+def test_relative_paths_start_at_the_start_directory(directory: str | None, value: str, path: str) -> None:
     assert str(StartDirectory(directory).resolve(value)) == path
 
 
-def test_without_a_context_a_path_is_what_it_says() -> None:
+def test_without_a_context_a_path_is_kept() -> None:
     assert FileType().convert("a", None, None) == Path("a")

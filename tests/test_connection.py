@@ -125,7 +125,7 @@ async def test_lines_come_one_by_one_whole_until_the_end(pair: Pair, nursery: tr
     nursery.cancel_scope.cancel()
 
 
-async def test_an_oversize_line_is_told_once_and_the_next_one_is_whole(
+async def test_an_oversize_line_is_raised_once_and_the_next_line_is_whole(
     pair: Pair, nursery: trio.Nursery
 ) -> None:
     await pair.client.send_all(b"x" * 21)
@@ -143,9 +143,7 @@ async def test_an_oversize_line_is_told_once_and_the_next_one_is_whole(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_count_that_makes_no_sense_is_refused_and_takes_nothing(
-    pair: Pair, nursery: trio.Nursery
-) -> None:
+async def test_an_invalid_count_is_refused_and_takes_nothing(pair: Pair, nursery: trio.Nursery) -> None:
     connection = pair.connection
     await pair.client.send_all(b"hello\nworld\n")
     assert await connection.receive_line() == b"hello\n"
@@ -159,7 +157,7 @@ async def test_a_count_that_makes_no_sense_is_refused_and_takes_nothing(
     nursery.cancel_scope.cancel()
 
 
-async def test_too_little_input_is_told_and_can_still_be_read(pair: Pair, nursery: trio.Nursery) -> None:
+async def test_a_short_read_is_raised_and_the_rest_stays(pair: Pair, nursery: trio.Nursery) -> None:
     await pair.client.send_all(b"abc")
     await pair.client.send_eof()
     with pytest.raises(InputEnded, match=r"^the input ended after 3 of 5 bytes$"):
@@ -237,7 +235,7 @@ async def test_sends_of_several_tasks_go_out_whole_and_in_order(kind: str, nurse
 
 
 @pytest.mark.parametrize("kind", ["stream", "hub"])
-async def test_a_task_that_gives_up_its_turn_to_send_does_no_harm(
+async def test_a_cancelled_wait_to_send_leaves_the_order(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     pair = Pair(kind)
@@ -256,7 +254,7 @@ async def test_a_task_that_gives_up_its_turn_to_send_does_no_harm(
     pair.close()
 
 
-async def test_a_cancelled_send_closes_the_connection_and_says_so(
+async def test_a_cancelled_send_closes_the_connection(
     stuck_pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     connection = stuck_pair.connection
@@ -269,7 +267,7 @@ async def test_a_cancelled_send_closes_the_connection_and_says_so(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_client_that_does_not_read_is_too_slow(
+async def test_a_client_that_does_not_read_hits_the_write_timeout(
     stuck_pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     with pytest.raises(TooSlow, match=r"^the write timeout is over$"):
@@ -278,7 +276,7 @@ async def test_a_client_that_does_not_read_is_too_slow(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_client_that_is_gone_is_lost(pair: Pair, nursery: trio.Nursery) -> None:
+async def test_a_reset_is_a_lost_connection(pair: Pair, nursery: trio.Nursery) -> None:
     await pair.client.aclose()
     with pytest.raises(ConnectionLost, match=r"^the connection is lost$"):
         await pair.connection.send(MUCH)
@@ -294,7 +292,7 @@ async def test_the_output_can_end_before_the_input(pair: Pair, nursery: trio.Nur
     nursery.cancel_scope.cancel()
 
 
-async def test_a_quiet_client_is_too_slow(
+async def test_a_silent_client_hits_the_idle_timeout(
     pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     with pytest.raises(TooSlow, match=r"^the idle timeout is over$"):
@@ -319,7 +317,7 @@ SLOW_READS: dict[str, Callable[[Connection], Awaitable[bytes]]] = {
 
 
 @pytest.mark.parametrize("name", SLOW_READS)
-async def test_a_byte_now_and_then_does_not_help(
+async def test_single_bytes_do_not_extend_the_line_timeout(
     name: str, pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     async def drip() -> None:
@@ -337,7 +335,7 @@ async def test_a_byte_now_and_then_does_not_help(
 
 
 @pytest.mark.parametrize("name", MIXED_READS)
-async def test_a_byte_of_an_oversize_line_now_and_then_does_not_help(
+async def test_single_bytes_of_an_oversize_line_do_not_extend_it_either(
     name: str, pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     async def drip() -> None:
@@ -357,7 +355,7 @@ async def test_a_byte_of_an_oversize_line_now_and_then_does_not_help(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_line_is_not_late_because_the_handler_was(
+async def test_a_slow_handler_does_not_make_a_line_late(
     pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     await pair.client.send_all(b"hal")
@@ -374,7 +372,7 @@ async def test_a_line_is_not_late_because_the_handler_was(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_long_body_may_take_its_time_in_fast_enough_steps(
+async def test_each_part_of_a_long_body_has_its_own_timeout(
     pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     async def steps() -> None:
@@ -476,9 +474,7 @@ async def test_a_reply_leaves_although_the_handler_does_not_read_on(
 
 
 @pytest.mark.parametrize("end", ["close_gracefully", "aclose", "send_eof", "more"])
-async def test_whatever_comes_next_sends_what_is_held_first(
-    pair: Pair, end: str, nursery: trio.Nursery
-) -> None:
+async def test_every_later_call_flushes_first(pair: Pair, end: str, nursery: trio.Nursery) -> None:
     await pair.client.send_all(b"a\nb\n")
     await pair.connection.receive_line()
     await pair.connection.send(b"A\n")
@@ -500,7 +496,7 @@ async def test_whatever_comes_next_sends_what_is_held_first(
     nursery.cancel_scope.cancel()
 
 
-async def test_held_replies_that_the_kernel_does_not_take_leave_when_the_client_reads(
+async def test_held_replies_leave_when_the_client_reads(
     nursery: trio.Nursery,
 ) -> None:
     pair = Pair("hub")
@@ -525,7 +521,7 @@ async def test_held_replies_that_the_kernel_does_not_take_leave_when_the_client_
     pair.close()
 
 
-async def test_held_replies_to_a_client_that_is_gone_are_lost_and_the_next_send_tells(
+async def test_the_send_after_lost_replies_raises(
     nursery: trio.Nursery,
 ) -> None:
     pair = Pair("hub")
@@ -544,7 +540,7 @@ async def test_held_replies_to_a_client_that_is_gone_are_lost_and_the_next_send_
     pair.close()
 
 
-async def test_reads_that_need_not_wait_let_others_in_now_and_then(pair: Pair, nursery: trio.Nursery) -> None:
+async def test_reads_that_need_not_wait_checkpoint_regularly(pair: Pair, nursery: trio.Nursery) -> None:
     others = 0
 
     async def other() -> None:
@@ -562,7 +558,7 @@ async def test_reads_that_need_not_wait_let_others_in_now_and_then(pair: Pair, n
     nursery.cancel_scope.cancel()
 
 
-def test_what_it_tells_of_itself() -> None:
+def test_its_attributes() -> None:
     pair = Pair("memory")
     assert pair.connection.endpoint == ENDPOINT
     assert pair.connection.peer == PEER
@@ -618,7 +614,7 @@ async def answer_in_ways(connection: Connection, ways: list[str]) -> None:
     st.lists(st.sampled_from([b"a", b"\n", b"ab\n", b"a\nb\nc\nd", b"", b"x" * 21, b"\n\n"]), max_size=12),
     st.lists(st.sampled_from(["once", "twice", "rest"]), min_size=1, max_size=12),
 )
-def test_every_driver_lets_a_handler_say_the_same(chunks: list[bytes], ways: list[str]) -> None:
+def test_a_handler_behaves_the_same_on_every_driver(chunks: list[bytes], ways: list[str]) -> None:
     """Slow: two hundred conversations over each driver, each a run of trio."""
 
     async def heard(kind: str) -> bytes:
@@ -648,7 +644,7 @@ def test_every_driver_lets_a_handler_say_the_same(chunks: list[bytes], ways: lis
     assert said["memory"].replace(b"!", b"") == expected
 
 
-async def test_a_read_is_a_conversation_that_any_driver_can_run(pair: Pair, nursery: trio.Nursery) -> None:
+async def test_a_read_is_a_session_any_driver_can_run(pair: Pair, nursery: trio.Nursery) -> None:
     await pair.client.send_all(b"line\nnext")
     wanted = WantedLine(LineBuffer())
     await pair.channel.converse(wanted)

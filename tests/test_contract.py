@@ -39,7 +39,7 @@ async def checkpoints(call: Callable[[], Awaitable[object]], times: int) -> bool
     return scope.cancelled_caught
 
 
-async def test_reads_of_what_is_buffered_give_way_now_and_then(pair: Pair, nursery: trio.Nursery) -> None:
+async def test_buffered_reads_checkpoint_regularly(pair: Pair, nursery: trio.Nursery) -> None:
     await pair.client.send_all(b"a\n" * (3 * _IN_A_ROW))
     await pair.connection.receive_line()
     assert not await checkpoints(pair.connection.receive_line, _IN_A_ROW - 2)
@@ -47,15 +47,13 @@ async def test_reads_of_what_is_buffered_give_way_now_and_then(pair: Pair, nurse
     nursery.cancel_scope.cancel()
 
 
-async def test_sends_give_way_now_and_then(pair: Pair, nursery: trio.Nursery) -> None:
+async def test_sends_checkpoint_regularly(pair: Pair, nursery: trio.Nursery) -> None:
     assert await checkpoints(lambda: pair.connection.send(b"a"), _IN_A_ROW + 1)
     nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("call", COUNTS)
-async def test_a_count_out_of_range_is_the_callers_mistake(
-    call: str, pair: Pair, nursery: trio.Nursery
-) -> None:
+async def test_a_count_out_of_range_is_a_limit_error(call: str, pair: Pair, nursery: trio.Nursery) -> None:
     await pair.client.send_all(b"hello\nworld\n")
     with pytest.raises(LimitError):
         await COUNTS[call](pair.connection)
@@ -67,7 +65,7 @@ async def test_a_count_out_of_range_is_the_callers_mistake(
 
 
 @pytest.mark.parametrize("by_writer", [False, True])
-async def test_what_is_buffered_is_with_the_kernel_after_a_flush(
+async def test_flush_hands_buffered_data_to_the_kernel(
     by_writer: bool,  # noqa: FBT001
     pair: Pair,
     nursery: trio.Nursery,
@@ -83,7 +81,7 @@ async def test_what_is_buffered_is_with_the_kernel_after_a_flush(
     nursery.cancel_scope.cancel()
 
 
-async def test_sending_counts_against_idleness(
+async def test_a_send_restarts_the_idle_timeout(
     pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     async def tick() -> None:
@@ -120,14 +118,13 @@ async def test_the_end_of_a_handler_ends_a_read_in_another_task(pair: Pair, nurs
     ):
         with pytest.raises(StateError, match=r"closed$"):
             await call()
+    await pair.client.send_eof()  # or the server lingers
     await pair.channel.close_gracefully()
     assert await pair.client.receive_some() == b""
     nursery.cancel_scope.cancel()
 
 
-async def test_the_end_of_a_handler_ends_a_read_that_has_just_got_a_part(
-    pair: Pair, nursery: trio.Nursery
-) -> None:
+async def test_the_end_of_a_handler_ends_a_partial_read(pair: Pair, nursery: trio.Nursery) -> None:
     async def read() -> None:
         with pytest.raises(StateError, match=r"closed$"):
             await pair.connection.receive_line()
@@ -176,7 +173,7 @@ async def test_the_end_of_a_handler_waits_for_a_send_in_another_task(
 
 
 @pytest.mark.parametrize("call", ["flush", "send_eof"])
-async def test_a_client_that_is_gone_is_lost_for_every_call(call: str, nursery: trio.Nursery) -> None:
+async def test_after_a_reset_every_call_raises_connection_lost(call: str, nursery: trio.Nursery) -> None:
     made = Pair("hub")
     assert made.hub is not None
     nursery.start_soon(made.hub.run)
@@ -218,9 +215,7 @@ async def test_a_channel_that_is_closed_ends_a_read_as_a_closed_connection(
 
 
 @pytest.mark.parametrize("kind", ["stream", "hub"])
-async def test_a_send_from_elsewhere_that_is_cut_off_by_a_close_goes_on(
-    kind: str, nursery: trio.Nursery
-) -> None:
+async def test_a_send_from_another_handler_survives_the_close(kind: str, nursery: trio.Nursery) -> None:
     made, other = Pair(kind), Pair("memory")
     if made.hub is not None:
         nursery.start_soon(made.hub.run)
@@ -241,7 +236,7 @@ async def test_a_send_from_elsewhere_that_is_cut_off_by_a_close_goes_on(
     made.close()
 
 
-def test_a_driver_that_there_is_not_is_a_mistake() -> None:
+def test_an_unknown_driver_is_refused() -> None:
     with pytest.raises(UsageError, match="'hut' is no driver; there are auto, hub and stream"):
         uses_hub("hut")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="the hub driver needs epoll"):

@@ -59,7 +59,7 @@ def parsed(*chunks: bytes) -> list[Message | str]:
 
 @settings(max_examples=50)
 @given(CONFIGS)
-def test_a_config_is_one_line_and_comes_back_as_it_was(config: WorkerConfig) -> None:
+def test_a_config_round_trips_as_one_line(config: WorkerConfig) -> None:
     line = config.to_line()
     assert line.isascii()
     assert "\n" not in line
@@ -67,7 +67,7 @@ def test_a_config_is_one_line_and_comes_back_as_it_was(config: WorkerConfig) -> 
 
 
 @given(st.sampled_from([Kind.FAILED, Kind.MISUSED, Kind.NO_ROOM]), ANY_TEXT)
-def test_a_reason_comes_back_in_printable_characters(kind: Kind, reason: str) -> None:
+def test_a_reason_is_made_printable(kind: Kind, reason: str) -> None:
     [message] = parsed(Message(kind, reason).to_line().encode() + b"\n")
     assert isinstance(message, Message)
     assert message.kind is kind
@@ -102,7 +102,7 @@ def test_the_longest_reason_is_within_the_limit(reason: str) -> None:
         (b"drain 1e9\n", "drain comes without a number of seconds"),
     ],
 )
-def test_what_is_no_message_is_an_error_that_says_why(sent: bytes, error: str) -> None:
+def test_an_invalid_message_is_refused_with_the_reason(sent: bytes, error: str) -> None:
     assert parsed(b"alive\n" + sent) == [Message(Kind.ALIVE), error]
 
 
@@ -117,7 +117,7 @@ def test_what_is_no_message_is_an_error_that_says_why(sent: bytes, error: str) -
         (b"no-room a\nfailed b\n", "failed comes after no-room"),
     ],
 )
-def test_messages_have_an_order(sent: bytes, error: str) -> None:
+def test_messages_out_of_order_are_refused(sent: bytes, error: str) -> None:
     assert parsed(sent)[-1] == error
 
 
@@ -125,7 +125,7 @@ def test_messages_have_an_order(sent: bytes, error: str) -> None:
     ("seconds", "text"),
     [(0, "0.000"), (0.25, "0.250"), (999999999, "999999999.000"), (1e9, "inf"), (math.inf, "inf")],
 )
-def test_the_time_that_a_drain_may_take(seconds: float, text: str) -> None:
+def test_a_worker_reports_its_drain_timeout(seconds: float, text: str) -> None:
     message = Message.drain(seconds)
     assert parsed(f"{message.to_line()}\n".encode()) == [message]
     assert message.reason == text
@@ -137,9 +137,7 @@ LINES = st.sampled_from(
 
 
 @given(st.lists(LINES | st.binary(max_size=20)), st.lists(st.integers(0, 100)))
-def test_a_worker_cannot_send_what_is_neither_a_message_nor_a_named_error(
-    lines: list[bytes], cuts: list[int]
-) -> None:
+def test_garbage_from_a_worker_is_always_a_protocol_error(lines: list[bytes], cuts: list[int]) -> None:
     sent = b"".join(lines)
     whole = parsed(sent)
     edges = sorted([0, *(min(cut, len(sent)) for cut in cuts), len(sent)])
@@ -148,7 +146,7 @@ def test_a_worker_cannot_send_what_is_neither_a_message_nor_a_named_error(
     assert all(str(each).isprintable() for each in whole)
 
 
-def test_a_line_without_end_is_not_kept() -> None:
+def test_an_endless_line_is_not_buffered() -> None:
     lines = ControlLines(10)
     for _ in range(10):
         lines.feed(b"x")
@@ -174,7 +172,7 @@ async def test_lines_go_both_ways_until_one_end_is_closed() -> None:
     theirs.close()
 
 
-async def test_an_end_that_is_killed_with_unread_lines_is_gone() -> None:
+async def test_a_reset_counts_as_closed() -> None:
     ours, theirs = map(Control, socket.socketpair())
     theirs.send_nowait("unread")
     ours.close()
@@ -193,7 +191,7 @@ async def test_a_flood_of_lines_is_read_at_a_bounded_rate(autojump_clock: MockCl
     sock.close()
 
 
-async def test_no_process_inherits_the_channel() -> None:
+async def test_the_channel_is_not_inheritable() -> None:
     ours, theirs = socket.socketpair()
     ours.set_inheritable(True)
     control = Control(ours)

@@ -152,14 +152,14 @@ def unixgram(tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     "data", [b"hello", b"hello\n", b"one\ntwo\r\n\nthree", b"", b"x", bytes(range(256)), b"d" * 65507]
 )
-async def test_the_reply_is_the_whole_of_it(endpoint: str, data: bytes) -> None:
+async def test_the_reply_is_the_whole_datagram(endpoint: str, data: bytes) -> None:
     async with serving(bytes.upper, endpoint) as server:
         assert await server.ask(data) == data.upper()
     assert server.telemetry.served == 1
     assert not server.telemetry.dropped
 
 
-async def test_several_endpoints_are_served_at_once_and_told_in_order(tmp_path: Path) -> None:
+async def test_several_endpoints_are_served_and_reported_in_order(tmp_path: Path) -> None:
     path = tmp_path / "caas.sock"
     async with serving(bytes.upper, "udp://127.0.0.1:0", f"unixgram:{path}", "udp://[::1]:0") as server:
         for which in range(3):
@@ -191,7 +191,7 @@ async def test_ten_thousand_datagrams(endpoint: str) -> None:
     assert server.telemetry.served == 10000
 
 
-async def test_a_service_may_have_no_answer(endpoint: str) -> None:
+async def test_a_service_may_return_no_reply(endpoint: str) -> None:
     collected: list[bytes] = []
 
     def collect(data: bytes) -> bytes | None:
@@ -207,7 +207,7 @@ async def test_a_service_may_have_no_answer(endpoint: str) -> None:
     assert server.telemetry.served == 3
 
 
-async def test_a_service_that_fails_is_told_of_once_and_costs_nobody_else_anything(endpoint: str) -> None:
+async def test_a_failing_service_is_reported_once_and_affects_no_other_client(endpoint: str) -> None:
     async with serving(lambda data: b"%d" % int(data), endpoint) as server:
         with server.client() as client:
             for data in (b"1", b"bug", b"2"):
@@ -220,12 +220,12 @@ async def test_a_service_that_fails_is_told_of_once_and_costs_nobody_else_anythi
 
 
 @pytest.mark.parametrize(("reply", "sent"), [(bytearray(b"ab"), b"ab"), (memoryview(b"ab"), b"ab")])
-async def test_a_reply_may_be_like_bytes(reply: Any, sent: bytes) -> None:
+async def test_a_reply_may_be_bytes_like(reply: Any, sent: bytes) -> None:
     async with serving(lambda _: reply) as server:
         assert await server.ask(b"1234") == sent
 
 
-async def test_what_is_no_reply_is_the_services_failure() -> None:
+async def test_an_invalid_reply_is_a_failure_of_the_service() -> None:
     replies: list[Any] = ["text", 5, b"ok"]
     async with serving(lambda _: replies.pop(0)) as server:
         with server.client() as client:
@@ -245,7 +245,7 @@ async def test_a_longer_reply_is_not_sent(endpoint: str) -> None:
     assert server.telemetry.dropped == {Drop.LONGER: 1}
 
 
-async def test_a_sender_without_an_address_costs_nothing(unixgram: str) -> None:
+async def test_a_sender_without_an_address_gets_no_reply(unixgram: str) -> None:
     async with serving(bytes.upper, unixgram) as server:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unbound:
             unbound.sendto(b"hello", server.address())
@@ -254,7 +254,7 @@ async def test_a_sender_without_an_address_costs_nothing(unixgram: str) -> None:
     assert server.telemetry.senders == [LocalPeer(os.getpid(), os.geteuid(), os.getegid())]
 
 
-async def test_a_sender_that_has_gone_costs_nothing(endpoint: str) -> None:
+async def test_a_reply_to_a_closed_socket_is_dropped(endpoint: str) -> None:
     async with serving(bytes.upper, endpoint) as server:
         for _ in range(5):
             with server.plain_client() as gone:
@@ -292,7 +292,7 @@ def tell_of_icmp_errors(sock: socket.socket) -> None:
 
 
 @linux
-async def test_an_icmp_error_at_a_receive_is_told_and_costs_nobody_anything(prepare: Prepare) -> None:
+async def test_an_icmp_error_at_a_receive_is_reported_and_serving_goes_on(prepare: Prepare) -> None:
     prepare(tell_of_icmp_errors)
     async with serving() as server:
         with server.plain_client() as gone:
@@ -322,7 +322,7 @@ class Patient(DatagramRequestHandler):
         await self.wfile.write(data.upper())
 
 
-async def test_an_icmp_error_at_a_send_is_told_and_does_not_cost_another_its_reply(
+async def test_an_icmp_error_at_a_send_does_not_lose_another_reply(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sendmsg = socket.socket.sendmsg
@@ -388,7 +388,7 @@ async def test_a_socket_that_fails_ends_the_server(monkeypatch: pytest.MonkeyPat
         (errno.EMSGSIZE, Drop.TOO_LONG),
     ],
 )
-async def test_a_reply_that_cannot_be_sent_is_dropped_and_told(
+async def test_a_reply_that_cannot_be_sent_is_dropped_and_reported(
     error: int, reason: Drop, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -405,7 +405,7 @@ async def test_a_reply_that_cannot_be_sent_is_dropped_and_told(
 
 
 @linux
-async def test_a_unix_client_that_does_not_read_loses_replies_and_holds_nobody_up(unixgram: str) -> None:
+async def test_a_unix_client_that_does_not_read_loses_replies_only(unixgram: str) -> None:
     async with serving(bytes.upper, unixgram) as server:
         with trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
             await deaf.bind(f"{server.address()}.client")
@@ -418,7 +418,7 @@ async def test_a_unix_client_that_does_not_read_loses_replies_and_holds_nobody_u
 
 
 @linux
-async def test_one_that_is_connected_can_fill_the_send_buffer_until_it_leaves(unixgram: str) -> None:
+async def test_a_connected_client_can_fill_the_send_buffer_until_it_leaves(unixgram: str) -> None:
     async with serving(bytes.upper, unixgram) as server:
         with server.client() as deaf:
             while not server.telemetry.dropped:
@@ -458,7 +458,7 @@ async def test_a_datagram_has_a_limit(unixgram: str, excess: int, answered: bool
 
 
 @linux
-async def test_descriptors_that_come_along_are_not_taken(unixgram: str) -> None:
+async def test_passed_descriptors_are_not_accepted(unixgram: str) -> None:
     async with serving(bytes.upper, unixgram) as server:
         with server.client() as client, trio.socket.socket() as passed:
             before = descriptors()
@@ -469,7 +469,7 @@ async def test_descriptors_that_come_along_are_not_taken(unixgram: str) -> None:
 
 
 @linux
-async def test_where_every_interface_is_served_a_reply_comes_from_the_address_that_was_asked() -> None:
+async def test_on_a_wildcard_address_replies_come_from_the_address_asked() -> None:
     async with serving(bytes.upper, "udp://0.0.0.0:0", "udp://[::]:0") as server:
         for host in ("127.0.0.1", "127.0.0.2", "127.1.2.3"):
             with trio.socket.socket(type=socket.SOCK_DGRAM) as client:
@@ -517,7 +517,7 @@ def ipv4() -> Listener:
 
 @linux
 @pytest.mark.parametrize("passed", ["ipv4", "dual_stack"])
-async def test_what_waited_on_a_passed_socket_goes_by_the_same_rules(
+async def test_datagrams_queued_on_a_passed_socket_obey_the_rules(
     passed: str, request: pytest.FixtureRequest
 ) -> None:
     listener: Listener = request.getfixturevalue(passed)
@@ -534,7 +534,7 @@ async def test_what_waited_on_a_passed_socket_goes_by_the_same_rules(
 
 
 @linux
-async def test_ipv4_clients_of_a_dual_stack_socket_go_by_the_rules_for_ipv4(dual_stack: Listener) -> None:
+async def test_ipv4_clients_of_a_dual_stack_socket_obey_the_ipv4_rules(dual_stack: Listener) -> None:
     trust = Trust(allow_from=(ip_network("127.0.0.2/32"), ip_network("::1/128")))
     async with serving(bytes.upper, dual_stack, trust=trust) as server:
         port = server.endpoints[0].port
@@ -560,7 +560,7 @@ async def test_ipv4_clients_of_a_dual_stack_socket_go_by_the_rules_for_ipv4(dual
     assert server.telemetry.dropped == {"the address is not allowed": 1, Drop.TO_MANY: 1}
 
 
-async def test_a_system_that_tells_less_is_served_as_well(
+async def test_without_packet_info_datagrams_are_served_too(
     unixgram: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for option in ("_IP_PKTINFO", "_IPV6_RECVPKTINFO", "_SO_PASSCRED"):
@@ -579,7 +579,7 @@ async def test_a_system_that_tells_less_is_served_as_well(
     assert server.telemetry.senders == [LocalPeer()]
 
 
-async def test_a_sender_with_the_servers_port_number_is_taken_for_a_server() -> None:
+async def test_a_sender_on_the_servers_port_counts_as_a_server() -> None:
     collected: list[bytes] = []
 
     def collect(data: bytes) -> bytes:
@@ -622,7 +622,7 @@ async def test_datagrams_of_other_users_are_dropped(unixgram: str, mine: bool) -
     assert server.telemetry.dropped == ({} if mine else {"the user is not allowed": 1})
 
 
-async def test_other_tasks_have_their_turn_in_a_flood(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_other_tasks_run_during_a_flood(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving() as server:
         with server.plain_client() as client:
             with monkeypatch.context() as flood:
@@ -637,7 +637,7 @@ async def test_other_tasks_have_their_turn_in_a_flood(monkeypatch: pytest.Monkey
 # The stop.
 
 
-async def test_what_waits_in_the_kernel_at_the_stop_is_answered(endpoint: str) -> None:
+async def test_datagrams_queued_at_the_stop_are_answered(endpoint: str) -> None:
     number = 5 if endpoint.startswith("unix") else 200  # of the first, the kernel takes few
     async with serving(bytes.upper, endpoint) as server:
         client = server.plain_client()
@@ -650,7 +650,7 @@ async def test_what_waits_in_the_kernel_at_the_stop_is_answered(endpoint: str) -
     assert server.telemetry.drain_timeouts == 0
 
 
-async def test_a_stop_does_not_wait_for_the_end_of_a_flood() -> None:
+async def test_a_flood_does_not_delay_the_stop() -> None:
     async with serving() as server:
         client = server.plain_client()
         client.send(b"flood")
@@ -661,7 +661,7 @@ async def test_a_stop_does_not_wait_for_the_end_of_a_flood() -> None:
     assert server.telemetry.drain_timeouts == 0
 
 
-async def test_handlers_finish_what_they_have_begun() -> None:
+async def test_handlers_finish_during_the_drain() -> None:
     Patient.again()
     async with serving(Patient) as server:
         client = server.plain_client()
@@ -676,7 +676,7 @@ async def test_handlers_finish_what_they_have_begun() -> None:
         assert {client.recv(100) for _ in range(3)} == {b"FIRST", b"LAST", b"RECEIVED AT THE STOP"}
 
 
-async def test_handlers_that_hang_are_cut_off(autojump_clock: MockClock) -> None:
+async def test_hanging_handlers_are_cancelled_at_the_drain_timeout(autojump_clock: MockClock) -> None:
     Patient.again()
     async with serving(Patient) as server:
         with server.plain_client() as client:
@@ -688,7 +688,7 @@ async def test_handlers_that_hang_are_cut_off(autojump_clock: MockClock) -> None
     assert not server.telemetry.failures
 
 
-async def test_cancelling_cancels_all_at_once(unixgram: str) -> None:
+async def test_cancellation_ends_all_handlers_at_once(unixgram: str) -> None:
     Patient.again()
     async with serving(Patient, unixgram) as server:
         with server.plain_client() as client:
@@ -702,7 +702,7 @@ async def test_cancelling_cancels_all_at_once(unixgram: str) -> None:
 # Handlers.
 
 
-async def test_more_datagrams_than_handlers_may_work_on_are_dropped() -> None:
+async def test_datagrams_beyond_the_handler_limit_are_dropped() -> None:
     Patient.again()
     async with serving(Patient, limits=Limits(max_datagrams=3)) as server:
         with server.client() as client:
@@ -718,7 +718,7 @@ async def test_more_datagrams_than_handlers_may_work_on_are_dropped() -> None:
     assert server.telemetry.dropped == {Drop.BUSY: 1}
 
 
-async def test_a_handler_that_fails_is_told_of_once_and_costs_nobody_else_anything(endpoint: str) -> None:
+async def test_a_failing_handler_is_reported_once_and_affects_no_other_client(endpoint: str) -> None:
     class Number(DatagramRequestHandler):
         async def handle(self) -> None:
             await self.wfile.write(b"written before it failed")
@@ -740,7 +740,7 @@ async def test_a_handler_that_fails_is_told_of_once_and_costs_nobody_else_anythi
     assert at == server.endpoints[0]
 
 
-async def test_a_handler_that_fails_when_it_is_cut_off_is_told_of(autojump_clock: MockClock) -> None:
+async def test_a_handler_that_fails_on_cancellation_is_reported(autojump_clock: MockClock) -> None:
     class Untidy(DatagramRequestHandler):
         async def handle(self) -> None:
             async with trio.open_nursery() as nursery:
@@ -796,9 +796,7 @@ async def test_other_endpoints_are_refused() -> None:
         await serve_datagrams(bytes.upper, Endpoint.parse("tcp://127.0.0.1:0"))
 
 
-async def test_a_unix_socket_is_bound_by_the_rules_of_those_for_connections(
-    unixgram: str, tmp_path: Path
-) -> None:
+async def test_a_unix_datagram_socket_is_bound_like_a_stream_socket(unixgram: str, tmp_path: Path) -> None:
     async with serving(bytes.upper, unixgram, trust=Trust(unix_mode=0o600)) as server:
         path = tmp_path / "caas.sock"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -808,7 +806,7 @@ async def test_a_unix_socket_is_bound_by_the_rules_of_those_for_connections(
     assert not list(tmp_path.iterdir())  # noqa: ASYNC240 - nothing else runs
 
 
-async def test_a_reply_comes_from_where_the_datagram_was_sent_to(endpoint: str) -> None:
+async def test_a_reply_comes_from_the_address_asked(endpoint: str) -> None:
     async with serving(bytes.upper, endpoint) as server:
         with server.client() as client:
             await client.send(b"hello")
@@ -817,7 +815,7 @@ async def test_a_reply_comes_from_where_the_datagram_was_sent_to(endpoint: str) 
     assert sender == expected or sender[:2] == expected
 
 
-async def test_a_port_in_use_is_not_taken_away() -> None:
+async def test_a_port_in_use_is_refused() -> None:
     async with serving() as server:
         with pytest.raises(ListenError, match="the address is in use"):
             await serve_datagrams(bytes.upper, server.endpoints[0])

@@ -23,16 +23,16 @@ def test_a_reply_as_long_as_its_request_is_sent(reply: bytes) -> None:
     assert RULES.withheld(datagram, reply) is None
 
 
-def test_a_longer_one_is_not() -> None:
+def test_a_longer_reply_is_not_sent() -> None:
     assert RULES.withheld(Datagram(b"abc", CLIENT), b"ABCD") is Drop.LONGER
     assert RULES.withheld(Datagram(b"", CLIENT), b"A") is Drop.LONGER
 
 
-def test_what_did_not_fit_is_not_served() -> None:
+def test_a_truncated_datagram_is_not_served() -> None:
     assert RULES.ignored(Datagram(b"abc", CLIENT, whole=False)) is Drop.OVERSIZE
 
 
-def test_what_was_sent_to_many_is_served_and_not_answered() -> None:
+def test_a_multicast_datagram_is_served_and_not_answered() -> None:
     datagram = Datagram(b"abc", CLIENT, to_many=True)
     assert RULES.ignored(datagram) is None
     assert RULES.withheld(datagram, b"ABC") is Drop.TO_MANY
@@ -58,7 +58,7 @@ def test_a_sender_without_an_address_is_not_answered(address: object, reply_to_s
         (b"\0caas", b"\0caas"),
     ],
 )
-def test_a_server_is_not_answered_unless_that_is_wanted(own: object, address: object) -> None:
+def test_a_server_is_answered_only_on_request(own: object, address: object) -> None:
     datagram = Datagram(b"abc", address)
     assert Rules(own).withheld(datagram, b"ABC") is Drop.SERVER
     assert Rules(own, reply_to_servers=True).withheld(datagram, b"ABC") is None

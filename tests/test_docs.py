@@ -39,7 +39,7 @@ def test_each_attack_has_a_setting_a_cost_and_a_test(attack: str) -> None:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_each_default_is_as_told(attack: str) -> None:
+def test_each_default_is_documented(attack: str) -> None:
     told = re.findall(r"`(\w+)` \((\w+)\)", ATTACKS[attack])
     limits = Limits()
     for name, value in told:
@@ -58,7 +58,7 @@ def test_limits_are_options_but_for_those_that_are_named() -> None:
     assert set(Limits.__dataclass_fields__) - options == set(told)
 
 
-def test_the_sizes_of_the_formulas_are_as_told() -> None:
+def test_the_sizes_of_the_formulas_are_documented() -> None:
     sizes = {
         name: re.findall(r"\d+", line)
         for name, line in re.findall(r"^\* ([A-Z]+) (.*)", DENIAL, re.MULTILINE)
@@ -79,7 +79,7 @@ def anchor(heading: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page: str) -> None:
+def test_no_link_is_broken(page: str) -> None:
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", PAGES[page]) if ":" not in link]
     for link in links:
         path, _, place = link.partition("#")
@@ -91,13 +91,13 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_each_session_that_is_named_can_be_run(page: str) -> None:
+def test_each_session_named_exists(page: str) -> None:
     for named in re.findall(r"nox -s ((?:[\w.-]+ ?)+)", PAGES[page]):
         for session in named.partition(" --")[0].partition("  ")[0].split():
             assert session.partition("-")[0] in SESSIONS
 
 
-def test_workflows_run_sessions_that_there_are() -> None:
+def test_workflows_run_existing_sessions() -> None:
     for workflow in sorted((ROOT / ".github" / "workflows").glob("*.yml")):
         text = workflow.read_text()
         called = " ".join(re.findall(r"nox -s ((?:\w[\w.-]* ?)+)", text)).split()
@@ -105,7 +105,7 @@ def test_workflows_run_sessions_that_there_are() -> None:
         assert {session.partition("-")[0] for session in called} <= set(SESSIONS)
 
 
-def test_what_runs_when_is_told_as_it_is_and_no_session_is_left_out() -> None:
+def test_every_session_is_documented_with_when_it_runs() -> None:
     noxfile = (ROOT / "noxfile.py").read_text()
     [default] = re.findall(r"^nox\.options\.sessions = \[(.*?)\]", noxfile, re.MULTILINE | re.DOTALL)
     gate = re.findall(r'^@nox\.session\(.*tags=\["gate"\]\)\ndef (\w+)', noxfile, re.MULTILINE)

@@ -72,13 +72,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", RIGHT)
-def test_an_endpoint_is_read_and_written_in_one_way(text: str) -> None:
+def test_an_endpoint_round_trips(text: str) -> None:
     assert Endpoint.parse(text) == RIGHT[text]
     assert str(RIGHT[text]) == text
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_what_is_no_endpoint_is_refused_with_the_reason(text: str) -> None:
+def test_an_invalid_endpoint_is_refused_with_the_reason(text: str) -> None:
     with pytest.raises(EndpointError) as caught:
         Endpoint.parse(text)
     assert caught.value.text == text
@@ -100,7 +100,7 @@ def test_values_of_another_scheme_are_refused() -> None:
 )
 @example("tcp://a:0")
 @example("unix:\udcff")
-def test_any_text_is_an_endpoint_or_the_declared_error(text: str) -> None:
+def test_any_text_parses_or_raises_endpoint_error(text: str) -> None:
     try:
         endpoint = Endpoint.parse(text)
     except EndpointError as error:

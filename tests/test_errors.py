@@ -32,7 +32,7 @@ from caas_trio.core.errors import contained
         (ListenError("tcp://h:1", "no"), CaasError, "cannot listen on tcp://h:1: no"),
     ],
 )
-def test_each_error_stands_on_its_branch_and_speaks_in_one_line(
+def test_each_error_has_its_base_class_and_a_message_of_one_line(
     error: CaasError, branch: type[Exception], message: str
 ) -> None:
     assert isinstance(error, CaasError)
@@ -40,7 +40,7 @@ def test_each_error_stands_on_its_branch_and_speaks_in_one_line(
     assert str(error) == message
 
 
-def test_what_costs_one_connection_alone_is_contained() -> None:
+def test_errors_of_one_connection_are_contained() -> None:
     assert str(contained(SystemExit(2))) == "2"
     with pytest.raises(KeyboardInterrupt):
         contained(KeyboardInterrupt())

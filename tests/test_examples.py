@@ -31,7 +31,7 @@ def example(name: str, endpoint: str = "tcp://127.0.0.1:0") -> Iterator[Service]
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("name", ["capitals.py", "one_line.py", "box.py"])
-def test_a_signal_drains_each(name: str, number: int) -> None:
+def test_sigterm_drains_each_example(name: str, number: int) -> None:
     greeting = b"" if name == "box.py" else PROMPT
     with example(name) as running:
         with running.connect() as waiting:
@@ -59,7 +59,7 @@ def test_the_drain_answers_what_has_been_received() -> None:
         ("tcp://192.0.2.1:0", 1, "cannot listen on tcp://192.0.2.1:0"),
     ],
 )
-def test_what_cannot_be_had_is_told_in_one_line(endpoint: str, status: int, told: str) -> None:
+def test_a_failure_to_start_is_one_line(endpoint: str, status: int, told: str) -> None:
     command = [sys.executable, str(EXAMPLES / "capitals.py"), endpoint]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == status
@@ -167,7 +167,7 @@ def test_chat() -> None:
         assert running.end() == (0, "")
 
 
-def test_a_slow_reader_is_out_of_the_chat_and_holds_nobody_up() -> None:
+def test_a_slow_reader_leaves_the_chat_and_delays_no_other_member() -> None:
     with (
         example("chat.py") as running,
         joined(running, b"slow") as slow,

@@ -71,7 +71,7 @@ def test_the_limit_on_descriptors_lowers_the_number_of_connections(driver: str) 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prlimit(2) is Linux's")
-def test_out_of_descriptors_clients_are_told_and_it_recovers_without_a_restart(driver: str) -> None:
+def test_without_descriptors_clients_get_an_error_line_until_it_recovers(driver: str) -> None:
     with service(driver, 512) as running:
         # What it counts on at the start is taken away from it: accept(2) itself runs out.
         process = running.process.pid

@@ -64,7 +64,7 @@ app = caas_trio.App(service=bytes.upper, limits=limits)
 
 
 @pytest.mark.usefixtures("folder")  # what is imported is forgotten afterwards
-def test_the_limits_of_an_app_are_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_limits_of_an_app_are_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "limited.py").write_text(LIMITED)
     asked = ("--app", "limited:app", "--app-dir", str(tmp_path), "--drain-timeout", "5")
     (_, *rows), costs = explained(capsys, *asked)
@@ -95,7 +95,7 @@ def test_a_name_that_is_no_utf_8_is_escaped(capsys: pytest.CaptureFixture[str], 
     assert ["--max-line", "100", rf"{tmp_path}/caf\xe9\n.toml"] in rows
 
 
-def test_the_default_endpoint_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_default_endpoint_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     (_, endpoints, *_), _ = explained(capsys)
     assert endpoints == ["endpoints", "tcp://127.0.0.1:50007", "default"]
 
@@ -126,17 +126,17 @@ def test_tls_is_counted(capsys: pytest.CaptureFixture[str], *, shown: bool) -> N
     assert (TLS_BUFFERS + TLS_CERTIFICATES) // KIB == 704
 
 
-def test_too_few_descriptors_are_told(
+def test_too_few_descriptors_are_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
     _, costs = explained(capsys)
-    most = 1024 - RESERVED_DESCRIPTORS
-    assert costs.startswith(f"connections  {most} at most, lowered from 10000: descriptors are short\n")
+    limit = 1024 - RESERVED_DESCRIPTORS
+    assert costs.startswith(f"connections  {limit} at most, lowered from 10000: descriptors are short\n")
     assert "the limit is 1024, and can be raised to 4096" in costs
 
 
-def test_a_setting_that_is_wrong_is_told_as_ever(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_setting_is_refused_as_without_explain(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--explain", "--max-line", "0"]) == 2
     assert capsys.readouterr().out == ""
 
@@ -158,7 +158,7 @@ def test_the_ceiling_of_a_session() -> None:
     assert session_ceiling(64 * KIB, 1, Oversize.STREAM, "stream") == (64 + 64 + 128) * KIB
 
 
-def test_what_is_said_to_lines_that_are_just_too_long_is_counted() -> None:
+def test_the_error_lines_of_discard_are_counted() -> None:
     session = LineSession(bytes.upper, max_line=3, oversize=Oversize.DISCARD)
     session.open()
     said = len(session.receive(b"aaaa\n" * (session.max_chunk // 5)))

@@ -42,14 +42,14 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = caas_trio.serve_threads  # type: ignore[attr-defined]
 
 
-def test_the_observers_of_the_service_are_offered() -> None:
+def test_the_service_observers_are_exported() -> None:
     for name in caas_trio.observing.__all__:
         assert issubclass(getattr(caas_trio.observing, name), caas_trio.Telemetry)
     with pytest.raises(AttributeError, match="no attribute 'Reports'"):
         _ = caas_trio.observing.Reports  # type: ignore[attr-defined]
 
 
-def test_the_types_are_shipped() -> None:
+def test_the_type_marker_is_shipped() -> None:
     assert (Path(caas_trio.__file__).parent / "py.typed").exists()
 
 

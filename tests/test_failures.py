@@ -168,7 +168,11 @@ async def fail() -> None:
     ],
 )
 @pytest.mark.parametrize("half_closed", [False, True])
-async def test_a_handler_that_raises(said: bytes, reported: type[Exception], half_closed: bool) -> None:  # noqa: FBT001
+async def test_a_bug_in_a_handler_ends_its_connection_and_is_reported(
+    said: bytes,
+    reported: type[Exception],
+    half_closed: bool,  # noqa: FBT001
+) -> None:
     async with serving(fragile) as server, stream(server.connect()) as bystander:
         await receive(bystander, PROMPT)
         async with stream(server.connect()) as client:
@@ -187,7 +191,7 @@ async def test_a_handler_that_raises(said: bytes, reported: type[Exception], hal
     assert len(server.telemetry.failures) == 1
 
 
-async def test_what_the_peer_did_is_no_failure_of_the_handler() -> None:
+async def test_a_peer_error_is_no_handler_failure() -> None:
     async with serving(fragile) as server:
         assert await server.talk(b"peer's fault\nnot read\n") == PROMPT
         assert isinstance(await server.next_end(), LineTooLong)
@@ -195,7 +199,7 @@ async def test_what_the_peer_did_is_no_failure_of_the_handler() -> None:
     assert not server.telemetry.failures
 
 
-async def test_handlers_that_hang_at_the_drain_are_cut_off_and_told_of_once() -> None:
+async def test_handlers_that_hang_at_the_drain_are_cancelled_and_reported_once() -> None:
     async def hang(connection: Connection) -> None:
         await connection.send(PROMPT)
         await trio.sleep_forever()
@@ -213,7 +217,7 @@ async def test_handlers_that_hang_at_the_drain_are_cut_off_and_told_of_once() ->
     assert not server.telemetry.failures
 
 
-async def test_a_handler_that_cancels_its_own_read_has_lost_nothing() -> None:
+async def test_a_handler_that_cancels_its_read_loses_no_data() -> None:
     async def impatient(connection: Connection) -> None:
         await connection.send(PROMPT)
         assert await connection.receive_some(1) == b"a"
@@ -271,7 +275,7 @@ async def test_a_handler_that_cancels_its_own_send_cannot_go_on_and_is_reported_
 
 
 @pytest.mark.parametrize("case", ["a read is cancelled", "an end is cancelled", "another task sends"])
-async def test_nothing_tears_replies_that_wait(tmp_path: Path, case: str) -> None:
+async def test_a_failure_leaves_buffered_replies_whole(tmp_path: Path, case: str) -> None:
     go_on = trio.Event()
 
     async def eager(connection: Connection) -> None:
@@ -309,7 +313,7 @@ async def test_nothing_tears_replies_that_wait(tmp_path: Path, case: str) -> Non
 
 
 @pytest.mark.parametrize("state", ["before the prompt", "in a line", "during a reply", "after half-close"])
-async def test_a_client_that_resets(state: str) -> None:
+async def test_a_reset_is_reported_as_a_lost_connection(state: str) -> None:
     async with serving(fragile) as server, stream(server.connect()) as bystander:
         await receive(bystander, PROMPT)
         sock = server.connect()
@@ -330,7 +334,7 @@ async def test_a_client_that_resets(state: str) -> None:
     assert not server.telemetry.failures
 
 
-async def test_a_client_that_does_not_take_the_last_reply_costs_its_connection_only(tmp_path: Path) -> None:
+async def test_an_unread_last_reply_ends_that_connection_only(tmp_path: Path) -> None:
     async def talkative(connection: Connection) -> None:
         for _ in range(int(await connection.receive_line())):
             await connection.send(bytes(10_000))
@@ -348,7 +352,7 @@ async def test_a_client_that_does_not_take_the_last_reply_costs_its_connection_o
     assert not server.telemetry.failures
 
 
-async def test_the_finish_of_a_request_handler_is_called_whatever_happens() -> None:
+async def test_finish_is_called_after_every_failure() -> None:
     finished: list[str] = []
 
     class Fragile(StreamRequestHandler):
@@ -369,7 +373,7 @@ async def test_the_finish_of_a_request_handler_is_called_whatever_happens() -> N
     assert [type(error) for error, _, _ in server.telemetry.failures] == [ZeroDivisionError]
 
 
-async def test_what_fails_while_a_connection_is_begun_costs_that_connection() -> None:
+async def test_a_failure_while_opening_ends_that_connection_only() -> None:
     async def echo(connection: Connection) -> None:
         async for line in connection:
             await connection.send(line)

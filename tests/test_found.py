@@ -64,7 +64,7 @@ def test_nothing_is_answered_once_a_session_is_closing(
 
 @given(CALLS, LIMITS)
 @example(["take_pieces", b"aa", "take_pieces", b"b\nc", "take_rest", b"a", "take_pieces"], 1)
-def test_no_way_of_taking_leaves_a_trace_for_another(calls: list[str | bytes], limit: int) -> None:
+def test_mixed_reads_do_not_disturb_each_other(calls: list[str | bytes], limit: int) -> None:
     buffers = LineBuffer(limit), NaiveLineBuffer(limit)
     for call in calls:
         outcomes = [outcome(buffer, call) for buffer in buffers]
@@ -83,7 +83,7 @@ def outcome(buffer: LineBuffer | NaiveLineBuffer, call: str | bytes) -> object:
 
 @given(st.lists(st.sampled_from([b"a", b"bb", b"\n", b"ab\n"]), max_size=100), TAKING)
 @example([b"a"] * 100, "take_line_piece")
-def test_no_byte_is_walked_over_again_and_again(chunks: list[bytes], way: str) -> None:
+def test_no_byte_is_searched_repeatedly(chunks: list[bytes], way: str) -> None:
     buffer = LineBuffer(1000)
     counting = Counting()
     buffer._buffer = counting
@@ -125,7 +125,7 @@ LONG = b"x" * 2000 + b"\n"
 @pytest.mark.parametrize("driver", ["hub", "stream"])
 @given(said=st.lists(st.sampled_from([b"line\n", LONG, b"stop\n", b"half"]), max_size=6), leaves=...)
 @example(said=[LONG, LONG, LONG, b"stop\n", b"half"], leaves=False)
-def test_a_client_that_does_not_read_ends_nobody_but_itself(
+def test_a_client_that_does_not_read_ends_its_connection_only(
     driver: DriverName,
     said: list[bytes],
     leaves: bool,  # noqa: FBT001 - drawn

@@ -65,7 +65,7 @@ def test_the_end_of_input_makes_the_rest_a_last_line_once() -> None:
     assert drain(buffer) == []
 
 
-def test_a_terminated_input_has_no_last_line_beside() -> None:
+def test_a_terminated_input_has_no_further_last_line() -> None:
     buffer = LineBuffer()
     buffer.feed(b"line\n")
     buffer.end_of_input()
@@ -73,7 +73,7 @@ def test_a_terminated_input_has_no_last_line_beside() -> None:
 
 
 @pytest.mark.parametrize("call", ["feed", "end_of_input"])
-def test_input_after_the_end_of_input_is_the_callers_fault(call: str) -> None:
+def test_feeding_after_the_end_is_a_state_error(call: str) -> None:
     buffer = LineBuffer()
     buffer.end_of_input()
     with pytest.raises(StateError, match=f"^{call} does not fit the state ended$"):
@@ -119,7 +119,7 @@ def test_after_an_oversize_line_the_next_line_is_whole_and_no_ghost_comes_before
     assert drain(buffer) == [b"ok\n"]
 
 
-def test_while_an_oversize_line_is_dropped_nothing_is_held() -> None:
+def test_a_dropped_oversize_line_is_not_buffered() -> None:
     buffer = LineBuffer(3)
     buffer.feed(b"abcd")
     with pytest.raises(LineTooLong):
@@ -163,7 +163,7 @@ def test_unread_bytes_can_be_handed_over() -> None:
     assert len(buffer) == 0
 
 
-def test_unread_bytes_that_end_a_streamed_line_leave_no_trace_of_it() -> None:
+def test_handing_over_a_streamed_line_resets_the_state() -> None:
     buffer = LineBuffer(3)
     buffer.feed(b"abcd")
     assert buffer.take_pieces() == b"abcd"
@@ -196,7 +196,7 @@ def test_a_delimiter_is_found_across_chunks_and_what_is_too_long_is_dropped_up_t
         ("take_line_piece", 0, "max_bytes is 0; it must be 1 or more"),
     ],
 )
-def test_a_count_that_makes_no_sense_is_the_callers_fault(how: str, count: int, told: str) -> None:
+def test_an_invalid_count_is_a_limit_error(how: str, count: int, told: str) -> None:
     buffer = LineBuffer()
     buffer.feed(b"hello\nworld\n")
     with pytest.raises(LimitError, match=f"^{told}$"):
@@ -205,7 +205,7 @@ def test_a_count_that_makes_no_sense_is_the_callers_fault(how: str, count: int, 
     assert drain(buffer) == [b"hello\n", b"world\n"]
 
 
-def test_what_comes_back_is_bytes_and_outlives_the_chunk() -> None:
+def test_results_are_bytes_and_outlive_the_chunk() -> None:
     buffer = LineBuffer()
     memory = bytearray(b"one\ntwo")
     buffer.feed(memoryview(memory))

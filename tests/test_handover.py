@@ -99,18 +99,16 @@ async def ask(client: trio.SocketStream) -> bytes:
     return bytes(await client.receive_some())
 
 
-async def test_at_a_handover_silent_clients_may_still_speak_or_see_the_end(
-    old: Old, autojump_clock: MockClock
-) -> None:
+async def test_at_a_handover_silent_clients_are_served_or_closed(old: Old, autojump_clock: MockClock) -> None:
     await old.begin(partial(serve_sessions, CAPITALS))
-    hesitating, silent = await old.connect(), await old.connect()
+    hesitant, silent = await old.connect(), await old.connect()
     await old.hand_over()
     async with await old.connect() as late:
         assert await ask(late) == b"ask\n"
     await trio.sleep(HANDOVER_DELAY_S / 2)
-    assert await ask(hesitating) == b"ASK\n"
+    assert await ask(hesitant) == b"ASK\n"
     assert not old.over.is_set()
-    for client in (silent, hesitating):
+    for client in (silent, hesitant):
         assert await client.receive_some() == b""
         assert old.since() == pytest.approx(HANDOVER_DELAY_S + DRAIN_READ_TIMEOUT_S, abs=0.02)
         await client.aclose()
@@ -138,7 +136,7 @@ async def test_without_a_successor_the_drain_begins_at_once(old: Old, autojump_c
     await old.over.wait()
 
 
-async def test_at_a_handover_clients_of_other_endpoints_may_still_speak(
+async def test_at_a_handover_clients_of_other_endpoints_are_served_too(
     old: Old, autojump_clock: MockClock
 ) -> None:
     await old.begin(partial(serve_sessions, CAPITALS), "tcp://127.0.0.1:0")
@@ -176,7 +174,7 @@ async def test_the_drain_timeout_counts_from_the_stop(
     await client.aclose()
 
 
-async def test_a_cancellation_ends_it_at_once(old: Old, autojump_clock: MockClock) -> None:
+async def test_cancellation_ends_a_handover_at_once(old: Old, autojump_clock: MockClock) -> None:
     cut = trio.CancelScope()
 
     async def run(*endpoints: str, **others: Any) -> None:

@@ -70,7 +70,7 @@ def test_a_hello_may_come_in_as_many_records_as_it_has_bytes() -> None:
 
 
 @pytest.mark.parametrize("said", [b"hello\r\n", b"\x80" * 20, b"\x17\x03\x01\x00\x05hello"])
-def test_what_is_no_tls_passes_at_once(said: bytes) -> None:
+def test_other_protocols_pass_at_once(said: bytes) -> None:
     gate = HandshakeGate()
     assert gate.feed(said) == said
     assert gate.feed(b"more") == b"more"
@@ -87,7 +87,7 @@ def test_what_is_no_tls_passes_at_once(said: bytes) -> None:
     ],
     ids=["no message", "a message of the server", "version 2", "too long a record"],
 )
-def test_what_is_surely_refused_passes_at_once_so_that_openssl_says_why(said: bytes) -> None:
+def test_invalid_records_pass_at_once_for_openssl_to_refuse(said: bytes) -> None:
     assert HandshakeGate().feed(said) == said
 
 
@@ -101,7 +101,7 @@ def test_what_is_surely_refused_passes_at_once_so_that_openssl_says_why(said: by
         (record(message(1, b"", 16384)), None),
     ],
 )
-def test_a_claim_commands_nothing(said: bytes, reason: str | None) -> None:
+def test_a_claimed_length_allocates_nothing(said: bytes, reason: str | None) -> None:
     gate = HandshakeGate()
     if reason is None:
         assert gate.feed(said) == b""
@@ -110,7 +110,7 @@ def test_a_claim_commands_nothing(said: bytes, reason: str | None) -> None:
             gate.feed(said)
 
 
-def test_behind_the_hello_nothing_passes_before_it_is_answered() -> None:
+def test_after_the_hello_nothing_passes_before_the_answer() -> None:
     gate = HandshakeGate()
     flight = record(message(11, b"certificates") + message(16, b"key")) + CIPHERS_CHANGED + b"\x16..."
     assert gate.feed(HELLO + flight) == HELLO
@@ -153,7 +153,7 @@ def test_the_offer_of_a_ticket_is_found(version: ssl.TLSVersion, *, tickets: boo
     assert gate.offers_ticket is tickets
 
 
-def test_there_is_an_end_to_what_may_be_sent() -> None:
+def test_a_handshake_is_limited_in_bytes() -> None:
     gate = HandshakeGate()
     assert gate.wanted(1000) == 1000
     gate.feed(HELLO)
@@ -164,7 +164,7 @@ def test_there_is_an_end_to_what_may_be_sent() -> None:
         gate.wanted(1)
 
 
-def test_on_the_clients_side_everything_passes() -> None:
+def test_on_the_client_side_everything_passes() -> None:
     gate = HandshakeGate.open()
     assert gate.answered(HELLO) == b""
     assert gate.feed(record(message(2, b"", 0xFFFFFF))) == record(message(2, b"", 0xFFFFFF))
@@ -194,7 +194,7 @@ def test_only_the_extension_counts(session: bytes) -> None:
     version=st.sampled_from([ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]),
     cuts=st.lists(st.integers(1, 300), min_size=1, max_size=8),
 )
-def test_what_passes_is_what_came_however_it_was_cut(version: ssl.TLSVersion, cuts: list[int]) -> None:
+def test_the_output_is_the_input_in_any_cut(version: ssl.TLSVersion, cuts: list[int]) -> None:
     gate = HandshakeGate()
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()

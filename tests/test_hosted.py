@@ -96,7 +96,7 @@ def test_three_lines_are_a_service(home: Path) -> None:
         assert running.stop() == (0, "")
 
 
-def test_a_deployment_serves_the_edit_and_a_bad_one_changes_nothing(home: Path) -> None:
+def test_a_deployment_serves_new_code_and_a_broken_one_changes_nothing(home: Path) -> None:
     with service(*hosted(home, "shouts:shout", "--workers", "2", "--log-level", "info")) as running:
         with running.connect() as old:
             old.sendall(b"a\n")
@@ -118,7 +118,7 @@ def test_a_deployment_serves_the_edit_and_a_bad_one_changes_nothing(home: Path) 
         assert running.stop()[0] == 0
 
 
-def test_what_a_handler_logs_and_counts_is_in_the_services_log_and_on_its_page(home: Path) -> None:
+def test_logs_and_metrics_of_an_app_are_the_services(home: Path) -> None:
     words = hosted(home, "fragile:handler", "--metrics", "127.0.0.1:0", "--workers", "1")
     with service(*words) as running:
         page = running.stdout.readline().removeprefix("metrics on ").strip()
@@ -177,7 +177,7 @@ def test_a_mistake_is_one_line(
     assert captured.err.count("\n") == 1
 
 
-def test_an_import_that_fails_is_told_with_its_traceback(
+def test_a_failed_import_is_logged_with_its_traceback(
     folder: Path,  # noqa: F811
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -188,7 +188,7 @@ def test_an_import_that_fails_is_told_with_its_traceback(
     assert line == "caas-trio: outer: it cannot be imported: ZeroDivisionError: division by zero"
 
 
-def test_a_worker_that_stands_still_is_replaced_and_the_log_says_where(home: Path) -> None:
+def test_a_stuck_worker_is_replaced_and_its_stack_logged(home: Path) -> None:
     """Takes more than two seconds: so long it may stand still."""
     hung = hosted(home, "fragile:stuck", "--workers", "1", "--worker-timeout", "1")
     with service(*hung) as running, running.connect() as client:
@@ -201,7 +201,7 @@ def test_a_worker_that_stands_still_is_replaced_and_the_log_says_where(home: Pat
         assert running.stop()[0] == 0
 
 
-def test_what_workers_cannot_import_is_a_mistake_of_the_users(home: Path) -> None:
+def test_an_import_that_fails_in_a_worker_is_a_usage_error(home: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -238,7 +238,7 @@ def test_a_stop_while_the_context_is_entered_ends_it(home: Path, capsys: pytest.
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_context_that_fails_is_told_with_its_traceback(
+def test_a_failed_context_is_logged_with_its_traceback(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (home / "slow.py").write_text(SLOW.replace("os.kill(os.getpid(), signal.SIGTERM)", "1 / 0"))
@@ -267,7 +267,7 @@ app = caas_trio.App(service=bytes.upper, telemetry=Observer())
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_apps_own_telemetry_is_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_apps_telemetry_is_called(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "observed.py").write_text(OBSERVED)
     asked = ["--app", "observed:app", "--app-dir", str(home), "tcp://127.0.0.1:0", "--metrics", "127.0.0.1:0"]
     assert cli.run(asked) == 0

@@ -34,7 +34,7 @@ async def ask(endpoint: Endpoint, data: bytes) -> bytes:
     [App(handler=shout), App(service=louder), App(session=partial(LineSession, louder))],
     ids=["handler", "service", "session"],
 )
-async def test_each_way_to_serve(app: App, nursery: trio.Nursery) -> None:
+async def test_every_kind_of_app_is_served(app: App, nursery: trio.Nursery) -> None:
     serve = partial(serve_app, app, [Endpoint.parse("tcp://127.0.0.1:0")], limits=Limits(), trust=Trust())
     [bound] = await nursery.start(serve)
     assert await ask(bound, b"a\nb") == b"A\nB"
@@ -66,7 +66,7 @@ async def test_a_service_answers_lines_and_datagrams(nursery: trio.Nursery) -> N
         ),
     ],
 )
-async def test_an_endpoint_that_nothing_is_served_at_is_refused(app: App, endpoint: str, told: str) -> None:
+async def test_an_endpoint_the_app_cannot_serve_is_refused(app: App, endpoint: str, told: str) -> None:
     with pytest.RaisesGroup(pytest.RaisesExc(UsageError, match=f"{endpoint} {told}")):
         await serve_app(app, [Endpoint.parse(endpoint)], limits=Limits(), trust=Trust())
 
@@ -104,7 +104,7 @@ async def with_a_task(failing: trio.Event) -> AsyncIterator[object]:
         yield shout
 
 
-async def test_a_background_task_that_fails_ends_what_is_served() -> None:
+async def test_a_failed_background_task_ends_the_server() -> None:
     failing, interrupted = trio.Event(), trio.Event()
 
     async def serve() -> None:
@@ -138,7 +138,7 @@ async def fails_to_end() -> AsyncIterator[object]:
 
 
 @pytest.mark.parametrize("context", [fails_to_start, fails_to_end])
-async def test_a_context_that_fails_is_the_apps_fault(
+async def test_a_failed_context_is_an_app_error(
     context: Callable[[], AbstractAsyncContextManager[object]],
 ) -> None:
     told = f"{context.__name__}: its context has failed: OSError: no database"
@@ -169,7 +169,7 @@ async def in_place_of_it() -> AsyncIterator[object]:
 
 
 @pytest.mark.parametrize("context", [partial(working, []), swallows, in_a_nursery])
-async def test_what_fails_inside_is_raised_as_it_is(
+async def test_an_error_inside_the_context_is_raised_unchanged(
     context: Callable[[], AbstractAsyncContextManager[object]],
 ) -> None:
     with pytest.raises(ListenError, match="taken"):
@@ -177,7 +177,7 @@ async def test_what_fails_inside_is_raised_as_it_is(
             raise ListenError("tcp://127.0.0.1:1", "taken")
 
 
-async def test_what_the_context_raises_in_its_place_is_the_apps() -> None:
+async def test_an_error_raised_by_the_context_is_an_app_error() -> None:
     with pytest.raises(AppError, match="ValueError: in its place"):
         async with open_app(in_place_of_it):
             raise ListenError("tcp://127.0.0.1:1", "taken")
@@ -198,7 +198,7 @@ def yielding(thing: object) -> Callable[[], AbstractAsyncContextManager[object]]
         (fails_to_start, "must yield what is served, not another context manager"),
     ],
 )
-async def test_what_a_context_yields_is_to_be_an_app(thing: object, told: str) -> None:
+async def test_a_context_must_yield_an_app(thing: object, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         await _entered(open_app(yielding(thing)))
 

@@ -81,7 +81,7 @@ def test_a_pool() -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_a_log_and_figures_of_its_own() -> None:
+def test_a_log_and_metrics_of_its_own() -> None:
     [command] = [each for each in COMMANDS if "--metrics" in each]
     with running(command) as service:
         page = service.stdout.readline().removeprefix("metrics on ").strip()

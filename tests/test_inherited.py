@@ -83,7 +83,7 @@ def taken(text: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[str]:
     return [str(each.endpoint) for each in found]
 
 
-def test_a_descriptor_is_taken_as_what_it_is_bound_to(hand_down: Callable[[socket.socket], int]) -> None:
+def test_a_descriptor_becomes_a_listener_of_its_kind(hand_down: Callable[[socket.socket], int]) -> None:
     sock = listening()
     port = sock.getsockname()[1]
     number = hand_down(sock)
@@ -101,7 +101,7 @@ def test_a_descriptor_is_taken_as_what_it_is_bound_to(hand_down: Callable[[socke
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("streams", [("stdin",), ("stdout",), ("stderr",), ("stdin", "stdout", "stderr")])
-def test_a_standard_stream_is_taken_with_workers_too(streams: Sequence[str], workers: str) -> None:
+def test_with_workers_a_standard_stream_is_inherited_too(streams: Sequence[str], workers: str) -> None:
     number = ("stdin", "stdout", "stderr").index(streams[0])
     command = [sys.executable, "-m", "caas_trio", "--workers", workers, f"fd://{number}"]
     with listening() as sock:
@@ -122,7 +122,7 @@ def test_a_standard_stream_is_taken_with_workers_too(streams: Sequence[str], wor
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_standard_streams_that_are_closed_are_no_place_for_sockets(workers: str, tmp_path: Path) -> None:
+def test_sockets_never_take_the_numbers_of_standard_streams(workers: str, tmp_path: Path) -> None:
     path = f"{tmp_path}/s"
     start = 'exec "$@" <&- >&- 2>&-'
     service = [sys.executable, "-m", "caas_trio", "--workers", workers, f"unix:{path}"]
@@ -154,14 +154,14 @@ def test_sockets_of_each_family_are_taken(hand_down: Callable[[socket.socket], i
     assert six.startswith("tcp://[::1]:")
 
 
-def test_an_address_that_cannot_be_written_is_told_as_it_was_asked_for(
+def test_an_address_without_text_is_shown_as_configured(
     hand_down: Callable[[socket.socket], int],
 ) -> None:
     number = hand_down(listening(socket.AF_UNIX, b"\0a\nb"))
     assert taken(f"fd://{number}") == [f"fd://{number}"]
 
 
-def test_what_cannot_be_accepted_from_is_refused_and_left_open(
+def test_a_descriptor_that_is_no_listener_is_refused_and_left_open(
     hand_down: Callable[[socket.socket], int],
 ) -> None:
     number = hand_down(socket.socket())
@@ -177,7 +177,7 @@ def test_what_cannot_be_accepted_from_is_refused_and_left_open(
     assert reason(f"fd://{FIRST + 90}") == f"descriptor {FIRST + 90} is not open"
 
 
-def test_a_socket_of_our_own_is_not_taken_for_one_that_was_inherited(
+def test_a_socket_of_our_own_is_not_mistaken_for_an_inherited_one(
     hand_down: Callable[[socket.socket], int],
 ) -> None:
     with listening() as own:
@@ -249,7 +249,7 @@ def test_all_are_taken_or_none(hand_down: Callable[[socket.socket], int], system
     ],
     ids=str,
 )
-def test_what_systemd_did_not_pass_is_refused(
+def test_a_missing_systemd_socket_is_refused(
     systemd: Say, said: tuple[str | None, str | None, str | None], why: str
 ) -> None:
     own = str(os.getpid())  # not among the parameters: each worker of pytest-xdist has another one
@@ -274,7 +274,7 @@ async def test_each_socket_has_a_listener(
     assert left == {"a", "b"}
 
 
-async def test_a_client_that_came_before_the_service_is_served_like_any_other(
+async def test_a_client_queued_before_the_start_is_served(
     driver: DriverName, hand_down: Callable[[socket.socket], int], nursery: trio.Nursery
 ) -> None:
     sock = listening()
@@ -291,7 +291,7 @@ async def test_a_client_that_came_before_the_service_is_served_like_any_other(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_header_is_expected_on_what_systemd_has_passed_by_that_name(
+async def test_proxy_on_accepts_systemd_names(
     hand_down: Callable[[socket.socket], int], systemd: Say
 ) -> None:
     for _ in range(3):

@@ -100,7 +100,7 @@ class Careful(LineSession):
         self.max_chunk = 10
 
 
-async def test_costly_new_connections_get_tasks_so_that_others_have_their_turn(tmp_path: Path) -> None:
+async def test_costly_new_connections_get_tasks(tmp_path: Path) -> None:
     async with served(tmp_path / "caas.sock", Careful) as server:
         clients = [server.client(b"one\ntwo\nth") for _ in range(6)]
         await trio.testing.wait_all_tasks_blocked()
@@ -120,7 +120,7 @@ async def test_a_client_that_has_sent_all_when_accepted_needs_no_task(tmp_path: 
         assert recorder.outcomes == {Outcome.COMPLETED: len(clients)}
 
 
-async def test_a_burst_is_through_before_others_have_their_turn(tmp_path: Path, driver: str) -> None:
+async def test_a_burst_is_finished_within_one_turn(tmp_path: Path, driver: str) -> None:
     machine = Machine()
     machine.accept_burst = 3
     async with served(tmp_path / "caas.sock", machine=machine) as server:
@@ -130,7 +130,7 @@ async def test_a_burst_is_through_before_others_have_their_turn(tmp_path: Path, 
         assert server.tasks == (0 if driver == "hub" else len(clients))
 
 
-async def test_a_client_that_stays_gets_a_task_and_is_served_on(tmp_path: Path) -> None:
+async def test_a_client_that_stays_gets_a_task(tmp_path: Path) -> None:
     async with served(tmp_path / "caas.sock") as server:
         clients = [server.client(spoken, ends=False) for spoken in (b"", b"a\nb", b"a\nb")]
         await trio.testing.wait_all_tasks_blocked()
@@ -163,7 +163,7 @@ async def test_after_the_last_reply_the_connection_lingers(tmp_path: Path) -> No
         assert client.send(b"more") == len(b"more")  # the connection was not reset
 
 
-async def test_one_at_a_time_is_room_for_many_that_are_through(tmp_path: Path) -> None:
+async def test_finished_connections_give_their_place_back(tmp_path: Path) -> None:
     async with served(tmp_path / "caas.sock", limits=Limits(max_connections=1)) as server:
         for _ in range(3):
             client = server.client(b"a\n")
@@ -171,7 +171,7 @@ async def test_one_at_a_time_is_room_for_many_that_are_through(tmp_path: Path) -
             assert receive_all(client) == b"A\n"
 
 
-async def test_a_bug_ends_its_connection_and_no_other(tmp_path: Path) -> None:
+async def test_a_bug_ends_its_connection_only(tmp_path: Path) -> None:
     def service(line: bytes) -> bytes:
         if line == b"bug\n":
             raise ZeroDivisionError
@@ -186,7 +186,7 @@ async def test_a_bug_ends_its_connection_and_no_other(tmp_path: Path) -> None:
         assert [type(error) for error in recorder.errors] == [ZeroDivisionError]
 
 
-async def test_the_sums_are_right(tmp_path: Path) -> None:
+async def test_the_counts_are_right(tmp_path: Path) -> None:
     recorder = StatsRecorder()
     session = partial(LineSession, bytes.upper, max_line=3, oversize=Oversize.DISCARD)
     async with served(tmp_path / "caas.sock", session, recorder) as server:
@@ -203,7 +203,7 @@ async def test_the_sums_are_right(tmp_path: Path) -> None:
         assert stats.oversize == 2
 
 
-async def test_a_telemetry_that_raises_costs_nobody_anything(
+async def test_a_telemetry_that_raises_affects_no_connection(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Failing(Telemetry):
@@ -223,7 +223,7 @@ async def test_a_telemetry_that_raises_costs_nobody_anything(
     )
 
 
-async def test_cancelled_all_new_connections_are_closed(tmp_path: Path) -> None:
+async def test_cancellation_closes_all_new_connections(tmp_path: Path) -> None:
     async with served(tmp_path / "caas.sock") as server:
         server.everything.cancel()
         clients = [server.client(b"a\n", ends=False) for _ in range(3)]

@@ -78,12 +78,12 @@ def test_nothing_shadows_what_the_parent_has_imported(tmp_path: Path) -> None:
     assert child == parent
 
 
-def test_a_directory_that_is_gone_does_not_matter(tmp_path: Path) -> None:
+def test_a_removed_directory_does_not_matter(tmp_path: Path) -> None:
     child, parent = seen(tmp_path, remove=str(tmp_path / "gone"))
     assert child[:2] == parent[:2]  # type: ignore[index]
 
 
-def test_a_directory_that_is_gone_from_the_beginning_is_no_place(
+def test_a_directory_removed_before_the_start_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = tmp_path / "gone"

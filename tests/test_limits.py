@@ -20,7 +20,7 @@ def test_a_time_no_clock_can_count_is_refused(name: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_none_at_all_is_no_number_of_things(name: str) -> None:
+def test_zero_is_refused_as_a_count(name: str) -> None:
     wrong: dict[str, Any] = {name: 0}
     with pytest.raises(LimitError, match=f"{name} is 0; it must be 1 or more"):
         Limits(**wrong)
@@ -30,5 +30,5 @@ def test_every_limit_is_checked() -> None:
     assert {*COUNTS, *TIMES, "at_capacity"} == set(Limits.__dataclass_fields__)
 
 
-def test_no_time_and_endless_time_are_times() -> None:
+def test_zero_and_infinity_are_valid_times() -> None:
     assert Limits(drain_timeout=0, prompt_delay=math.inf).prompt_delay == math.inf

@@ -71,7 +71,7 @@ def test_lines_are_written_in_order(pipe: Pipe) -> None:
     assert pipe.read() == b"".join(b"%d\n" % number for number in range(1000))
 
 
-def test_a_pipe_that_nobody_reads_holds_nobody_up(pipe: Pipe) -> None:
+def test_an_unread_pipe_blocks_no_caller(pipe: Pipe) -> None:
     line = b"a" * 99 + b"\n"
     number = 10 * MAX_WAITING // len(line)
     for _ in range(number):
@@ -86,7 +86,7 @@ def test_a_pipe_that_nobody_reads_holds_nobody_up(pipe: Pipe) -> None:
     assert set(heard.splitlines(keepends=True)) == {line, *map(notice, lost)}
 
 
-def test_no_line_is_mixed_with_another_process_s(pipe: Pipe) -> None:
+def test_lines_of_two_processes_do_not_mix(pipe: Pipe) -> None:
     lines = [bytes([byte]) * (MAX_LINE - 1) + b"\n" for byte in b"abc"]
     others = [LineWriter(os.dup(pipe.writing), notice) for _ in lines]
     for _ in range(MAX_WAITING // MAX_LINE):
@@ -102,7 +102,7 @@ def test_no_line_is_mixed_with_another_process_s(pipe: Pipe) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EPIPE, errno.EDQUOT])
-def test_a_passing_error_costs_lines_and_says_how_many(number: int) -> None:
+def test_a_transient_error_drops_lines_and_counts_them(number: int) -> None:
     disk = Disk(number, number)
     writer = disk.writer()
     writer.write(b"one\n")
@@ -113,7 +113,7 @@ def test_a_passing_error_costs_lines_and_says_how_many(number: int) -> None:
     assert disk.content == b"lost 1\ntwo\n"
 
 
-def test_lines_that_are_lost_while_the_notice_is_too_are_counted() -> None:
+def test_lines_lost_together_with_the_notice_are_counted() -> None:
     disk = Disk(*[errno.ENOSPC] * 3)
     writer = LineWriter(-1, notice, write=disk.write, retry_delay=SECONDS)
     for line in (b"one\n", b"two\n", b"three\n"):
@@ -123,7 +123,7 @@ def test_lines_that_are_lost_while_the_notice_is_too_are_counted() -> None:
     assert disk.content == b"lost 2\nthree\n"
 
 
-def test_what_follows_half_a_line_begins_a_new_one() -> None:
+def test_after_a_partial_write_the_next_line_starts_anew() -> None:
     disk = Disk(0, errno.ENOSPC, 0, errno.ENOSPC)
     writer = LineWriter(-1, notice, write=disk.write, retry_delay=SECONDS)
     for line in (b"first\n", b"2nd\n"):
@@ -134,7 +134,7 @@ def test_what_follows_half_a_line_begins_a_new_one() -> None:
     assert disk.content == b"fir\nlo\n2nd\nlost 1\nthird\n"
 
 
-def test_where_another_process_has_made_it_non_blocking_nothing_is_lost() -> None:
+def test_a_non_blocking_descriptor_loses_no_line() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     full = threading.Event()
@@ -183,7 +183,7 @@ def test_several_lines_are_written_in_whole_lines(lines: bytes) -> None:
     assert all(each.endswith(b"\n") for each in written[:-1])
 
 
-def test_without_room_for_a_thread_lines_are_lost_and_told() -> None:
+def test_without_a_thread_lines_are_dropped_and_counted() -> None:
     disk = Disk()
     outcomes = [False, False, True]
 
@@ -214,11 +214,11 @@ def test_signals_are_left_to_other_threads() -> None:
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
-def test_one_that_has_written_nothing_closes_at_once() -> None:
+def test_close_without_writes_returns_at_once() -> None:
     assert LineWriter(-1, notice).close(SECONDS)
 
 
-def test_a_close_does_not_wait_for_ever() -> None:
+def test_close_gives_up_after_a_timeout() -> None:
     reading, writing = os.pipe()
     writer = LineWriter(writing, notice)
     writer.write(b"a\n" * MAX_WAITING)

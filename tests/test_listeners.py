@@ -24,7 +24,7 @@ async def reason(text: str) -> str:
     return caught.value.reason
 
 
-async def test_port_0_becomes_the_real_port() -> None:
+async def test_port_0_is_replaced_by_the_real_port() -> None:
     listener = await listen(Endpoint.parse("tcp://127.0.0.1:0"))
     assert listener.endpoint.port == listener.sockets[0].getsockname()[1] > 0
     assert listener.sockets[0].getblocking() is False
@@ -47,7 +47,7 @@ async def test_all_addresses_of_a_name_get_the_same_port(monkeypatch: pytest.Mon
     listener.close()
 
 
-async def test_a_port_that_is_free_on_one_address_only_is_not_insisted_on(
+async def test_another_port_is_tried_if_one_address_has_it_in_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(trio.socket, "getaddrinfo", addresses)
@@ -66,7 +66,7 @@ async def test_a_port_that_is_free_on_one_address_only_is_not_insisted_on(
     listener.close()
 
 
-async def test_an_address_family_the_machine_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unsupported_address_family_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     async def dual_stack(*_: object, **__: object) -> list[object]:
         return [
             (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 0, 0, 0)),
@@ -80,7 +80,7 @@ async def test_an_address_family_the_machine_lacks_is_left_out(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
-async def test_every_interface_of_ipv6_is_none_of_ipv4_and_both_may_have_one_port(
+async def test_ipv4_and_ipv6_wildcards_may_share_a_port(
     kind: socket.SocketKind,
 ) -> None:
     scheme = "tcp" if kind is socket.SOCK_STREAM else "udp"
@@ -91,7 +91,7 @@ async def test_every_interface_of_ipv6_is_none_of_ipv4_and_both_may_have_one_por
         four.close()
 
 
-async def test_what_is_accepted_over_tcp_sends_at_once() -> None:
+async def test_accepted_tcp_sockets_have_nodelay() -> None:
     listener = await listen(Endpoint.parse("tcp://127.0.0.1:0"))
     with closing(listener), socket.create_connection(listener.sockets[0].getsockname()):
         accepted, _ = listener.sockets[0].accept()
@@ -109,7 +109,7 @@ async def test_an_address_of_another_machine_is_refused() -> None:
     assert await reason("tcp://192.0.2.1:0") == "the address is not one of this machine's"
 
 
-async def test_a_host_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_host_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async def nobody(*_: object, **__: object) -> list[object]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -117,7 +117,7 @@ async def test_a_host_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPatch) -
     assert await reason("tcp://nobody.example:1") == "the host is unknown (Name or service not known)"
 
 
-async def test_no_room_for_the_thread_that_asks_for_a_host_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_thread_for_the_lookup_is_a_listen_error(monkeypatch: pytest.MonkeyPatch) -> None:
     async def no_room(*_: object, **__: object) -> list[object]:
         raise RuntimeError("can't start new thread")
 
@@ -125,7 +125,7 @@ async def test_no_room_for_the_thread_that_asks_for_a_host_is_told(monkeypatch: 
     assert await reason("tcp://somebody.example:1") == "resource temporarily unavailable"
 
 
-async def test_a_failure_without_words_of_its_own_is_told_in_the_systems(
+async def test_an_error_without_a_message_gets_the_systems(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*_: object) -> None:
@@ -135,7 +135,7 @@ async def test_a_failure_without_words_of_its_own_is_told_in_the_systems(
     assert await reason("tcp://127.0.0.1:0") == "no buffer space available"
 
 
-async def test_a_unix_socket_accepts_until_it_is_withdrawn_and_what_waits_even_then(tmp_path: Path) -> None:
+async def test_a_withdrawn_unix_socket_still_serves_its_queue(tmp_path: Path) -> None:
     path = tmp_path / "caas.sock"
     listener = await listen(Endpoint.parse(f"unix:{path}"), unix_mode=0o600)
     assert stat.S_IMODE(path.lstat().st_mode) == 0o600
@@ -149,7 +149,7 @@ async def test_a_unix_socket_accepts_until_it_is_withdrawn_and_what_waits_even_t
     assert listener.sockets[0].fileno() == -1
 
 
-async def test_a_path_in_no_directory_is_refused(tmp_path: Path) -> None:
+async def test_a_path_in_a_missing_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert await reason(f"unix:{tmp_path}/none/caas.sock") == "the directory does not exist"
     assert await reason(f"unix:{tmp_path}/file/caas.sock") == "a part of the path is no directory"
@@ -162,13 +162,13 @@ async def test_a_file_in_the_way_of_the_lock_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["udp://127.0.0.1:0", "fd://3"])
-async def test_what_sessions_are_not_served_over_is_refused(text: str) -> None:
+async def test_datagram_endpoints_are_refused_for_sessions(text: str) -> None:
     with pytest.raises(EndpointError, match="tcp, tls, unix"):
         await listen(Endpoint.parse(text))
 
 
 @pytest.mark.parametrize("text", ["tcp://127.0.0.1:0", "unix:/run/caas.sock"])
-async def test_what_datagrams_are_not_served_over_is_refused(text: str) -> None:
+async def test_stream_endpoints_are_refused_for_datagrams(text: str) -> None:
     with pytest.raises(EndpointError, match="udp and unixgram"):
         await listen(Endpoint.parse(text), socket.SOCK_DGRAM)
 

@@ -57,7 +57,7 @@ async def test_an_app_is_found_by_its_name(text: str, served: bytes, folder: Pat
     assert sys.path.count(str(folder)) == 1
 
 
-async def test_no_bytecode_is_left_that_would_hide_the_next_edit(folder: Path) -> None:
+async def test_no_bytecode_is_written(folder: Path) -> None:
     await load(AppName.parse("shouts:shout", folder))
     assert not await trio.to_thread.run_sync(lambda: list(folder.rglob("*.pyc")))
 
@@ -74,12 +74,12 @@ async def test_no_bytecode_is_left_that_would_hide_the_next_edit(folder: Path) -
         ("parcel/server.py:x", "'parcel/server.py' is a file; name the module: parcel.server:x"),
     ],
 )
-def test_a_text_that_names_nothing(text: str, told: str, folder: Path) -> None:
+def test_an_invalid_name_is_refused(text: str, told: str, folder: Path) -> None:
     with pytest.raises(UsageError, match="^" + told.replace(".", r"\.")):
         AppName.parse(text, folder)
 
 
-def test_a_directory_that_there_is_not(tmp_path: Path) -> None:
+def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="missing is not a directory to import an app from"):
         AppName.parse("shouts:shout", tmp_path / "missing")
 
@@ -120,7 +120,7 @@ async def test_a_users_mistake_is_one_line(text: str, told: str, folder: Path) -
         ("parcel.server", "ImportError: cannot import name 'shouts' from 'parcel'", ["<module>"]),
     ],
 )
-async def test_an_import_that_fails_keeps_the_apps_own_frames(
+async def test_a_failed_import_keeps_the_apps_frames(
     module: str, told: str, frames: list[str], folder: Path
 ) -> None:
     with pytest.raises(AppError) as raised:
@@ -131,6 +131,6 @@ async def test_an_import_that_fails_keeps_the_apps_own_frames(
     assert [frame.name for frame in traceback.extract_tb(cause.__traceback__)] == frames
 
 
-async def test_an_interrupt_during_an_import_is_one(folder: Path) -> None:
+async def test_an_interrupt_during_an_import_is_raised(folder: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         await load(AppName.parse("interrupted:x", folder))

@@ -91,7 +91,7 @@ async def test_each_kind_of_event_is_logged(mock_clock: MockClock, logged: Logge
     ]
 
 
-async def test_a_flood_is_told_once_an_interval_and_counted(
+async def test_a_flood_is_logged_once_per_interval_with_a_count(
     autojump_clock: MockClock, logged: Logged
 ) -> None:
     reports = LogTelemetry(logged.log)
@@ -105,7 +105,7 @@ async def test_a_flood_is_told_once_an_interval_and_counted(
     assert logged.events()[2:] == ["connection refused (and 999 more like this since)"]
 
 
-async def test_what_was_counted_is_told_in_the_end(mock_clock: MockClock, logged: Logged) -> None:
+async def test_suppressed_counts_are_logged_at_the_end(mock_clock: MockClock, logged: Logged) -> None:
     reports = LogTelemetry(logged.log)
     for _ in range(134):
         reports.connection_refused("too many connections", ENDPOINT, PEER)
@@ -119,7 +119,7 @@ async def test_what_was_counted_is_told_in_the_end(mock_clock: MockClock, logged
     ]
 
 
-async def test_reasons_without_end_are_no_flood_of_lines(mock_clock: MockClock, logged: Logged) -> None:
+async def test_endless_reasons_do_not_flood_the_log(mock_clock: MockClock, logged: Logged) -> None:
     reports = LogTelemetry(logged.log)
     for number in range(1000):
         reports.connection_refused(f"the header {number} is wrong", ENDPOINT, PEER)
@@ -131,7 +131,7 @@ async def test_reasons_without_end_are_no_flood_of_lines(mock_clock: MockClock, 
 
 
 @pytest.mark.parametrize(("stats", "bytes_moved"), [(Moved(), (10, 20)), (None, (0, 0))])
-def test_the_end_of_each_connection_is_logged_where_that_is_wanted(
+def test_the_end_of_each_connection_is_logged_on_request(
     stats: ConnectionStats | None, bytes_moved: tuple[int, int], logged: Logged
 ) -> None:
     for telemetry in (LogTelemetry(logged.log), ConnectionEnds(logged.log)):

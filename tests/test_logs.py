@@ -20,7 +20,7 @@ NASTY = "\x1b[2J\nforged: \u202e\x00\udcff\u00e9"
 TAMED = r"\x1b[2J\nforged: \u202e\x00\xff" + "\u00e9"
 
 
-def test_for_machines_a_line_is_an_object(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_json_line_is_an_object(capsys: pytest.CaptureFixture[str]) -> None:
     open_log(LogFormat.JSON, "warning").warning(NASTY, count=3, share=0.5, name=NASTY, parts=[NASTY])
     text = capsys.readouterr().err
     assert text.count("\n") == 1
@@ -38,7 +38,7 @@ def test_for_machines_a_line_is_an_object(capsys: pytest.CaptureFixture[str]) ->
     }
 
 
-def test_for_people_a_line_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_console_record_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     open_log(LogFormat.CONSOLE, "warning").error(NASTY, name=NASTY)
     text = capsys.readouterr().err
     assert text.count("\n") == 1
@@ -47,14 +47,14 @@ def test_for_people_a_line_is_a_line(capsys: pytest.CaptureFixture[str]) -> None
     assert TAMED in text
 
 
-def test_what_is_told_is_bounded() -> None:
+def test_a_record_is_bounded() -> None:
     assert harmless("a" * MAX_TOLD) == "a" * MAX_TOLD
     assert harmless("a" * (MAX_TOLD + 1)) == "a" * MAX_TOLD + "..."
     assert len(harmless("\U0010ffff" * 10_000_000)) == 10 * MAX_TOLD + 3
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_what_is_below_the_level_is_not_told(level: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_records_below_the_level_are_dropped(level: str, capsys: pytest.CaptureFixture[str]) -> None:
     log = open_log(LogFormat.JSON, level)
     for name in LEVELS:
         getattr(log, name)("an event")
@@ -99,13 +99,13 @@ def logs_to(
     )
 
 
-def test_at_the_end_of_the_process_the_log_is_written() -> None:
+def test_the_log_is_flushed_at_exit() -> None:
     ended = logs_to(subprocess.PIPE, "for number in range(1000): log.error('an event', number=number)")
     assert ended.returncode == 0
     assert [json.loads(line)["number"] for line in ended.stderr.splitlines()] == list(range(1000))
 
 
-def test_a_standard_error_that_is_gone_or_full_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_or_full_standard_error_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     assert logs_to(writing).returncode == 0
@@ -117,7 +117,7 @@ def test_a_standard_error_that_is_gone_or_full_ends_nothing(monkeypatch: pytest.
     tell("a line")
 
 
-def test_a_standard_error_that_nobody_reads_ends_nothing() -> None:
+def test_an_unread_standard_error_stops_nothing() -> None:
     reading, writing = os.pipe()
     ended = logs_to(writing, "for _ in range(10000): log.error('an event')\nprint('still here')")
     assert (ended.returncode, ended.stdout) == (0, b"still here\n")
@@ -125,13 +125,13 @@ def test_a_standard_error_that_nobody_reads_ends_nothing() -> None:
     os.close(writing)
 
 
-def test_a_socket_that_is_to_be_served_is_no_log() -> None:
+def test_a_listening_socket_is_not_used_as_the_log() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         ended = logs_to(listening.fileno(), "tell('a line')\nprint(_standard_error())")
     assert (ended.returncode, ended.stdout) == (0, b"None\n")
 
 
-def test_a_full_disk_costs_lines_and_says_how_many() -> None:
+def test_a_full_disk_drops_lines_and_counts_them() -> None:
     """A disk that is full, and has room again: in its place a pipe."""
     reading, writing = os.pipe()
     script = f"""
@@ -169,7 +169,7 @@ def told_of(message: str, log_format: LogFormat, capsys: pytest.CaptureFixture[s
     return capsys.readouterr().err
 
 
-def test_for_people_a_traceback_is_below_its_line_and_indented(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_console_traceback_follows_its_line_indented(capsys: pytest.CaptureFixture[str]) -> None:
     first, *lines, last = told_of(NASTY, LogFormat.CONSOLE, capsys).splitlines()
     assert "conversation failed" in first
     assert lines[0] == "    Traceback (most recent call last):"
@@ -178,7 +178,7 @@ def test_for_people_a_traceback_is_below_its_line_and_indented(capsys: pytest.Ca
     assert last == r"    forged: \u202e\x00\xff" + "\u00e9"
 
 
-def test_for_machines_a_traceback_is_a_value(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_json_traceback_is_a_value(capsys: pytest.CaptureFixture[str]) -> None:
     text = told_of(NASTY, LogFormat.JSON, capsys)
     assert text.count("\n") == 1
     assert json.loads(text)["exception"].splitlines()[-1].startswith("    forged: ")
@@ -195,7 +195,7 @@ def test_a_traceback_is_bounded(message: str, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     "message", ["\n".join("a" * 900 for _ in range(900)), "\U0001f600" * 1000, "\0" * 1000]
 )
-def test_a_line_is_short_enough_to_be_written_in_one_piece(
+def test_a_line_fits_one_atomic_write(
     log_format: LogFormat, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = told_of(message, log_format, capsys)

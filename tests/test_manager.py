@@ -23,7 +23,7 @@ os.execv(sys.executable, [sys.executable, "-m", "caas_trio", "unix:@" + str(os.g
 """
 
 
-def test_what_is_passed_is_served_and_every_state_is_told(tmp_path: Path) -> None:
+def test_passed_sockets_are_served_and_each_state_is_notified(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listening,
         socket.socket(type=socket.SOCK_DGRAM) as taking,

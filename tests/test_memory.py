@@ -158,7 +158,7 @@ def one_read(driver: str) -> int:
     return MAX_LINE + READ_SIZE[driver]
 
 
-def most_held(server: str, driver: str) -> int:
+def max_held(server: str, driver: str) -> int:
     """Return the most that one connection can hold, by the formulas."""
     if server == "handler":
         # The handler holds a line and its reply, the channel replies to be sent together.
@@ -172,10 +172,10 @@ async def test_a_client_that_does_not_read_its_replies(server: str, driver: str,
         with traced() as memory:
             for client in clients:
                 assert READ_SIZE["stream"] < await send_until_stuck(client, LINES) < MAX_BYTES
-            assert IDLE < memory.held / CLIENTS < most_held(server, driver)
+            assert IDLE < memory.held / CLIENTS < max_held(server, driver)
             # While it is answered, a read is there four times at most: as it came, behind what was
             # held, as lines, as their replies.
-            assert memory.peak < CLIENTS * most_held(server, driver) + 4 * one_read(driver)
+            assert memory.peak < CLIENTS * max_held(server, driver) + 4 * one_read(driver)
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -184,7 +184,7 @@ async def test_an_endless_line(server: str, driver: str, tmp_path: Path) -> None
     async with attacking(SERVERS[server], tmp_path, 1) as [client]:
         with traced() as memory:
             heard = await send_and_receive(client, NO_LINE, into)
-            assert memory.peak < most_held(server, driver) + 4 * one_read(driver)
+            assert memory.peak < max_held(server, driver) + 4 * one_read(driver)
         if server == "stream":
             assert heard > MAX_BYTES / 2
         else:
@@ -192,7 +192,7 @@ async def test_an_endless_line(server: str, driver: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_a_line_begun_and_left(server: str, driver: str, tmp_path: Path) -> None:
+async def test_a_partial_line(server: str, driver: str, tmp_path: Path) -> None:
     begun = memoryview(b"x" * MAX_LINE)
     async with attacking(SERVERS[server], tmp_path) as clients:
         with traced() as memory:

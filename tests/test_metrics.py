@@ -70,7 +70,7 @@ def test_a_name_that_is_no_utf_8_is_escaped(metrics: PrometheusTelemetry) -> Non
     assert {r"connections_refused_total{caf\xe9}", r"datagrams_dropped_total{caf\xe9}"} <= set(page)
 
 
-def test_what_is_on_the_page_before_anything_has_happened(metrics: PrometheusTelemetry) -> None:
+def test_the_page_of_a_new_server(metrics: PrometheusTelemetry) -> None:
     stats = ServerStats()
     stats.add_listener(TCP)
     metrics.counting(stats)
@@ -87,7 +87,7 @@ def test_what_is_on_the_page_before_anything_has_happened(metrics: PrometheusTel
         assert f"timeouts_total{{{kind}_timeout}}" in page
 
 
-def test_what_was_let_in_is_open_or_has_ended(metrics: PrometheusTelemetry) -> None:
+def test_admitted_connections_are_open_or_ended(metrics: PrometheusTelemetry) -> None:
     accepted, ended = Counter[Endpoint](), Counter[Endpoint]()
     stats = ServerStats()
     for endpoint in (TCP, UNIX):
@@ -110,7 +110,7 @@ def test_what_was_let_in_is_open_or_has_ended(metrics: PrometheusTelemetry) -> N
     assert page[f"connections_total{{{TCP},lost}}"] == 2
 
 
-def test_what_is_moved_is_counted_over_all_servers(metrics: PrometheusTelemetry) -> None:
+def test_lines_and_bytes_are_counted_over_all_servers(metrics: PrometheusTelemetry) -> None:
     both = ServerStats(), ServerStats()
     for stats in both:
         metrics.counting(stats)
@@ -123,7 +123,7 @@ def test_what_is_moved_is_counted_over_all_servers(metrics: PrometheusTelemetry)
             assert [page[name] for name in names] == [2 * step, 20 * step, 40 * step]
 
 
-def test_each_kind_of_trouble_has_its_figure(metrics: PrometheusTelemetry) -> None:
+def test_each_kind_of_failure_has_its_metric(metrics: PrometheusTelemetry) -> None:
     before = samples(metrics)
     metrics.conversation_ended(None, TCP)
     metrics.conversation_ended(ConnectionLost(), TCP)
@@ -148,7 +148,7 @@ def test_each_kind_of_trouble_has_its_figure(metrics: PrometheusTelemetry) -> No
     }
 
 
-def test_how_long_replies_took(metrics: PrometheusTelemetry) -> None:
+def test_reply_times_are_a_histogram(metrics: PrometheusTelemetry) -> None:
     before = samples(metrics)
     stats = ServerStats()
     metrics.counting(stats)
@@ -166,7 +166,7 @@ def test_how_long_replies_took(metrics: PrometheusTelemetry) -> None:
     assert changed(metrics, before)["reply_seconds_count"] == 5
 
 
-def test_reasons_without_end_are_no_labels_without_end(metrics: PrometheusTelemetry) -> None:
+def test_endless_reasons_get_a_bounded_set_of_labels(metrics: PrometheusTelemetry) -> None:
     before = samples(metrics)
     for number in range(1000):
         metrics.connection_refused(f"the header {number} is wrong", TCP, PEER)
@@ -175,19 +175,19 @@ def test_reasons_without_end_are_no_labels_without_end(metrics: PrometheusTeleme
     assert refused["connections_refused_total{other}"] == 1000 - 32
 
 
-def test_two_servers_of_a_process_do_not_share_figures(metrics: PrometheusTelemetry) -> None:
+def test_two_servers_of_a_process_do_not_share_metrics(metrics: PrometheusTelemetry) -> None:
     metrics.drain_timed_out()
     assert samples(PrometheusTelemetry(Limits()))["drain_timeouts_total"] == 0
 
 
-def test_the_library_does_without_it() -> None:
+def test_the_library_does_not_import_prometheus_client() -> None:
     loaded = "import sys; from caas_trio import serve; "
     code = loaded + "print(*{'prometheus_client', 'structlog', 'h11'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "\n"
 
 
-def test_datagrams_are_counted_by_what_became_of_them(metrics: PrometheusTelemetry) -> None:
+def test_datagrams_are_counted_by_outcome(metrics: PrometheusTelemetry) -> None:
     metrics.listening(UDP)
     page = samples(metrics)
     assert page[f"datagrams_total{{{UDP}}}"] == 0
@@ -206,7 +206,7 @@ def test_datagrams_are_counted_by_what_became_of_them(metrics: PrometheusTelemet
     assert samples(metrics)[f"datagrams_total{{{UDP}}}"] == 4
 
 
-def test_the_documents_and_the_dashboard_know_each_metric_and_no_other(metrics: PrometheusTelemetry) -> None:
+def test_the_documents_and_the_dashboard_have_exactly_our_metrics(metrics: PrometheusTelemetry) -> None:
     docs = Path(__file__).parent.parent / "docs"
     with SharedMetrics() as supervisor:
         pages = (metrics.page(), supervisor.page())

@@ -108,7 +108,7 @@ SECTIONS = {
     "Every line": SENDS,
     "Lines cut at a size": SENDS,
     "A Unix socket, and the raw request": SENDS,
-    "Who is let in: `verify_request`": ONE_SEND,
+    "Which clients are served: `verify_request`": ONE_SEND,
     "What a handler raises: `handle_error`": [[b"1\n", b"22\r\n"], [b"1\n2"], [b"1\nbug\n"]],
     "Datagrams": [*ONE_SEND, [b"one", b"two\nthree"], [b"d" * 8192]],
     "Datagrams on a Unix socket, and no class": [*ONE_SEND, [b"one", b"", b"two\nthree"], [b"d" * 8192]],
@@ -116,7 +116,7 @@ SECTIONS = {
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-async def test_both_say_the_same(
+async def test_both_servers_answer_the_same(
     section: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -139,7 +139,7 @@ def test_every_section_is_run() -> None:
     assert re.findall(r"^### (.*)$", side_by_side, re.MULTILINE) == list(SECTIONS)
 
 
-async def test_where_a_line_has_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endless_line_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     theirs, own = blocks("Every line")
     [catching] = blocks("Where they differ")
     sends = [b"a\n" + b"b" * 100_000 + b"\nc\n"]
@@ -151,7 +151,7 @@ async def test_where_a_line_has_no_end(tmp_path: Path, monkeypatch: pytest.Monke
         assert await talk(endpoint, sends) == b"A\nerror: line longer than 65536 bytes\nC\n"
 
 
-async def test_a_handler_that_was_not_moved_is_refused_at_once() -> None:
+async def test_a_socketserver_handler_is_refused_at_once() -> None:
     class CaaSHandler(socketserver.StreamRequestHandler):
         pass
 
@@ -168,7 +168,7 @@ def test_every_name_of_socketserver_is_in_the_guide() -> None:
     assert names - told == set()
 
 
-def test_the_defaults_are_as_told() -> None:
+def test_the_defaults_are_documented() -> None:
     limits = caas_trio.Limits()
     deep = socket.SOMAXCONN if sys.version_info >= (3, 15) else 5
     assert socketserver.TCPServer.request_queue_size == deep

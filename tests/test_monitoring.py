@@ -89,7 +89,7 @@ async def test_the_pages() -> None:
         "https://user@metrics.example/metrics?name[]=x",
     ],
 )
-async def test_a_page_is_named_in_more_than_one_way(method: str, target: str) -> None:
+async def test_a_page_has_aliases(method: str, target: str) -> None:
     async with monitored() as about:
         request = f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n"
         status, headers, body = await about.ask(request.encode())
@@ -123,7 +123,7 @@ async def test_a_page_is_named_in_more_than_one_way(method: str, target: str) ->
         (b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 20000, "431 Request Header Fields Too Large"),
     ],
 )
-async def test_what_is_answered_to_what(request_line: bytes, status: str) -> None:
+async def test_each_request_gets_its_status(request_line: bytes, status: str) -> None:
     async with monitored() as about:
         told, headers, body = await about.ask(request_line + b"\r\nHost: x\r\n\r\n")
         assert told == f"HTTP/1.1 {status}"
@@ -146,7 +146,7 @@ async def test_a_second_request_is_not_answered() -> None:
 
 
 @pytest.mark.parametrize("spoken", [b"", b"GET /met"])
-async def test_a_client_that_leaves_costs_nothing(spoken: bytes) -> None:
+async def test_a_client_that_disconnects_stops_nothing(spoken: bytes) -> None:
     async with monitored() as about:
         async with await trio.open_tcp_stream(about.endpoint.host, about.endpoint.port) as client:
             await client.send_all(spoken)
@@ -155,7 +155,7 @@ async def test_a_client_that_leaves_costs_nothing(spoken: bytes) -> None:
         assert answer == b"" if not spoken else answer.startswith(b"HTTP/1.1 400 ")
 
 
-async def test_an_address_in_use_is_told() -> None:
+async def test_an_address_in_use_is_refused() -> None:
     async with monitored() as about:
         with pytest.raises(ListenError, match=r"the address is in use"):
             await serve_monitoring(about.endpoint, about.metrics, lambda: True, Telemetry())
@@ -175,7 +175,7 @@ def told(text: bytes) -> Callable[[], Answer]:
     return lambda: Answer(HTTPStatus.OK, text)
 
 
-async def test_many_are_answered_one_after_the_other(autojump_clock: MockClock) -> None:
+async def test_many_requests_are_answered_one_after_the_other(autojump_clock: MockClock) -> None:
     responder = Responder({b"/": told(b"x")})
     answered: list[float] = []
 

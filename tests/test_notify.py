@@ -34,7 +34,7 @@ def test_each_state_is_one_datagram(manager: tuple[str, socket.socket]) -> None:
     assert [sock.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
 
 
-def test_a_reload_has_its_time(manager: tuple[str, socket.socket]) -> None:
+def test_a_reload_has_its_timestamp(manager: tuple[str, socket.socket]) -> None:
     address, sock = manager
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
     with Notifier(address).reloading():
@@ -52,7 +52,7 @@ def test_without_a_manager_nothing_happens(address: str) -> None:
     assert notifier.watchdog_interval == math.inf
 
 
-def test_the_environment_is_used_up() -> None:
+def test_the_variables_are_removed() -> None:
     environment = {
         "NOTIFY_SOCKET": "@a",
         "WATCHDOG_USEC": "3000000",
@@ -75,7 +75,7 @@ def test_the_environment_is_used_up() -> None:
         ("²", "", math.inf),
     ],
 )
-def test_the_watchdog_is_fed_twice_as_often_as_it_wants_and_only_where_it_is_ours(
+def test_the_watchdog_interval_is_half_of_what_systemd_asks(
     microseconds: str, pid: str, watchdog: float
 ) -> None:
     environment = {"WATCHDOG_USEC": microseconds, "WATCHDOG_PID": pid}

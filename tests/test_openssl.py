@@ -53,9 +53,7 @@ TLS = ("tls://127.0.0.1:0",)
 
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
-def test_openssl_is_served_line_by_line_and_ended_in_order(
-    version: str, files: tuple[Path, Path, Path]
-) -> None:
+def test_openssl_gets_each_reply_and_close_notify(version: str, files: tuple[Path, Path, Path]) -> None:
     with (
         service(*over_tls(files, "--once"), endpoints=TLS) as running,
         s_client(running, files, version) as client,
@@ -68,7 +66,7 @@ def test_openssl_is_served_line_by_line_and_ended_in_order(
         assert running.stop() == (0, "")
 
 
-def test_a_conversation_over_tls_outlives_a_reload_and_is_drained(files: tuple[Path, Path, Path]) -> None:
+def test_a_tls_conversation_survives_a_reload_and_is_drained(files: tuple[Path, Path, Path]) -> None:
     verbose = ("--log-level", "info", "--log-format", "json")
     with service(*over_tls(files, *verbose), endpoints=TLS) as running, s_client(running, files) as old:
         assert ask(old, b"a\n") == b"A\n"
@@ -94,7 +92,7 @@ def test_a_conversation_over_tls_outlives_a_reload_and_is_drained(files: tuple[P
                 assert (b"Renewed" in told_by_client) is renewed
 
 
-def test_an_old_version_is_refused_and_named(files: tuple[Path, Path, Path]) -> None:
+def test_an_old_tls_version_is_refused_with_the_reason(files: tuple[Path, Path, Path]) -> None:
     with service(*over_tls(files), endpoints=TLS) as running:
         with s_client(running, files, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0") as client:
             heard, told = client.communicate(timeout=30)
@@ -118,7 +116,7 @@ def test_openssl_shows_a_certificate_or_is_refused(files: tuple[Path, Path, Path
     assert "no TLS handshake: peer did not return a certificate" in log
 
 
-def test_a_hangup_without_tls_is_noted_and_harmless() -> None:
+def test_sighup_without_tls_is_harmless() -> None:
     with service() as running:
         running.process.send_signal(signal.SIGHUP)
         assert "nothing to reload: there is no tls endpoint" in running.stderr.readline()

@@ -22,13 +22,13 @@ from caas_trio.core.peer import Peer, peer_behind, peer_of
         (("no ffff: address", 5), InternetPeer("no ffff: address", 5), "[no ffff: address]:5"),
     ],
 )
-def test_a_client_of_the_network_is_its_address(address: object, peer: Peer, text: str) -> None:
+def test_a_network_client_has_an_address(address: object, peer: Peer, text: str) -> None:
     with socket.socket() as unused:
         assert peer_of(unused, address) == peer
     assert str(peer) == text
 
 
-def test_a_local_client_is_its_process() -> None:
+def test_a_unix_client_has_process_credentials() -> None:
     client, server = socket.socketpair()
     with client, server:
         peer = peer_of(server, "")
@@ -36,14 +36,14 @@ def test_a_local_client_is_its_process() -> None:
     assert str(peer) == f"pid {os.getpid()} uid {os.geteuid()}"
 
 
-def test_a_local_client_whose_connection_is_closed_is_unknown() -> None:
+def test_a_unix_client_of_a_closed_socket_is_unknown() -> None:
     client, server = socket.socketpair()
     client.close()
     server.close()
     assert peer_of(server, "") == LocalPeer(-1, -1, -1)
 
 
-def test_the_peer_of_a_connected_socket_is_found_as_long_as_there_is_one() -> None:
+def test_the_peer_of_a_connected_socket_is_known() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         with socket.create_connection(listening.getsockname()):
             accepted, address = listening.accept()
@@ -53,7 +53,7 @@ def test_the_peer_of_a_connected_socket_is_found_as_long_as_there_is_one() -> No
             assert str(peer_behind(unconnected)) == "an unknown address"
 
 
-def test_the_peer_of_a_connected_unix_socket_is_a_process() -> None:
+def test_the_peer_of_a_connected_unix_socket_has_credentials() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         assert peer_behind(ours) == LocalPeer(os.getpid(), os.geteuid(), os.getegid())

@@ -20,7 +20,7 @@ from caas_trio.core.printable import printable
         ("\u202e\u0085".encode(), r"\u202e\x85"),
     ],
 )
-def test_what_does_not_print_is_escaped(name: bytes, shown: str) -> None:
+def test_unprintable_characters_are_escaped(name: bytes, shown: str) -> None:
     assert printable(os.fsdecode(name)) == shown
 
 

@@ -33,7 +33,7 @@ def test_it_serves_tcp_and_unix_and_ends_on_sigterm(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "capitals"), [("ascii", b"STRA\xc3\x9fE \xff"), ("utf-8", b"STRASSE \xff")])
-def test_datagrams_are_served_beside_connections(text: str, capitals: bytes, tmp_path: Path) -> None:
+def test_datagrams_and_connections_are_served_together(text: str, capitals: bytes, tmp_path: Path) -> None:
     path = tmp_path / "caas.sock"
     endpoints = ("udp://127.0.0.1:0", "tcp://127.0.0.1:0", f"unixgram:{path}")
     with service("--text", text, "--first", "server", "--prompt", "say it:", endpoints=endpoints) as running:
@@ -46,7 +46,7 @@ def test_datagrams_are_served_beside_connections(text: str, capitals: bytes, tmp
     assert not path.exists()
 
 
-def test_what_waits_at_a_stop_is_answered_to_datagrams_too() -> None:
+def test_datagrams_queued_at_the_stop_are_answered_by_the_service() -> None:
     with service(endpoints=("udp://127.0.0.1:0",)) as running:
         assert reply_to(running.endpoints[0], b"hello") == b"HELLO"
         running.process.send_signal(signal.SIGSTOP)
@@ -90,7 +90,7 @@ def test_a_second_signal_ends_it_at_once() -> None:
         assert running.stop() == (0, "")
 
 
-def test_the_end_of_a_connection_is_logged_where_that_is_wanted() -> None:
+def test_log_level_info_logs_the_end_of_each_connection() -> None:
     with service("--log-level", "info", "--log-format", "json") as running:
         assert talk(running.connect(), b"hello\n") == b"HELLO\n"
         status, told = running.stop()
@@ -101,7 +101,7 @@ def test_the_end_of_a_connection_is_logged_where_that_is_wanted() -> None:
     assert event["endpoint"] == str(running.endpoints[0])
 
 
-def test_it_is_monitored_to_its_end() -> None:
+def test_monitoring_answers_until_the_end() -> None:
     drain = ("--drain-timeout", "1000")
     with service("--metrics", "127.0.0.1:0", *drain) as running, ExitStack() as clients:
         told = running.stdout.readline()
@@ -122,7 +122,7 @@ def test_it_is_monitored_to_its_end() -> None:
         assert running.stop() == (0, "")
 
 
-def test_a_metrics_address_in_use_is_told_in_one_line() -> None:
+def test_a_metrics_address_in_use_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         command = [sys.executable, "-m", "caas_trio", "tcp://127.0.0.1:0", "--metrics", address]
@@ -131,7 +131,7 @@ def test_a_metrics_address_in_use_is_told_in_one_line() -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", told)
 
 
-def test_what_the_drain_timeout_cuts_off_is_told() -> None:
+def test_connections_cut_off_by_the_drain_timeout_are_logged() -> None:
     with service("--drain-timeout", "0.1") as running, never_reading(running):
         status, told = running.stop()
         assert status == 0

@@ -55,15 +55,13 @@ def write(root: Path, files: dict[str, str]) -> None:
         ),
     ],
 )
-def test_a_quota_counts_as_the_scheduler_does(files: dict[str, str], expected: int, tmp_path: Path) -> None:
+def test_a_cgroup_quota_limits_the_count(files: dict[str, str], expected: int, tmp_path: Path) -> None:
     write(tmp_path, files)
     assert processors(tmp_path, lambda: 64) == expected
 
 
 @pytest.mark.parametrize("missing", [(), ("process_cpu_count",), ("process_cpu_count", "sched_getaffinity")])
-def test_the_scheduler_is_asked_as_well_as_can_be(
-    missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_affinity_limits_the_count(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "process_cpu_count", lambda: 7, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 2, 5}, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
@@ -72,5 +70,5 @@ def test_the_scheduler_is_asked_as_well_as_can_be(
     assert schedulable() == (7, 3, 1)[len(missing)]
 
 
-def test_this_process_may_use_one_at_least() -> None:
+def test_at_least_one_processor_is_counted() -> None:
     assert processors() >= 1

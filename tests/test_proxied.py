@@ -115,7 +115,7 @@ async def serving(
 @pytest.mark.parametrize(
     "pieces", [[HEADER + b"a\nb"], [HEADER, b"a\nb"], [bytes([byte]) for byte in HEADER + b"a\nb"]]
 )
-async def test_the_header_is_taken_off_however_it_is_cut(pieces: list[bytes]) -> None:
+async def test_the_header_is_removed_in_any_cut(pieces: list[bytes]) -> None:
     async with serving(Trust(proxy_protocol=True)) as server:
         assert await server.talk(*pieces) == b"A\nB"
     assert not server.refused
@@ -149,7 +149,7 @@ async def test_the_prompt_waits_for_the_header() -> None:
     ],
     ids=["version 1", "version 2", "IPv6", "IPv4 in IPv6", "Unix", "LOCAL", "UNKNOWN"],
 )
-async def test_the_peer_is_the_client_or_else_the_proxy(header: bytes, peer: Peer | None) -> None:
+async def test_the_peer_is_the_address_of_the_header(header: bytes, peer: Peer | None) -> None:
     seen: list[object] = []
 
     class Curious(StreamRequestHandler):
@@ -176,7 +176,7 @@ async def test_the_peer_is_the_client_or_else_the_proxy(header: bytes, peer: Pee
         (HEADER[:20], "bad PROXY header: the input ended before it was complete"),
     ],
 )
-async def test_what_is_no_header_is_answered_nothing(sent: bytes, reason: str) -> None:
+async def test_an_invalid_header_gets_no_answer(sent: bytes, reason: str) -> None:
     async with serving(Trust(proxy_protocol=True), first=First.SERVER) as server:
         assert await server.talk(sent) == b""
         assert await server.talk(HEADER + b"next\n") == PROMPT + b"NEXT\n"
@@ -184,7 +184,7 @@ async def test_what_is_no_header_is_answered_nothing(sent: bytes, reason: str) -
     assert isinstance(server.refused[0][1], InternetPeer)
 
 
-async def test_a_header_that_does_not_come_is_not_waited_for() -> None:
+async def test_a_missing_header_hits_the_opening_timeout() -> None:
     limits = Limits(opening_timeout=0.02)
     async with (
         serving(Trust(proxy_protocol=True), limits=limits, first=First.SERVER) as server,
@@ -194,7 +194,7 @@ async def test_a_header_that_does_not_come_is_not_waited_for() -> None:
     assert server.reasons == ["the opening timeout is over"]
 
 
-async def test_a_header_that_does_not_come_does_not_hold_up_the_stop() -> None:
+async def test_a_missing_header_does_not_delay_the_stop() -> None:
     async with (
         serving(Trust(proxy_protocol=True), limits=Limits(opening_timeout=600)) as server,
         await server.connect() as silent,
@@ -208,7 +208,7 @@ async def test_a_header_that_does_not_come_does_not_hold_up_the_stop() -> None:
 
 
 @pytest.mark.parametrize("rude", [False, True])
-async def test_a_health_check_that_only_connects_is_no_news(*, rude: bool) -> None:
+async def test_a_health_check_that_only_connects_is_not_reported(*, rude: bool) -> None:
     async with serving(Trust(proxy_protocol=True)) as server:
         async with await server.connect() as client:
             await trio.testing.wait_all_tasks_blocked(0.001)
@@ -222,7 +222,7 @@ async def test_a_health_check_that_only_connects_is_no_news(*, rude: bool) -> No
 
 @pytest.mark.parametrize("header", [LOCAL, UNKNOWN])
 @pytest.mark.parametrize("observed", [True, False])
-async def test_a_proxy_that_has_reset_its_connection_is_no_bug(header: bytes, *, observed: bool) -> None:
+async def test_a_reset_by_the_proxy_is_no_bug(header: bytes, *, observed: bool) -> None:
     telemetry = ConnectionRecorder() if observed else Recorder()
     trust = Trust(proxy_protocol=True, allow_from=LOOPBACK)
     async with trio.open_nursery() as nursery:
@@ -252,7 +252,7 @@ class Hasty(socket.socket):
         return super().recv(*arguments)
 
 
-async def test_a_socket_may_turn_out_not_to_be_readable() -> None:
+async def test_a_spurious_readiness_is_harmless() -> None:
     ours, theirs = socket.socketpair()
     with theirs, Hasty(fileno=ours.detach()) as accepted:
         theirs.sendall(HEADER + b"a\n")
@@ -262,7 +262,7 @@ async def test_a_socket_may_turn_out_not_to_be_readable() -> None:
         assert accepted.fooled
 
 
-async def test_a_header_is_expected_where_it_is_asked_for_and_nowhere_else(tmp_path: Path) -> None:
+async def test_a_header_is_expected_on_configured_endpoints_only(tmp_path: Path) -> None:
     proxied, plain = f"unix:{tmp_path}/proxied", "tcp://127.0.0.1:0"
     asked = Endpoint.parse("tcp://localhost:0")
     trust = Trust(proxy_on=frozenset({Endpoint.parse(proxied), asked}))
@@ -275,7 +275,7 @@ async def test_a_header_is_expected_where_it_is_asked_for_and_nowhere_else(tmp_p
     assert isinstance(peer, LocalPeer)
 
 
-async def test_a_header_expected_where_nothing_is_served_is_a_mistake() -> None:
+async def test_proxy_on_an_unserved_endpoint_is_refused() -> None:
     trust = Trust(proxy_on=frozenset({Endpoint.parse("tcp://127.0.0.1:1")}))
     with pytest.raises(
         EndpointError, match=r"'tcp://127.0.0.1:1' is not an endpoint: a PROXY header is expected"
@@ -289,14 +289,14 @@ async def test_a_header_from_an_untrusted_address_is_refused() -> None:
     assert server.reasons == ["the address is no proxy's"]
 
 
-async def test_the_list_of_users_holds_for_a_proxy_too(tmp_path: Path) -> None:
+async def test_allow_uid_applies_to_the_proxy(tmp_path: Path) -> None:
     trust = Trust(proxy_protocol=True, allow_uids=frozenset({-1}))
     async with serving(trust, f"unix:{tmp_path}/s") as server:
         assert await server.talk(b"") == b""
     assert server.reasons == ["the user is not allowed"]
 
 
-async def test_the_list_of_networks_goes_by_the_clients_address() -> None:
+async def test_allow_from_applies_to_the_clients_address() -> None:
     async with serving(Trust(proxy_protocol=True, allow_from=ELSEWHERE)) as server:
         assert await server.talk(HEADER + b"a\n") == b"A\n"
         assert await server.talk(STRANGER + b"a\n") == b""
@@ -306,7 +306,7 @@ async def test_the_list_of_networks_goes_by_the_clients_address() -> None:
     assert server.refused[0][1] == InternetPeer("203.0.113.9", 1)
 
 
-async def test_the_cap_of_a_host_goes_by_the_clients_address() -> None:
+async def test_max_per_host_counts_the_clients_address() -> None:
     limits = Limits(max_per_host=1)
     async with serving(Trust(proxy_protocol=True), limits=limits, first=First.SERVER) as server:
         async with await server.connect() as first:
@@ -321,7 +321,7 @@ async def test_the_cap_of_a_host_goes_by_the_clients_address() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "tls"])
-async def test_one_host_behind_a_proxy_cannot_take_all_places(scheme: str) -> None:
+async def test_a_host_behind_a_proxy_cannot_take_all_places(scheme: str) -> None:
     trust = Trust(proxy_protocol=True, tls=server_context())
     limits = Limits(max_per_host=2, max_connections=10, linger_timeout=600)
     other_host = HEADER.replace(b"192.0.2.7", b"192.0.2.8")

@@ -76,8 +76,8 @@ def test_a_line_is_read_to_its_crlf(line: str) -> None:
 
 NOT_ONE = "nothing that begins like one"
 NO_LINE = "not a line of version 1"
-NO_ADDRESS = "an address that is none"
-NO_PORT = "a port that is none"
+NO_ADDRESS = "an invalid address"
+NO_PORT = "an invalid port"
 
 WRONG = {
     "X": NOT_ONE,
@@ -135,7 +135,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("line", WRONG)
-def test_a_wrong_line_is_refused_at_the_first_byte_that_makes_it_so(line: str) -> None:
+def test_a_wrong_line_is_refused_at_the_first_wrong_byte(line: str) -> None:
     data = line.encode("latin-1")
     assert read(data[:-1]) == (None, len(data) - 1)
     with pytest.raises(ProxyHeaderError) as caught:
@@ -208,7 +208,7 @@ WRONG_BLOCKS = {
 
 
 @pytest.mark.parametrize("name", WRONG_BLOCKS)
-def test_a_wrong_block_is_refused_at_the_first_byte_that_makes_it_so(name: str) -> None:
+def test_a_wrong_block_is_refused_at_the_first_wrong_byte(name: str) -> None:
     data, reason = WRONG_BLOCKS[name]
     assert read(data[:-1]) == (None, len(data) - 1)
     with pytest.raises(ProxyHeaderError) as caught:
@@ -218,13 +218,13 @@ def test_a_wrong_block_is_refused_at_the_first_byte_that_makes_it_so(name: str) 
         read(data + bytes(70000))
 
 
-def test_a_checksum_is_that_of_rfc_4960() -> None:
+def test_the_checksum_is_crc32c() -> None:
     assert crc32c(b"") == 0
     assert crc32c(b"123456789") == 0xE3069283
     assert crc32c(bytes(32)) == 0x8A9136AA  # RFC 3720, B.4
 
 
-def test_a_header_that_is_complete_takes_nothing_more() -> None:
+def test_a_complete_header_takes_no_more_bytes() -> None:
     parser = ProxyHeaderParser()
     assert parser.feed(memoryview(b"PROXY UNKNOWN\r\nPROXY")) == 15
     assert parser.feed(b"PROXY TCP4") == 0
@@ -233,14 +233,14 @@ def test_a_header_that_is_complete_takes_nothing_more() -> None:
 
 
 @pytest.mark.parametrize("begun", [b"", b"PROXY TCP4 ", SIGNATURE])
-def test_a_header_that_ends_too_early_is_none(begun: bytes) -> None:
+def test_a_truncated_header_is_refused(begun: bytes) -> None:
     parser = ProxyHeaderParser()
     assert parser.feed(begun) == len(begun)
     with pytest.raises(ProxyHeaderError, match="the input ended before it was complete"):
         parser.end_of_input()
 
 
-def test_what_follows_an_error_is_an_error() -> None:
+def test_after_an_error_every_call_raises_it() -> None:
     parser = ProxyHeaderParser()
     for chunk in (b"GET / HTTP/1.1\r\n", b"", b"PROXY UNKNOWN\r\n"):
         with pytest.raises(ProxyHeaderError, match=NOT_ONE):
@@ -283,7 +283,7 @@ HEADERS = st.one_of(
 
 
 @given(HEADERS, st.binary(max_size=20))
-def test_what_is_written_is_read_back(header: ProxyHeader, rest: bytes) -> None:
+def test_a_header_round_trips(header: ProxyHeader, rest: bytes) -> None:
     data = encode_proxy_header(header)
     assert read(data + rest) == (header, len(data))
 
@@ -365,7 +365,7 @@ UNSAYABLE = [
 
 
 @pytest.mark.parametrize("header", UNSAYABLE, ids=repr)
-def test_what_cannot_be_said_is_not_written(header: ProxyHeader) -> None:
+def test_addresses_that_do_not_fit_are_refused(header: ProxyHeader) -> None:
     with pytest.raises(ValueError, match=r"^\S"):
         encode_proxy_header(header)
 

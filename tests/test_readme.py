@@ -42,7 +42,7 @@ def test_a_script_serves_at_each_endpoint(script: str, reply: bytes, tmp_path: P
         assert running.stop()[0] == 0
 
 
-def test_a_program_of_datagrams_serves(tmp_path: Path) -> None:
+def test_the_datagram_script_serves(tmp_path: Path) -> None:
     socket = tmp_path / "caas.sock"
     with subprocess.Popen([sys.executable, "-c", elsewhere(SILENT, tmp_path)]) as process:
         try:
@@ -55,6 +55,6 @@ def test_a_program_of_datagrams_serves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
-def test_what_a_snippet_asserts_is_so(snippet: str) -> None:
+def test_the_assertions_of_the_snippets_hold(snippet: str) -> None:
     assert "\nassert " in snippet
     exec(compile(snippet, "README.md", "exec"), {})  # noqa: S102 - our own text

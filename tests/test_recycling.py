@@ -29,7 +29,7 @@ async def test_a_lifetime_is_varied_by_a_tenth(
 
 
 @pytest.mark.parametrize(("vary", "after"), [(least, 90), (greatest, 100)])
-async def test_a_worker_that_grows_is_worn_before_it_has_more_than_it_may(
+async def test_a_growing_worker_is_replaced_before_its_limit(
     vary: object, after: int, autojump_clock: MockClock
 ) -> None:
     def growing(_: int) -> int:
@@ -46,19 +46,19 @@ async def test_both_limits_may_be_set(autojump_clock: MockClock) -> None:
     assert trio.current_time() == pytest.approx(11.55)
 
 
-async def test_without_a_limit_none_is_ever_worn(autojump_clock: MockClock) -> None:
+async def test_without_a_limit_no_worker_is_replaced(autojump_clock: MockClock) -> None:
     with trio.move_on_after(1e6) as scope:
         await wait_until_worn(os.getpid(), WorkerLimits())
     assert scope.cancelled_caught
     assert WorkerLimits().lifetime == WorkerLimits().max_rss == math.inf
 
 
-def test_the_memory_of_a_process_is_known_as_long_as_it_lives() -> None:
+def test_rss_is_known_while_the_process_lives() -> None:
     assert 1 << 20 < resident_bytes(os.getpid()) < 1 << 40
     assert resident_bytes(2**22 + 1) == 0  # more than the kernel has
 
 
-def test_what_is_written_to_the_pipe_is_read_and_nothing_blocks() -> None:
+def test_the_stack_pipe_never_blocks() -> None:
     with StackPipe() as pipe:
         assert pipe.read() == ""
         os.write(pipe.write_end, b"File \xff")

@@ -83,7 +83,7 @@ async def test_a_bug_in_a_service_of_datagrams_is_logged(
     assert "ValueError: b'hello'" in caplog.text
 
 
-async def test_an_observer_that_does_nothing_is_silence(
+async def test_an_observer_turns_the_default_log_off(
     caplog: pytest.LogCaptureFixture, nursery: trio.Nursery
 ) -> None:
     [bound] = await nursery.start(partial(serve, broken, "tcp://127.0.0.1:0", telemetry=Telemetry()))
@@ -92,7 +92,7 @@ async def test_an_observer_that_does_nothing_is_silence(
     assert caplog.records == []
 
 
-async def test_what_the_machine_has_no_room_for_is_a_warning(
+async def test_exhausted_resources_are_a_warning(
     caplog: pytest.LogCaptureFixture, mock_clock: MockClock
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -116,7 +116,7 @@ async def test_what_the_machine_has_no_room_for_is_a_warning(
     ]
 
 
-async def test_the_same_bug_is_logged_once_an_interval_and_another_one_beside_it(
+async def test_each_bug_is_logged_once_per_interval(
     caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
 ) -> None:
     reports = LoggingTelemetry()
@@ -145,7 +145,7 @@ async def test_a_failure_without_a_frame_is_logged_too(
     assert "conversation failed" in caplog.text
 
 
-def test_a_failure_of_ours_keeps_our_frames() -> None:
+def test_an_internal_failure_keeps_our_frames() -> None:
     with pytest.raises(ValueError, match="an endpoint") as raised:
         Endpoint.parse("nonsense")
     ours = raised.value.__traceback__

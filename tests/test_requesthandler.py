@@ -57,7 +57,7 @@ async def test_a_handler_knows_its_client_and_its_server(tmp_path: Path) -> None
     assert seen == [address, ("127.0.0.1", tcp.port), tcp, "", str(path), Endpoint.parse(f"unix:{path}")]
 
 
-async def test_setup_handle_and_finish_are_called_in_turn_and_finish_whatever_happens() -> None:
+async def test_setup_handle_and_finish_are_called_in_order() -> None:
     called: list[str] = []
 
     class Steps(StreamRequestHandler):
@@ -140,7 +140,7 @@ def handler(data: bytes, address: object = ("127.0.0.1", 5)) -> DatagramRequestH
     )
 
 
-async def test_a_datagram_is_read_like_a_file() -> None:
+async def test_a_datagram_reads_like_a_file() -> None:
     assert await handler(b"one\ntwo\nthree").rfile.read() == b"one\ntwo\nthree"
     rfile = handler(b"one\ntwo\nthree\nfour\nfive").rfile
     assert await rfile.readline() == b"one\n"
@@ -151,7 +151,7 @@ async def test_a_datagram_is_read_like_a_file() -> None:
     assert await rfile.readline() == b""
 
 
-async def test_a_reply_is_put_together() -> None:
+async def test_a_reply_is_what_was_written() -> None:
     writing = handler(b"")
     assert await writing.run() is None
     assert await writing.wfile.write(b"") == 0
@@ -162,7 +162,7 @@ async def test_a_reply_is_put_together() -> None:
     assert await writing.run() == b"onetwothree"
 
 
-def test_a_handler_of_datagrams_knows_their_sender_and_its_server() -> None:
+def test_a_datagram_handler_knows_its_sender_and_server() -> None:
     internet = handler(b"packet", ("::1", 5, 0, 0))
     assert internet.packet == b"packet"
     assert internet.client_address == ("::1", 5)
@@ -174,7 +174,7 @@ def test_a_handler_of_datagrams_knows_their_sender_and_its_server() -> None:
         assert local.peer == LocalPeer(1, 2, 3)
 
 
-async def test_a_handler_of_datagrams_has_the_same_steps() -> None:
+async def test_a_datagram_handler_has_the_same_steps() -> None:
     class Steps(DatagramRequestHandler):
         async def setup(self) -> None:
             await self.wfile.write(b"setup ")

@@ -12,13 +12,13 @@ DEATHS = st.lists(st.none() | st.floats(0, 10 * SETTLED_S))
 
 
 @pytest.mark.parametrize("ready_for_s", [None, 0.0, SETTLED_S - 0.01])
-def test_a_worker_that_dies_at_once_again_and_again_is_given_up(ready_for_s: float | None) -> None:
+def test_repeated_early_deaths_are_given_up(ready_for_s: float | None) -> None:
     restarts = Restarts()
     assert [restarts.died(ready_for_s) for _ in range(5)] == [0.1, 0.2, 0.4, 0.8, None]
 
 
 @given(DEATHS)
-def test_a_worker_that_has_served_is_replaced_at_once_and_clears_the_count(
+def test_serving_for_long_resets_the_count(
     before: list[float | None],
 ) -> None:
     restarts = Restarts()
@@ -29,7 +29,7 @@ def test_a_worker_that_has_served_is_replaced_at_once_and_clears_the_count(
 
 
 @given(DEATHS)
-def test_it_is_given_up_after_so_many_in_a_row_and_not_before(deaths: list[float | None]) -> None:
+def test_the_limit_of_failures_is_exact(deaths: list[float | None]) -> None:
     restarts = Restarts()
     row = 0
     for ready_for_s in deaths:
@@ -37,7 +37,7 @@ def test_it_is_given_up_after_so_many_in_a_row_and_not_before(deaths: list[float
         assert (restarts.died(ready_for_s) is None) == (row == MAX_FAILURES)
 
 
-def test_want_of_room_is_never_given_up_and_counts_as_no_failure() -> None:
+def test_exhausted_resources_are_retried_for_ever() -> None:
     restarts = Restarts()
     assert [restarts.died(None) for _ in range(4)] == [0.1, 0.2, 0.4, 0.8]
     delays = [restarts.had_no_room() for _ in range(10_000)]

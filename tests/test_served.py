@@ -87,7 +87,7 @@ class Objecting(Trust):
 
 
 @pytest.mark.parametrize("step", ["make", "open", "receive", "end"])
-async def test_a_session_that_raises_at_any_step_costs_its_connection(step: str) -> None:
+async def test_an_error_at_any_step_of_a_session_ends_its_connection_only(step: str) -> None:
     sessions = iter([boom if step == "make" else partial(Exploding, step), partial(LineSession, bytes.upper)])
 
     def new_session() -> Session:
@@ -106,7 +106,7 @@ async def test_a_session_that_raises_at_any_step_costs_its_connection(step: str)
 
 
 @pytest.mark.parametrize("allow_from", [(), Trust.proxy_from], ids=["the proxy", "the client"])
-async def test_what_is_raised_before_the_conversation_costs_its_connection(
+async def test_an_error_before_the_conversation_ends_its_connection_only(
     allow_from: tuple[object, ...],
 ) -> None:
     trust = Objecting(proxy_protocol=True, allow_from=allow_from)  # type: ignore[arg-type]
@@ -164,7 +164,7 @@ class Late:
 
 
 @pytest.mark.parametrize("call", LATE_CALLS)
-async def test_a_task_that_outlives_its_handler_harms_nobody(call: str, nursery: trio.Nursery) -> None:
+async def test_a_task_that_outlives_its_handler_gets_state_errors(call: str, nursery: trio.Nursery) -> None:
     late = Late(call, nursery)
     async with (
         running(partial(serve, late.handle), telemetry=StatsRecorder()) as server,
@@ -243,7 +243,7 @@ async def test_one_member_of_a_chat_does_not_end_another(fault: str, autojump_cl
     assert autojump_clock.current_time() < 60
 
 
-async def test_an_error_of_another_connection_is_a_bug_of_the_handler_that_lets_it_out() -> None:
+async def test_an_error_of_another_connection_is_a_bug_of_this_handler() -> None:
     first: list[Connection] = []
 
     async def handler(connection: Connection) -> None:
@@ -269,7 +269,7 @@ async def test_an_error_of_another_connection_is_a_bug_of_the_handler_that_lets_
     assert error.connection is first[0]
 
 
-async def test_an_error_whose_connection_has_ended_meanwhile_is_its_own(autojump_clock: MockClock) -> None:
+async def test_an_error_of_a_closed_connection_is_a_bug_of_this_handler(autojump_clock: MockClock) -> None:
     """A handler that waits for something else learns at its end that its client was too slow."""
     slow: list[Connection] = []
     go = trio.Event()
@@ -326,7 +326,7 @@ class BrokenDriver(StreamDriver):
 
 
 @pytest.mark.parametrize(("step", "outcome"), [("linger", Outcome.FAILED), ("close", Outcome.COMPLETED)])
-async def test_what_the_end_of_a_connection_raises_costs_nothing_else(
+async def test_an_error_while_closing_affects_no_other_connection(
     step: str, outcome: Outcome, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
 ) -> None:
     monkeypatch.setattr(BrokenChannel, "step", step)
@@ -338,7 +338,7 @@ async def test_what_the_end_of_a_connection_raises_costs_nothing_else(
         trust=trust,
         telemetry=recorder,
         stats=ServerStats(),
-        each_is_told=False,
+        reports_each=False,
         counting=False,
         admission=admission,
         drain=drain,

@@ -118,7 +118,7 @@ async def test_the_last_reply_survives_however_much_input_is_unread() -> None:
 
 
 @pytest.mark.parametrize("spoken", [b"", b"half", b"line\n", b"line\n" * 100_000])
-async def test_a_reset_costs_nobody_else_anything(spoken: bytes) -> None:
+async def test_a_reset_affects_no_other_client(spoken: bytes) -> None:
     async with serving() as server, await server.connect() as bystander:
         client = await server.connect()
         with trio.move_on_after(0.05):  # a client that does not read its replies gets stuck
@@ -140,7 +140,7 @@ async def test_a_reset_while_the_server_lingers_is_no_failure() -> None:
     assert not server.telemetry.failures
 
 
-async def test_what_a_session_raises_costs_its_connection_and_is_reported_once() -> None:
+async def test_a_session_error_ends_its_connection_and_is_reported_once() -> None:
     def service(line: bytes) -> bytes:
         if line == b"bug\n":
             raise ZeroDivisionError("a bug")
@@ -161,7 +161,7 @@ async def test_what_a_session_raises_costs_its_connection_and_is_reported_once()
         assert peer == InternetPeer(host, port)
 
 
-async def test_a_session_that_cannot_be_made_costs_its_connection(tmp_path: Path) -> None:
+async def test_a_session_that_cannot_be_created_ends_its_connection_only(tmp_path: Path) -> None:
     def new_session() -> Session:
         raise ZeroDivisionError
 
@@ -172,12 +172,12 @@ async def test_a_session_that_cannot_be_made_costs_its_connection(tmp_path: Path
         assert peer == LocalPeer(os.getpid(), os.geteuid(), os.getegid())
 
 
-async def test_a_server_without_an_endpoint_is_a_mistake() -> None:
+async def test_a_server_without_an_endpoint_is_refused() -> None:
     with pytest.raises(EndpointError, match="at least one is needed"):
         await serve_sessions(CAPITALS)
 
 
-async def test_an_endpoint_that_cannot_be_had_leaves_none_behind(tmp_path: Path) -> None:
+async def test_a_failed_endpoint_leaves_no_listener_open(tmp_path: Path) -> None:
     (tmp_path / "precious").touch()
     with pytest.raises(ListenError):
         await serve_sessions(CAPITALS, f"unix:{tmp_path}/caas.sock", f"unix:{tmp_path}/precious")
@@ -222,7 +222,7 @@ async def test_the_drain_timeout_cuts_off_a_client_that_does_not_read() -> None:
     assert server.telemetry.drain_timeouts == 1
 
 
-async def test_cancelling_cuts_everything_off_at_once(tmp_path: Path) -> None:
+async def test_cancellation_ends_every_connection_at_once(tmp_path: Path) -> None:
     path = tmp_path / "caas.sock"
     async with serving(CAPITALS, f"unix:{path}") as server:
         client = await server.connect()
@@ -265,7 +265,7 @@ async def scripted(monkeypatch: pytest.MonkeyPatch, *script: int) -> AsyncIterat
         yield server
 
 
-async def test_a_connection_that_failed_before_it_was_accepted_is_passed_over(
+async def test_econnaborted_is_skipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with scripted(monkeypatch, errno.ECONNABORTED, errno.EPROTO) as server:
@@ -273,13 +273,13 @@ async def test_a_connection_that_failed_before_it_was_accepted_is_passed_over(
     assert not server.telemetry.failures
 
 
-async def test_out_of_memory_accepting_pauses_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_memory_accepting_pauses_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     async with scripted(monkeypatch, errno.ENOMEM, errno.ENOBUFS) as server:
         assert await server.talk(b"a") == b"A"
     assert server.telemetry.accept_errors == [errno.ENOMEM, errno.ENOBUFS]
 
 
-async def test_out_of_descriptors_a_client_is_told_and_the_next_one_served(
+async def test_without_descriptors_a_client_gets_an_error_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with scripted(monkeypatch, errno.EMFILE) as server:
@@ -289,7 +289,7 @@ async def test_out_of_descriptors_a_client_is_told_and_the_next_one_served(
     assert server.telemetry.accept_errors == [errno.EMFILE]
 
 
-async def test_out_of_memory_at_the_stop_the_rest_is_drained(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_memory_at_the_stop_the_rest_is_drained(monkeypatch: pytest.MonkeyPatch) -> None:
     async with scripted(monkeypatch) as server:
         client = await server.connect()
         await client.send_all(b"a\n")
@@ -300,7 +300,7 @@ async def test_out_of_memory_at_the_stop_the_rest_is_drained(monkeypatch: pytest
         await client.aclose()
 
 
-async def test_a_listening_socket_that_fails_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_listening_socket_raises_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.RaisesGroup(OSError, flatten_subgroups=True) as caught:
         async with scripted(monkeypatch, errno.EBADF) as server, await server.connect() as client:
             await client.receive_some()
@@ -367,7 +367,7 @@ async def fail_in(connection: Connection, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["plain", "group", "groups", "with a peer's fault"])
-async def test_a_handlers_failure_is_reported_once_and_costs_its_connection(how: str) -> None:
+async def test_a_handler_failure_ends_its_connection_and_is_reported_once(how: str) -> None:
     async def handler(connection: Connection) -> None:
         if await connection.receive_line() == b"fail\n":
             await fail_in(connection, how)
@@ -400,7 +400,7 @@ async def test_what_the_peer_did_is_no_failure_of_the_handler() -> None:
 @pytest.mark.parametrize(
     ("how", "told"), [("well", type(None)), ("short", InputEnded), ("reset", ConnectionLost), ("bug", None)]
 )
-async def test_each_conversation_is_told_of_once(how: str, told: type | None) -> None:
+async def test_each_conversation_is_reported_once(how: str, told: type | None) -> None:
     async def handler(connection: Connection) -> None:
         await connection.receive_exactly(5)
         if how == "bug":
@@ -432,7 +432,7 @@ async def test_a_handler_may_cancel_itself() -> None:
     assert not server.telemetry.failures
 
 
-async def test_cancelled_is_not_swallowed_where_a_bug_comes_with_it() -> None:
+async def test_cancelled_is_not_swallowed_beside_a_bug() -> None:
     async def handler(connection: Connection) -> None:
         try:
             await connection.receive_line()
@@ -452,7 +452,7 @@ async def test_cancelled_is_not_swallowed_where_a_bug_comes_with_it() -> None:
     assert [type(error) for error, _, _ in server.telemetry.failures] == [ZeroDivisionError]
 
 
-async def test_a_keyboard_interrupt_is_the_users_and_ends_the_server() -> None:
+async def test_a_keyboard_interrupt_ends_the_server() -> None:
     async def handler(_: Connection) -> None:
         raise KeyboardInterrupt
 
@@ -479,7 +479,7 @@ async def test_sys_exit_in_a_handler_is_a_failure_of_that_handler(grouped: bool)
     assert isinstance(error.__cause__, SystemExit)
 
 
-async def test_what_is_no_exception_of_the_interpreters_is_a_failure_of_its_handler() -> None:
+async def test_other_base_exceptions_are_a_failure_of_that_handler() -> None:
     class Aborted(BaseException):
         """As asyncio's CancelledError is one."""
 
@@ -496,7 +496,7 @@ async def test_what_is_no_exception_of_the_interpreters_is_a_failure_of_its_hand
 
 
 @pytest.mark.parametrize("raised", [SystemExit(2), asyncio.CancelledError()], ids=["exit", "cancelled"])
-def test_what_a_session_raises_is_a_failure_of_that_session(driver: str, raised: BaseException) -> None:
+def test_base_exceptions_are_a_failure_of_that_session(driver: str, raised: BaseException) -> None:
     def service(line: bytes) -> bytes:
         if line == b"exit\n":
             raise raised
@@ -514,7 +514,7 @@ def test_what_a_session_raises_is_a_failure_of_that_session(driver: str, raised:
     assert trio.run(main) == ([b"A\n", b"", b"B\n"], [f"{type(raised).__name__} was raised"])
 
 
-async def test_a_handler_learns_of_the_drain_and_finishes_in_its_own_way() -> None:
+async def test_a_handler_is_notified_of_the_drain() -> None:
     async def handler(connection: Connection) -> None:
         async for line in connection:
             await connection.send(line.upper())
@@ -546,7 +546,7 @@ async def test_a_handler_that_hangs_at_the_drain_is_cancelled() -> None:
 
 
 @pytest.mark.parametrize("spoken", [b"", b"early\n"])
-async def test_at_capacity_a_client_is_told_and_the_next_one_served(spoken: bytes) -> None:
+async def test_at_capacity_a_client_gets_an_error_line(spoken: bytes) -> None:
     async with serving(limits=Limits(max_connections=1, linger_timeout=30)) as server:
         async with await server.connect() as first:
             await first.send_all(b"a\n")
@@ -559,7 +559,7 @@ async def test_at_capacity_a_client_is_told_and_the_next_one_served(spoken: byte
     assert server.telemetry.reasons == ["too many connections"]
 
 
-async def test_a_flood_of_refused_clients_is_let_go_at_once() -> None:
+async def test_refused_clients_are_closed_at_once_in_a_flood() -> None:
     async with (
         serving(limits=Limits(max_connections=1, linger_timeout=30)) as server,
         await server.connect() as first,
@@ -578,7 +578,7 @@ async def test_a_flood_of_refused_clients_is_let_go_at_once() -> None:
     assert len(server.telemetry.reasons) == 40
 
 
-async def test_a_host_has_its_own_cap() -> None:
+async def test_max_per_host_is_enforced() -> None:
     async with serving(limits=Limits(max_per_host=1)) as server, await server.connect() as first:
         await first.send_all(b"a\n")
         await receive(first, b"A\n")
@@ -586,7 +586,7 @@ async def test_a_host_has_its_own_cap() -> None:
     assert server.telemetry.reasons == ["too many connections from this host"]
 
 
-async def test_at_capacity_new_connections_may_have_to_wait() -> None:
+async def test_at_capacity_wait_delays_new_connections() -> None:
     limits = Limits(max_connections=1, at_capacity=AtCapacity.WAIT)
     async with serving(limits=limits) as server, await server.connect() as second:
         async with await server.connect() as first:

@@ -45,11 +45,11 @@ def test_letters_are_raised_and_every_other_byte_is_untouched() -> None:
     assert conversation(LineSession(bytes.upper), every_byte) == raised
 
 
-def test_crlf_comes_back_as_crlf_and_a_tail_without_a_terminator() -> None:
+def test_crlf_and_an_unterminated_tail_come_back_unchanged() -> None:
     assert conversation(LineSession(bytes.upper), b"hello\r\n\nworld") == b"HELLO\r\n\nWORLD"
 
 
-def test_no_input_gets_no_reply() -> None:
+def test_empty_input_gets_no_reply() -> None:
     assert conversation(LineSession(bytes.upper)) == b""
 
 
@@ -68,7 +68,7 @@ def test_server_first_prompts_at_once_and_only_once() -> None:
     assert session.receive(b"a\n") + session.receive(b"b") + session.end_of_input() == b"A\nB"
 
 
-def test_server_first_prompts_a_client_that_has_nothing_to_say() -> None:
+def test_server_first_prompts_a_client_that_sends_nothing() -> None:
     assert conversation(LineSession(bytes.upper, First.SERVER, PROMPT)) == PROMPT
 
 
@@ -79,7 +79,7 @@ def test_either_prompts_a_silent_client() -> None:
     assert session.silence() + session.receive(b"a\n") == PROMPT + b"A\n"
 
 
-def test_either_waits_for_one_silence_only() -> None:
+def test_either_prompts_once() -> None:
     session = LineSession(bytes.upper, First.EITHER, PROMPT)
     session.open()
     session.silence()
@@ -107,7 +107,7 @@ def test_an_empty_chunk_is_no_input() -> None:
     assert session.awaits_silence
 
 
-def test_reject_answers_what_came_before_then_ends_whatever_follows() -> None:
+def test_reject_answers_earlier_lines_then_ends() -> None:
     session = opened(max_line=10)
     assert session.receive(b"ok\n" + b"a" * 11) == b"OK\nerror: line longer than 10 bytes\n"
     assert session.closing
@@ -133,7 +133,7 @@ def test_discard_answers_in_place_of_the_line_and_goes_on() -> None:
     assert session.receive(b"i\nb\n") == b"B\n"
 
 
-def test_discard_says_nothing_more_of_an_oversize_tail() -> None:
+def test_discard_sends_one_error_for_an_oversize_tail() -> None:
     chunks = (b"abcd", b"e")
     session = LineSession(bytes.upper, max_line=3, oversize=Oversize.DISCARD)
     assert conversation(session, *chunks) == b"error: line longer than 3 bytes\n"
@@ -198,12 +198,12 @@ def test_once_answers_one_line_and_ends(chunks: list[bytes], heard: bytes, overs
     assert conversation(LineSession(bytes.upper, oversize=oversize, once=True), *chunks) == heard
 
 
-def test_once_counts_an_oversize_line_as_the_one() -> None:
+def test_once_counts_an_oversize_line() -> None:
     session = LineSession(bytes.upper, max_line=3, oversize=Oversize.DISCARD, once=True)
     assert conversation(session, b"abcd\nb\n") == b"error: line longer than 3 bytes\n"
 
 
-def test_once_streams_the_whole_of_its_line_and_no_more() -> None:
+def test_once_streams_one_whole_line() -> None:
     session = opened(max_line=3, oversize=Oversize.STREAM, once=True)
     assert session.receive(b"abcd") == b"ABCD"
     assert not session.closing
@@ -211,7 +211,7 @@ def test_once_streams_the_whole_of_its_line_and_no_more() -> None:
     assert session.closing
 
 
-def test_a_service_gets_line_by_line_unless_it_says_that_blocks_will_do() -> None:
+def test_a_service_gets_single_lines_unless_it_accepts_blocks() -> None:
     seen: list[bytes] = []
 
     def service(data: bytes) -> bytes:
@@ -225,7 +225,7 @@ def test_a_service_gets_line_by_line_unless_it_says_that_blocks_will_do() -> Non
     assert seen == [b"a\n\nb\n", b"c"]
 
 
-def test_what_a_service_raises_comes_through() -> None:
+def test_a_service_error_is_raised() -> None:
     def service(_: bytes) -> bytes:
         raise ZeroDivisionError
 
@@ -240,7 +240,7 @@ def test_the_default_prompt_can_be_told_from_any_reply() -> None:
     assert DEFAULT_PROMPT.upper() != DEFAULT_PROMPT
 
 
-def test_a_session_that_ignores_silence_need_not_mention_it() -> None:
+def test_on_silence_is_optional() -> None:
     class Deaf(Session):
         closing = False
 
@@ -281,7 +281,7 @@ REACHED_BY = {
 
 @pytest.mark.parametrize("first", First)
 @pytest.mark.parametrize(("state", "call"), list(itertools.product(ALLOWED, CALLS)))
-def test_every_call_in_every_state_moves_on_or_is_refused(state: str, call: str, first: First) -> None:
+def test_every_call_in_every_state_has_its_outcome(state: str, call: str, first: First) -> None:
     session = LineSession(bytes.upper, first, PROMPT)
     for step in REACHED_BY[state]:
         CALLS[step](session)

@@ -193,7 +193,7 @@ def test_the_metrics_of_workers_are_added_up(shared: SharedMetrics, work: Work) 
     assert adds_up(page, UNIX)
 
 
-def test_what_is_open_is_no_older_than_what_was_let_in(shared: SharedMetrics, work: Work) -> None:
+def test_open_connections_never_exceed_those_admitted(shared: SharedMetrics, work: Work) -> None:
     worker = work(0)
     worker.tcp.accepted += 1
     worker.metrics.update()
@@ -203,9 +203,7 @@ def test_what_is_open_is_no_older_than_what_was_let_in(shared: SharedMetrics, wo
     assert adds_up(page)
 
 
-def test_a_worker_that_has_drained_leaves_its_counts_and_nothing_else(
-    shared: SharedMetrics, work: Work
-) -> None:
+def test_a_drained_worker_leaves_its_counts_only(shared: SharedMetrics, work: Work) -> None:
     first, second = work(0), work(1)
     first.tcp.accepted = second.tcp.accepted = 1
     first.tcp.ended[Outcome.COMPLETED] = 1
@@ -222,7 +220,7 @@ def test_a_worker_that_has_drained_leaves_its_counts_and_nothing_else(
     assert adds_up(page)
 
 
-def test_what_a_killed_worker_had_open_was_cut_off(shared: SharedMetrics, work: Work) -> None:
+def test_connections_of_a_killed_worker_count_as_cut_off(shared: SharedMetrics, work: Work) -> None:
     other = work(2)
     other.tcp.accepted = 1
     other.metrics.update()
@@ -250,7 +248,7 @@ def test_what_a_killed_worker_had_open_was_cut_off(shared: SharedMetrics, work: 
         assert adds_up(page)
 
 
-def test_files_that_cannot_be_read_stop_no_supervisor(shared: SharedMetrics, work: Work) -> None:
+def test_unreadable_files_do_not_stop_the_supervisor(shared: SharedMetrics, work: Work) -> None:
     worker = work(0)
     worker.tcp.accepted = 1
     worker.metrics.update()
@@ -292,9 +290,7 @@ def entry(key: bytes, value: float = 1.0, length: int | None = None) -> bytes:
         entry(b'["caas_trio_connections_accepted", "any", {"endpoint": ""}, ""]', math.nan),
     ],
 )
-def test_what_a_worker_that_was_taken_over_has_written_goes_with_it(
-    written: bytes, shared: SharedMetrics, work: Work
-) -> None:
+def test_a_slot_that_is_reused_starts_from_zero(written: bytes, shared: SharedMetrics, work: Work) -> None:
     other = work(1)
     other.tcp.accepted = 1
     other.metrics.update()
@@ -307,7 +303,7 @@ def test_what_a_worker_that_was_taken_over_has_written_goes_with_it(
     assert shared.worker_gone(0)
 
 
-def test_no_number_of_workers_leaves_more_files_than_slots(shared: SharedMetrics) -> None:
+def test_the_number_of_files_is_bounded_by_the_slots(shared: SharedMetrics) -> None:
     def contents() -> dict[str, int]:
         return {file.name: file.stat().st_size for file in shared.folder.iterdir()}
 
@@ -336,9 +332,7 @@ def test_no_number_of_workers_leaves_more_files_than_slots(shared: SharedMetrics
 
 
 @pytest.mark.parametrize("size", [0, 100, 1 << 16, 1 << 17])
-def test_on_a_full_file_system_metrics_are_missing_until_there_is_room(
-    shared: SharedMetrics, size: int
-) -> None:
+def test_on_a_full_disk_metrics_are_kept_in_memory(shared: SharedMetrics, size: int) -> None:
     for round_ in range(1, 3):  # the second finds files, but for the gauges of those that live
         lacks_room = round_ == 1 or size < 1 << 16
         with subprocess.Popen(
@@ -362,7 +356,7 @@ def test_on_a_full_file_system_metrics_are_missing_until_there_is_room(
         assert adds_up(page)
 
 
-def test_a_file_that_a_killed_worker_left_half_made_is_completed(shared: SharedMetrics, work: Work) -> None:
+def test_a_half_created_file_is_completed(shared: SharedMetrics, work: Work) -> None:
     file = shared.folder / "counter_0.db"
     file.write_bytes(bytes(1000))
     worker = work(0)
@@ -378,14 +372,14 @@ def test_exemplars_are_not_shared(work: Work) -> None:
     assert value.get_exemplar() is None
 
 
-def test_a_cleaner_of_old_files_finds_the_folder_locked(shared: SharedMetrics) -> None:
+def test_the_folder_is_locked_against_tmpfiles(shared: SharedMetrics) -> None:
     cleaner = os.open(shared.folder, os.O_RDONLY)
     with pytest.raises(BlockingIOError):
         fcntl.flock(cleaner, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(cleaner)
 
 
-def test_the_folder_goes_with_its_owner() -> None:
+def test_the_folder_is_removed_with_its_owner() -> None:
     with SharedMetrics() as shared:
         (shared.folder / "counter_0.db").touch()  # made, and not begun
         assert shared.folder.stat().st_mode & 0o777 == 0o700

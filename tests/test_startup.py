@@ -75,20 +75,20 @@ def test_a_stop_before_anything_is_served_is_an_exit_with_0(number: signal.Signa
     assert blocked() == set(HANDLED)
 
 
-def test_a_hangup_before_anything_is_served_is_kept() -> None:
+def test_sighup_during_startup_is_kept() -> None:
     exit_on_stop()
     signal.raise_signal(signal.SIGHUP)
     assert signal.sigpending() == {signal.SIGHUP}
 
 
-def test_what_was_ignored_stays_ignored() -> None:
+def test_ignored_signals_stay_ignored() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     exit_on_stop()
     assert handled_signals() == [signal.SIGTERM, signal.SIGHUP]
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-async def test_what_was_held_is_received_first() -> None:
+async def test_held_signals_are_delivered_first() -> None:
     hold_signals()
     signal.raise_signal(signal.SIGHUP)
     signal.raise_signal(signal.SIGHUP)
@@ -101,7 +101,7 @@ async def test_what_was_held_is_received_first() -> None:
     assert blocked() == set(HANDLED)
 
 
-async def test_without_a_signal_that_is_not_ignored_none_is_received() -> None:
+async def test_when_all_signals_are_ignored_none_is_received() -> None:
     for number in HANDLED:
         signal.signal(number, signal.SIG_IGN)
     with receive_signals() as signals:
@@ -122,7 +122,7 @@ def test_signals_are_held_for_a_block() -> None:
     ("hung_up", "calls"),
     [(False, ["reload", "stop", "cut"]), (True, ["stop", "cut", "cut"])],
 )
-async def test_a_terminal_that_is_closed_is_a_stop(hung_up: bool, calls: list[str]) -> None:  # noqa: FBT001
+async def test_a_closed_terminal_is_a_stop(hung_up: bool, calls: list[str]) -> None:  # noqa: FBT001
     async def signals() -> AsyncIterator[int]:
         for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
             yield number
@@ -138,7 +138,7 @@ async def test_a_terminal_that_is_closed_is_a_stop(hung_up: bool, calls: list[st
     assert made == calls
 
 
-def test_a_terminal_is_lost_only_if_it_was_there(tmp_path: Path) -> None:
+def test_without_a_terminal_none_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "tty"
     assert not Terminal(str(path)).is_lost()
     path.touch()
@@ -174,7 +174,7 @@ def wait_until_held(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("--workers", "2")], ids=["alone", "workers"])
-def test_hangups_while_it_starts_end_nothing(arguments: tuple[str, ...]) -> None:
+def test_sighup_while_starting_ends_nothing(arguments: tuple[str, ...]) -> None:
     with starting(*arguments) as process:
         wait_until_held(process)
         for _ in range(2):
@@ -189,7 +189,7 @@ def test_hangups_while_it_starts_end_nothing(arguments: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize("arguments", [(), ("--workers", "2")], ids=["alone", "workers"])
-def test_a_stop_while_it_starts_is_heeded(arguments: tuple[str, ...]) -> None:
+def test_a_stop_while_starting_is_obeyed(arguments: tuple[str, ...]) -> None:
     with starting(*arguments) as process:
         wait_until_held(process)
         process.terminate()
@@ -198,7 +198,7 @@ def test_a_stop_while_it_starts_is_heeded(arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("--workers", "2")], ids=["alone", "workers"])
-def test_a_hangup_does_nothing_under_nohup(arguments: tuple[str, ...]) -> None:
+def test_under_nohup_sighup_does_nothing(arguments: tuple[str, ...]) -> None:
     nohup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with service("--log-level", "info", *arguments) as running:
         signal.signal(signal.SIGHUP, nohup)
@@ -243,7 +243,7 @@ caas_trio.__main__.main()
 
 
 @pytest.mark.parametrize("arguments", [(), ("--workers", "2")], ids=["alone", "workers"])
-def test_a_stop_does_not_wait_for_a_name_that_is_being_looked_up(arguments: tuple[str, ...]) -> None:
+def test_a_stop_does_not_wait_for_a_name_lookup(arguments: tuple[str, ...]) -> None:
     command = [sys.executable, "-c", BLOCKED_LOOKUP, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -35,7 +35,7 @@ def connections_of(worker: int) -> int:
     )
 
 
-def test_all_kinds_of_endpoints_are_shared_and_said_once(tmp_path: Path) -> None:
+def test_every_kind_of_endpoint_is_shared_and_reported_once(tmp_path: Path) -> None:
     """Slow: a supervisor and each of its workers start a Python."""
     paths = [tmp_path / "stream", tmp_path / "datagram"]
     endpoints = ("tcp://127.0.0.1:0", f"unix:{paths[0]}", "udp://127.0.0.1:0", f"unixgram:{paths[1]}")
@@ -54,7 +54,7 @@ def test_all_kinds_of_endpoints_are_shared_and_said_once(tmp_path: Path) -> None
     assert not any(path.exists() for path in paths)
 
 
-def test_a_killed_worker_takes_its_own_connections_and_no_others() -> None:
+def test_a_killed_worker_costs_only_its_own_connections() -> None:
     """Slow: a supervisor and each of its workers start a Python."""
     with service(*WORKERS) as running, ExitStack() as opened:
         clients: list[socket.socket] = []
@@ -81,6 +81,7 @@ def test_a_killed_worker_takes_its_own_connections_and_no_others() -> None:
         while len(workers_of(running)) < 2:
             pass
         assert killed not in workers_of(running)
+        opened.close()  # or the workers linger
         assert running.stop()[0] == 0
 
 
@@ -121,7 +122,7 @@ def test_nothing_depends_on_a_directory_that_is_removed(
         assert "died" not in told
 
 
-def test_workers_of_a_zipapp_are_the_zipapps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_of_a_zipapp_run_the_zipapp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = Path(caas_trio.__file__).parent
     with zipfile.ZipFile(tmp_path / "app.pyz", "w") as archive:
         archive.writestr("__main__.py", "from caas_trio.__main__ import main\nmain()")
@@ -138,12 +139,13 @@ def test_workers_of_a_zipapp_are_the_zipapps(tmp_path: Path, monkeypatch: pytest
         assert (status, "died" in told) == (0, False)
 
 
-def test_workers_go_when_the_supervisor_is_killed() -> None:
+def test_workers_end_when_the_supervisor_is_killed() -> None:
     with service(*WORKERS) as running, running.connect() as client:
         client.sendall(b"a\n")
         assert client.recv(10) == b"A\n"
         running.process.kill()
         assert receive_all(client) == b""
+        client.close()  # or its worker lingers
         running.stderr.read()  # until the last one has closed it
         with pytest.raises(ConnectionRefusedError):
             running.connect()
@@ -157,7 +159,7 @@ def test_a_second_signal_cuts_everything_off() -> None:
         assert running.stop()[0] == 0
 
 
-def test_the_settings_are_read_again_and_the_old_ones_stay_if_they_are_wrong(tmp_path: Path) -> None:
+def test_a_reload_reads_settings_and_keeps_the_old_on_errors(tmp_path: Path) -> None:
     """Slow: a supervisor and each of its workers start a Python."""
     config = tmp_path / "caas.toml"
     config.write_text('first = "server"\nprompt = "one:"')
@@ -181,7 +183,7 @@ def test_the_settings_are_read_again_and_the_old_ones_stay_if_they_are_wrong(tmp
         assert running.stop()[0] == 0
 
 
-def test_monitoring_is_the_supervisors() -> None:
+def test_the_supervisor_serves_the_metrics() -> None:
     """Slow: a supervisor and each of its workers start a Python."""
     with service(*WORKERS, "--metrics", "127.0.0.1:0") as running:
         told = running.stdout.readline()
@@ -190,5 +192,5 @@ def test_monitoring_is_the_supervisors() -> None:
         assert get(address, "readyz")[0] == b"200"
         assert talk(running.connect(), b"a\n") == b"A\n"
         while b"caas_trio_lines_total 1.0\n" not in get(address, "metrics")[1]:
-            pass  # a worker writes its figures down once in a second
+            pass  # a worker writes its metrics once a second
         assert running.stop()[0] == 0

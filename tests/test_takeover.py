@@ -23,7 +23,7 @@ def endpoint(tmp_path: Path) -> str:
     return f"unix:{tmp_path}/caas.sock"
 
 
-def test_a_second_server_says_so_and_leaves_while_the_first_goes_on(endpoint: str, tmp_path: Path) -> None:
+def test_a_second_server_fails_and_the_first_goes_on(endpoint: str, tmp_path: Path) -> None:
     """Slow: Python starts twice, one after the other."""
     with service(endpoints=(endpoint,)) as first:
         command = [sys.executable, "-m", "caas_trio", endpoint]
@@ -35,7 +35,7 @@ def test_a_second_server_says_so_and_leaves_while_the_first_goes_on(endpoint: st
     assert not list(tmp_path.iterdir())
 
 
-def test_the_path_of_a_server_that_was_killed_can_be_had(endpoint: str, tmp_path: Path) -> None:
+def test_the_path_of_a_killed_server_is_reused(endpoint: str, tmp_path: Path) -> None:
     with service(endpoints=(endpoint,)) as first:
         first.process.kill()
         first.process.wait()
@@ -46,7 +46,7 @@ def test_the_path_of_a_server_that_was_killed_can_be_had(endpoint: str, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_clients_in_the_old_servers_queue_are_answered_by_it(endpoint: str, tmp_path: Path) -> None:
+def test_the_old_server_answers_its_own_queue(endpoint: str, tmp_path: Path) -> None:
     with ExitStack() as running:
         old = running.enter_context(service(endpoints=(endpoint,)))
         with old.connect() as client:  # it has begun to accept
@@ -76,7 +76,7 @@ def test_clients_in_the_old_servers_queue_are_answered_by_it(endpoint: str, tmp_
 @pytest.mark.parametrize(
     ("arguments", "restarts"), [((), 2), (("--workers", "2"), 1)], ids=["alone", "workers"]
 )
-def test_clients_that_connect_all_the_time_are_all_answered(
+def test_no_client_is_lost_during_takeovers(
     arguments: tuple[str, ...], restarts: int, endpoint: str, tmp_path: Path
 ) -> None:
     """Slow: Python starts three times or more, under clients that never pause."""
@@ -106,10 +106,10 @@ def test_clients_that_connect_all_the_time_are_all_answered(
                 client.start()
             for restart in range(restarts):
                 before = heard.total()
-                hesitating = [server.connect() for _ in range(5)]
+                late = [server.connect() for _ in range(5)]
                 successor = running.enter_context(service("--takeover", *arguments, endpoints=(endpoint,)))
                 # The path is handed over, and nobody of these has spoken yet.
-                assert [talk(client, b"late\n") for client in hesitating] == [b"LATE\n"] * 5
+                assert [talk(client, b"late\n") for client in late] == [b"LATE\n"] * 5
                 assert server.end() == (0, "")
                 if not restart:
                     assert receive_all(old_friend) == b""  # an end, not a reset
@@ -124,9 +124,7 @@ def test_clients_that_connect_all_the_time_are_all_answered(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_cannot_be_opened_beside_it_leaves_the_old_server_its_path(
-    endpoint: str, tmp_path: Path
-) -> None:
+def test_a_failed_endpoint_leaves_the_old_server_its_path(endpoint: str, tmp_path: Path) -> None:
     with service(endpoints=(endpoint,)) as old, socket.create_server(("127.0.0.1", 0)) as taken:
         tcp = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         command = [sys.executable, "-m", "caas_trio", "--takeover", endpoint, tcp]
@@ -140,7 +138,7 @@ def test_what_cannot_be_opened_beside_it_leaves_the_old_server_its_path(
         assert old.stop() == (0, "")
 
 
-def test_a_user_that_is_not_allowed_gets_nothing_and_is_logged(endpoint: str) -> None:
+def test_a_user_not_allowed_is_closed_and_logged(endpoint: str) -> None:
     """Slow: Python starts twice, one after the other."""
     stranger = str(os.getuid() + 1)
     with service("--allow-uid", stranger, "--first", "server", endpoints=(endpoint,)) as closed:

@@ -152,7 +152,7 @@ async def test_a_failed_handshake_is_reported_as_a_refusal(monkeypatch: pytest.M
     assert recorder.outcomes == [Outcome.REFUSED]
 
 
-def test_several_are_told_together_each_of_what_it_listens_to() -> None:
+def test_several_observers_get_the_events_they_override() -> None:
     told: list[tuple[str, object]] = []
 
     class First(Telemetry):
@@ -180,12 +180,12 @@ def test_several_are_told_together_each_of_what_it_listens_to() -> None:
     assert both.drain_timed_out == first.drain_timed_out  # there is no detour for what one listens to
 
 
-def test_names_beyond_the_bound_count_as_one() -> None:
+def test_names_beyond_the_bound_count_as_other() -> None:
     bounded = BoundedNames(2)
     assert [bounded(name) for name in "abcab"] == ["a", "b", OTHER, "a", "b"]
 
 
-def test_the_events_are_all_of_them() -> None:
+def test_every_event_is_listed() -> None:
     assert set(EVENTS) == {name for name in dir(Telemetry) if not name.startswith("_")}
 
 
@@ -202,7 +202,7 @@ async def counted(telemetry: Telemetry) -> AsyncIterator[Endpoint]:
 
 
 @pytest.mark.parametrize("each", [False, True])
-async def test_what_is_moved_is_counted(each: bool) -> None:  # noqa: FBT001
+async def test_lines_and_bytes_are_counted(each: bool) -> None:  # noqa: FBT001
     counts = StatsRecorder()
     telemetry = together(counts, Recorder()) if each else counts
     async with counted(telemetry) as endpoint:
@@ -233,7 +233,7 @@ async def test_bytes_are_counted_while_a_connection_lasts() -> None:
         assert not any(counts.listener_stats.ended.values())
 
 
-async def test_what_each_connection_has_moved_is_counted_without_sums() -> None:
+async def test_each_connection_is_counted_on_its_own() -> None:
     ends = ConnectionRecorder()
     async with counted(ends) as endpoint:
         address = (endpoint.host, endpoint.port)
@@ -244,7 +244,7 @@ async def test_what_each_connection_has_moved_is_counted_without_sums() -> None:
     assert (moved.received, moved.sent) == (7, 12)
 
 
-async def test_what_a_slow_client_is_sent_is_counted_in_full() -> None:
+async def test_bytes_sent_to_a_slow_client_are_counted_in_full() -> None:
     counts = StatsRecorder()
     lines = b"0123456789\n" * 400_000
     async with (
@@ -279,7 +279,7 @@ async def skipping(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("handled", [False, True])
-async def test_oversize_lines_are_counted_while_a_conversation_lasts_and_when_it_is_over(
+async def test_oversize_lines_are_counted_during_and_after_a_conversation(
     handled: bool,  # noqa: FBT001
     nursery: trio.Nursery,
 ) -> None:

@@ -149,7 +149,7 @@ async def serving(
         (("weak.pem", "key.pem", None), "weak.pem", "ee key too small"),
     ],
 )
-def test_which_file_is_wrong_is_told(
+def test_the_wrong_file_is_named(
     wrong: tuple[str, str | None, str | None], at_fault: str, reason: str, tmp_path: Path
 ) -> None:
     certificate, key, ca = wrong
@@ -169,9 +169,7 @@ def test_which_file_is_wrong_is_told(
     assert (raised.value.file, raised.value.reason) == (tmp_path / at_fault, reason)
 
 
-def test_a_file_that_may_not_be_read_is_told(
-    files: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_file_is_named(files: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def forbid(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -191,7 +189,7 @@ def test_certificate_and_key_may_share_a_file(tmp_path: Path) -> None:
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
 
 
-async def test_new_connections_see_new_certificates_and_old_ones_go_on(
+async def test_a_reload_changes_new_connections_only(
     files: tuple[Path, Path, Path],
 ) -> None:
     certificates = Certificates(*files[:2])
@@ -247,7 +245,7 @@ async def test_a_reload_that_fails_changes_nothing(files: tuple[Path, Path, Path
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_lines_are_answered_up_to_the_last(version: ssl.TLSVersion) -> None:
+async def test_every_line_is_answered_over_tls(version: ssl.TLSVersion) -> None:
     async with serving() as running:
         # An end without close_notify would raise.
         assert await running.talk(b"hello\r\n\nworld", client_context(version)) == b"HELLO\r\n\nWORLD"
@@ -274,7 +272,7 @@ async def test_a_blocking_client_of_the_standard_library_is_served() -> None:
         assert await trio.to_thread.run_sync(talk, address) == b"A\n" * 10_000
 
 
-async def test_a_line_that_was_cut_off_is_not_answered() -> None:
+async def test_a_line_cut_off_without_close_notify_is_not_answered() -> None:
     async with serving() as running:
         client = await running.connect()
         await client.send_all(b"whole\ncut")
@@ -327,7 +325,7 @@ STRANGERS = [
 
 @pytest.mark.parametrize(("issuer", "reason"), STRANGERS, ids=["none", "stranger's"])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_without_a_certificate_that_is_trusted_nobody_is_served(
+async def test_a_client_without_a_trusted_certificate_is_refused(
     version: ssl.TLSVersion, issuer: trustme.CA | None, reason: str, files: tuple[Path, Path, Path]
 ) -> None:
     shown = issuer.issue_cert("client.example") if issuer else None
@@ -355,7 +353,7 @@ def chain_context(folder: Path, certificates: int, version: ssl.TLSVersion) -> s
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_no_session_is_kept_of_a_client_that_takes_no_ticket(
+async def test_a_client_without_tickets_leaves_no_session(
     version: ssl.TLSVersion, files: tuple[Path, Path, Path]
 ) -> None:
     certificates = Certificates(*files)
@@ -408,13 +406,13 @@ trio.run(main)
     ["", "16", "1603010200010001fc0303", "160301000401004000"],
     ids=["none", "a byte", "begun", "a claim"],
 )
-def test_a_client_that_has_not_said_hello_costs_no_memory_of_openssl(said: str) -> None:
+def test_before_the_hello_openssl_allocates_nothing(said: str) -> None:
     command = [sys.executable, "-c", MEMORY, said]
     measured = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(measured.stdout) < 24 * 1024
 
 
-async def test_a_plain_client_is_told_nothing() -> None:
+async def test_a_plain_client_gets_no_answer() -> None:
     async with serving() as running:
         async with await running.connect_plainly() as client:
             await client.send_all(b"hello\n")
@@ -432,7 +430,7 @@ async def test_a_connection_closed_before_the_handshake_is_no_refusal() -> None:
     assert sorted(running.recorder.outcomes) == [Outcome.COMPLETED, Outcome.LOST]
 
 
-async def test_a_client_that_does_not_like_the_certificate_is_a_refusal() -> None:
+async def test_a_certificate_refused_by_the_client_is_a_refusal() -> None:
     async with serving() as running:
         with pytest.raises(trio.BrokenResourceError):
             await running.connect(ssl.create_default_context())
@@ -440,7 +438,7 @@ async def test_a_client_that_does_not_like_the_certificate_is_a_refusal() -> Non
     assert running.recorder.reasons == ["no TLS handshake: tlsv1 alert unknown ca"]
 
 
-async def test_a_handshake_holds_up_nobody_and_takes_a_place() -> None:
+async def test_a_handshake_takes_a_place_and_blocks_no_other_client() -> None:
     limits = Limits(max_connections=2, opening_timeout=30, linger_timeout=30)
     async with (
         serving(limits=limits) as running,
@@ -456,7 +454,7 @@ async def test_a_handshake_holds_up_nobody_and_takes_a_place() -> None:
     assert running.recorder.reasons == ["too many connections"]
 
 
-async def test_half_open_clients_make_room_in_time() -> None:
+async def test_half_open_clients_are_closed_at_the_opening_timeout() -> None:
     limits = Limits(max_connections=50, opening_timeout=0.1, at_capacity=AtCapacity.WAIT)
     async with serving(limits=limits) as running:
         half_open = [await running.connect_plainly() for _ in range(200)]
@@ -490,7 +488,7 @@ async def opened_for(seconds: float, drain_at: float) -> float:
             with pytest.raises(Refused, match="the opening timeout is over"):
                 await handshaker.perform(theirs, peer, Endpoint.parse("tls://192.0.2.1:1"))
             waited = trio.current_time()
-        assert not drain._told
+        assert not drain._callbacks
     theirs.close()
     return waited
 
@@ -503,7 +501,7 @@ async def test_a_stop_does_not_wait_for_a_slow_handshake(
     assert autojump_clock.current_time() >= waited
 
 
-async def test_a_stop_answers_what_was_received() -> None:
+async def test_a_stop_answers_received_lines() -> None:
     async with serving() as running:
         client = await running.connect()
         await client.send_all(b"a\n")
@@ -516,7 +514,7 @@ async def test_a_stop_answers_what_was_received() -> None:
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux's own")
-async def test_the_first_line_does_not_wait_for_a_late_acknowledgement() -> None:
+async def test_the_first_line_does_not_wait_for_a_delayed_ack() -> None:
     handshaker = handshakes(Limits(), Drain())
     with socket.create_server(("127.0.0.1", 0)) as listening:
         endpoint = Endpoint.parse(f"tls://127.0.0.1:{listening.getsockname()[1]}")
@@ -531,7 +529,7 @@ async def test_the_first_line_does_not_wait_for_a_late_acknowledgement() -> None
         await established.channel.aclose()
 
 
-async def test_a_certificate_that_cannot_be_read_is_refused(files: tuple[Path, Path, Path]) -> None:
+async def test_an_unreadable_certificate_is_refused(files: tuple[Path, Path, Path]) -> None:
     async with serving(Certificates(*files)) as running:
         for _ in range(2):
             client = await running.connect(unreadable_client())
@@ -562,7 +560,7 @@ async def test_garbage_late_in_a_handshake_does_not_prolong_it(autojump_clock: M
     assert autojump_clock.current_time() == pytest.approx(5)
 
 
-async def test_a_proxy_may_pass_tls_on() -> None:
+async def test_tls_may_follow_a_proxy_header() -> None:
     async def tell(connection: Connection) -> None:
         await connection.send(str(connection.peer).encode())
 

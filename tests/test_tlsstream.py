@@ -45,13 +45,13 @@ async def shake_hands(
     return client, server
 
 
-async def test_it_is_a_stream_as_trio_defines_one(version: ssl.TLSVersion) -> None:
+async def test_it_passes_trios_stream_checks(version: ssl.TLSVersion) -> None:
     await trio.testing.check_half_closeable_stream(
         partial(shake_hands, version), partial(shake_hands, version, clogged=True)
     )
 
 
-async def test_each_direction_ends_by_itself(version: ssl.TLSVersion) -> None:
+async def test_each_direction_ends_on_its_own(version: ssl.TLSVersion) -> None:
     client, server = await shake_hands(version)
     await client.send_all(b"question")
     await client.send_eof()
@@ -75,7 +75,7 @@ async def test_after_send_eof_the_input_is_still_read(version: ssl.TLSVersion) -
         await server.send_all(b"too late")
 
 
-async def test_input_that_was_not_read_yet_survives_the_last_word(version: ssl.TLSVersion) -> None:
+async def test_unread_input_survives_close_notify(version: ssl.TLSVersion) -> None:
     client, server = await shake_hands(version)
     await client.send_all(b"first" + b"x" * 40_000)
     await client.send_eof()
@@ -86,7 +86,7 @@ async def test_input_that_was_not_read_yet_survives_the_last_word(version: ssl.T
     assert await receive_all(client) == b""
 
 
-async def test_an_input_without_close_notify_has_been_cut_off(version: ssl.TLSVersion) -> None:
+async def test_an_end_without_close_notify_is_an_error(version: ssl.TLSVersion) -> None:
     client, server = await shake_hands(version)
     await client.send_all(b"a")
     await cut_off(client)
@@ -98,7 +98,7 @@ async def test_an_input_without_close_notify_has_been_cut_off(version: ssl.TLSVe
     assert await client.receive_some() == b"b"
 
 
-async def test_a_record_that_was_tampered_with_breaks_the_input(version: ssl.TLSVersion) -> None:
+async def test_a_forged_record_breaks_the_input(version: ssl.TLSVersion) -> None:
     client, server = await shake_hands(version)
     await client.send_all(b"good")
     await client.transport.send_all(b"\x17\x03\x03\x00\x20" + bytes(32))
@@ -115,7 +115,7 @@ async def test_a_record_that_was_tampered_with_breaks_the_input(version: ssl.TLS
     assert "bad record mac" in str(raised.value.__cause__)
 
 
-async def test_a_cancelled_receive_has_taken_nothing(version: ssl.TLSVersion) -> None:
+async def test_a_cancelled_receive_loses_nothing(version: ssl.TLSVersion) -> None:
     client, server = await shake_hands(version)
     records = ssl.MemoryBIO()
     records.write(encrypted(client, b"one\n"))
@@ -142,14 +142,14 @@ async def test_session_tickets_wait_for_the_first_reply() -> None:
     assert await client.receive_some() == b"hello"
 
 
-async def test_the_old_version_has_no_tickets_to_wait_for() -> None:
+async def test_tls_1_2_has_no_tickets_to_wait_for() -> None:
     client, server = await shake_hands(ssl.TLSVersion.TLSv1_2, tickets=2)
     assert not server.engine._outgoing.pending
     await server.send_all(b"hello")
     assert await client.receive_some() == b"hello"
 
 
-async def test_a_client_that_asks_for_more_than_it_reads_is_cut_off() -> None:
+async def test_a_client_that_forces_unread_answers_is_cut_off() -> None:
     client, server = await shake_hands()
     server.engine._outgoing.write(bytes(70_000))
     with pytest.raises(trio.BrokenResourceError) as raised:
@@ -158,7 +158,7 @@ async def test_a_client_that_asks_for_more_than_it_reads_is_cut_off() -> None:
     assert client.engine.tls.version() == "TLSv1.3"
 
 
-async def test_a_client_that_does_not_take_close_notify_is_too_slow(autojump_clock: MockClock) -> None:
+async def test_an_unread_close_notify_hits_the_write_timeout(autojump_clock: MockClock) -> None:
     client, server = await shake_hands(clogged=True)
     channel = StreamChannel(server, Limits(write_timeout=7), Drain())
     with pytest.raises(TooSlow, match="the write timeout is over"):
@@ -205,11 +205,11 @@ async def test_a_broken_record_gets_an_alert() -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"])
-async def test_leaving_during_the_handshake_is_no_error_of_tls(said: bytes) -> None:
+async def test_an_end_during_the_handshake_is_no_tls_error(said: bytes) -> None:
     assert await fail_to_shake_hands(said) == (b"", None)
 
 
-async def test_a_client_that_does_not_trust_the_server_says_so() -> None:
+async def test_a_distrustful_client_is_an_error_with_the_reason() -> None:
     ours, theirs = trio.testing.memory_stream_pair()
     client = TlsStream(ours, ssl.create_default_context(), server_side=False, server_hostname=HOST)
     server = TlsStream(theirs, server_context(), server_side=True)
@@ -230,7 +230,7 @@ async def test_a_client_that_does_not_trust_the_server_says_so() -> None:
     cuts=st.lists(st.integers(1, 200), min_size=1, max_size=20),
     sizes=st.lists(st.integers(1, 50_000), max_size=4),
 )
-def test_what_is_read_does_not_depend_on_how_the_records_were_cut(cuts: list[int], sizes: list[int]) -> None:
+def test_any_cut_of_the_records_gives_the_same_data(cuts: list[int], sizes: list[int]) -> None:
     pieces = [bytes([number]) * size for number, size in enumerate(sizes)]
 
     async def heard() -> bytes:
@@ -247,7 +247,7 @@ def test_what_is_read_does_not_depend_on_how_the_records_were_cut(cuts: list[int
 
 
 @given(said=st.binary(max_size=400), as_tls=...)
-def test_whatever_a_stranger_says_is_refused_or_left_open(*, said: bytes, as_tls: bool) -> None:
+def test_arbitrary_input_is_refused_or_waited_on(*, said: bytes, as_tls: bool) -> None:
     async def talk() -> tuple[bytes, BaseException | None]:
         return await fail_to_shake_hands(b"\x16\x03\x01" + said if as_tls else said)
 
@@ -257,7 +257,7 @@ def test_whatever_a_stranger_says_is_refused_or_left_open(*, said: bytes, as_tls
     assert len(answer) <= 7
 
 
-async def test_a_handshake_that_has_failed_fails_again_whatever_errno_says() -> None:
+async def test_a_failed_handshake_stays_failed() -> None:
     ours, theirs = trio.testing.memory_stream_pair()
     server = TlsStream(ours, server_context(), server_side=True)
     await theirs.send_all(b"GET / HTTP/1.0\r\n\r\n")

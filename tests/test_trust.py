@@ -64,14 +64,14 @@ def test_networks_of_ipv4_mapped_addresses_are_refused() -> None:
         Trust(proxy_from=mapped)
 
 
-def test_only_what_is_listed_is_asked_for() -> None:
+def test_peer_credentials_are_read_only_if_needed() -> None:
     assert Trust(allow_from=INSIDE).asks_for(("192.0.2.1", 1))
     assert not Trust(allow_from=INSIDE).asks_for("")
     assert Trust(allow_uids=frozenset({1})).asks_for("")
     assert not Trust(allow_uids=frozenset({1})).asks_for(("192.0.2.1", 1))
 
 
-def test_a_header_is_expected_where_it_was_asked_for() -> None:
+def test_a_header_is_expected_on_configured_endpoints() -> None:
     here, there = Endpoint.parse("tcp://localhost:0"), Endpoint.parse("unix:/there")
     bound = [Endpoint.parse("tcp://localhost:1"), Endpoint.parse("tcp://localhost:2"), there]
     trust = Trust(proxy_on=frozenset({here})).bound(list(zip([here, here, there], bound, strict=True)))
@@ -91,7 +91,7 @@ def test_a_header_is_expected_where_it_was_asked_for() -> None:
         (LocalPeer(1, 1001, 1000), "the user is not allowed"),
     ],
 )
-def test_a_proxy_is_near_unless_told_otherwise(peer: Peer, objection: str | None) -> None:
+def test_proxies_are_on_loopback_by_default(peer: Peer, objection: str | None) -> None:
     trust = Trust(proxy_protocol=True, allow_from=INSIDE, allow_uids=frozenset({1000}))
     assert trust.objection_to_proxy(peer) == objection
 
@@ -111,7 +111,7 @@ def test_a_proxy_is_near_unless_told_otherwise(peer: Peer, objection: str | None
         ("unix:/a", False),
     ],
 )
-def test_what_strangers_reach_in_plain_is_exposed(endpoint: str, *, exposed: bool) -> None:
+def test_public_plain_endpoints_are_exposed(endpoint: str, *, exposed: bool) -> None:
     here = Endpoint.parse(endpoint)
     assert Trust().exposes(here) is exposed
     assert not Trust(allow_from=INSIDE).exposes(here)
@@ -136,7 +136,7 @@ async def ask(endpoint: Endpoint) -> bytes:
 
 
 @pytest.mark.parametrize("welcome", [True, False])
-async def test_a_stranger_is_told_nothing(nursery: trio.Nursery, *, welcome: bool) -> None:
+async def test_a_stranger_gets_no_answer(nursery: trio.Nursery, *, welcome: bool) -> None:
     trust = Trust(
         allow_from=(ipaddress.ip_network("127.0.0.0/8"),) if welcome else INSIDE,
         allow_uids=frozenset({os.geteuid() if welcome else os.geteuid() + 1}),

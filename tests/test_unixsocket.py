@@ -79,7 +79,7 @@ def umask(mask: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("mask", [0, 0o077])
 @pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])
-def test_the_mode_is_what_was_asked_for_before_the_first_client_can_come(
+def test_the_mode_is_set_before_the_first_client(
     path: Path, mode: int, mask: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[set[str], int]] = []
@@ -99,16 +99,14 @@ def test_the_mode_is_what_was_asked_for_before_the_first_client_can_come(
 
 
 @pytest.mark.parametrize("scheme", ["unix", "unixgram"])
-def test_beside_a_socket_there_is_its_lock_and_in_the_end_nothing(path: Path, scheme: str) -> None:
+def test_the_lock_is_removed_with_the_socket(path: Path, scheme: str) -> None:
     with closing(bind(path, scheme=scheme)):
         assert names(path.parent) == {"caas.sock", "caas.sock.lock"}
         assert stat.S_IMODE(Path(f"{path}.lock").stat().st_mode) == 0o600
     assert names(path.parent) == set()
 
 
-def test_a_datagram_socket_has_its_mode_from_its_first_moment(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_datagram_socket_is_bound_with_its_mode(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     modes: list[int] = []
     chmod = Path.chmod
 
@@ -126,7 +124,7 @@ def test_a_datagram_socket_has_its_mode_from_its_first_moment(
 
 @pytest.mark.parametrize("scheme", ["unix", "unixgram"])
 @pytest.mark.parametrize("takeover", [False, True])
-def test_the_path_of_another_server_is_not_stolen(path: Path, scheme: str, *, takeover: bool) -> None:
+def test_the_path_of_a_running_server_is_not_taken(path: Path, scheme: str, *, takeover: bool) -> None:
     with closing(bind(path)) as first:
         if scheme == "unix" and takeover:
             with closing(bind(path, takeover=True)):
@@ -137,7 +135,7 @@ def test_the_path_of_another_server_is_not_stolen(path: Path, scheme: str, *, ta
 
 
 @pytest.mark.parametrize("lock", [False, True])
-def test_the_socket_of_a_server_that_was_killed_is_replaced(path: Path, *, lock: bool) -> None:
+def test_the_socket_of_a_killed_server_is_replaced(path: Path, *, lock: bool) -> None:
     leave_a_dead_socket(path)
     leave_a_dead_socket(Path(f"{path}.new"))
     if lock:
@@ -148,9 +146,7 @@ def test_the_socket_of_a_server_that_was_killed_is_replaced(path: Path, *, lock:
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
-def test_a_server_without_our_lock_is_not_robbed_and_notices_nothing(
-    path: Path, kind: socket.SocketKind
-) -> None:
+def test_a_server_without_our_lock_keeps_its_path(path: Path, kind: socket.SocketKind) -> None:
     with socket.socket(socket.AF_UNIX, kind) as foreign:
         foreign.bind(str(path))
         if kind is socket.SOCK_STREAM:
@@ -164,7 +160,7 @@ def test_a_server_without_our_lock_is_not_robbed_and_notices_nothing(
         assert names(path.parent) == {"caas.sock"}
 
 
-def test_a_dead_socket_that_may_not_be_asked_is_left(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_we_may_not_probe_is_left(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave_a_dead_socket(path)
 
     def forbid(*_: object) -> None:
@@ -177,7 +173,7 @@ def test_a_dead_socket_that_may_not_be_asked_is_left(path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("suffix", ["", ".new"])
-def test_what_is_no_socket_is_refused_and_left_intact(path: Path, suffix: str) -> None:
+def test_a_file_that_is_no_socket_is_refused_and_kept(path: Path, suffix: str) -> None:
     occupied = Path(f"{path}{suffix}")
     occupied.write_text("data")
     assert reason(path) == f"there is a file at {occupied} already"
@@ -227,9 +223,7 @@ def test_an_abstract_socket_leaves_no_file(tmp_path: Path, monkeypatch: pytest.M
         assert names(tmp_path) == set()
 
 
-def test_what_cannot_be_put_in_place_is_not_left_beside_it(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_rename_leaves_no_temporary_socket(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbid(*_: object) -> None:
         raise PermissionError
 
@@ -239,7 +233,7 @@ def test_what_cannot_be_put_in_place_is_not_left_beside_it(
     assert names(path.parent) == set()
 
 
-def test_a_file_that_took_the_sockets_place_is_left(path: Path) -> None:
+def test_a_file_that_replaced_the_socket_is_kept(path: Path) -> None:
     with closing(bind(path)) as bound:
         path.unlink()
         path.write_text("somebody else's")
@@ -248,7 +242,7 @@ def test_a_file_that_took_the_sockets_place_is_left(path: Path) -> None:
     assert path.read_text() == "somebody else's"
 
 
-def test_a_socket_that_is_gone_already_is_no_error(path: Path) -> None:
+def test_an_already_removed_socket_is_no_error(path: Path) -> None:
     with closing(bind(path)):
         path.unlink()
     assert names(path.parent) == set()
@@ -257,7 +251,7 @@ def test_a_socket_that_is_gone_already_is_no_error(path: Path) -> None:
 class TestTheLock:
     """The holder of the lock decides what is at the path."""
 
-    def test_one_holds_it_at_a_time(self, path: Path) -> None:
+    def test_the_lock_has_one_holder_at_a_time(self, path: Path) -> None:
         lock = PathLock.take(path)
         assert lock is not None
         assert PathLock.take(path) is None
@@ -267,9 +261,7 @@ class TestTheLock:
         assert again is not None
         again.release()
 
-    def test_a_file_that_was_removed_meanwhile_locks_nothing(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_removed_lock_file_locks_nothing(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The last holder removes the file between our opening it and our locking it."""
         flock = fcntl.flock
         tries: list[int] = []
@@ -287,7 +279,7 @@ class TestTheLock:
         assert PathLock.take(path) is None
         lock.release()
 
-    def test_one_that_somebody_removed_is_not_missed_and_no_other_is_removed_for_it(self, path: Path) -> None:
+    def test_release_removes_only_its_own_lock_file(self, path: Path) -> None:
         first = bind(path)
         Path(f"{path}.lock").unlink()
         assert reason(path) == TAKEN  # the socket has an owner all the same
@@ -297,14 +289,14 @@ class TestTheLock:
         assert PathLock.take(path) is None
         other.release()
 
-    def test_its_file_can_be_opened_again_whatever_the_umask(self, path: Path) -> None:
+    def test_the_lock_file_ignores_the_umask(self, path: Path) -> None:
         with umask(0o777):
             lock = PathLock.take(path)
         assert lock is not None
         assert stat.S_IMODE(Path(f"{path}.lock").stat().st_mode) == 0o600
         lock.release()
 
-    def test_what_is_there_is_not_opened_to_be_made(
+    def test_an_existing_lock_file_is_opened_without_creating(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The kernel forbids it (fs.protected_regular) for another user's file in a sticky directory."""
@@ -321,7 +313,7 @@ class TestTheLock:
         with closing(bind(path)) as bound:
             assert reaches(path, bound)
 
-    def test_a_file_that_is_made_just_now_is_opened(
+    def test_a_lock_file_created_meanwhile_is_opened(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         opened = os.open
@@ -336,14 +328,14 @@ class TestTheLock:
         assert lock is not None
         lock.release()
 
-    def test_a_file_that_comes_and_goes_is_given_up(
+    def test_a_lock_file_that_keeps_changing_is_an_error(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(pathlock, "is_at", lambda *_: False)
         with pytest.raises(OSError, match="the lock comes and goes"):
             PathLock.take(path)
 
-    def test_what_is_no_file_is_refused(self, path: Path) -> None:
+    def test_a_lock_that_is_no_file_is_refused(self, path: Path) -> None:
         os.mkfifo(f"{path}.lock")
         with pytest.raises(OSError, match="what is there is no file"):
             PathLock.take(path)
@@ -371,7 +363,7 @@ class TestStrangers:
     def leave(self, strangers: set[int], file: Path | str) -> None:
         strangers.add(os.lstat(file).st_ino)
 
-    def test_a_lock_that_nobody_holds_is_replaced(self, path: Path, strangers: set[int]) -> None:
+    def test_a_free_lock_is_replaced(self, path: Path, strangers: set[int]) -> None:
         file = Path(f"{path}.lock")
         file.touch()
         self.leave(strangers, file)
@@ -403,7 +395,7 @@ class TestStrangers:
         lock.release()
         return caught.value.reason
 
-    async def test_a_symbolic_link_leads_to_no_process(self, path: Path, strangers: set[int]) -> None:
+    async def test_a_symbolic_link_is_never_a_successors_lock(self, path: Path, strangers: set[int]) -> None:
         with closing(bind(path.with_name("other"))) as other:
             path.symlink_to("other")  # noqa: ASYNC240 - nothing else runs
             told = f"there is a symbolic link at {path}, and another server holds its lock"
@@ -412,7 +404,7 @@ class TestStrangers:
                 other.sock.accept()
         assert not strangers
 
-    async def test_the_socket_of_another_user_leads_to_no_process(
+    async def test_the_socket_of_another_user_is_never_signalled(
         self, path: Path, strangers: set[int]
     ) -> None:
         with socket.socket(socket.AF_UNIX) as theirs:
@@ -421,13 +413,13 @@ class TestStrangers:
             self.leave(strangers, path)
             assert await self.refusal(path) == f"its socket belongs to user {os.getuid()}"
 
-    async def test_a_hard_link_leads_to_no_process(self, path: Path, strangers: set[int]) -> None:
+    async def test_a_hard_link_is_never_a_successors_lock(self, path: Path, strangers: set[int]) -> None:
         with closing(bind(path.with_name("other"))):
             path.hardlink_to(path.with_name("other"))  # noqa: ASYNC240 - nothing else runs
             assert await self.refusal(path) == "its socket has another name, too"
         assert not strangers
 
-    async def test_a_process_of_another_user_is_sent_nothing(
+    async def test_a_process_of_another_user_is_not_signalled(
         self, path: Path, strangers: set[int], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(unixsocket, "credentials", lambda _: LocalPeer(12345, os.getuid() + 1, 0))
@@ -439,7 +431,7 @@ class TestStrangers:
         assert not strangers
 
     @pytest.mark.parametrize("which", ["", ".lock"])
-    def test_a_successor_of_another_user_gets_nothing(
+    def test_a_successor_of_another_user_is_ignored(
         self, path: Path, strangers: set[int], which: str
     ) -> None:
         old = bind(path)
@@ -450,7 +442,7 @@ class TestStrangers:
         old.close()
         new.close()
 
-    def test_a_successor_that_is_replaced_at_the_last_moment_gets_nothing(
+    def test_a_successor_replaced_meanwhile_is_ignored(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         old = bind(path)
@@ -469,7 +461,7 @@ class TestStrangers:
         new.close()
         old.close()
 
-    def test_a_socket_that_is_replaced_while_it_is_made_is_refused(
+    def test_a_socket_replaced_during_bind_is_refused(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         precious = path.with_name("precious")
@@ -484,13 +476,13 @@ class TestStrangers:
         assert stat.S_IMODE(precious.stat().st_mode) == 0o600
 
 
-def test_without_a_way_to_open_a_socket_its_path_has_to_do(path: Path) -> None:
+def test_without_o_path_the_path_is_used(path: Path) -> None:
     leave_a_dead_socket(path)
     with opened_at(path, path_only=None) as (name, status):
         assert (name, status.st_ino) == (str(path), path.lstat().st_ino)
 
 
-def test_a_relative_path_means_the_same_when_its_directory_is_gone(
+def test_a_relative_path_survives_the_removal_of_its_directory(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = path.with_name("gone")
@@ -520,13 +512,13 @@ class TestATakeover:
         monkeypatch.setattr(unixsocket, "credentials", lambda _: LocalPeer(12345, 0, 0))
         return actions
 
-    async def test_without_a_predecessor_there_is_nothing_to_wait_for(self, path: Path) -> None:
+    async def test_without_a_predecessor_a_takeover_does_not_wait(self, path: Path) -> None:
         with closing(bind(path, takeover=True)) as bound:
             await bound.take_over()
             assert reaches(path, bound)
             assert names(path.parent) == {"caas.sock", "caas.sock.lock"}
 
-    async def test_the_path_is_handed_over_and_the_queue_stays(
+    async def test_a_takeover_hands_the_path_over_and_keeps_the_queue(
         self, path: Path, told: list[Callable[[], object]]
     ) -> None:
         old = bind(path)
@@ -552,7 +544,7 @@ class TestATakeover:
         new.close()
         assert names(path.parent) == set()
 
-    async def test_the_old_server_is_gone_before_it_is_told(self, path: Path) -> None:
+    async def test_the_old_server_exits_before_the_signal(self, path: Path) -> None:
         old = bind(path)
         new = bind(path, takeover=True)
         beside, away = f"{path}.next", f"{path}.away"
@@ -564,7 +556,7 @@ class TestATakeover:
         new.close()
         assert names(path.parent) == set()
 
-    async def test_the_old_server_is_gone_when_it_is_told(
+    async def test_the_old_server_exits_at_the_signal(
         self, path: Path, told: list[Callable[[], object]]
     ) -> None:
         old = bind(path)
@@ -590,7 +582,7 @@ class TestATakeover:
         new.close()
         assert names(path.parent) == set()
 
-    async def test_what_came_to_be_at_the_path_is_left_there(self, path: Path) -> None:
+    async def test_a_file_created_at_the_path_is_kept(self, path: Path) -> None:
         lock = PathLock.take(path)
         assert lock is not None
         new = bind(path, takeover=True)
@@ -616,7 +608,7 @@ class TestATakeover:
             lock.release()
         assert names(path.parent) == set()
 
-    async def test_a_server_that_is_just_beginning_is_told_once_it_listens(
+    async def test_a_starting_server_is_signalled_once_it_listens(
         self,
         path: Path,
         told: list[Callable[[], object]],
@@ -650,7 +642,7 @@ class TestATakeover:
         new.close()
 
     @pytest.mark.parametrize("left", ["nothing", "dead"])
-    async def test_a_lock_without_a_listener_is_an_error_soon(
+    async def test_a_lock_without_a_listener_times_out(
         self, path: Path, left: str, autojump_clock: MockClock
     ) -> None:
         """As when a cleaner of old files has taken the socket away, and its server runs on."""
@@ -661,7 +653,7 @@ class TestATakeover:
         with closing(bind(path, takeover=True)) as new, pytest.raises(ListenError) as caught:
             await new.take_over()
         assert caught.value.reason == (
-            "another server holds its lock, and nobody listens: its socket may have been removed"
+            "another server holds its lock and does not listen: its socket may have been removed"
         )
         assert autojump_clock.current_time() == pytest.approx(2, abs=0.1)
         lock.release()
@@ -684,18 +676,20 @@ class TestATakeover:
         old.close()
 
     @pytest.mark.parametrize("pid", [-1, 0, os.getpid()], ids=["unknown", "elsewhere", "this"])
-    async def test_a_server_that_cannot_be_told_keeps_its_path(
+    async def test_a_server_that_cannot_be_signalled_keeps_its_path(
         self, path: Path, pid: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(unixsocket, "credentials", lambda _: LocalPeer(pid))
         monkeypatch.delattr(os, "kill")
         with closing(bind(path)) as old, closing(bind(path, takeover=True)) as new:
-            with pytest.raises(ListenError, match="another server listens on it, and cannot be told to stop"):
+            with pytest.raises(
+                ListenError, match="another server listens on it, and cannot be signalled to stop"
+            ):
                 await new.take_over()
             old.sock.accept()[0].close()
             assert reaches(path, old)
 
-    def test_a_successor_that_was_killed_is_cleared_away(self, path: Path) -> None:
+    def test_the_socket_of_a_killed_successor_is_removed(self, path: Path) -> None:
         old = bind(path)
         leave_a_dead_socket(Path(f"{path}.next"))
         Path(f"{path}.next.lock").touch()
@@ -703,7 +697,7 @@ class TestATakeover:
         old.close()
         assert names(path.parent) == set()
 
-    def test_a_living_socket_beside_it_without_a_lock_stays(self, path: Path) -> None:
+    def test_a_live_successor_socket_without_a_lock_is_kept(self, path: Path) -> None:
         beside = f"{path}.next"
         with closing(bind(path)) as old, socket.socket(socket.AF_UNIX) as other:
             other.bind(beside)
@@ -711,7 +705,7 @@ class TestATakeover:
             assert not old.withdraw()
             assert names(path.parent) == {"caas.sock.next"}
 
-    def test_what_is_no_socket_is_no_successor(self, path: Path) -> None:
+    def test_a_file_is_no_successor(self, path: Path) -> None:
         old = bind(path)
         beside = Path(f"{path}.next")
         beside.write_text("data")
@@ -719,7 +713,7 @@ class TestATakeover:
         old.close()
         assert names(path.parent) == {"caas.sock.next"}
 
-    def test_a_successor_that_may_not_be_put_in_place_waits_on(
+    def test_a_successor_whose_rename_fails_keeps_waiting(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         old = bind(path)

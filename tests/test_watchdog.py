@@ -16,7 +16,7 @@ from trio.testing import MockClock
 from caas_trio import AtCapacity, Endpoint, Limits, LineSession, Watchdog, serve_datagrams, serve_sessions
 
 
-async def test_it_beats_as_long_as_every_loop_goes_round(autojump_clock: MockClock) -> None:
+async def test_it_beats_while_every_loop_runs(autojump_clock: MockClock) -> None:
     beats: list[float] = []
     watchdog = Watchdog(lambda: beats.append(trio.current_time()), 8)
     assert watchdog.turn == 4
@@ -35,7 +35,7 @@ async def test_it_beats_as_long_as_every_loop_goes_round(autojump_clock: MockClo
     assert 13 <= beats[-1] <= 21  # the first loop ended at 20
 
 
-async def test_busy_loops_do_not_make_it_race(autojump_clock: MockClock) -> None:
+async def test_busy_loops_do_not_raise_the_rate(autojump_clock: MockClock) -> None:
     beats: list[float] = []
     watchdog = Watchdog(lambda: beats.append(trio.current_time()), 8)
     for _ in range(100):
@@ -50,20 +50,20 @@ async def test_without_a_watchdog_it_never_beats(mock_clock: MockClock) -> None:
     watchdog.tick("a")
 
 
-async def test_a_wait_is_over_with_what_it_waits_for_or_with_the_turn(autojump_clock: MockClock) -> None:
+async def test_a_wait_ends_with_its_event_or_the_interval(autojump_clock: MockClock) -> None:
     watchdog = Watchdog(lambda: None, 8)
     assert await watchdog.wait(partial(trio.sleep, 3))
     assert not await watchdog.wait(partial(trio.sleep, 5))
     assert trio.current_time() == 7
 
 
-async def test_without_a_watchdog_a_wait_takes_as_long_as_it_takes(autojump_clock: MockClock) -> None:
+async def test_without_a_watchdog_a_wait_is_unbounded(autojump_clock: MockClock) -> None:
     assert await Watchdog(lambda: None).wait(partial(trio.sleep, 10**6))
     assert trio.current_time() == 10**6
 
 
 @pytest.mark.parametrize("crowded", [False, True])
-async def test_a_server_that_accepts_has_one_and_one_that_stops_has_none(
+async def test_an_accept_loop_is_watched_until_the_stop(
     autojump_clock: MockClock, tmp_path: Path, *, crowded: bool
 ) -> None:
     beats: list[float] = []
@@ -97,7 +97,7 @@ async def test_a_server_that_accepts_has_one_and_one_that_stops_has_none(
         assert beats[-1] <= 10
 
 
-async def test_a_server_of_datagrams_has_one(autojump_clock: MockClock, tmp_path: Path) -> None:
+async def test_a_datagram_loop_is_watched(autojump_clock: MockClock, tmp_path: Path) -> None:
     beats: list[float] = []
     watchdog = Watchdog(lambda: beats.append(trio.current_time()), 2)
     endpoints = (f"unixgram:{tmp_path / 's'}", "udp://127.0.0.1:0")

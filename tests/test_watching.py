@@ -56,7 +56,7 @@ def test_without_watchfiles_a_line_says_what_to_install(monkeypatch: pytest.Monk
         check_watchfiles()
 
 
-async def test_each_change_has_the_files_that_have_changed(home: Path) -> None:
+async def test_each_change_lists_the_changed_files(home: Path) -> None:
     check_watchfiles()
     (home / "a.py").write_text("1")
     found = changes(home)

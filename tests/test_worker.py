@@ -93,7 +93,7 @@ async def ask(client: trio.SocketStream) -> bytes:
     return bytes(await client.receive_some())
 
 
-async def test_it_serves_until_it_is_told_to_stop(
+async def test_it_serves_until_the_stop_command(
     run: Run, listening: socket.socket, nursery: trio.Nursery
 ) -> None:
     await begin(run, configured(listening), nursery)
@@ -106,7 +106,7 @@ async def test_it_serves_until_it_is_told_to_stop(
     await run.over.wait()
 
 
-async def test_connections_go_on_at_a_retirement(
+async def test_connections_survive_a_retirement(
     run: Run, listening: socket.socket, nursery: trio.Nursery
 ) -> None:
     await begin(run, configured(listening), nursery)
@@ -127,7 +127,7 @@ async def test_connections_go_on_at_a_retirement(
     await run.over.wait()
 
 
-async def test_a_queued_connection_is_left_to_other_workers_at_a_retirement(
+async def test_a_retiring_worker_leaves_the_queue_to_others(
     run: Run, listening: socket.socket, nursery: trio.Nursery
 ) -> None:
     full = ("--max-connections", "1", "--at-capacity", "wait")
@@ -146,14 +146,14 @@ async def test_a_queued_connection_is_left_to_other_workers_at_a_retirement(
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-async def test_a_retirement_is_a_stop_in_the_end(
+async def test_a_retirement_ends_in_a_drain(
     stopped: bool,  # noqa: FBT001
     run: Run,
     listening: socket.socket,
     nursery: trio.Nursery,
 ) -> None:
-    patience = "1000" if stopped else "0.01"
-    await begin(run, configured(listening, "--drain-timeout", patience), nursery)
+    drain_timeout = "1000" if stopped else "0.01"
+    await begin(run, configured(listening, "--drain-timeout", drain_timeout), nursery)
     client = await connect(listening)
     assert await ask(client) == b"A\n"
     run.control.send_nowait("retire")
@@ -186,7 +186,7 @@ async def test_a_silent_client_may_still_send_after_a_handover(
     await run.over.wait()
 
 
-async def test_what_comes_before_the_conversation_is_the_workers(
+async def test_handshakes_happen_in_the_worker(
     run: Run, listening: socket.socket, nursery: trio.Nursery, tmp_path: Path
 ) -> None:
     certificate, key, _ = write_files(tmp_path)
@@ -228,7 +228,9 @@ async def block_the_drain(run: Run, listening: socket.socket, nursery: trio.Nurs
     return client
 
 
-async def test_a_cut_ends_it_at_once(run: Run, listening: socket.socket, nursery: trio.Nursery) -> None:
+async def test_a_cut_command_ends_it_at_once(
+    run: Run, listening: socket.socket, nursery: trio.Nursery
+) -> None:
     client = await block_the_drain(run, listening, nursery)
     run.control.send_nowait("stop")
     run.control.send_nowait("cut")
@@ -253,7 +255,7 @@ async def test_a_second_signal_does_not_cut(
     await run.over.wait()
 
 
-async def test_a_supervisor_that_is_gone_is_a_stop(
+async def test_a_closed_control_channel_is_a_stop(
     run: Run, listening: socket.socket, nursery: trio.Nursery
 ) -> None:
     await begin(run, configured(listening), nursery)
@@ -265,7 +267,7 @@ async def test_a_supervisor_that_is_gone_is_a_stop(
     await run.over.wait()
 
 
-async def test_without_a_config_nothing_is_done(run: Run) -> None:
+async def test_without_a_config_it_exits(run: Run) -> None:
     run.control.close()
     await run.work()
     assert run.over.is_set()
@@ -279,7 +281,7 @@ async def test_it_gives_signs_of_life(run: Run, listening: socket.socket, nurser
     await run.over.wait()
 
 
-async def test_it_logs_by_its_number_and_takes_the_settings_it_is_told(
+async def test_it_logs_its_slot_and_applies_the_config(
     run: Run, listening: socket.socket, nursery: trio.Nursery, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"log_level": "info", "log_format": "json", "max_line": "1", "oversize": "reject"}
@@ -298,7 +300,7 @@ async def test_it_logs_by_its_number_and_takes_the_settings_it_is_told(
     assert (event["event"], event["worker"]) == ("connection ended", 7)
 
 
-async def test_it_shares_its_figures(
+async def test_it_shares_its_metrics(
     run: Run,
     listening: socket.socket,
     nursery: trio.Nursery,
@@ -331,7 +333,7 @@ async def test_it_shares_its_figures(
     ],
     ids=["missing", "unprintable"],
 )
-def test_it_says_why_it_cannot_serve(arguments: tuple[str, ...], sent: bytes) -> None:
+def test_it_reports_why_it_cannot_serve(arguments: tuple[str, ...], sent: bytes) -> None:
     ours, theirs = socket.socketpair()
     with ours, socket.create_server(("127.0.0.1", 0)) as listening:
         config = configured(listening, *arguments)
@@ -341,7 +343,7 @@ def test_it_says_why_it_cannot_serve(arguments: tuple[str, ...], sent: bytes) ->
         assert ours.recv(1000) == b""
 
 
-def test_want_of_room_is_not_a_failure_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exhausted_resources_are_reported_as_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise ExceptionGroup("", [OSError(errno.EMFILE, "Too many open files")])
 
@@ -360,7 +362,7 @@ app = caas_trio.App(service=bytes.upper, limits=caas_trio.Limits(drain_timeout=0
 
 
 @pytest.mark.usefixtures("folder")
-async def test_it_tells_how_long_its_drain_takes_and_that_its_loop_turns(
+async def test_it_reports_its_drain_timeout_and_turns(
     run: Run, listening: socket.socket, nursery: trio.Nursery, tmp_path: Path
 ) -> None:
     (tmp_path / "limited.py").write_text(APP)
@@ -373,7 +375,7 @@ async def test_it_tells_how_long_its_drain_takes_and_that_its_loop_turns(
     await run.over.wait()
 
 
-def test_a_mistake_of_the_users_is_told_as_one() -> None:
+def test_a_usage_error_is_reported_as_misused() -> None:
     ours, theirs = socket.socketpair()
     with ours, socket.create_server(("127.0.0.1", 0)) as listening:
         config = configured(listening, "--app", "not_to_be_found:app")
@@ -408,7 +410,7 @@ async def test_a_process_is_started_and_serves(listening: socket.socket) -> None
     close_sockets(config)
 
 
-async def test_a_process_is_told_to_end(listening: socket.socket) -> None:
+async def test_a_process_ends_at_a_command(listening: socket.socket) -> None:
     config = configured(listening)
     senders: list[Worker] = []
     worker = Worker(config, start_process(config, Interpreter.current()), senders.append)

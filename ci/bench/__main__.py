@@ -15,9 +15,9 @@ from rich.table import Table as RichTable
 
 from ci.bench import load, machine, report
 from ci.bench.check import check
-from ci.bench.figures import Run
 from ci.bench.peers import PEERS
 from ci.bench.plan import Job, plan
+from ci.bench.results import Run
 from ci.bench.run import Runner, Settings
 from ci.bench.targets import TARGETS
 from ci.bench.works import WORKS

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 from ci.bench.buffers import BUFFER
-from ci.bench.figures import Spread, number
 from ci.bench.peers import HANDLER, OURS
+from ci.bench.results import Spread, number
 from ci.bench.works import Work
 
-WIDTH, LABELS, FIGURES = 800, 220, 90  # pixels: in all, for the names on the left, for the figures
+WIDTH, LABELS, VALUES = 800, 220, 90  # pixels: in all, for the names on the left, for the values
 TOP, ROW, BAR = 52, 24, 14
 
 STYLE = """
@@ -31,13 +31,13 @@ Ranked = Sequence[tuple[str, Spread]]
 
 
 def draw(works: Sequence[Work], ranked: Mapping[str, Ranked]) -> str:
-    """Return the chart of one family: a bar per peer (median), a line over it from the least to the most.
+    """Return the chart of one family: a bar per peer (median), a line over it from minimum to maximum.
 
     Sizes of one thing share a scale; works that differ in more than a size have one each.
     """
     shown = [work for work in works if ranked.get(work.name)]
     same = len({work.title for work in works}) == 1
-    longest = {work.name: max(spread.most for _, spread in ranked[work.name]) for work in shown}
+    longest = {work.name: max(spread.maximum for _, spread in ranked[work.name]) for work in shown}
     height = TOP + ROW * sum(len(ranked[work.name]) + (len(works) > 1) for work in shown) + 8
     svg = ET.Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {height}", role="img")
     svg.set("width", str(WIDTH))
@@ -56,7 +56,7 @@ def draw(works: Sequence[Work], ranked: Mapping[str, Ranked]) -> str:
             y += ROW
         end = max(longest.values()) if same else longest[work.name]
         for peer, spread in ranked[work.name]:
-            _bar(svg, y, peer, spread, scale=(WIDTH - LABELS - FIGURES) / (end or 1))
+            _bar(svg, y, peer, spread, scale=(WIDTH - LABELS - VALUES) / (end or 1))
             y += ROW
     ET.indent(svg, " ")
     return ET.tostring(svg, encoding="unicode") + "\n"
@@ -70,11 +70,11 @@ def _bar(svg: ET.Element, y: int, peer: str, spread: Spread, *, scale: float) ->
         svg, "rect", {"class": kind}, x=str(LABELS), y=str(y), width=f"{length:.1f}", height=str(BAR)
     )
     middle = f"{y + BAR / 2:g}"
-    least, most = f"{LABELS + spread.least * scale:.1f}", f"{LABELS + spread.most * scale:.1f}"
-    ET.SubElement(svg, "line", {"class": "spread"}, x1=least, x2=most, y1=middle, y2=middle)
+    minimum, maximum = f"{LABELS + spread.minimum * scale:.1f}", f"{LABELS + spread.maximum * scale:.1f}"
+    ET.SubElement(svg, "line", {"class": "spread"}, x1=minimum, x2=maximum, y1=middle, y2=middle)
     _text(
         svg,
-        LABELS + max(length, spread.most * scale) + 6,
+        LABELS + max(length, spread.maximum * scale) + 6,
         y + BAR - 2,
         number(spread.median),
         kind="figure",

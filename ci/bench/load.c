@@ -39,7 +39,7 @@
 #define SECOND UINT64_C(1000000000)
 #define MILLISECOND UINT64_C(1000000)
 #define QUIET_INTERVAL (20 * MILLISECOND) /* between two lines of one quiet client beside the firehose */
-#define PATIENCE (10 * SECOND)            /* for opening, and for closing, before the rest counts as timed out */
+#define PHASE_TIMEOUT (10 * SECOND)            /* for opening, and for closing, before the rest counts as timed out */
 enum {
     RECEIVE = 1 << 18,      /* the most one recv() takes */
     FIREHOSE_SEND = 1 << 16,/* the most the firehose sends per wake-up, so it does not starve its own neighbours */
@@ -444,7 +444,7 @@ static bool advance(bool input_ended) {
     switch (phase) {
     case OPEN:
         if (options.work != CONNECT && ready < options.connections) {
-            if (passed < PATIENCE && failures == 0) return true;
+            if (passed < PHASE_TIMEOUT && failures == 0) return true;
             if (failures == 0) faults[TIMED_OUT] += options.connections - ready;
             return false; /* a server that cannot even be opened is not measured */
         }
@@ -468,7 +468,7 @@ static bool advance(bool input_ended) {
         start_close();
         return true;
     case CLOSE:
-        if (open_now > 0 && passed < PATIENCE) return true;
+        if (open_now > 0 && passed < PHASE_TIMEOUT) return true;
         faults[TIMED_OUT] += open_now;
         return false;
     }
@@ -530,10 +530,10 @@ static void parse_endpoint(const char *text) {
     if (inet_pton(address.any.sa_family, host, binary) != 1) wrong_usage("the host must be an IP address");
 }
 
-static double number(const char *text, double least, double most) {
+static double number(const char *text, double minimum, double maximum) {
     char *end;
     double value = strtod(text, &end);
-    if (*text == '\0' || *end != '\0' || !(value >= least && value <= most)) wrong_usage("a number is out of range");
+    if (*text == '\0' || *end != '\0' || !(value >= minimum && value <= maximum)) wrong_usage("a number is out of range");
     return value;
 }
 
@@ -593,7 +593,7 @@ static void prepare(void) {
     if (options.connections + 16 > files.rlim_cur) wrong_usage("more connections than RLIMIT_NOFILE allows");
     signal(SIGPIPE, SIG_IGN);
     signal(SIGALRM, SIG_DFL); /* whatever happens, it ends */
-    alarm((unsigned)(options.warmup + options.seconds + 3 * (double)(PATIENCE / SECOND)));
+    alarm((unsigned)(options.warmup + options.seconds + 3 * (double)(PHASE_TIMEOUT / SECOND)));
 }
 
 static void report(void) {

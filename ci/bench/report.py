@@ -10,8 +10,8 @@ from typing import Any
 
 from ci.bench import chart
 from ci.bench.buffers import BUFFER
-from ci.bench.figures import Run, Spread, by_round, growth_over, number, ratios
 from ci.bench.peers import HANDLER, OURS
+from ci.bench.results import Run, Spread, by_round, growth_over, number, ratios
 from ci.bench.targets import TARGETS, family, judge
 from ci.bench.works import WORKS, Work
 
@@ -43,7 +43,7 @@ def spreads(runs: Sequence[Run], work: Work) -> list[tuple[str, Spread]]:
     """Return the peers and their figures in `work`, the best first; peers without a figure are left out."""
     found = []
     for peer in peers_in(runs, work):
-        spread = Spread.of(list(by_round(runs, work.name, peer, work.measure.figure).values()))
+        spread = Spread.of(list(by_round(runs, work.name, peer, work.measure.metric).values()))
         found += [(peer, spread)] if spread is not None else []
     return sorted(found, key=lambda entry: entry[1].median, reverse=work.measure.more_is_better)
 
@@ -51,8 +51,8 @@ def spreads(runs: Sequence[Run], work: Work) -> list[tuple[str, Spread]]:
 def table_of(runs: Sequence[Run], work: Work) -> Table:
     """Return the table of one work: the figures of each peer, and our ratios within the same rounds."""
 
-    def reached(peer: str, figure: str = work.measure.figure) -> dict[int, float]:
-        return by_round(runs, work.name, peer, figure)
+    def reached(peer: str, metric: str = work.measure.metric) -> dict[int, float]:
+        return by_round(runs, work.name, peer, metric)
 
     def middle(values: Iterable[float], form: str = "") -> str:
         known = list(values)
@@ -63,10 +63,10 @@ def table_of(runs: Sequence[Run], work: Work) -> Table:
     head = ("peer", work.measure.unit, "min .. max", *details, *(f"{subject} is" for subject in subjects))
     rows = []
     for peer, spread in spreads(runs, work):
-        figures = (number(spread.median), f"{number(spread.least)} .. {number(spread.most)}")
-        further = [middle(reached(peer, figure).values()) for figure in details.values()]
+        cells = (number(spread.median), f"{number(spread.minimum)} .. {number(spread.maximum)}")
+        further = [middle(reached(peer, metric).values()) for metric in details.values()]
         relative = [middle(ratios(reached(s), reached(peer), work.measure), ".2f") for s in subjects]
-        rows.append((peer, *figures, *further, *relative))
+        rows.append((peer, *cells, *further, *relative))
     used = [i for i in range(len(head)) if any(row[i] for row in rows)]
     rows = [tuple(row[i] for i in used) for row in rows]
     return Table(f"{work.name}: {work.title}", tuple(head[i] for i in used), rows)
@@ -114,7 +114,7 @@ def remarks(runs: Sequence[Run]) -> list[str]:
             lines.append(f"{run.peer} is {run.problem}")
         elif run.problem is not None:
             lines.append(f"{run.peer}, {run.work}: {run.problem}")
-    waited = [run.figures["waited"] for run in runs if "waited" in run.figures]
+    waited = [run.metrics["waited"] for run in runs if "waited" in run.metrics]
     if disturbed := sum(share > DISTURBED for share in waited):
         lines.append(
             f"disturbed: in {disturbed} of {len(waited)} runs another process had their core "
@@ -137,7 +137,7 @@ def save(directory: Path, runs: Sequence[Run], about: Mapping[str, Any]) -> None
 def as_json(runs: Sequence[Run], about: Mapping[str, Any]) -> str:
     """Return the runs as JSON, one a line, after everything about them."""
     entries = [
-        {"work": run.work, "peer": run.peer, "round": run.round, **run.figures, "problem": run.problem}
+        {"work": run.work, "peer": run.peer, "round": run.round, **run.metrics, "problem": run.problem}
         for run in runs
     ]
     opening = json.dumps(about, indent=1, ensure_ascii=False).removesuffix("\n}")

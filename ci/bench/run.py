@@ -7,9 +7,9 @@ from pathlib import Path
 import psutil
 
 from ci.bench import buffers, load, machine, server
-from ci.bench.figures import Mark, Run, summarize
 from ci.bench.peers import Peer
 from ci.bench.plan import Job
+from ci.bench.results import Mark, Run, summarize
 from ci.bench.works import Work
 
 HOLD_SECONDS = 30  # how long idle connections are held at most; the runner lets go much earlier
@@ -38,14 +38,14 @@ class Runner:
         identity, key = (job.work.name, job.name, job.round), (job.name, job.work.unix)
         if key not in self._absent:
             try:
-                return Run(*identity, self._figures(job))
+                return Run(*identity, self._metrics(job))
             except (server.AbsentError, ImportError) as error:
                 self._absent[key] = f"absent: {error}"
             except (load.BenchError, psutil.Error, OSError) as error:
                 return Run(*identity, problem=f"failed: {error}")
         return Run(*identity, problem=self._absent[key])
 
-    def _figures(self, job: Job) -> dict[str, float]:
+    def _metrics(self, job: Job) -> dict[str, float]:
         if job.peer is None:
             return {"megabytes": buffers.rate(job.name, job.work, self._settings.seconds)}
         return self._serve(job.peer, job.work)

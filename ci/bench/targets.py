@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from ci.bench.buffers import BUFFER, READER
-from ci.bench.figures import Run, by_round, growth_over, ratios
 from ci.bench.peers import BARE_LOOP, C_LOOP, HANDLER, METERED, OURS
+from ci.bench.results import Run, by_round, growth_over, ratios
 from ci.bench.works import WORKS, Work
 
 
@@ -14,7 +14,7 @@ from ci.bench.works import WORKS, Work
 class Target:
     """One claim: `subject` in `work` is at least `ratio` times as good as `against`.
 
-    Without `against` it is a bound on the subject's own figure: `at_most` on the median, or, for a family of
+    Without `against` it is a bound on the subject's own figure: `bound` on the median, or, for a family of
     works, `growth` on the factor from one size to any larger one.
     """
 
@@ -22,7 +22,7 @@ class Target:
     subject: str
     against: str | None = None
     ratio: float | None = None
-    at_most: float | None = None
+    bound: float | None = None
     growth: float | None = None
 
     @property
@@ -32,7 +32,7 @@ class Target:
             return f"at least {self.ratio:g} of {self.against}"
         if self.growth is not None:
             return f"grows at most {self.growth:g}-fold"
-        return f"at most {self.at_most:g}"
+        return f"at most {self.bound:g}"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Verdict:
             return None
         if self.target.ratio is not None:
             return self.measured >= self.target.ratio
-        return self.measured <= (self.target.growth or self.target.at_most or 0)
+        return self.measured <= (self.target.growth or self.target.bound or 0)
 
 
 def _each(works: tuple[str, ...], subject: str, ratio_of: dict[str, float]) -> tuple[Target, ...]:
@@ -62,7 +62,7 @@ TARGETS = (
     *_each(("pipeline",), OURS, {"uvloop Protocol": 1.5, BARE_LOOP: 0.75, C_LOOP: 0.5}),
     *_each(("long-line",), OURS, {"uvloop Protocol": 2.0, BARE_LOOP: 0.75, C_LOOP: 0.4}),
     *_each(("connect",), OURS, {"uvloop Protocol": 1.0}),
-    Target("idle", OURS, at_most=2048),
+    Target("idle", OURS, bound=2048),
     *_each(("line-50", "line-1000"), HANDLER, {"asyncio streams": 1.0, "plain trio": 1.5}),
     *_each(("pipeline",), HANDLER, {"uvloop streams": 3.0}),
     *_each(("metrics/line-50", "metrics/connect"), METERED, {OURS: 0.97}),
@@ -83,9 +83,9 @@ def judge(target: Target, runs: Sequence[Run]) -> Verdict:
     if target.growth is not None:
         return Verdict(target, *growth_over(runs, family(target.work), target.subject))
     [work] = [work for work in WORKS if work.name == target.work]
-    ours = by_round(runs, work.name, target.subject, work.measure.figure)
+    ours = by_round(runs, work.name, target.subject, work.measure.metric)
     values = list(ours.values())
     if target.against is not None:
-        theirs = by_round(runs, work.name, target.against, work.measure.figure)
+        theirs = by_round(runs, work.name, target.against, work.measure.metric)
         values = ratios(ours, theirs, work.measure)
     return Verdict(target, median(values) if values else None, len(values))

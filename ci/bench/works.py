@@ -1,4 +1,4 @@
-"""The table of works: what the servers are made to do, and which figure of it counts."""
+"""The table of works: what the servers are made to do, and which metric of it counts."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -7,7 +7,7 @@ from ci.bench.peers import C_LOOP, HANDLER, METERED, OURS, Peer
 
 
 class Measure(Enum):
-    """The figure a work is about: its name among a run's figures, its unit, and which way is better."""
+    """The metric a work is about: its name in `Run.metrics`, its unit, and which way is better."""
 
     LINES = ("throughput", "lines/s", True)
     MEGABYTES = ("megabytes", "MB/s", True)
@@ -17,8 +17,8 @@ class Measure(Enum):
     CPU_PER_LINE = ("cpu", "µs of CPU/line", False)
     CPU_PER_BYTE = ("cpu_byte", "ns of CPU/byte", False)
 
-    def __init__(self, figure: str, unit: str, more_is_better: bool) -> None:  # noqa: FBT001 - the tuples above
-        self.figure = figure
+    def __init__(self, metric: str, unit: str, more_is_better: bool) -> None:  # noqa: FBT001 - the tuples above
+        self.metric = metric
         self.unit = unit
         self.more_is_better = more_is_better
 
@@ -30,7 +30,7 @@ class Work:
     Attributes:
         name: `family` or `family/size`; the sizes of a family share a chart.
         title: one line for tables and charts.
-        measure: the figure that counts.
+        measure: the metric that counts.
         mode, connections, depth, line: what `load.c` is told; `line` in bytes, its LF included.
         unix: over a Unix socket instead of TCP.
         peers: the names of those who take part; None for everybody who can and needs no invitation.

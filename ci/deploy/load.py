@@ -131,8 +131,8 @@ async def loading(fronts: Sequence[Front], short: int, long: int) -> AsyncIterat
     async with trio.open_nursery() as nursery:
         for front in fronts:
             for number in range(short):
-                hesitation = HANDOVER_DELAY_S if number % 4 > 1 else 0.0
-                nursery.start_soon(_converse_for_short, front, tally, bool(number % 2), hesitation)
+                delay_s = HANDOVER_DELAY_S if number % 4 > 1 else 0.0
+                nursery.start_soon(_converse_for_short, front, tally, bool(number % 2), delay_s)
             for _ in range(long):
                 nursery.start_soon(_converse_for_long, front, tally)
         yield tally
@@ -143,7 +143,7 @@ async def _converse_for_short(
     front: Front,
     tally: Tally,
     ends_input: bool,  # noqa: FBT001 - two kinds
-    hesitation: float,
+    delay_s: float,
 ) -> None:
     for number in count():
         if tally.over:
@@ -152,7 +152,7 @@ async def _converse_for_short(
         try:
             with trio.fail_after(TIMEOUT_S):
                 async with client.connected():
-                    await trio.sleep(random.uniform(0, hesitation))  # noqa: S311 - as above
+                    await trio.sleep(random.uniform(0, delay_s))  # noqa: S311 - as above
                     await client.ask(b"line %d\n" % number, last=ends_input)
         except _FAULTS as error:
             tally.broken.append(Broken(client.port, trio.current_time(), _why(error)))

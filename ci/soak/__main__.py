@@ -11,7 +11,7 @@ from rich.table import Table
 
 from caas_trio import Oversize
 from ci.bench import load
-from ci.bench.figures import number
+from ci.bench.results import number
 from ci.soak import mix
 from ci.soak.service import end_as_by_ctrl_c
 
@@ -46,10 +46,10 @@ def main(*, seconds: float, workers: int, endpoints: tuple[str, ...], policies: 
     load.build(BUILD)
     load.raise_file_limit()
     services = mix.soak([Oversize(each) for each in policies], endpoints, workers, seconds, BUILD / "load")
-    figures = [each.figures() for each in services]
+    metrics = [each.metrics() for each in services]
     table = Table("", *(each.policy.value for each in services), box=box.SIMPLE_HEAD)
-    for name in figures[0]:
-        table.add_row(name, *(number(each[name]) for each in figures))
+    for name in metrics[0]:
+        table.add_row(name, *(number(each[name]) for each in metrics))
     Console().print(table)
     (BUILD / "soak.json").write_text(json.dumps(mix.as_json(services), indent=1))
     for each in services:

@@ -61,17 +61,17 @@ class Visit:
         self.lines += data.count(b"\n")
         await self._loop.sock_sendall(self.sock, data)
 
-    async def receive(self, most: int = _READ) -> bytes:
+    async def receive(self, max_bytes: int = _READ) -> bytes:
         """Return what one read gives."""
-        data = await self._loop.sock_recv(self.sock, most)
+        data = await self._loop.sock_recv(self.sock, max_bytes)
         self.answered += len(data)
         return data
 
-    async def expect(self, wanted: bytes, most: int = _READ, pause: float = 0) -> None:
+    async def expect(self, wanted: bytes, max_bytes: int = _READ, pause: float = 0) -> None:
         """Read exactly this."""
         got = 0
         while got < len(wanted):
-            data = await self.receive(min(most, len(wanted) - got))
+            data = await self.receive(min(max_bytes, len(wanted) - got))
             if data != wanted[got : got + len(data)]:
                 raise WrongError(f"{data[:40]!r} at byte {got}, and not {wanted[got : got + 40]!r}")
             if not data:

@@ -25,7 +25,7 @@ from ci.soak.service import running
 CLIENTS: Final = 50
 
 #: How long (seconds) a client waits for anything.
-_PATIENCE_S: Final = 30
+_CLIENT_TIMEOUT_S: Final = 30
 
 #: How many lines a client sends over a connection, and how long (seconds) it waits between two.
 _LINES: Final = 20
@@ -91,7 +91,7 @@ async def come_and_go(endpoint: Endpoint, seen: Seen, over: trio.Event) -> None:
     """Visit again and again."""
     while not over.is_set():
         try:
-            with trio.fail_after(_PATIENCE_S):
+            with trio.fail_after(_CLIENT_TIMEOUT_S):
                 await visit(endpoint, seen)
         except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
             seen.faults[f"{type(error).__name__}: {error}"] += 1
@@ -108,7 +108,7 @@ async def deploy(folder: Path, service_pid: int, endpoint: Endpoint, seconds: fl
             due = trio.current_time() + pause
             (folder / "versioned.py").write_text(APP.format(version=version))
             os.kill(service_pid, signal.SIGHUP)
-            with trio.move_on_after(_PATIENCE_S):
+            with trio.move_on_after(_CLIENT_TIMEOUT_S):
                 while version not in seen.versions:  # noqa: ASYNC110 - the clients do not say
                     await trio.sleep(_PAUSE_S)
             await trio.sleep_until(due)

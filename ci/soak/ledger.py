@@ -13,13 +13,13 @@ _ENOUGH_FAULTS = 100
 class Bounds:
     """What a total must lie within: what is sure, and what may have come on top."""
 
-    least: int = 0
-    most: int = 0
+    minimum: int = 0
+    maximum: int = 0
 
     def add(self, value: int, *, sure: bool) -> None:
         """Count more."""
-        self.least += value if sure else 0
-        self.most += value
+        self.minimum += value if sure else 0
+        self.maximum += value
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Ledger:
             self.faults.append(what)
 
     def differences(self, page: Page) -> list[str]:
-        """Return where the server's figures are not the clients', once all have gone."""
+        """Return where the server's counts are not the clients', once all have gone."""
         found = adds_up(page)
         for endpoint, ends in self.ends.items():
             found += _compared(
@@ -92,7 +92,9 @@ def adds_up(page: Page) -> list[str]:
 
 
 def _compared(what: str, counted: int, within: Bounds) -> list[str]:
-    if within.least <= counted <= within.most:
+    if within.minimum <= counted <= within.maximum:
         return []
-    wanted = f"{within.least}" if within.least == within.most else f"{within.least} to {within.most}"
+    wanted = (
+        f"{within.minimum}" if within.minimum == within.maximum else f"{within.minimum} to {within.maximum}"
+    )
     return [f"{what}: {counted}, and not {wanted}"]

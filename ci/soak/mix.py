@@ -15,7 +15,7 @@ from ci.bench import load
 from ci.bench.works import Measure, Work
 from ci.soak.chance import dice
 from ci.soak.clients import KINDS, MAX_LINE, TIMEOUT, keep_coming, notice_stalls
-from ci.soak.figures import MAX_GROWTH, growth, second_half
+from ci.soak.growth import MAX_GROWTH, growth, second_half
 from ci.soak.ledger import Ledger, adds_up
 from ci.soak.service import SERVICE, Page, Service, Weight, running
 
@@ -87,7 +87,7 @@ class Watched:
         """Return by how many bytes its memory grew over the second half."""
         return growth(second_half([(look.seconds, look.weight.memory) for look in self.looks]))
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Return what there is to show."""
         half = second_half([(look.seconds, float(look.accepted)) for look in self.looks])
         hours = (half[-1][0] - half[0][0]) / 3600
@@ -167,7 +167,7 @@ async def strain(services: Sequence[Watched], generator: Path, seconds: float) -
 
 
 async def settle(watched: Watched) -> None:
-    """Wait until the service has let go of all; then its figures have to be the clients'."""
+    """Wait until the service has let go of all; then its counts have to be the clients'."""
     ledger, deadline = watched.ledger, monotonic() + _SETTLING
     while True:
         page, weight = watched.service.scrape(), watched.service.weigh()
@@ -232,7 +232,7 @@ def as_json(services: Sequence[Watched]) -> list[dict[str, Any]]:
     return [
         {
             "oversize": each.policy.value,
-            "figures": each.figures(),
+            "metrics": each.metrics(),
             "visits": dict(each.ledger.visits),
             "faults": each.ledger.faults,
             "looks": [asdict(look) for look in each.looks],

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ci.bench import load
-from ci.bench.figures import number
+from ci.bench.results import number
 from ci.bench.works import Measure, Work
 from ci.process import LISTENING, start
 from ci.soak.service import Service, end_as_by_ctrl_c, running
@@ -50,10 +50,10 @@ _ROUND_SECONDS: Final = 2.0
 
 @dataclass(frozen=True)
 class Result:
-    """What one programme came to: the figures to show, and what was not as it has to be."""
+    """What one programme came to: the metrics to show, and what was not as it has to be."""
 
     name: str
-    figures: dict[str, float]
+    metrics: dict[str, float]
     faults: list[str]
 
 
@@ -115,7 +115,7 @@ def reload(endpoint: str, seconds: float, signals: int) -> Result:
         faults += [f"{count} of {said['whole']} {kind}" for kind, count in said["errors"].items() if count]
         if (status := service.stop()) != 0:
             faults.append(f"it ended with {status}")
-    figures = {
+    metrics = {
         "connections": said["whole"],
         "failures": sum(said["errors"].values()),
         "reloads": len(took),
@@ -123,7 +123,7 @@ def reload(endpoint: str, seconds: float, signals: int) -> Result:
         "p99 of a visit, ms": said["p99_us"] / 1000,
         "the slowest, ms": said["max_us"] / 1000,
     }
-    return Result(f"reload over {endpoint}", figures, faults)
+    return Result(f"reload over {endpoint}", metrics, faults)
 
 
 def crash(endpoint: str, work: Work) -> Result:
@@ -155,13 +155,13 @@ def crash(endpoint: str, work: Work) -> Result:
             faults.append(f"another worker took {there:.1f} s")
         if (status := service.stop()) != 0:
             faults.append(f"it ended with {status}")
-    figures = {
+    metrics = {
         "connections that ended well": said["whole"],
         "connections of the killed worker": serving,
         "failures": failures,
         "seconds until another one was at work": there,
     }
-    return Result(f"kill -9 over {endpoint}, {work.title}", figures, faults)
+    return Result(f"kill -9 over {endpoint}, {work.title}", metrics, faults)
 
 
 @contextmanager
@@ -188,21 +188,21 @@ def scale() -> Iterator[Result]:
         for _, count in product(range(_ROUNDS), rates):
             with server(count) as endpoint, loaded(work, endpoint, _ROUND_SECONDS) as clients:
                 rates[count].append(report(clients)["throughput"])
-        figures = {
+        metrics = {
             f"{work.measure.value[1]}, 1 process": median(rates[1]),
             f"{work.measure.value[1]}, {WORKERS} processes": median(rates[WORKERS]),
             "ratio, median of the rounds": median(
                 more / one for one, more in zip(rates[1], rates[WORKERS], strict=True)
             ),
         }
-        yield Result(f"{WORKERS} processes beside 1: {work.title}", figures, [])
+        yield Result(f"{WORKERS} processes beside 1: {work.title}", metrics, [])
 
 
 def show(console: Console, results: Sequence[Result]) -> None:
     """Print what came of it."""
     for result in results:
         table = Table(title=result.name, title_justify="left", box=box.SIMPLE, show_header=False)
-        for name, value in result.figures.items():
+        for name, value in result.metrics.items():
             table.add_row(name, number(value))
         console.print(table)
         for fault in result.faults:
@@ -235,7 +235,7 @@ def main(*, only: str | None, seconds: float, signals: int, endpoints: tuple[str
         for result in scale():
             results.append(result)
             show(console, [result])
-    kept = [{"name": each.name, "figures": each.figures, "faults": each.faults} for each in results]
+    kept = [{"name": each.name, "metrics": each.metrics, "faults": each.faults} for each in results]
     (BUILD / "workers.json").write_text(json.dumps(kept, indent=1))
     if any(each.faults for each in results):
         sys.exit(1)

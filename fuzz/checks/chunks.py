@@ -22,9 +22,9 @@ def cut(chunk: bytes, size: int) -> list[bytes]:
     """Cut a chunk into pieces of one size, the last one longer once there are `PIECES` of them."""
     if not 0 < size <= _MAX_SIZE or not chunk:
         return [chunk]
-    most = size * (PIECES - 1)
-    pieces = [chunk[start : start + size] for start in range(0, min(len(chunk), most), size)]
-    return [*pieces, chunk[most:]] if len(chunk) > most else pieces
+    end = size * (PIECES - 1)
+    pieces = [chunk[start : start + size] for start in range(0, min(len(chunk), end), size)]
+    return [*pieces, chunk[end:]] if len(chunk) > end else pieces
 
 
 def cuts(texts: Iterable[bytes]) -> tuple[bytes, ...]:

@@ -181,15 +181,15 @@ class Client:
 
     def compare(self, *, cut_off: bool) -> None:
         """Compare what it has received with what it is owed."""
-        most, over = self.expected()
-        least = most
+        whole, over = self.expected()
+        least = whole
         if self.owed is not None:  # what came in later may be answered or not
             least, over = self.owed, True
         if cut_off or self.failed or self.forsaken or not self.reading:
             least = b""
         assert over or cut_off or self.forsaken or not self.lost, "the connection is lost"
         assert self.received.startswith(least), f"received {self.received!r}, owed {least!r}"
-        assert most.startswith(self.received), f"received {self.received!r}, owed {most!r}"
+        assert whole.startswith(self.received), f"received {self.received!r}, owed {whole!r}"
         assert cut_off or self.forsaken or self.lingered or not self.reset, "a reset instead of an end"
         if self.reading and not self.forsaken:
             assert self.eof is (over or cut_off), "the end of the stream is early or missing"

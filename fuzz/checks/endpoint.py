@@ -88,9 +88,9 @@ def _is_endpoint(text: str) -> bool:
     return bool(colon) and right
 
 
-def _is_number(digits: str, most: int) -> bool:
-    plain = 0 < len(digits) <= len(str(most)) and _DIGITS.issuperset(digits)
-    return plain and str(int(digits)) == digits and int(digits) <= most
+def _is_number(digits: str, maximum: int) -> bool:
+    plain = 0 < len(digits) <= len(str(maximum)) and _DIGITS.issuperset(digits)
+    return plain and str(int(digits)) == digits and int(digits) <= maximum
 
 
 def _is_host(host: str) -> bool:

@@ -127,8 +127,8 @@ class _Pair:
             assert held <= self.highest + sum(map(len, self.how)) + len(piece), f"{held} bytes held"
             self.take_all(self.way, *self.how)
             rest = len(self.model.rest)  # and so the buffer's, as `take` found
-            most = self.model.max_line + sum(map(len, self.how))
-            assert rest <= most, f"{rest} bytes left, limit {self.model.max_line}"
+            limit = self.model.max_line + sum(map(len, self.how))
+            assert rest <= limit, f"{rest} bytes left, limit {self.model.max_line}"
 
     def feed_and_take(self, way: str, piece: bytes) -> None:
         """Feed a piece by the call that takes, which then takes once."""
@@ -208,8 +208,8 @@ class _Pair:
             assert kept <= 2 * (self.highest + self.longest) + _SLACK, f"{kept} bytes kept"
         if self.counted:
             walked = Work.walked
-            most = 4 * self.fed + self.searched_again + 8
-            assert walked <= most, f"{walked} bytes walked over for {self.fed} fed"
+            limit = 4 * self.fed + self.searched_again + 8
+            assert walked <= limit, f"{walked} bytes walked over for {self.fed} fed"
 
     def refuse_input(self) -> None:
         """Check that nothing is accepted after the end of input, not even a second end."""

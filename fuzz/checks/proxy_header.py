@@ -143,8 +143,8 @@ def _told_line(data: bytes, family: int) -> _Told:
     while at < len(data):
         byte = data[at]
         at += 1
-        allowed, most = (_LETTERS[family], 15 if family == 4 else 39) if len(fields) < 3 else (_DIGITS, 5)
-        if byte in allowed and len(fields[-1]) < most:
+        allowed, limit = (_LETTERS[family], 15 if family == 4 else 39) if len(fields) < 3 else (_DIGITS, 5)
+        if byte in allowed and len(fields[-1]) < limit:
             fields[-1] += bytes([byte])
         elif byte == ord(" ") and fields[-1] and len(fields) < 4:
             fields.append(b"")

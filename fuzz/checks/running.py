@@ -87,7 +87,7 @@ class Kind(NamedTuple):
 
     Attributes:
         driver: "hub" or "stream".
-        serves: what it serves. One of request handlers lets newcomers wait, one of handlers refuses them.
+        serves: what it serves. One of request handlers lets new clients wait, one of handlers refuses them.
         tells: whether it tells of each connection in any case.
         proxied: whether it has a second address, where connections begin with a PROXY header.
     """

@@ -23,8 +23,8 @@ class _NoTls:
     def do_handshake(self) -> None:
         pass
 
-    def read(self, most: int) -> bytes:
-        data = self._incoming.read(most)
+    def read(self, max_bytes: int) -> bytes:
+        data = self._incoming.read(max_bytes)
         if not data and not self._incoming.eof:
             raise ssl.SSLWantReadError
         return data
@@ -128,9 +128,9 @@ class TlsClient:
         self.wire += made
         self._made += len(made)
 
-    def hand_on(self, most: int) -> None:
-        """Send at most so many of the bytes that are due; what the kernel does not take stays."""
-        sent = self._send(self.wire[:most])
+    def hand_on(self, max_bytes: int) -> None:
+        """Send at max_bytes so many of the bytes that are due; what the kernel does not take stays."""
+        sent = self._send(self.wire[:max_bytes])
         self.wire = self.wire[sent:]
         if not self.spoiled:
             self._handed_on += sent

@@ -51,8 +51,8 @@ def check(data: bytes) -> None:
         delimiter = _DELIMITERS[count & 3]
         signs = [sign for _, sign in script if sign != CUT] or [ord("n")]
         calls = _take([_call(sign, count >> 2 & 15 or 1, delimiter) for sign in signs], reads, limit)
-    most = _WORK_PER_BYTE * len(text) + _WORK_PER_CALL * calls
-    assert Work.walked <= most, f"{Work.walked} bytes walked over for {len(text)} in {calls} calls"
+    limit = _WORK_PER_BYTE * len(text) + _WORK_PER_CALL * calls
+    assert Work.walked <= limit, f"{Work.walked} bytes walked over for {len(text)} in {calls} calls"
 
 
 def _call(sign: int, count: int, delimiter: bytes) -> partial[bytes | None]:

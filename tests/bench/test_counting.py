@@ -3,7 +3,7 @@
 from ci.bench.counting import costs
 
 
-async def test_all_kinds_of_turns_are_taken_and_paid_for() -> None:
+async def test_every_kind_of_turn_is_counted() -> None:
     found = await costs(rounds=2, turns=2)
     assert len(found) == 5
     for cost in found:

@@ -45,12 +45,12 @@ def test_a_report_is_read_and_errors_that_did_not_occur_are_left_out() -> None:
         json.dumps(REPORT | {"errors": 3}),
     ],
 )
-def test_what_is_no_report_is_named(text: str) -> None:
+def test_an_invalid_report_is_an_error(text: str) -> None:
     with pytest.raises(BenchError, match="gave no report"):
         LoadReport.parse(text)
 
 
-def test_the_load_is_told_the_work() -> None:
+def test_the_load_gets_the_work_as_arguments() -> None:
     work = Work("w", "", Measure.LINES, connections=20, depth=100, line=64)
     told = " ".join(arguments(work, "tcp://127.0.0.1:7", warmup=0.1, seconds=2))
     expected = "tcp://127.0.0.1:7 lines --connections 20 --depth 100 --line 64 --warmup 0.1 --seconds 2"

@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from ci.bench import report
-from ci.bench.figures import Run
 from ci.bench.peers import C_LOOP, OURS
+from ci.bench.results import Run
 from ci.bench.works import WORKS
 
 LINE_50 = next(work for work in WORKS if work.name == "line-50")
@@ -34,7 +34,7 @@ def test_a_table_ranks_the_peers_and_shows_our_ratios() -> None:
     ]
 
 
-def test_remarks_name_each_trouble_once() -> None:
+def test_remarks_name_each_problem_once() -> None:
     assert report.remarks(RUNS) == [
         "Node net is absent: node: No such file or directory",
         "gevent, line-50: failed: 2 reset",
@@ -90,12 +90,12 @@ def test_a_page_forgets_what_is_measured_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", dict.fromkeys(work.family for work in WORKS))
-def test_a_chart_has_a_bar_per_peer_and_is_sound_xml(tmp_path: Path, name: str) -> None:
+def test_a_chart_has_a_bar_per_peer_and_is_valid_xml(tmp_path: Path, name: str) -> None:
     works = [work for work in WORKS if work.family == name]
-    figures = [
-        Run(work.name, peer, 0, {work.measure.figure: 7.0}) for work in works for peer in (OURS, "<other>")
+    runs = [
+        Run(work.name, peer, 0, {work.measure.metric: 7.0}) for work in works for peer in (OURS, "<other>")
     ]
-    report.save(tmp_path, figures, ABOUT)
+    report.save(tmp_path, runs, ABOUT)
     chart = ET.fromstring((tmp_path / f"{name}.svg").read_text())  # noqa: S314 - we wrote it
     bars = chart.findall("{http://www.w3.org/2000/svg}rect")
     assert [bar.get("class") for bar in bars] == ["ours", "peer"] * len(works)

@@ -3,8 +3,8 @@
 import pytest
 
 from ci.bench.buffers import BUFFER, SUBJECTS, chunks_of, rate
-from ci.bench.figures import Run
 from ci.bench.peers import C_LOOP, HANDLER, METERED, OURS, PEERS, Peer
+from ci.bench.results import Run
 from ci.bench.targets import TARGETS, Target, judge
 from ci.bench.works import WORKS, Work
 
@@ -23,7 +23,7 @@ def test_every_work_has_a_peer(work: Work) -> None:
     assert work.takes(NAMES[METERED if work.family == "metrics" else C_LOOP])
 
 
-def test_an_invited_peer_takes_part_only_where_it_is_named() -> None:
+def test_an_invited_peer_runs_only_where_it_is_named() -> None:
     assert {work.family for work in WORKS if work.takes(NAMES[METERED])} == {"metrics"}
 
 
@@ -33,7 +33,7 @@ def test_an_invited_peer_takes_part_only_where_it_is_named() -> None:
 def test_every_target_is_about_a_work_both_sides_do(target: Target) -> None:
     works = [work for work in WORKS if target.work in {work.name, work.family}]
     assert works
-    assert sum(bound is not None for bound in (target.ratio, target.at_most, target.growth)) == 1
+    assert sum(bound is not None for bound in (target.ratio, target.bound, target.growth)) == 1
     assert (target.against is None) == (target.ratio is None)
     for work in works:
         for name in filter(None, (target.subject, target.against)):
@@ -65,7 +65,7 @@ def test_a_ratio_target_is_judged_by_the_median_of_the_ratios() -> None:
 
 @pytest.mark.parametrize(("bytes_each", "reached"), [(2048.0, True), (2049.0, False)])
 def test_a_bound_is_judged_by_the_median(bytes_each: float, *, reached: bool) -> None:
-    verdict = judge(Target("idle", OURS, at_most=2048), runs("idle", OURS, "memory", bytes_each))
+    verdict = judge(Target("idle", OURS, bound=2048), runs("idle", OURS, "memory", bytes_each))
     assert verdict.reached is reached
 
 
@@ -76,7 +76,7 @@ def test_growth_is_judged_over_the_family(last: float, *, reached: bool) -> None
     assert judge(Target("connections", OURS, growth=1.5), measured).reached is reached
 
 
-def test_what_was_not_measured_is_not_judged() -> None:
+def test_works_without_results_are_not_judged() -> None:
     assert [judge(target, []).reached for target in TARGETS] == [None] * len(TARGETS)
 
 

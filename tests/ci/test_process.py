@@ -17,7 +17,7 @@ def python(program: str) -> list[str]:
     return [sys.executable, "-c", program]
 
 
-def test_all_that_it_announces_is_kept_and_it_is_gone_at_the_end() -> None:
+def test_announcements_are_kept_and_the_process_ends() -> None:
     command = python(SAYS.format("listening on a\nlistening on b\nmetrics on c\nmore", 60))
     announcements = ["listening on ", "listening on ", "metrics on "]
     with start(command, announcements=announcements) as server:
@@ -36,17 +36,17 @@ def test_all_that_it_announces_is_kept_and_it_is_gone_at_the_end() -> None:
         (python(""), "it does not say that it listens"),
     ],
 )
-def test_one_that_does_not_listen_says_why(command: list[str], reason: str) -> None:
+def test_a_server_that_fails_to_listen_gives_the_reason(command: list[str], reason: str) -> None:
     with pytest.raises(StartError, match=f"^{re.escape(reason)}$"):
         start(command)
 
 
-def test_a_silent_one_is_not_waited_for_without_end() -> None:
+def test_a_silent_server_times_out() -> None:
     with pytest.raises(StartError, match="it does not say that it listens"):
         start(python("import time; time.sleep(60)"), timeout_s=0)
 
 
-async def test_it_is_gone_when_what_it_is_for_is_cancelled() -> None:
+async def test_cancellation_ends_the_process() -> None:
     with trio.CancelScope() as scope:
         async with serving(python(SAYS.format("listening on a", 60)), {"ANY": "thing"}) as server:
             scope.cancel()

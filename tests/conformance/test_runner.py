@@ -183,8 +183,8 @@ async def test_a_case_whose_reason_to_fail_is_known_is_not_judged(right: StartRi
     ]
 
 
-@pytest.mark.parametrize(("jobs", "most"), [(1, 1), (2, 4)])
-async def test_a_case_that_waits_takes_no_place_unless_there_is_one_alone(jobs: int, most: int) -> None:
+@pytest.mark.parametrize(("jobs", "limit"), [(1, 1), (2, 4)])
+async def test_a_case_that_waits_takes_no_place_unless_there_is_one_alone(jobs: int, limit: int) -> None:
     """Each client is answered once as many are there as may be."""
     present = 0
     all_there = trio.Event()
@@ -196,7 +196,7 @@ async def test_a_case_that_waits_takes_no_place_unless_there_is_one_alone(jobs: 
             if data == b"wait\n":
                 present += 1
                 seen.append(present)
-                if present == most:
+                if present == limit:
                     all_there.set()
                 await all_there.wait()
                 present -= 1
@@ -214,7 +214,7 @@ async def test_a_case_that_waits_takes_no_place_unless_there_is_one_alone(jobs: 
     async with scripted(waiting) as endpoint:
         report = await judge(endpoint, Profile(), idle, jobs=jobs)
     assert [verdict for _, verdict, _ in of(report, idle)] == [Verdict.PASSED] * 4
-    assert max(seen) == most
+    assert max(seen) == limit
 
 
 async def test_a_case_after_one_that_was_too_slow_is_judged() -> None:

@@ -24,7 +24,7 @@ PROMPT = [
 
 
 @pytest.mark.parametrize("policy", Oversize)
-def test_what_clients_know_is_what_the_service_counts(policy: Oversize) -> None:
+def test_the_service_counts_what_the_clients_did(policy: Oversize) -> None:
     ledger = Ledger()
 
     async def visit_all() -> None:
@@ -92,7 +92,7 @@ def wrong_server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
         (abrupt, "ConnectionResetError"),
     ],
 )
-def test_a_wrong_server_is_found_out(serve: Callable[[socket.socket], None], found: str) -> None:
+def test_a_wrong_server_is_detected(serve: Callable[[socket.socket], None], found: str) -> None:
     ledger = Ledger()
 
     async def ask(client: clients.Visit) -> None:

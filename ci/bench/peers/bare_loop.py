@@ -11,7 +11,7 @@ import sys
 from ci.bench.peers.listen import announce, listener
 
 connections: dict[int, socket.socket] = {}
-unsent: dict[int, bytearray] = {}
+write_buffers: dict[int, bytearray] = {}
 poller = select.epoll()
 
 
@@ -29,25 +29,25 @@ def accept(server: socket.socket) -> None:
 
 def keep(fd: int, rest: bytearray) -> None:
     """Wait until the kernel takes the rest of a reply, and read nothing more until then."""
-    unsent[fd] = rest
+    write_buffers[fd] = rest
     poller.modify(fd, select.EPOLLOUT)
 
 
 def flush(fd: int) -> None:
     """Send what waits; once it is gone, read on."""
     try:
-        del unsent[fd][: connections[fd].send(unsent[fd])]
+        del write_buffers[fd][: connections[fd].send(write_buffers[fd])]
     except OSError:
-        forget(fd)
+        close(fd)
         return
-    if not unsent[fd]:
-        del unsent[fd]
+    if not write_buffers[fd]:
+        del write_buffers[fd]
         poller.modify(fd, select.EPOLLIN)
 
 
-def forget(fd: int) -> None:
+def close(fd: int) -> None:
     """Close a connection."""
-    unsent.pop(fd, None)
+    write_buffers.pop(fd, None)
     connections.pop(fd).close()
 
 
@@ -60,7 +60,7 @@ def serve(server: socket.socket) -> None:
             if (client := connections.get(fd)) is None:
                 accept(server)
                 continue
-            if fd in unsent:
+            if fd in write_buffers:
                 flush(fd)
                 continue
             try:
@@ -71,7 +71,7 @@ def serve(server: socket.socket) -> None:
             except OSError:
                 data, sent = bytearray(), 0
             if not data:
-                forget(fd)
+                close(fd)
             elif sent < len(data):
                 keep(fd, data[sent:])
 

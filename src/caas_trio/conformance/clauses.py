@@ -197,7 +197,7 @@ _ALL: Final = (
     Clause(
         "STOP-2",
         _MUST,
-        "Who waits to be accepted at a stop MUST be let in, or refused as at capacity.",
+        "A client that waits to be accepted at a stop MUST be admitted, or refused as at capacity.",
         unjudged="it takes a signal, and a server that is at capacity",
     ),
     Clause(
@@ -215,7 +215,7 @@ _ALL: Final = (
     Clause(
         "WORKERS-3",
         _MUST,
-        "At a reload, what is connected MUST have the drain timeout to end by itself, before the drain.",
+        "At a reload, open connections MUST have the drain timeout to end by themselves, before the drain.",
         unjudged="it takes a signal, and the server's own timeout",
     ),
     Clause(
@@ -257,7 +257,7 @@ _ALL: Final = (
     Clause(
         "UNIX-1",
         _MUST,
-        "A server MUST NOT take the path of one that lives, nor a path at which there is no socket.",
+        "A server MUST NOT take the path of a live server, nor a path at which there is no socket.",
         unjudged="it takes a second server on the same path",
     ),
     Clause(
@@ -329,7 +329,7 @@ _ALL: Final = (
     Clause(
         "TRUST-1",
         _MUST,
-        "A client that is not on the list of networks or of users MUST be told nothing.",
+        "A client that is not on the list of networks or of users MUST get no answer.",
         unjudged="the suite is on the list, or nothing can be judged",
     ),
 )

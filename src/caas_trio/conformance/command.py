@@ -283,15 +283,15 @@ def _write_all(files: list[ReportFile], report: Report, *, verbose: bool) -> boo
     """Write the files and print the report; return whether all of that could be done."""
     tasks = [partial(file.write, report) for file in files]
     tasks.append(partial(print_lines, text.lines(report, verbose=verbose), sys.stdout))
-    complaints: list[str] = []
+    problems: list[str] = []
     for task in tasks:
         try:
             task()
         except OutputError as error:
-            complaints.append(str(error))
-    for complaint in complaints:
-        click.echo(f"caas-conformance: {complaint}", err=True)
-    return not complaints
+            problems.append(str(error))
+    for problem in problems:
+        click.echo(f"caas-conformance: {problem}", err=True)
+    return not problems
 
 
 def _profile(endpoint: Endpoint, values: dict[str, Any]) -> Profile:

@@ -58,7 +58,7 @@ async def _open(endpoint: Endpoint) -> trio.socket.SocketType:
     return trio.socket.from_stdlib_socket(sock)
 
 
-async def ask(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> Mismatch | None:
+async def ask(endpoint: Endpoint, step: Ask, log: WireLog, timeout_s: float) -> Mismatch | None:
     """Send a datagram and hold the reply against what is due; return what was different.
 
     Raises:
@@ -68,7 +68,7 @@ async def ask(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> M
     usual = _replies_from_anywhere if step.from_there else _replies
     attempts = (usual,) * _MAX_ATTEMPTS + (_replies_from_anywhere,)
     for replies_to in attempts:
-        replies = await replies_to(endpoint, step, log, patience / 2)
+        replies = await replies_to(endpoint, step, log, timeout_s / 2)
         if replies or step.shorter:
             break
     else:
@@ -89,7 +89,7 @@ async def ask(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> M
 
 
 async def ask_together(
-    endpoint: Endpoint, step: AskTogether, log: WireLog, patience: float
+    endpoint: Endpoint, step: AskTogether, log: WireLog, timeout_s: float
 ) -> Mismatch | None:
     """Send datagrams from many sockets at once, and return what was different from what is due.
 
@@ -99,7 +99,7 @@ async def ask_together(
     for _ in range(_MAX_ATTEMPTS):
         if step.gone is not None:
             await abandon(endpoint, step.gone, log)
-        came = await _come_together(endpoint, step, log, patience / 2)
+        came = await _come_together(endpoint, step, log, timeout_s / 2)
         if step.shorter or all(came):
             break
     for data, due, replies in zip(step.data, step.replies, came, strict=True):
@@ -119,7 +119,7 @@ async def ask_together(
 
 
 async def _come_together(
-    endpoint: Endpoint, step: AskTogether, log: WireLog, patience: float
+    endpoint: Endpoint, step: AskTogether, log: WireLog, timeout_s: float
 ) -> list[list[bytes]]:
     """Return what comes to each of some sockets, until all have something and nothing more comes."""
     came: list[list[bytes]] = [[] for _ in step.data]
@@ -140,14 +140,14 @@ async def _come_together(
                 nursery.start_soon(listen, sock, client)
                 await sock.send(data)
                 log.add(client, Event.SENT, data)
-            with trio.move_on_after(0.0 if step.shorter else patience):
+            with trio.move_on_after(0.0 if step.shorter else timeout_s):
                 await all_came.wait()
             await trio.sleep(step.quiet)
             nursery.cancel_scope.cancel()
     return came
 
 
-async def _replies(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> list[bytes]:
+async def _replies(endpoint: Endpoint, step: Ask, log: WireLog, timeout_s: float) -> list[bytes]:
     """Return what one datagram brings: no reply, one, or one too many."""
     replies: list[bytes] = []
     try:
@@ -155,7 +155,7 @@ async def _replies(endpoint: Endpoint, step: Ask, log: WireLog, patience: float)
             await sock.send(step.data)
             log.add(step.client, Event.SENT, step.data)
             while len(replies) < 2:  # noqa: PLR2004 - the second one is the one too many
-                with trio.move_on_after(_SILENCE_S if replies or step.shorter else patience) as scope:
+                with trio.move_on_after(_SILENCE_S if replies or step.shorter else timeout_s) as scope:
                     replies.append(await sock.recv(_MAX_DATAGRAM))
                     log.add(step.client, Event.RECEIVED, replies[-1])
                 if scope.cancelled_caught:
@@ -166,14 +166,16 @@ async def _replies(endpoint: Endpoint, step: Ask, log: WireLog, patience: float)
     return replies
 
 
-async def _replies_from_anywhere(endpoint: Endpoint, step: Ask, log: WireLog, patience: float) -> list[bytes]:
+async def _replies_from_anywhere(
+    endpoint: Endpoint, step: Ask, log: WireLog, timeout_s: float
+) -> list[bytes]:
     """Return the reply that one datagram brings, if one comes.
 
     Raises:
         Broken: it came from somewhere else.
     """
     plain, server = await _plain(endpoint, connected=False)
-    with trio.socket.from_stdlib_socket(plain) as sock, trio.move_on_after(patience):
+    with trio.socket.from_stdlib_socket(plain) as sock, trio.move_on_after(timeout_s):
         try:
             await sock.sendto(step.data, server)
         except OSError:

@@ -161,7 +161,7 @@ class ByteBuffer:
         return self._take_front(min(checked_count("max_bytes", max_bytes), len(self._buffer)))
 
     def take_rest(self) -> bytes:
-        """Take everything that is held, lines or not: the unread bytes, for whoever reads on."""
+        """Take everything that is buffered, lines or not: the unread bytes, for the next reader."""
         return self._take_front(len(self._buffer))
 
     def _take_front(self, end: int) -> bytes:

@@ -8,7 +8,7 @@
     │   ├── TooMuchUnsent         it did not read, and too much waits for it
     │   ├── InputEnded            it sent less than it should have
     │   ├── TooSlow               it let a timeout pass
-    │   ├── ProxyHeaderError      what should have been a PROXY header is none
+    │   ├── ProxyHeaderError      an invalid PROXY header
     │   ├── ConnectionLost        it reset the connection, or is gone
     │   └── HandshakeFailed       it did not agree with us on TLS
     ├── UsageError                our own caller asked for something that makes no sense
@@ -146,7 +146,7 @@ class TooSlow(PeerError):  # noqa: N818 - as LineTooLong
 
 
 class ProxyHeaderError(PeerError):
-    """What should have been a PROXY header is none.
+    """The input is not a valid PROXY header.
 
     Attributes:
         reason: what is wrong with it, one clause without a full stop and without a byte of it.

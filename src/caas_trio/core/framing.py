@@ -47,7 +47,7 @@ class LineBuffer(ByteBuffer):
     exactly as they came, terminators included; only a last line that the end of input cut off lacks
     its LF, and that is its mark.
 
-    A caller who takes until nothing comes back before feeding again makes the buffer hold at most
+    A caller that takes until nothing comes back before feeding again makes the buffer hold at most
     `max_line` bytes plus one chunk, and nothing while the rest of an oversize line is dropped.
 
     Where lines end with CR LF, a bare CR or a bare LF in one is a `BareTerminator`, from every way of

@@ -31,7 +31,7 @@ class AtCapacity(enum.Enum):
     """What happens to a connection that comes while the server has as many as it may."""
 
     REFUSE = "refuse"
-    """It is told so in a line, and ended."""
+    """It gets an error line and is closed."""
     WAIT = "wait"
     """It waits in the kernel's accept queue until there is room; if the server stops first, it is refused."""
 

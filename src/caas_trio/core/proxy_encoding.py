@@ -50,11 +50,11 @@ def encode_proxy_header(header: ProxyHeader) -> bytes:
 def _encode_line(header: ProxyHeader) -> bytes:
     source, destination = header.source, header.destination
     if header.local or header.datagram or header.tlvs or header.checksum:
-        raise ValueError("version 1 tells of TCP, and of addresses only")
+        raise ValueError("version 1 has TCP addresses only, and no TLVs")
     if source is None and destination is None:
         return b"PROXY UNKNOWN\r\n"
     if not isinstance(source, tuple) or not isinstance(destination, tuple):
-        raise ValueError("version 1 tells two hosts with their ports, or neither")  # noqa: TRY004
+        raise ValueError("version 1 needs two hosts with their ports, or neither")  # noqa: TRY004
     family, packed = _pack(source, destination)
     hosts = [host_text(each) for each in ADDRESSES[family].unpack(packed)[:2]]
     protocol = "TCP4" if family == INET else "TCP6"
@@ -68,7 +68,7 @@ def _encode_block(header: ProxyHeader) -> bytes:
             raise ValueError("what follows the addresses needs addresses")
         return FIXED.pack(SIGNATURE, command, 0, 0)
     if header.local or header.source is None or header.destination is None:
-        raise ValueError("a header tells two addresses, or neither, and LOCAL tells none")
+        raise ValueError("a header has two addresses, or none, and LOCAL has none")
     family, packed = _pack(header.source, header.destination)
     block = packed + b"".join(map(_encode_tlv, header.tlvs))
     if header.checksum:

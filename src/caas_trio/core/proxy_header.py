@@ -187,10 +187,10 @@ def _read_tcp(
     try:
         hosts = [host_text(family(text).packed) for text in (source, destination)]
     except ValueError:
-        raise ProxyHeaderError("an address that is none") from None
+        raise ProxyHeaderError("an invalid address") from None
     ports = [int(port) for port in (source_port, destination_port) if _PORT.fullmatch(port)]
     if len(ports) < len(hosts) or max(ports) > MAX_PORT:
-        raise ProxyHeaderError("a port that is none")
+        raise ProxyHeaderError("an invalid port")
     return ProxyHeader(1, (hosts[0], ports[0]), (hosts[1], ports[1])), end
 
 

@@ -58,7 +58,7 @@ class Session(abc.ABC):
 
     @abc.abstractmethod
     def open(self) -> bytes:
-        """Return what the server says before it has heard anything; b"" for nothing."""
+        """Return what the server sends before it has received anything; b"" for nothing."""
 
     @abc.abstractmethod
     def receive(self, data: Chunk) -> bytes:

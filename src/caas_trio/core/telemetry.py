@@ -13,12 +13,12 @@ from .errors import FAULTS, ConnectionLost, TooSlow
 from .peer import Peer
 from .terminator import LF
 
-#: What names count as that are too many to be told apart.
+#: The name that stands for all beyond the limit of `BoundedNames`.
 OTHER: Final = "other"
 
 
 class Outcome(enum.StrEnum):
-    """How a connection that was let in came to its end."""
+    """How an admitted connection ended."""
 
     COMPLETED = "completed"
     """The conversation was over."""
@@ -50,7 +50,7 @@ class ConnectionStats(Protocol):
     sent: int
 
 
-#: What the waits of clients are told apart by (seconds).
+#: The bounds of the histogram of clients' waits (seconds).
 BOUNDS: Final = (
     *(0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001),
     *(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
@@ -74,7 +74,7 @@ class ListenerStats:
 
     Attributes:
         endpoint: where they came in.
-        accepted: how many were let in.
+        accepted: how many were admitted.
         ended: how many of these have ended, by how they did.
     """
 
@@ -165,15 +165,15 @@ def _line_feeds(data: bytes) -> int:
     if first == len(data) - 1:
         return 1
     if first >= _LONG:
-        most = len(data) // _LONG
-        found = len(data) - len(data.replace(LF, b"", most))
-        if found < most:
+        limit = len(data) // _LONG
+        found = len(data) - len(data.replace(LF, b"", limit))
+        if found < limit:
             return found
     return data.count(LF)
 
 
 class Telemetry:
-    """Observes a server. Subclass it and override what you want to hear of.
+    """Observes a server. Subclass it and override the events you want.
 
     The calls come from the server's own tasks: they must not block. What a call raises costs neither the
     server nor a connection: it is logged as an error of the logger `caas_trio`, once for each event, and
@@ -186,11 +186,11 @@ class Telemetry:
     def counting(self, stats: ServerStats) -> None:
         """Note what counts connections, bytes and lines from now on.
 
-        Where nobody listens, bytes and lines are not counted.
+        Unless it is overridden, bytes and lines are not counted.
         """
 
     def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:
-        """Note that a connection was let in. `connection_closed` follows, whatever happens.
+        """Note that a connection was admitted. `connection_closed` follows, whatever happens.
 
         To count them alone, read `ServerStats`, which costs less.
         """
@@ -198,7 +198,7 @@ class Telemetry:
     def connection_closed(
         self, outcome: Outcome, stats: ConnectionStats | None, endpoint: Endpoint, peer: Peer, seconds: float
     ) -> None:
-        """Note the end of a connection that was let in, after `seconds`.
+        """Note the end of an admitted connection, after `seconds`.
 
         `stats` is None if there was no conversation.
         """
@@ -213,22 +213,22 @@ class Telemetry:
         """Note that a conversation has ended without a bug.
 
         `error` is None, or what the peer did to end it: a `PeerError`, or a group of them. Each
-        conversation that is not cut off is told of once, here or by `conversation_failed`.
+        conversation that is not cut off is reported once, here or by `conversation_failed`.
         """
 
     def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:
-        """Note that a connection was not let in, and why."""
+        """Note that a connection was refused, and why."""
 
     def datagram_served(self, endpoint: Endpoint) -> None:
         """Note that a datagram was answered, or that the service has no answer to it.
 
-        Each datagram is told of once, here or by one of the next two, unless a stop cuts it off.
+        Each datagram is reported once, here or by one of the next two, unless a stop cuts it off.
         """
 
     def datagram_dropped(self, reason: str, endpoint: Endpoint, sender: Peer | None) -> None:
         """Note that a datagram was not answered, and why.
 
-        `sender` is None if the kernel tells afterwards that a reply, and not whose, did not arrive.
+        `sender` is None if the kernel reports afterwards that a reply did not arrive, and not whose.
         """
 
     def datagram_failed(self, error: Exception, endpoint: Endpoint, sender: Peer) -> None:
@@ -249,7 +249,7 @@ _OF_EACH: Final = ("connection_opened", "conversation_begun", "connection_closed
 
 
 def listens_to_each(telemetry: Telemetry) -> bool:
-    """Return whether it hears of every connection. If not, none has to remember what it would tell."""
+    """Return whether it wants every connection reported. If not, no connection keeps what it would report."""
     return any(_listens(telemetry, name) for name in _OF_EACH)
 
 
@@ -263,14 +263,14 @@ def _listens(telemetry: Telemetry, name: str) -> bool:
 
 
 def together(*telemetries: Telemetry) -> Telemetry:
-    """Return what tells all of these, in this order; each only of what it listens to."""
+    """Return a telemetry that calls all of these, in this order; each only for the events it overrides."""
     combined = Telemetry()
     for name in EVENTS:
         wanted = [getattr(each, name) for each in telemetries if _listens(each, name)]
         if len(wanted) == 1:
             setattr(combined, name, wanted[0])
         elif wanted:
-            setattr(combined, name, _telling_each([_Guard(each, name) for each in wanted]))
+            setattr(combined, name, _calling_each([_Guard(each, name) for each in wanted]))
     return combined
 
 
@@ -286,39 +286,39 @@ def guarded(telemetry: Telemetry) -> Telemetry:
 class _Guard:
     """Calls an observer of one event; logs the first error that it raises."""
 
-    def __init__(self, hear: Callable[..., None], event: str) -> None:
-        self._hear = hear
+    def __init__(self, observe: Callable[..., None], event: str) -> None:
+        self._observe = observe
         self._event = event
         self._failed = False
 
     def __call__(self, *args: object) -> None:
         try:
-            self._hear(*args)
+            self._observe(*args)
         except FAULTS:
             if not self._failed:
                 self._failed = True
                 logging.getLogger("caas_trio").exception("the telemetry raised an error at %s", self._event)
 
 
-def _telling_each(wanted: Sequence[Callable[..., None]]) -> Callable[..., None]:
-    def told(*args: object) -> None:
-        for tell in wanted:
-            tell(*args)
+def _calling_each(wanted: Sequence[Callable[..., None]]) -> Callable[..., None]:
+    def call_each(*args: object) -> None:
+        for observe in wanted:
+            observe(*args)
 
-    return told
+    return call_each
 
 
 class BoundedNames:
-    """Tells so many names apart, the first that come, and no more: a name may come from outside."""
+    """Keeps a bounded number of names, the first that come: a name may come from outside."""
 
-    def __init__(self, most: int = 32) -> None:
-        self._most = most
+    def __init__(self, max_names: int = 32) -> None:
+        self._max_names = max_names
         self._known: set[str] = set()
 
     def __call__(self, name: str) -> str:
-        """Return `name`, or "other" if it is one too many."""
+        """Return `name`, or "other" if it is beyond the limit."""
         if name not in self._known:
-            if len(self._known) >= self._most:
+            if len(self._known) >= self._max_names:
                 return OTHER
             self._known.add(name)
         return name

@@ -76,7 +76,7 @@ class Certificates:
         raise TlsError(self._key, "it is encrypted; the key of a server has no password")
 
     def _complain(self, error: OSError) -> NoReturn:
-        """Raise what tells the user which file is wrong; OpenSSL does not say."""
+        """Raise an error that names the wrong file; OpenSSL does not."""
         if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
             raise TlsError(self._key, f"it does not fit the certificate in {self._certificate}") from error
         load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self._certificate)

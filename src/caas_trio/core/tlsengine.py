@@ -184,7 +184,7 @@ class TlsEngine:
             data, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]
             return data
         if self._outgoing.pending > MAX_UNSAID:
-            raise ConnectionAbortedError("the other side asks for answers and does not let them out")
+            raise ConnectionAbortedError("the peer requests answers and does not read them")
         return self._decrypt(max_bytes)
 
     def _decrypt(self, max_bytes: int) -> bytes | None:

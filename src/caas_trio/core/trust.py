@@ -80,7 +80,7 @@ class Trust:
         return replace(self, proxy_on=frozenset(got for asked, got in endpoints if asked in self.proxy_on))
 
     def exposes(self, endpoint: Endpoint) -> bool:
-        """Return whether anybody on any network may talk to this endpoint, in plain.
+        """Return whether any client of any network may use this endpoint, without TLS.
 
         A host name other than localhost is taken for an address that others reach.
         """

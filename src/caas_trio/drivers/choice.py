@@ -46,8 +46,8 @@ def make_driver(
     Args:
         name: which one.
         limits: the timeouts.
-        drain: tells of the stop.
-        stats: counts what all channels move; None if nobody wants to know.
+        drain: notified of the stop.
+        stats: counts what all channels move; None if nothing is counted.
         counting: whether each channel counts, too.
         machine: what the sockets are on.
     """

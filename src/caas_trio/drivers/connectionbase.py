@@ -100,7 +100,7 @@ class ConnectionBase:
     async def wait_draining(self) -> None:
         """Return once the server is stopping. Any number of tasks may wait."""
         begun = trio.Event()
-        with self._drain.telling(begun.set):
+        with self._drain.notifying(begun.set):
             await begun.wait()
 
     @property

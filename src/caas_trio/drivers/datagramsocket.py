@@ -1,4 +1,4 @@
-"""A bound socket for datagrams: `DatagramSocket` receives them with all that the kernel tells of them."""
+"""A bound socket for datagrams: `DatagramSocket` receives them with what the kernel reports of them."""
 
 from __future__ import annotations
 

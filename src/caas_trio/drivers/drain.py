@@ -41,24 +41,24 @@ class Drain:
 
     def __init__(self) -> None:
         self.begun = False
-        self._told: set[Callable[[], None]] = set()
+        self._callbacks: set[Callable[[], None]] = set()
 
     def begin(self) -> None:
         """Ask every connection to finish what it has received; ends all waits for input."""
         self.begun = True
-        for tell in list(self._told):
-            tell()
+        for callback in list(self._callbacks):
+            callback()
 
     @contextmanager
-    def telling(self, tell: Callable[[], None]) -> Iterator[None]:
+    def notifying(self, callback: Callable[[], None]) -> Iterator[None]:
         """Call `tell` when the drain begins, if that is within the block; at once if it has begun."""
         if self.begun:
-            tell()
-        self._told.add(tell)
+            callback()
+        self._callbacks.add(callback)
         try:
             yield
         finally:
-            self._told.discard(tell)
+            self._callbacks.discard(callback)
 
     @contextmanager
     def opening(self, seconds: float) -> Iterator[trio.CancelScope]:
@@ -67,7 +67,7 @@ class Drain:
         def hurry() -> None:
             scope.deadline = min(scope.deadline, trio.current_time() + STOPPING_TIMEOUT_S)
 
-        with trio.move_on_after(seconds) as scope, self.telling(hurry):
+        with trio.move_on_after(seconds) as scope, self.notifying(hurry):
             yield scope
 
     @contextmanager
@@ -80,8 +80,8 @@ class Drain:
         with trio.move_on_after(
             DRAIN_READ_TIMEOUT_S if self.begun else max(seconds, DRAIN_READ_TIMEOUT_S)
         ) as scope:
-            self._told.add(scope.cancel)
+            self._callbacks.add(scope.cancel)
             try:
                 yield scope
             finally:
-                self._told.discard(scope.cancel)
+                self._callbacks.discard(scope.cancel)

@@ -79,7 +79,7 @@ class Hub(Driver):
         """Serve until cancelled."""
         poller = self._poller
         monotonic = poller.machine.monotonic
-        with self._drain.telling(self._begin_drain):
+        with self._drain.notifying(self._begin_drain):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._sweep)
                 while True:

@@ -44,7 +44,7 @@ class HubChannel(Channel):
         session: what the hub is to run; None while the task is awake.
         write_buffer: what is still to be sent: what is buffered to be sent with what follows (a
             bytearray), or what the kernel did not take.
-        stamp: when its client was last heard of, or its task began to wait.
+        stamp: when its client last sent something, or its task began to wait.
         eof_received: whether the client has sent its last byte, and the session knows.
         limits: the timeouts.
     """

@@ -36,7 +36,7 @@ class InlineTurn(FirstTurn[C]):
     """Runs new conversations during one turn of an accept loop; see `FirstTurn`.
 
     Args:
-        stats: counts how fast clients are answered; None if nobody wants to know.
+        stats: counts how fast clients are answered; None if nothing is counted.
         monotonic: the clock that this is measured by.
     """
 

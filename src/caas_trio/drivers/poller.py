@@ -17,8 +17,8 @@ from .machine import MACHINE, Machine
 EPOLLIN: Final = 1  # the same on every Linux; the select module lacks the names elsewhere
 EPOLLOUT: Final = 4
 
-#: How many sockets one poll tells of. A bound on the time between two turns of other tasks: a read of the
-#: costliest kind takes about a millisecond, and the kernel tells first of those that wait longest.
+#: How many sockets one poll returns. A bound on the time between two turns of other tasks: a read of the
+#: costliest kind takes about a millisecond, and the kernel returns first those that wait longest.
 _EVENTS: Final = 64
 
 #: Timeouts are looked at so many times within the shortest of them, and at least so often (seconds).
@@ -57,8 +57,8 @@ class Poller:
 
     Attributes:
         limits: the timeouts.
-        drain: tells of the stop.
-        stats: counts what all channels move; None if nobody wants to know.
+        drain: notified of the stop.
+        stats: counts what all channels move; None if nothing is counted.
         counting: whether each channel counts, too.
         counted: whether anything is.
         listening: the events a socket is watched for whose client is to be read from.

@@ -21,7 +21,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
     `send_eof` sends close_notify, ends the transport's output, if it can end by itself, and leaves the
     input open. The other side's close_notify is the end of the input, b"", and leaves the output open. An
-    input that ends without one may have been cut off by anybody: that is a broken stream.
+    input that ends without one may have been cut off by an attacker: that is a broken stream.
 
     Nothing may be sent or received before `do_handshake` has returned. One task may send while
     another one receives.
@@ -47,8 +47,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
     async def do_handshake(self) -> None:
         """Agree on keys, and check certificates as the context says. Cancelled, the stream is of no use.
 
-        If that fails, the other side gets the alert that it is owed, if it speaks TLS at all; who
-        does not is told nothing.
+        If that fails, the other side gets the alert that it is owed, if it speaks TLS at all; otherwise
+        it gets nothing.
 
         Raises:
             trio.BrokenResourceError: it failed; an `ssl.SSLError` or a `HandshakeFailed` that is the

@@ -24,14 +24,14 @@ from caas_trio.server.inherited import is_listening
 
 from .linewriter import MAX_LINE, LineWriter
 
-#: How many characters of a value are told, and of an event: an app may write them as it likes.
+#: How many characters of a value, and of an event, are logged: an app may write them as it likes.
 MAX_TOLD: Final = 200
 _MAX_EVENT: Final = 4096
 
 #: The values that have lines of their own: structlog writes what has these names below the event.
 _BLOCKS: Final = frozenset({"exception", "stack"})
 
-#: How many frames, lines and characters of a line are told of a traceback: those at its end.
+#: How many frames, lines and characters of a line of a traceback are logged: those at its end.
 _MAX_FRAMES: Final = 100
 _MAX_LINES: Final = 1000
 _MAX_LINE: Final = 1000
@@ -53,7 +53,7 @@ class LogFormat(enum.StrEnum):
 def open_log(log_format: LogFormat, level: str) -> structlog.typing.FilteringBoundLogger:
     """Return a logger that writes a line to standard error for each event of `level` or above.
 
-    No call waits: see `LineWriter`. What is lost is told, whatever the level.
+    No call waits: see `LineWriter`. The number of lost lines is logged at any level.
     """
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -147,8 +147,8 @@ def _add_connection(_: object, __: str, event: MutableMapping[str, Any]) -> Muta
 def _format_traceback(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Put text in the place of `exc_info`."""
     if error := event.pop("exc_info", None):
-        told = traceback.TracebackException(*error, limit=-_MAX_FRAMES, compact=True)
-        event["exception"] = "".join(told.format())
+        formatted = traceback.TracebackException(*error, limit=-_MAX_FRAMES, compact=True)
+        event["exception"] = "".join(formatted.format())
     return event
 
 

@@ -25,7 +25,7 @@ from caas_trio.core.limits import Limits
 from caas_trio.core.peer import Peer
 from caas_trio.core.printable import printable
 from caas_trio.core.telemetry import BOUNDS, BoundedNames, ListenerStats, Outcome, ServerStats, Telemetry
-from caas_trio.server.admission import most_connections
+from caas_trio.server.admission import connection_limit
 
 #: The timeouts that end a connection.
 _TIMEOUTS: Final = ("opening_timeout", "idle_timeout", "line_timeout", "write_timeout")
@@ -77,29 +77,31 @@ class _Connections:
     def update(self) -> None:
         accepted = sum(each.accepted for each in self.listener_stats)
         ended = {outcome: sum(each.ended[outcome] for each in self.listener_stats) for outcome in Outcome}
-        self._accepted.advance_to(accepted)  # first: where others look on, no more end than were let in
+        self._accepted.advance_to(
+            accepted
+        )  # first, so that a concurrent reader never sees more ended than admitted
         for outcome, total in ended.items():
             self._ended[outcome].advance_to(total)
         self._open.set(accepted - sum(ended.values()))
 
 
 class _Metrics:
-    """What is told to prometheus_client."""
+    """The metrics as prometheus_client has them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, told: str, *labels: str) -> Counter:
-            return Counter(f"caas_trio_{name}", told, labels, registry=registry)
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"caas_trio_{name}", text, labels, registry=registry)
 
-        def gauge(name: str, told: str, *labels: str, mode: _Mode) -> Gauge:
-            return Gauge(f"caas_trio_{name}", told, labels, registry=registry, multiprocess_mode=mode)
+        def gauge(name: str, text: str, *labels: str, mode: _Mode) -> Gauge:
+            return Gauge(f"caas_trio_{name}", text, labels, registry=registry, multiprocess_mode=mode)
 
         at = "endpoint"
         self.build = gauge("build_info", "Always 1.", "version", "python_version", mode="livemax")
-        self.most = gauge("connections_limit", "How many connections may be open.", mode="livesum")
+        self.limit = gauge("connections_limit", "How many connections may be open.", mode="livesum")
         self.open = gauge("connections_open", "Connections that are open now.", at, mode="sum")
-        self.accepted = counter("connections_accepted", "Connections that were let in.", at)
+        self.accepted = counter("connections_accepted", "Connections admitted.", at)
         self.ended = counter("connections", "Connections that have ended.", at, "outcome")
-        self.refused = counter("connections_refused", "Connections that were not let in.", "reason")
+        self.refused = counter("connections_refused", "Connections refused.", "reason")
         self.timeouts = counter("timeouts", "Connections ended by a timeout.", "kind")
         self.failures = counter("handler_failures", "Conversations that failed by a bug.")
         self.accept_errors = counter("accept_errors", "Accepts the machine had no room for.")
@@ -111,8 +113,8 @@ class _Metrics:
         self.lines = counter("lines", "Lines received: LFs, whatever they are part of.")
         self.received = counter("bytes_received", "Bytes received.")
         self.sent = counter("bytes_sent", "Bytes sent.")
-        told = "Time from finding what a client has sent to having served it, the reply included."
-        self.times = _Times("caas_trio_reply_seconds", told, buckets=BOUNDS, registry=registry)
+        text = "Time from finding what a client has sent to having served it, the reply included."
+        self.times = _Times("caas_trio_reply_seconds", text, buckets=BOUNDS, registry=registry)
 
 
 class _UpdateFirst(Collector):
@@ -132,7 +134,7 @@ class _UpdateFirst(Collector):
 class PrometheusTelemetry(Telemetry):
     """Counts what happens, for prometheus_client; give it to `serve`.
 
-    What was let in adds up: `connections_accepted_total` is `connections_open` and all of
+    Admitted connections add up: `connections_accepted_total` is `connections_open` and all of
     `connections_total`, at every moment.
 
     Args:
@@ -153,7 +155,7 @@ class PrometheusTelemetry(Telemetry):
         self._waited_told = 0.0
         self._reason = BoundedNames()
         metrics.build.labels(__version__, platform.python_version()).set(1)
-        metrics.most.set(most_connections(limits.max_connections))
+        metrics.limit.set(connection_limit(limits.max_connections))
         for kind in _TIMEOUTS:
             metrics.timeouts.labels(kind)
 
@@ -202,7 +204,7 @@ class PrometheusTelemetry(Telemetry):
             self._metrics.timeouts.labels(error.limit).inc()
 
     def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
-        """Count a connection that was not let in."""
+        """Count a refused connection."""
         self._metrics.refused.labels(printable(self._reason(reason))).inc()
         if reason == str(TooSlow("opening_timeout")):
             self._metrics.timeouts.labels("opening_timeout").inc()

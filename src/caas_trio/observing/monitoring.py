@@ -75,7 +75,7 @@ async def serve_monitoring(
         endpoint: where; a tcp or unix one.
         metrics: returns the page at /metrics.
         ready: returns whether connections are accepted.
-        telemetry: told what goes wrong here.
+        telemetry: called for each failure here.
         task_status: for `nursery.start`; see `caas_trio.serve`.
 
     Raises:

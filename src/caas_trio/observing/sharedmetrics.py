@@ -28,7 +28,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from caas_trio.core.telemetry import Outcome
 
-from .slotvalues import Told, check_file, slot_values
+from .slotvalues import OnError, check_file, slot_values
 
 #: How often (seconds) a worker writes down what it has counted.
 PERIOD: Final = 1.0
@@ -119,8 +119,8 @@ class SharedMetrics:
             yield family
         yield GaugeMetricFamily("caas_trio_workers", "Worker processes that serve, or drain.", self._alive())
         yield CounterMetricFamily("caas_trio_workers_gone", "Worker processes that have ended.", self._gone)
-        told = "Worker processes that were replaced by a limit of theirs."
-        replaced = CounterMetricFamily("caas_trio_workers_replaced", told, labels=["reason"])
+        text = "Worker processes that were replaced by a limit of theirs."
+        replaced = CounterMetricFamily("caas_trio_workers_replaced", text, labels=["reason"])
         for reason, number in self._replaced.items():
             replaced.add_metric([reason], number)
         yield replaced
@@ -136,15 +136,15 @@ class SharedMetrics:
         return list(MultiProcessCollector.merge(map(str, begun)))  # type: ignore[no-untyped-call]
 
 
-def join(folder: Path, slot: int, told: Told) -> None:
+def join(folder: Path, slot: int, on_error: OnError) -> None:
     """Write the metrics of this process, a worker, into the supervisor's folder.
 
     Call it before any metric is made. No two processes may have one slot at a time. What there is no
-    room for is kept in memory until there is; `told` is told why, once.
+    room for is kept in memory until there is; `on_error` is called with the reason, once.
 
     What `prometheus_client` does otherwise depends on the environment at the moment it is imported.
     """
-    values.ValueClass = slot_values(folder, slot, told)
+    values.ValueClass = slot_values(folder, slot, on_error)
 
 
 async def keep_writing(update: Callable[[], None]) -> None:

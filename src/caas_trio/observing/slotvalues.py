@@ -28,8 +28,8 @@ _INT: Final = struct.Struct("i")
 #: How many bytes a value takes beside its key: a size, the key's padding, a number and a time.
 _MAX_AROUND_KEY: Final = 4 + 8 + 8 + 8
 
-#: Told why a value cannot be shared for now.
-Told: TypeAlias = Callable[[OSError], object]
+#: OnError why a value cannot be shared for now.
+OnError: TypeAlias = Callable[[OSError], object]
 
 
 class AllocatedDict(MmapedDict):
@@ -64,18 +64,18 @@ class Files:
     Args:
         folder: where they are.
         slot: the number in their names.
-        told: told of the first failure.
+        on_error: called with the first failure.
 
     Attributes:
         unshared: the values that there was no room for.
     """
 
-    def __init__(self, folder: Path, slot: int, told: Told) -> None:
+    def __init__(self, folder: Path, slot: int, on_error: OnError) -> None:
         self.lock = threading.Lock()
         self.unshared: set[_Value] = set()
         self._folder = folder
         self._slot = slot
-        self._told = told
+        self._on_error = on_error
         self._files: dict[str, AllocatedDict] = {}
         self._has_failed = False
 
@@ -89,7 +89,7 @@ class Files:
         except OSError as error:
             if not self._has_failed:
                 self._has_failed = True
-                self._told(error)
+                self._on_error(error)
             return None
         return file
 
@@ -114,17 +114,17 @@ def check_file(file: Path) -> None:
         raise ValueError(f"{file.name} holds no values")
 
 
-def slot_values(folder: Path, slot: int, told: Told) -> type:
+def slot_values(folder: Path, slot: int, on_error: OnError) -> type:
     """Return a class of values for `prometheus_client.values.ValueClass`, which share the slot's files.
 
     Args:
         folder: where the files are.
         slot: a number that no other process has at the time.
-        told: told, once, why a value cannot be shared for now.
+        on_error: called once with the reason why a value cannot be shared.
     """
 
     class SlotValue(_Value):
-        files = Files(folder, slot, told)
+        files = Files(folder, slot, on_error)
 
     return SlotValue
 

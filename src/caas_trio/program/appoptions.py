@@ -59,7 +59,7 @@ def apply(
     Args:
         lines: how a service of lines converses.
         limits: as the command line has them, defaults included.
-        given: the names of the options that somebody has set.
+        given: the names of the options that are set explicitly.
         app: what is served.
         endpoints: where.
 
@@ -69,9 +69,9 @@ def apply(
     ways = _ways(app, endpoints)
     for option, wanted in _FOR.items():
         if option in given and ways and not ways & set(wanted):
-            told = " and ".join(_WAYS[way] for way in _WAYS if way in ways)
+            ways_served = " and ".join(_WAYS[way] for way in _WAYS if way in ways)
             meant = " or ".join(_WAYS[way] for way in wanted)
-            raise UsageError(f"--{option.replace('_', '-')} is for {meant}, and the app has {told}")
+            raise UsageError(f"--{option.replace('_', '-')} is for {meant}, and the app has {ways_served}")
     limits = _merged(limits, given, app.limits)
     new_session: NewSession | None = app.session
     if app.service is not None:

@@ -21,7 +21,7 @@ __all__ = ["command", "main", "run"]
 
 
 def run(arguments: Sequence[str], *, begin: Callable[[], object] = lambda: None) -> int:
-    """Run the command line and return its exit status; a user's mistake is told in one line.
+    """Run the command line and return its exit status; a user's mistake is reported in one line.
 
     Args:
         arguments: without the program's name.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -12,18 +11,14 @@ import trio
 from click.core import ParameterSource
 
 from caas_trio import __version__
-from caas_trio.core.capitals import Utf8Capitals, ascii_capitals, utf8_capitals
-from caas_trio.core.endpoint import Endpoint, Scheme
+from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.framing import DEFAULT_MAX_LINE
 from caas_trio.core.limits import AtCapacity, Limits
-from caas_trio.core.session import DEFAULT_PROMPT, First, Oversize, Service
-from caas_trio.core.trust import Network, Trust
+from caas_trio.core.session import DEFAULT_PROMPT, First, Oversize
+from caas_trio.core.trust import Trust
 from caas_trio.drivers.choice import DriverName
-from caas_trio.observing.logs import LEVELS, LogFormat, open_log
-from caas_trio.server.app import App
-from caas_trio.server.datagram import DatagramService
+from caas_trio.observing.logs import LEVELS, LogFormat
 
-from .appoptions import LineOptions
 from .configfile import read_config
 from .explain import explanation
 from .helptext import EPILOG
@@ -41,29 +36,17 @@ from .options import (
     HostPortType,
     PromptType,
     StartDirectory,
-    certificates_for,
-    check_proxied,
 )
-from .processors import processors
 from .program import Program
-from .recycling import DEFAULT_TIMEOUT_S, WorkerLimits
+from .recycling import DEFAULT_TIMEOUT_S
 from .script import DEFAULT_ENDPOINT
-from .watching import check_watchfiles
+from .settings import SERVICES, Settings
 
 PROGRAM: Final = "caas-trio"
 
-#: What may turn out to be a Unix socket.
-_MAYBE_UNIX: Final = {Scheme.UNIX, Scheme.UNIXGRAM, Scheme.FD, Scheme.SYSTEMD}
-
-#: By the name of a text: what makes the service of a conversation, and the service for datagrams.
-_SERVICES: Final[dict[str, tuple[Callable[[], Service], DatagramService]]] = {
-    "ascii": (lambda: ascii_capitals, ascii_capitals),
-    "utf-8": (Utf8Capitals, utf8_capitals),
-}
-
 
 def _read_config(context: click.Context, _: click.Parameter, file: Path | None) -> Path | None:
-    """Take what the file says for defaults, unless they are there already."""
+    """Use the settings of the file as defaults, unless there are some already."""
     if file is not None and context.default_map is None:
         context.default_map = read_config(file, context)
     return file
@@ -80,7 +63,7 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     "--app",
     metavar="MODULE:NAME",
     show_default="capitals",
-    help="Serve this, a handler, a service, a session or an App of your own, and not capitals.",
+    help="Serve your own handler, service, session or App in place of capitals.",
 )
 @click.option(
     "--app-dir",
@@ -92,7 +75,7 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
 @click.option(
     "--reload",
     is_flag=True,
-    help="With --app, to develop it: start it anew whenever a Python file in --app-dir changes. "
+    help="With --app, for development: restart the app whenever a Python file in --app-dir changes. "
     "Needs the extra 'reload'.",
 )
 @click.option(
@@ -128,7 +111,7 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
 )
 @click.option(
     "--text",
-    type=click.Choice(list(_SERVICES)),
+    type=click.Choice(list(SERVICES)),
     default="ascii",
     help="What counts as a letter: a to z, or every letter of Unicode that has a capital.",
 )
@@ -155,7 +138,7 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     "--drain-timeout",
     type=SECONDS,
     default=Limits.drain_timeout,
-    help="How long connections may take to finish once the service is told to end.",
+    help="How long connections may take to finish once the service stops.",
 )
 @click.option(
     "--max-connections",
@@ -173,7 +156,7 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     "--at-capacity",
     type=click.Choice([at_capacity.value for at_capacity in AtCapacity]),
     default=Limits.at_capacity.value,
-    help="One connection more is told so and ended, or has to wait.",
+    help="A further connection gets an error line and is closed, or has to wait.",
 )
 @click.option(
     "--allow-from",
@@ -185,7 +168,7 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
 @click.option(
     "--proxy-protocol",
     is_flag=True,
-    help="Every connection begins with a PROXY header, version 1 or 2, that tells who the client is.",
+    help="Every connection begins with a PROXY header, version 1 or 2, that has the client's address.",
 )
 @click.option(
     "--proxy-on",
@@ -218,27 +201,27 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     "--unix-mode",
     type=MODE,
     default=f"{Trust.unix_mode:04o}",
-    help="The permissions of a Unix socket: who may write to it may connect.",
+    help="The permissions of a Unix socket: clients need write permission to connect.",
 )
 @click.option(
     "--allow-uid",
     type=UID,
     multiple=True,
     show_default="everybody",
-    help="A user who may connect to a Unix socket; repeat it for more. Others are turned away unheard.",
+    help="A user who may connect to a Unix socket; repeat it for more. Others are closed without a word.",
 )
 @click.option(
     "--takeover",
     is_flag=True,
-    help="Take the path of a unix: endpoint over from the service that has it, and tell that one to end. "
+    help="Take over the path of a unix: endpoint from the service that has it, which then stops. "
     "No client is refused meanwhile.",
 )
 @click.option(
     "--driver",
     type=click.Choice(get_args(DriverName)),
     default="auto",
-    help="What moves the bytes: one task that polls all plain sockets (hub, Linux), or each connection's own "
-    "task (stream). Auto takes the hub where it can.",
+    help="How bytes are moved: by one task that polls all plain sockets (hub, Linux), or by each "
+    "connection's own task (stream). Auto uses the hub where it can.",
 )
 @click.option(
     "--log-format",
@@ -250,7 +233,7 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     "--log-level",
     type=click.Choice(list(LEVELS)),
     default="warning",
-    help="The least that is logged; info has a line for the end of each connection.",
+    help="The lowest level that is logged; info has a line for the end of each connection.",
 )
 @click.option(
     "--metrics",
@@ -275,13 +258,13 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     "--worker-lifetime",
     type=SECONDS,
     show_default="no limit",
-    help="With workers: after about so long, have one retire and another one take its place.",
+    help="With workers: about how long a worker serves before another one takes its place.",
 )
 @click.option(
     "--worker-max-rss",
     type=BYTES,
     show_default="no limit",
-    help="With workers: likewise, for one that has so much resident memory.",
+    help="With workers: the same, by how much resident memory a worker may have.",
 )
 @click.option(
     "--config",
@@ -289,126 +272,43 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     is_eager=True,
     callback=_read_config,
     show_default="none",
-    help="A TOML file of settings, by the names of the options; SIGHUP has it read again.",
+    help="A TOML file of settings, by the names of the options; read again at SIGHUP.",
 )
 @click.option(
     "--explain",
     is_flag=True,
-    help="Say what each setting is, where it comes from and what they may cost; serve nothing.",
+    help="Show each setting, where it comes from and what they may cost, and exit.",
 )
 @click.version_option(__version__, prog_name=PROGRAM)
-def command(
-    *,
-    endpoints: tuple[Endpoint, ...],
-    app: str | None,
-    app_dir: Path,
-    reload: bool,
-    first: str,
-    prompt: str,
-    max_line: int,
-    oversize: str,
-    text: str,
-    once: bool,
-    at_capacity: str,
-    allow_from: tuple[Network, ...],
-    proxy_protocol: bool,
-    proxy_on: tuple[Endpoint, ...],
-    proxy_from: tuple[Network, ...],
-    unix_mode: int,
-    allow_uid: tuple[int, ...],
-    takeover: bool,
-    driver: DriverName,
-    tls_cert: Path | None,
-    tls_key: Path | None,
-    tls_client_ca: Path | None,
-    log_format: str,
-    log_level: str,
-    metrics: Endpoint | None,
-    workers: int,
-    worker_timeout: float,
-    worker_lifetime: float | None,
-    worker_max_rss: int | None,
-    config: Path | None,
-    explain: bool,
-    **limits: Any,
-) -> Program | None:
+def command(*, config: Path | None, explain: bool, **values: Any) -> Program | None:
     """Serve CaaS, capitalization as a service: answer each line with its capitals.
 
     A line ends with a line feed. Letters are raised, every other byte comes back as it is.
     """
     context = click.get_current_context()
     given = frozenset(name for name in context.params if _is_given(context, name))
-    speaker, policy = First(first), Oversize(oversize)
-    said = prompt.encode(errors="surrogateescape") + b"\n"
-    if app is not None and "oversize" not in given:
-        policy = Oversize.REJECT  # a service of somebody else's may not know what to do with a piece
-    lines = LineOptions(first=speaker, prompt=said, oversize=policy, once=once)
-    endpoints = endpoints or (Endpoint.parse(DEFAULT_ENDPOINT),)
-    check_proxied(endpoints, proxy_on, proxy_from, everywhere=proxy_protocol)
-    if allow_uid and not any(endpoint.scheme in _MAYBE_UNIX for endpoint in endpoints):
-        raise click.UsageError("--allow-uid says who may connect to a Unix socket, and there is none")
-    bounds = Limits(max_line=max_line, at_capacity=AtCapacity(at_capacity), **limits)
-    served = _capitals(text, lines, max_line) if app is None else _named_app(app, app_dir, given)
-    if explain:
-        loaded = trio.run(load, served) if isinstance(served, AppName) else None
-        processes = workers or processors()
-        told = explanation(context, bounds, text, policy, workers=processes, driver=driver, app=loaded)
-        click.echo(told)
-        return None
-    if reload and app is None:
-        raise click.UsageError("--reload is for an app, and needs --app")
-    if reload:
-        check_watchfiles()
-        log_level = log_level if "log_level" in given else "info"
-    program = Program(
-        app=served,
-        lines=lines,
-        given=given,
-        endpoints=endpoints,
-        limits=bounds,
-        trust=Trust(
-            allow_from=allow_from,
-            allow_uids=frozenset(allow_uid),
-            proxy_protocol=proxy_protocol,
-            proxy_on=frozenset(proxy_on),
-            proxy_from=proxy_from or Trust.proxy_from,
-            unix_mode=unix_mode,
-            tls=certificates_for(endpoints, tls_cert, tls_key, tls_client_ca),
-        ),
-        takeover=takeover,
-        driver=driver,
-        log=open_log(LogFormat(log_format), log_level),
-        log_ends=log_level == "info",
-        metrics=metrics,
-        workers=workers or processors(),
-        worker_limits=WorkerLimits(
-            timeout=worker_timeout or math.inf,
-            lifetime=worker_lifetime or math.inf,
-            max_rss=worker_max_rss or math.inf,
-        ),
-        watched=served.folder if reload and isinstance(served, AppName) else None,
-        config=None if config is None else context.default_map,
+    limits = {name: values.pop(name) for name in Limits.__dataclass_fields__ if name in values}
+    limits["at_capacity"] = AtCapacity(limits["at_capacity"])
+    values["endpoints"] = values["endpoints"] or (Endpoint.parse(DEFAULT_ENDPOINT),)
+    settings = Settings(given=given, limits=Limits(**limits), **values)
+    if not explain:
+        return settings.program(None if config is None else context.default_map)
+    served = settings.served
+    shown = explanation(
+        context,
+        settings.limits,
+        settings.text,
+        settings.policy,
+        workers=settings.processes,
+        driver=settings.driver,
+        app=trio.run(load, served) if isinstance(served, AppName) else None,
     )
-    for option in ("worker_timeout", "worker_lifetime", "worker_max_rss"):
-        if option in given and not program.supervised:
-            raise click.UsageError(f"--{option.replace('_', '-')} needs --workers or --config")
-    return program
+    click.echo(shown)
+    return None
 
 
 def _is_given(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
-
-
-def _capitals(text: str, lines: LineOptions, max_line: int) -> App:
-    new_service, datagram_service = _SERVICES[text]
-    return App(session=lambda: lines.session_of(new_service(), max_line), datagrams=datagram_service)
-
-
-def _named_app(name: str, folder: Path, given: Collection[str]) -> AppName:
-    if "text" in given:
-        raise click.UsageError("--text is for capitals, and --app serves something else")
-    # The default may have been removed since the start, and the app be elsewhere on the path.
-    return AppName.parse(name, folder, folder_needed="app_dir" in given)
 
 
 def parse(

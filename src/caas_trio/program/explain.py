@@ -18,7 +18,7 @@ from caas_trio.core.session import LineSession, Oversize
 from caas_trio.drivers.choice import DriverName, uses_hub
 from caas_trio.drivers.hubchannel import READ_SIZE as HUB_READ_SIZE
 from caas_trio.drivers.stream import READ_SIZE as STREAM_READ_SIZE
-from caas_trio.server.admission import RESERVED_DESCRIPTORS, most_connections
+from caas_trio.server.admission import RESERVED_DESCRIPTORS, connection_limit
 from caas_trio.server.app import App, Lifespan
 
 from .options import MODE
@@ -96,8 +96,8 @@ def session_ceiling(max_line: int, growth: int, oversize: Oversize, driver: Driv
     read = min(wanted, HUB_READ_SIZE if hub else STREAM_READ_SIZE)
     reply = growth * (max_line + read)
     if oversize is Oversize.DISCARD:  # the most is said to lines that are just too long
-        told = (max_line + read) // (max_line + 2)
-        reply = max(reply, told * len(f"error: line longer than {max_line} bytes\n"))
+        lines = (max_line + read) // (max_line + 2)
+        reply = max(reply, lines * len(f"error: line longer than {max_line} bytes\n"))
     return max_line + reply + (0 if hub else read)
 
 
@@ -128,10 +128,10 @@ def _source(context: click.Context, name: str, option: str) -> str:
 
 
 def _value(parameter: click.Parameter, value: object) -> str:
-    told = getattr(parameter, "show_default", None)
+    shown = getattr(parameter, "show_default", None)
     match value:
         case None | ():
-            return told if isinstance(told, str) else "none"
+            return shown if isinstance(shown, str) else "none"
         case bool():
             return "yes" if value else "no"
         case float():
@@ -146,17 +146,17 @@ def _value(parameter: click.Parameter, value: object) -> str:
 def _costs(
     limits: Limits, text: str, oversize: Oversize, *, workers: int, tls: int, driver: DriverName
 ) -> Iterator[str]:
-    most = most_connections(limits.max_connections)
+    limit = connection_limit(limits.max_connections)
     soft, hard = (_limit(each) for each in resource.getrlimit(resource.RLIMIT_NOFILE))
     wanted = limits.max_connections + RESERVED_DESCRIPTORS
-    lowered = "" if most == limits.max_connections else f", lowered from {limits.max_connections}"
+    lowered = "" if limit == limits.max_connections else f", lowered from {limits.max_connections}"
     short = ": descriptors are short" if lowered else ""
     several = workers > 1
     in_each = " in each worker" if several else ""
-    yield f"connections  {most} at most{in_each}{lowered}{short}"
+    yield f"connections  {limit} at most{in_each}{lowered}{short}"
     if several:
         yield (
-            f"workers      {workers}, so {workers * most} connections; after a SIGHUP, old ones drain beside"
+            f"workers      {workers}, so {workers * limit} connections; after a SIGHUP, old ones drain beside"
         )
     yield (
         f"descriptors  {wanted}{in_each}: one for each connection, {RESERVED_DESCRIPTORS} for the rest; "
@@ -168,7 +168,7 @@ def _costs(
         yield f"TLS          {_size(tls)} at most for each connection, which is counted below"
     read = HUB_READ_SIZE if uses_hub(driver) else STREAM_READ_SIZE
     working = 4 * (limits.max_line + read)
-    total = _size(workers * (most * each + working))
+    total = _size(workers * (limit * each + working))
     yield (
         f"memory       {total} at most, if every client does its worst: {_size(each)} for each connection, "
         f"{_size(working)} to work with{in_each}; Python and the kernel's buffers are extra"

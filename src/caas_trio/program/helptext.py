@@ -14,7 +14,7 @@ Examples, and a client to try each with:
   caas-trio udp://127.0.0.1:7000                 one datagram, one reply
       printf hello | nc -u -w 1 127.0.0.1 7000
   caas-trio --app shout:shout --workers 2        a server of your own, in shout.py
-      kill -HUP, once shout.py has changed, deploys it; nobody is refused
+      kill -HUP, once shout.py has changed, deploys it; no client is refused
 
 \b
 An ENDPOINT is one of
@@ -38,7 +38,7 @@ Once an endpoint accepts connections, a line such as
 
 SIGTERM or Ctrl-C ends the service: it answers every line it has received, ends each
 connection and exits with 0. A second signal ends it at once. Exit status 1 is a failure
-(an address in use, no permission) and 2 a wrong command line; either is told in one line on
+(an address in use, no permission) and 2 a wrong command line; either is reported in one line on
 standard error. SIGHUP makes the service read its certificates again; connections go on.
 
 With --workers or --config, a supervisor starts the processes that serve, and replaces those

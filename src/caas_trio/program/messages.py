@@ -72,7 +72,7 @@ class WorkerConfig:
         sockets: what to serve.
         slot: a number that no other worker has at the time.
         watchdog_interval: how many seconds may lie between two signs of life; `math.inf` if none are wanted.
-        metrics_folder: the folder that metrics are shared in; None if nobody wants them.
+        metrics_folder: the folder that metrics are shared in; None without metrics.
         turn_interval: how many seconds lie between two signs that its loop turns; `math.inf` if none are
             wanted.
         stacks: the descriptor that it writes its stack to if it is killed; None for nowhere.
@@ -100,7 +100,7 @@ class WorkerConfig:
 
 
 class Command(enum.StrEnum):
-    """What a supervisor tells a worker to do."""
+    """The commands of a supervisor to a worker."""
 
     RETIRE = "retire"  # accept no more, let connections end by themselves for a while, then stop
     STOP = "stop"  # accept no more, drain, and exit
@@ -109,7 +109,7 @@ class Command(enum.StrEnum):
 
 
 class Kind(enum.StrEnum):
-    """What a worker tells its supervisor."""
+    """The messages of a worker to its supervisor."""
 
     READY = "ready"
     ALIVE = "alive"  # its loops that accept go round
@@ -188,7 +188,7 @@ class MessageParser:
         """Return the message that a line is.
 
         Raises:
-            ControlError: it is none, or one that may not come here.
+            ControlError: it is invalid, or comes out of order.
         """
         word, space, reason = line.partition(" ")
         if word not in set(Kind):

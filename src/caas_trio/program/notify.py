@@ -1,4 +1,4 @@
-"""What the service manager is told: sd_notify(3), and sd_watchdog_enabled(3)."""
+"""The messages to the service manager: sd_notify(3), and sd_watchdog_enabled(3)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MICROSECONDS: Final = 1_000_000
 
 
 class Notifier:
-    """Tells a service manager how the service is; where there is none, it does nothing.
+    """Reports the state of the service to a service manager; without one, it does nothing.
 
     Attributes:
         watchdog_interval: how many seconds may lie between two calls of `alive`: half of what the manager
@@ -52,7 +52,7 @@ class Notifier:
         self.ready()
 
     def stopping(self) -> None:
-        """Report that the service is about to end; from now on nobody waits for `alive`."""
+        """Report that the service is about to end; from now on `alive` is not expected."""
         self._ends = True
         self._tell("STOPPING=1")
 

@@ -45,7 +45,7 @@ class Program:
     Attributes:
         app: what is served, or its name.
         lines: how a service of lines converses.
-        given: the names of the options that somebody has set.
+        given: the names of the options that are set explicitly.
         endpoints: where to listen.
         limits: see `Limits`.
         trust: see `Trust`.
@@ -80,7 +80,7 @@ class Program:
     def supervised(self) -> bool:
         """Whether workers serve: where there are several, a file to read again, or an app to import again.
 
-        The last only where somebody has asked for workers.
+        The last only if workers are configured.
         """
         deployed = isinstance(self.app, AppName) and "workers" in self.given
         return self.workers != 1 or self.config is not None or self.watched is not None or deployed
@@ -192,8 +192,8 @@ class Program:
 
     def _app_failed(self, error: AppError) -> None:
         cause = error.__cause__ or error
-        told = (type(cause), cause, cause.__traceback__)
-        self.log.error("the app has failed", app=error.app, exc_info=told)
+        exc_info = (type(cause), cause, cause.__traceback__)
+        self.log.error("the app has failed", app=error.app, exc_info=exc_info)
 
     async def serve(
         self,
@@ -205,7 +205,7 @@ class Program:
         watchdog: Watchdog,
         task_status: trio.TaskStatus[list[Endpoint]],
     ) -> None:
-        """Serve connections and datagrams until told to stop, or to retire; see `caas_trio.serve`.
+        """Serve connections and datagrams until the stop or a retirement; see `caas_trio.serve`.
 
         Call it on what `open` yields.
         """

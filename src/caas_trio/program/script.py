@@ -66,11 +66,11 @@ def run(
         ]
         trio.run(_Script(as_app(app), parsed, options).serve_until_signal)
     except* USER_ERRORS as mistakes:
-        told = user_error(mistakes)
+        message = user_error(mistakes)
     else:
         return
-    tell(told.text)
-    sys.exit(told.status)
+    tell(message.text)
+    sys.exit(message.status)
 
 
 @dataclass(frozen=True)

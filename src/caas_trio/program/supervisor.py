@@ -1,6 +1,6 @@
 """Several processes as one service: `Supervisor`.
 
-It opens the sockets, starts workers that inherit them, and replaces those that die. It serves nobody
+It opens the sockets, starts workers that inherit them, and replaces those that die. It serves no client
 itself, so what a client does cannot take it down. To read the settings anew (SIGHUP) is to start other
 workers on the same sockets: once all of them are ready, the old ones retire. If they do not get ready,
 nothing has changed.
@@ -25,6 +25,7 @@ from caas_trio.server.watchdog import Watchdog
 
 from .command import parse
 from .configfile import check_replacement
+from .generation import Generation, Place
 from .interpreter import Interpreter
 from .messages import Command, WorkerConfig
 from .notify import Notifier
@@ -35,7 +36,7 @@ from .sharedsockets import SharedSockets
 from .signals import handle_signals, receive_signals
 from .user_error import USER_ERRORS, user_error
 from .watching import changes
-from .worker_process import GRACE_S, Death, StartProcess, Worker, is_no_room, start_process
+from .worker_process import Death, StartProcess, Worker, is_no_room, start_process
 
 #: How many signs of life a worker gives in the time that the service manager's watchdog may take.
 _BEATS_PER_INTERVAL: Final = 4
@@ -50,93 +51,6 @@ class WorkersFailed(CaasError):  # noqa: N818 - what happened
     """The service cannot go on: workers do not get ready, or die at once, again and again."""
 
 
-class Generation:
-    """The workers of one reading of the settings.
-
-    Args:
-        program: what the settings came to.
-        sockets: what they serve.
-
-    Attributes:
-        workers: those that there are now.
-        settled: set once all have been ready at the same time, or will not be.
-        over: set once they are told to end.
-        failure: why they did not all get ready.
-    """
-
-    def __init__(self, program: Program, sockets: SharedSockets) -> None:
-        self.program = program
-        self.sockets = sockets
-        self.workers: set[Worker] = set()
-        self.places: trio.Nursery
-        self.settled = trio.Event()
-        self.over = trio.Event()
-        self.failure: str | None = None
-        self._command = Command.STOP
-
-    @property
-    def ready(self) -> bool:
-        """Whether it has workers that serve."""
-        return any(worker.ready for worker in self.workers)
-
-    def check(self) -> None:
-        """Note that it is settled, if that is so."""
-        if sum(worker.ready for worker in self.workers) >= self.program.workers:
-            self.settled.set()
-
-    def fail(self, reason: str) -> None:
-        """Abandon it before it is settled."""
-        self.failure = reason
-        self.end(Command.STOP)
-
-    def end(self, command: Command) -> None:
-        """Send a command to all workers, and to those that are being started once they are."""
-        self._command = command
-        self.over.set()
-        self.settled.set()
-        for worker in self.workers:
-            self.end_worker(worker)
-
-    def end_worker(self, worker: Worker) -> None:
-        """Send one worker the command that all were sent."""
-        worker.end(self._command, self.seconds_for(worker, self._command))
-
-    def seconds_for(self, worker: Worker, command: Command) -> float:
-        """Return how many seconds a worker may take to end at a command.
-
-        One that does not serve yet has nobody to drain, and does not read commands before it is loaded.
-        """
-        if not worker.was_ready.is_set():
-            return GRACE_S
-        told = worker.drain_timeout
-        drain = self.program.limits.drain_timeout if told is None else told
-        return {Command.RETIRE: 2 * drain, Command.CUT: 0.0}.get(command, drain) + GRACE_S
-
-
-class Place:
-    """A place for one worker at a time.
-
-    Args:
-        predecessor: a worker that serves until there is one here, and then retires.
-
-    Attributes:
-        filled: whether there has been a worker that served.
-        settled: set once that is so, or will not be while the predecessor serves.
-        handed_on: whether its worker has a successor, in a place of its own.
-    """
-
-    def __init__(self, predecessor: Worker | None = None) -> None:
-        self.predecessor = predecessor
-        self.filled = False
-        self.settled = trio.Event()
-        self.handed_on = False
-
-    def fill(self) -> None:
-        """Note that there is a worker that serves."""
-        self.filled = True
-        self.settled.set()
-
-
 class Supervisor:
     """Runs a service as worker processes.
 
@@ -148,6 +62,7 @@ class Supervisor:
         start: starts a worker.
         wait_until_worn: returns once a worker should be replaced, and why.
         changes: yields something each time that the files in a folder have changed.
+        sockets: those that are open already.
     """
 
     def __init__(
@@ -160,6 +75,7 @@ class Supervisor:
         start: StartProcess | None = None,
         wait_until_worn: Callable[[int, WorkerLimits], Awaitable[str]] = wait_until_worn,
         changes: Callable[[Path], AsyncGenerator[list[str]]] = changes,
+        sockets: SharedSockets | None = None,
     ) -> None:
         self._arguments = arguments
         self._directory = interpreter.directory
@@ -172,7 +88,7 @@ class Supervisor:
         self._first = program
         self._manager = Notifier.from_environment()
         self._watchdog = Watchdog(self._manager.alive, self._manager.watchdog_interval)
-        self._current = Generation(program, SharedSockets())
+        self._current = Generation(program, sockets or SharedSockets())
         self._generations: list[Generation] = []
         self._slots: set[int] = set()
         self._metrics: SharedMetrics | None = None
@@ -220,7 +136,7 @@ class Supervisor:
             output.monitored_at = await aside.start(
                 serve_monitoring, first.program.metrics, self._metrics.page, self._is_ready, reports
             )
-        await trio.lowlevel.checkpoint_if_cancelled()  # told to stop just now, it starts nobody
+        await trio.lowlevel.checkpoint_if_cancelled()  # after a stop no worker is started
         self._begin(first)
         await first.settled.wait()
         await first.sockets.take_over()
@@ -252,7 +168,7 @@ class Supervisor:
         handed_over = any(generation.sockets.handed_over for generation in self._generations)
         for generation in self._generations:
             generation.end(Command.HANDOVER if handed_over else Command.STOP)
-        if self._first.watched is not None:  # nobody wants to wait for a drain while developing
+        if self._first.watched is not None:  # in development there is no drain
             self._cut()
 
     def _cut(self) -> None:
@@ -265,7 +181,7 @@ class Supervisor:
                 await self._reload()
 
     async def _reload(self) -> None:
-        """Put workers with new settings in the place of those there are, or say why not."""
+        """Replace the workers by some with new settings, or log why not."""
         old = self._current
         reason: str | None = None
         try:
@@ -290,7 +206,7 @@ class Supervisor:
             self._succeed(old, new)
 
     async def _take_over(self, new: Generation) -> None:
-        """Take over the paths that are to be taken over, if that is possible."""
+        """Take over the paths of predecessors, or fail the generation."""
         try:
             if not new.over.is_set():
                 await new.sockets.take_over()
@@ -360,7 +276,7 @@ class Supervisor:
                     await generation.over.wait()
 
     async def _run_worker(self, generation: Generation, place: Place) -> Death | None:
-        """Start a worker and wait for its end; return what it died of, None if it ended as it was told."""
+        """Start a worker and wait for its end; return what it died of, None if it ended on command."""
         slot = next(number for number in count() if number not in self._slots)
         self._slots.add(slot)
         limits = generation.program.worker_limits

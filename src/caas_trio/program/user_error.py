@@ -1,4 +1,4 @@
-"""What a user is told of a mistake: one line, and the exit status."""
+"""How a user's mistake is reported: one line, and the exit status."""
 
 from __future__ import annotations
 

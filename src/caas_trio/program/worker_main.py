@@ -141,7 +141,7 @@ class WorkerControl:
         self._control.send_nowait(Kind.READY)
 
     async def run(self) -> None:
-        """Do what the supervisor's commands say; stop once it is gone."""
+        """Execute the supervisor's commands; stop once it is gone."""
         deadline = math.inf
         while True:
             with trio.CancelScope(deadline=deadline) as waiting:

@@ -153,12 +153,12 @@ class Worker:
 
     @property
     def ending(self) -> bool:
-        """Whether it has been told to end."""
+        """Whether it has been sent the command to end."""
         return self._command is not None
 
     @property
     def ready(self) -> bool:
-        """Whether it serves, and has not been told to end."""
+        """Whether it serves, and has not been sent the command to end."""
         return self._ready_at is not None and not self.ending
 
     def end(self, command: Command, seconds: float) -> None:
@@ -217,9 +217,9 @@ class Worker:
         return None
 
     def death(self) -> Death | None:
-        """Return what it died of, once it is gone; None if it ended as it was told.
+        """Return what it died of, once it is gone; None if it ended on command.
 
-        One that was killed before it served has ended as it was told: it was still being loaded.
+        A worker that was killed before it served has ended on command: it was still being loaded.
         """
         status = self._process.returncode or 0
         if self._failure is not None:

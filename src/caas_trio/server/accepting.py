@@ -52,7 +52,7 @@ class Acceptor(Generic[S]):
         kind: what each connection becomes.
         shared: what all of them share.
         spare: lets a connection be refused when descriptors have run out.
-        watchdog: is told of each round.
+        watchdog: ticked in each round.
         bare: the listening sockets whose connections do not inherit their options.
     """
 

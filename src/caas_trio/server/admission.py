@@ -18,7 +18,7 @@ from caas_trio.core.peer import unmapped
 from caas_trio.core.trust import Network
 from caas_trio.drivers.machine import MACHINE, Machine
 
-#: What a connection is told that is not let in.
+#: The error line for a refused connection.
 REFUSAL: Final = b"error: too many connections\n"
 
 #: Descriptors that are not a connection's: the standard streams, listeners, trio's and the hub's
@@ -53,11 +53,11 @@ class Admission:
     """
 
     def __init__(self, limits: Limits, machine: Machine = MACHINE) -> None:
-        self.limit = most_connections(limits.max_connections, machine)
+        self.limit = connection_limit(limits.max_connections, machine)
         self._max_refusing = machine.gentle_refusals
         self.open = 0
         self.refusing = 0
-        self._newcomers_wait = limits.at_capacity is AtCapacity.WAIT
+        self._makes_clients_wait = limits.at_capacity is AtCapacity.WAIT
         self._most_per_host = limits.max_per_host
         self._by_host: Counter[Host] = Counter()
         self._waiting = trio.lowlevel.ParkingLot()
@@ -65,7 +65,7 @@ class Admission:
     @property
     def shut(self) -> bool:
         """Whether no connection is to be accepted for now."""
-        return self._newcomers_wait and self.open >= self.limit
+        return self._makes_clients_wait and self.open >= self.limit
 
     @property
     def room(self) -> int:
@@ -84,7 +84,7 @@ class Admission:
 
     def end_waiting(self) -> None:
         """Refuse connections from here on for which there is no room, instead of letting them wait."""
-        self._newcomers_wait = False
+        self._makes_clients_wait = False
 
     def host_of(self, address: str | None) -> Host:
         """Return what an IP address counts as, for `admit`; None if it is not known, or not counted."""
@@ -105,7 +105,7 @@ class Admission:
         return None
 
     def admit_host(self, host: Host) -> bool:
-        """Count a host that was not known when its connection was let in.
+        """Count a host that was not known when its connection was admitted.
 
         Return false, and count nothing, if it has as many as it may.
         """
@@ -116,9 +116,9 @@ class Admission:
         return True
 
     def release(self, host: Host = None) -> None:
-        """Count out a connection that was let in."""
+        """Count out an admitted connection."""
         self.open -= 1
-        if self._newcomers_wait:
+        if self._makes_clients_wait:
             self._waiting.unpark_all()
         self.release_host(host)
 
@@ -138,7 +138,7 @@ class Admission:
 class SpareDescriptor:
     """A descriptor kept for the moment when there are none left.
 
-    It lets one connection at a time be accepted, told and closed, where it would otherwise be left
+    With it one connection at a time is accepted, gets the error line and is closed, where it would be left
     hanging in the queue, as libuv and Twisted do.
     """
 
@@ -178,7 +178,7 @@ class SpareDescriptor:
 
 
 def words_for(endpoint: Endpoint) -> bytes:
-    """Return what a connection is told that is not let in; over TLS nothing can be said so early."""
+    """Return the error line for a refused connection; over TLS nothing can be sent so early."""
     return b"" if endpoint.scheme is Scheme.TLS else REFUSAL
 
 
@@ -194,7 +194,7 @@ def refuse(accepted: socket.socket, words: bytes = REFUSAL) -> None:
         accepted.recv(65536)
 
 
-def most_connections(wanted: int, machine: Machine = MACHINE) -> int:
+def connection_limit(wanted: int, machine: Machine = MACHINE) -> int:
     """Return how many of the wanted connections the limit on open descriptors allows, 1 at least."""
     allowed = machine.max_descriptors()
     return wanted if allowed is None else max(1, min(wanted, allowed - RESERVED_DESCRIPTORS))

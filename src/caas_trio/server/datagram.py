@@ -37,7 +37,7 @@ _BURST: Final = 64
 _NO_MEMORY: Final = frozenset({errno.ENOBUFS, errno.ENOMEM})
 _RETRY_DELAY_S: Final = 0.1
 
-#: udp(7), ip(7): what became of an earlier reply, told at whichever call comes next.
+#: udp(7), ip(7): the fate of an earlier reply, reported by whichever call comes next.
 _OF_AN_EARLIER_ONE: Final = frozenset(
     {
         errno.ECONNREFUSED,
@@ -67,7 +67,7 @@ async def serve_datagrams(
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
     **options: Unpack[DatagramOptions],
 ) -> None:
-    """Answer each datagram, on all endpoints, with what `service` makes of it, until told to stop.
+    """Answer each datagram, on all endpoints, with the result of `service`, until `stop` is set.
 
     A datagram is one message, whole and of any content, an empty one too; its reply is one message.
     With `nursery.start` it returns, once all endpoints are bound, the list of them with real port
@@ -77,8 +77,8 @@ async def serve_datagrams(
     else does. A `DatagramRequestHandler` gets a task for each, and may wait. What either raises concerns
     that datagram and no other, and is reported to `telemetry` once.
 
-    A reply is not sent, and `telemetry` is told so, if it is longer than its request, if it would
-    go to another server or to a sender without an address, or if there is no room for it: the server
+    A reply is not sent, and `telemetry.datagram_dropped` is called, if it is longer than its request, if
+    it would go to another server or to a sender without an address, or if there is no room for it: the server
     does not wait. On Linux a reply comes from the address that the datagram was sent to, even where
     every interface is served.
 

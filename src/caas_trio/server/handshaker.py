@@ -41,7 +41,7 @@ class Established(NamedTuple):
 
 
 class Refused(Exception):  # noqa: N818 - a verdict
-    """A connection is not let in.
+    """A connection is refused.
 
     Attributes:
         reason: why not.

@@ -66,7 +66,7 @@ async def serve_app(
     limits: Limits,
     **options: Any,
 ) -> None:
-    """Serve an app on endpoints of every kind, until told to stop.
+    """Serve an app on endpoints of every kind, until `stop` is set.
 
     Args:
         app: what is served; its own limits and telemetry are not looked at.

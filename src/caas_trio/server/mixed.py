@@ -26,7 +26,7 @@ async def serve_mixed(
     *,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve endpoints of every kind, until both are told to stop or one fails; raises what that does.
+    """Serve endpoints of every kind, until `stop` is set or one server fails; raise what it raised.
 
     With `nursery.start` it returns the bound endpoints once all are: those for connections, then
     those for datagrams, each in the order given.

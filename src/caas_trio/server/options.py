@@ -21,13 +21,13 @@ class CommonOptions(TypedDict, total=False):
 
     Attributes:
         limits: see `Limits`. Of these, datagrams know `max_datagrams` and `drain_timeout` only.
-        trust: who may connect, or send; see `Trust`.
+        trust: which clients may connect, or send; see `Trust`.
         telemetry: observes what happens. By default bugs, refusals and timeouts are logged, to the logger
             `caas_trio` of the standard library; `Telemetry()` is silence.
         stop: an event that begins the drain.
         retire: an event that makes the server take nothing new, and return once all connections have ended
             by themselves; `stop` may still begin the drain. For datagrams, another `stop`.
-        watchdog: told as long as the server accepts; see `Watchdog`.
+        watchdog: ticked as long as the server accepts; see `Watchdog`.
         machine: what the server runs on: the real one, or a host of `caas_trio.testing.Network`.
     """
 

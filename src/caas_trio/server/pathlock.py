@@ -1,7 +1,7 @@
 """Names in a directory that others may write to: `PathLock`, and what is trusted there.
 
 A file is trusted if it belongs to this user or to root, and is no symbolic link. In a sticky directory, such
-as /tmp, nobody else can then have put it there or take it away. In one that others may write to and that is
+as /tmp, no other user can then put it there or remove it. In one that others may write to and that is
 not sticky, they can take away anything at any time; nothing that a server does would help.
 """
 
@@ -131,7 +131,7 @@ class PathLock:
         raise OSError(errno.EBUSY, "the lock comes and goes", str(name))
 
     def release(self) -> None:
-        """Release it. Its file is removed first, while nobody else can hold the lock."""
+        """Release it. Its file is removed first, while no other process can hold the lock."""
         try:
             if is_at(self._name, os.fstat(self._file)):
                 self._name.unlink()

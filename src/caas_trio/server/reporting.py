@@ -1,4 +1,4 @@
-"""What is reported where nobody observes, and how: `LoggingTelemetry`, and what every log shares."""
+"""What is reported without a telemetry, and how: `LoggingTelemetry`, and what every log shares."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PACKAGE: Final = str(Path(__file__).parent.parent)
 
 
 class _Kind(NamedTuple):
-    """Events that are so alike that one of them tells of all."""
+    """Events of one kind, which are logged once per interval."""
 
     event: str
     reason: str = ""
@@ -55,7 +55,7 @@ class Reporter(Telemetry, abc.ABC):
         self._failed("datagram failed", error, endpoint, sender)
 
     def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:
-        """Report a connection that was not let in."""
+        """Report a refused connection."""
         kind = _Kind("connection refused", self._reason(reason))
         self._report(kind, logging.WARNING, {"endpoint": endpoint, "peer": peer, "reason": reason})
 
@@ -75,7 +75,7 @@ class Reporter(Telemetry, abc.ABC):
         self.write(logging.WARNING, "the drain timeout is over; unfinished conversations were cut off", {})
 
     def close(self) -> None:
-        """Report how much was counted and not told."""
+        """Report how many were counted and not logged."""
         for kind, untold in self._untold.items():
             reason = {"reason": kind.reason} if kind.reason else {}
             self.write(logging.WARNING, f"and {untold} more like this: {kind.event}", reason)
@@ -85,8 +85,10 @@ class Reporter(Telemetry, abc.ABC):
         """Report a bug; one that is raised somewhere else is of another kind."""
         frames = app_frames(error.__traceback__)
         kind = _Kind(event, self._reason(f"{type(error).__name__} at {_where(frames)}"))
-        told: ExcInfo = (type(error), error, frames)
-        self._report(kind, logging.ERROR, {"endpoint": endpoint, "peer": peer, "error": repr(error)}, told)
+        exc_info: ExcInfo = (type(error), error, frames)
+        self._report(
+            kind, logging.ERROR, {"endpoint": endpoint, "peer": peer, "error": repr(error)}, exc_info
+        )
 
     def _report(
         self, kind: _Kind, level: int, values: Mapping[str, object], bug: ExcInfo | None = None
@@ -123,8 +125,8 @@ class LoggingTelemetry(Reporter):
         """Log one event."""
         connection = current_connection.get()
         named = {} if connection is None else {"connection": connection.id}
-        told = "".join(f" {name}={str(value)!r}" for name, value in {**named, **values}.items())
-        self._logger.log(level, "%s%s", event, told, exc_info=bug)
+        text = "".join(f" {name}={str(value)!r}" for name, value in {**named, **values}.items())
+        self._logger.log(level, "%s%s", event, text, exc_info=bug)
 
 
 def app_frames(traceback: TracebackType | None) -> TracebackType | None:

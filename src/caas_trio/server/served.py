@@ -49,13 +49,13 @@ class Shared(Generic[S]):
     Attributes:
         service: what serves each of them.
         limits: the timeouts.
-        trust: who may connect.
-        telemetry: told what happens; it raises nothing.
+        trust: which clients may connect.
+        telemetry: called for each event; it raises nothing.
         stats: counts.
-        each_is_told: whether the telemetry hears of each connection.
-        counting: whether anybody wants to know what is moved.
+        reports_each: whether each connection is reported to the telemetry.
+        counting: whether bytes and lines are counted.
         admission: counts the places.
-        drain: tells of the stop.
+        drain: notified of the stop.
         driver: moves the bytes.
         handshaker: performs what comes before a conversation.
         tasks: where connections have their tasks.
@@ -67,7 +67,7 @@ class Shared(Generic[S]):
     trust: Trust
     telemetry: Telemetry
     stats: ServerStats
-    each_is_told: bool
+    reports_each: bool
     counting: bool
     admission: Admission
     drain: Drain
@@ -122,7 +122,7 @@ class ServedConnection(abc.ABC, Generic[S]):
 
     @property
     def peer(self) -> Peer:
-        """The other side; unknown if it has reset the connection before anybody asked."""
+        """The other side; unknown if it reset the connection before this was read."""
         if self._peer is None:
             self._peer = peer_behind(self._sock)
         return self._peer
@@ -144,12 +144,12 @@ class ServedConnection(abc.ABC, Generic[S]):
             self._sock.close()
             return
         self._listener.accepted += 1
-        self._opened_at = trio.current_time() if shared.each_is_told else 0.0
+        self._opened_at = trio.current_time() if shared.reports_each else 0.0
         try:
-            if shared.each_is_told:
+            if shared.reports_each:
                 self._peer = peer_of(self._sock, address)
                 shared.telemetry.connection_opened(self._listener.endpoint, self._peer)
-            if shared.each_is_told or shared.handshaker.required(self._listener.endpoint):
+            if shared.reports_each or shared.handshaker.required(self._listener.endpoint):
                 self.spawn()
             else:
                 self._channel = shared.driver.channel(self._sock)
@@ -177,7 +177,7 @@ class ServedConnection(abc.ABC, Generic[S]):
         if shared.counting:
             shared.stats.ended(self)
         self._listener.ended[outcome] += 1
-        if shared.each_is_told:
+        if shared.reports_each:
             seconds = trio.current_time() - self._opened_at
             endpoint = self._listener.endpoint
             shared.telemetry.connection_closed(outcome, self._channel, endpoint, self.peer, seconds)
@@ -198,7 +198,7 @@ class ServedConnection(abc.ABC, Generic[S]):
                 peer = peer_of(self._sock, address)
                 objection = shared.trust.objection_to_proxy(peer) if proxied else shared.trust.objection(peer)
                 self._peer = peer  # as long as it can be asked for
-                if objection is not None:  # a stranger is told nothing
+                if objection is not None:  # a client that is not allowed gets no answer
                     self._refuse(objection, address, b"")
                     return False
             # Behind a proxy the host is not known yet; it is counted once the header is there.

@@ -29,12 +29,12 @@ from .watchdog import Watchdog
 
 #: How long, after a successor has taken over, connections may go on before the drain. A client that came
 #: just before it may not have spoken yet. Programs speak within milliseconds of their connect, and
-#: behind a balancer within a round trip of their own; nobody else is owed a wait.
+#: behind a balancer within a round trip of their own; no other client is owed a wait.
 HANDOVER_DELAY_S: Final = 1.0
 
 
 class Server(Generic[S]):
-    """Serves connections until told to stop.
+    """Serves connections until it is stopped.
 
     Args:
         kind: what each connection becomes.
@@ -49,7 +49,7 @@ class Server(Generic[S]):
         self._drain = Drain()
         self._telemetry = guarded(LoggingTelemetry() if settings.telemetry is None else settings.telemetry)
         self._counting = listens_to_stats(self._telemetry)
-        self._each_is_told = listens_to_each(self._telemetry)
+        self._reports_each = listens_to_each(self._telemetry)
         self._stats = ServerStats()
         self._stop = trio.Event() if settings.stop is None else settings.stop
         self._watchdog = settings.watchdog or Watchdog(lambda: None)
@@ -95,7 +95,7 @@ class Server(Generic[S]):
     def _make_driver(self) -> Driver:
         stats = self._stats if self._counting else None
         name, limits, machine = self._settings.driver, self._settings.limits, self._settings.machine
-        return make_driver(name, limits, self._drain, stats, counting=self._each_is_told, machine=machine)
+        return make_driver(name, limits, self._drain, stats, counting=self._reports_each, machine=machine)
 
     async def _serve(  # noqa: PLR0917 - each is opened by `run`, in this order
         self,
@@ -106,7 +106,7 @@ class Server(Generic[S]):
         driving: trio.Nursery,
         task_status: trio.TaskStatus[list[Endpoint]],
     ) -> None:
-        """Accept until told to stop, and return when all connections have ended."""
+        """Accept until the stop, and return when all connections have ended."""
         arriving = [(each, self._stats.add_listener(each.endpoint)) for each in listeners]
         async with trio.open_nursery() as connections:
             shared = self._shared(trust, driver, connections)
@@ -123,12 +123,12 @@ class Server(Generic[S]):
                 await either(self._stop, self._settings.retire)
                 accepting.cancel_scope.cancel()
             for listener in listeners:
-                listener.withdraw()  # before the last look at the queue: nobody comes after it
+                listener.withdraw()  # before the last look at the queue: no connection comes after it
             if self._stop.is_set():
                 shared.admission.end_waiting()
             for listener, stats in arriving:
                 for sock in listener.sockets:
-                    # A server that retires refuses nobody for want of room: others may have the socket.
+                    # A server that retires refuses no client for want of room: others may have the socket.
                     limit = BACKLOG if self._stop.is_set() else shared.admission.room
                     acceptor.accept_waiting(sock, stats, limit)
             for listener in listeners:
@@ -150,7 +150,7 @@ class Server(Generic[S]):
             trust=trust,
             telemetry=self._telemetry,
             stats=self._stats,
-            each_is_told=self._each_is_told,
+            reports_each=self._reports_each,
             counting=self._counting,
             admission=admission,
             drain=drain,
@@ -165,7 +165,7 @@ class Server(Generic[S]):
         self._drain.begin()
 
     async def _drain_later(self, connections: trio.Nursery, listeners: Sequence[Listener]) -> None:
-        """Drain once told to stop, and a moment after that where a successor has taken over."""
+        """Drain at the stop, or a little later if a successor has taken over."""
         await self._stop.wait()
         stopped = trio.current_time()
         if _handed_over(listeners):

@@ -22,7 +22,7 @@ async def serve(
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
     **options: Unpack[ServeOptions],
 ) -> None:
-    """Serve each connection, on all endpoints, by a call of `handler`, until told to stop.
+    """Serve each connection, on all endpoints, by a call of `handler`, until `stop` is set.
 
     With `nursery.start` it returns, once all endpoints accept, the list of them with real port
     numbers, in the order given.
@@ -66,7 +66,7 @@ async def serve_sessions(
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
     **options: Unpack[ServeOptions],
 ) -> None:
-    """Serve a session of its own to each connection, on all endpoints, until told to stop.
+    """Serve a session of its own to each connection, on all endpoints, until `stop` is set.
 
     As `serve` in all else, its endpoints, options and errors included. At a stop, each conversation
     answers every line it has received, the kernel's buffer included, then ends its output.

@@ -47,11 +47,11 @@ _MAX_PATH_BYTES: Final = 107
 _TAKEOVER_TIMEOUT_S: Final = 30.0
 _TAKEOVER_POLL_S: Final = 0.005
 
-#: A takeover: how long the lock may be held while nobody listens; a server that starts does so for a moment.
+#: A takeover: how long the lock may be held without a listener; a starting server does that briefly.
 _SILENCE_S: Final = 2.0
 
 _TAKEN: Final = "another server listens on it"
-_SILENT: Final = "another server holds its lock, and nobody listens: its socket may have been removed"
+_SILENT: Final = "another server holds its lock and does not listen: its socket may have been removed"
 
 
 class _Place:
@@ -96,12 +96,12 @@ class UnixSocket:
         Cancelled, the socket goes on waiting beside the path. Withdrawn meanwhile, it returns, too.
 
         Raises:
-            ListenError: that server is another user's, cannot be told, or does not stop; or nobody
+            ListenError: that server is another user's, cannot be signalled, or does not stop; or no process
                 listens, and the lock is held.
-            OSError: it may not be told.
+            OSError: it may not be signalled.
         """
         path = self._path
-        told = False
+        signalled = False
         silent_until = trio.current_time() + _SILENCE_S
         with trio.move_on_after(_TAKEOVER_TIMEOUT_S):
             while (beside := self._waits_beside(path)) is not None:
@@ -110,10 +110,10 @@ class UnixSocket:
                     self._move_to(path, lock, beside)
                     continue
                 try:
-                    told = told or self._tell_to_stop(path)
+                    signalled = signalled or self._tell_to_stop(path)
                 except BlockingIOError:  # its queue is full
                     silent_until = trio.current_time() + _SILENCE_S
-                if not told and trio.current_time() >= silent_until:
+                if not signalled and trio.current_time() >= silent_until:
                     raise ListenError(str(self._endpoint), _SILENT)
                 await trio.sleep(_TAKEOVER_POLL_S)
             return
@@ -152,7 +152,7 @@ class UnixSocket:
         """Send SIGTERM to the process that listens at `path`; return whether there is one.
 
         Raises:
-            BlockingIOError: its queue is full, so that it cannot be asked who it is.
+            BlockingIOError: its queue is full, so that its process cannot be found.
             ListenError: it is no process of this user or root, or cannot be sent a signal.
         """
         with socket.socket(socket.AF_UNIX) as sock:
@@ -165,7 +165,7 @@ class UnixSocket:
                 return False
             peer = credentials(sock)
         if peer.pid in (-1, 0, os.getpid()):  # unknown, of another PID namespace, or this very process
-            raise ListenError(str(self._endpoint), f"{_TAKEN}, and cannot be told to stop")
+            raise ListenError(str(self._endpoint), f"{_TAKEN}, and cannot be signalled to stop")
         if peer.uid not in {0, os.geteuid()}:
             raise ListenError(str(self._endpoint), f"a server of user {peer.uid} listens on it")
         with suppress(ProcessLookupError):
@@ -173,7 +173,7 @@ class UnixSocket:
         return True
 
     def _check(self, path: Path, status: os.stat_result) -> None:
-        """Refuse what may lead to a process that is none of ours."""
+        """Refuse what may lead to a process of another user."""
         if not stat.S_ISSOCK(status.st_mode):
             there_is = f"there is a {kind_of_file(status.st_mode)} at {path}"
             raise ListenError(str(self._endpoint), f"{there_is}, and another server holds its lock")
@@ -295,7 +295,7 @@ def _bindable_name(path: Path) -> Iterator[Path]:
 
 
 def _make_way(endpoint: Endpoint, path: Path) -> None:
-    """Remove a socket that nobody has any more from `path`; refuse what else is there."""
+    """Remove a dead socket from `path`; refuse anything else that is there."""
     status = status_at(path)
     if status is None:
         return

@@ -9,14 +9,14 @@ import trio
 
 
 class Watchdog:
-    """Calls `beat` as long as every loop that takes connections or datagrams goes round, for a watchdog.
+    """Calls `beat` as long as every loop that takes connections or datagrams runs, for a watchdog.
 
     Args:
         beat: called from the loops themselves; it must not block.
         longest: how many seconds may lie between two calls, at most; `math.inf` for no call.
 
     Attributes:
-        turn: how many seconds a loop may wait before it comes round.
+        turn: how many seconds a loop may wait at a time.
     """
 
     def __init__(self, beat: Callable[[], object], longest: float = math.inf) -> None:
@@ -32,7 +32,7 @@ class Watchdog:
         self._missing.discard(loop)
 
     def tick(self, loop: object) -> None:
-        """Note that a loop comes round."""
+        """Note that a loop has run."""
         self._loops.add(loop)
         self._missing.discard(loop)
         now = trio.current_time()

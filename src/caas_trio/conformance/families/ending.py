@@ -28,7 +28,7 @@ _CONVERSATION: Final = (Need.STREAM, Need.CONVERSATION)
 _REJECT: Final = (Need.STREAM, Need.LIMIT, Need.REJECT)
 _ONCE: Final = (Need.STREAM, Need.ONCE)
 #: Long enough that a reset, if there is one, has come.
-_MOMENT: Final = 0.1
+_PAUSE_S: Final = 0.1
 
 
 def _after_reply(profile: Profile) -> Iterator[Step]:
@@ -65,7 +65,7 @@ def _unread_line(*behind: bytes) -> Script:
         yield Expect(replies(b"ONE\n", profile))
         for more in behind[1:]:
             yield Send(more)
-            yield Pause(_MOMENT)
+            yield Pause(_PAUSE_S)
         yield ExpectEnd()
 
     return script
@@ -121,7 +121,7 @@ def _ended_behind_lines(profile: Profile) -> Iterator[Step]:
 def _ended_late(profile: Profile) -> Iterator[Step]:
     yield Connect()
     yield from served(profile)
-    yield Pause(8 * _MOMENT)
+    yield Pause(8 * _PAUSE_S)
     yield EndInput()
     yield ExpectEnd()
 
@@ -131,7 +131,7 @@ def _second_later(profile: Profile) -> Iterator[Step]:
     yield Connect()
     yield from served(profile)
     yield Send(b"TWO\n")
-    yield Pause(2 * _MOMENT)
+    yield Pause(2 * _PAUSE_S)
     yield ExpectEnd()
 
 
@@ -159,7 +159,7 @@ def _rejected_and_sending(profile: Profile) -> Iterator[Step]:
     yield from _rejected(profile, b"\n")
     for _ in range(3):
         yield Send(b"STILL TALKING\n" * 100)
-        yield Pause(_MOMENT)
+        yield Pause(_PAUSE_S)
     yield ExpectEnd()
 
 
@@ -173,7 +173,7 @@ def _idle(profile: Profile) -> Iterator[Step]:
     yield Connect()
     yield Send(b"HELLO\nHALF A LI")
     yield Expect(replies(b"HELLO\n", profile))
-    yield Silence(6 * _MOMENT)
+    yield Silence(6 * _PAUSE_S)
     yield Send(b"NE\n")
     yield Expect(replies(b"HALF A LINE\n", profile))
 

@@ -5,26 +5,26 @@ from dataclasses import replace
 
 import pytest
 
-from ci.bench.figures import Mark, Run, Spread, by_round, growth, growth_over, number, ratios, summarize
 from ci.bench.load import BenchError, LoadReport
+from ci.bench.results import Mark, Run, Spread, by_round, growth, growth_over, number, ratios, summarize
 from ci.bench.works import Measure, Work
 
 WORK = Work("w", "a work", Measure.LINES)
 
 
-def run(peer: str, number: int, problem: str | None = None, **figures: float) -> Run:
-    return Run("w", peer, number, figures, problem)
+def run(peer: str, number: int, problem: str | None = None, **metrics: float) -> Run:
+    return Run("w", peer, number, metrics, problem)
 
 
 def test_a_spread_is_the_middle_and_the_ends() -> None:
     assert Spread.of([3.0, 1.0, 2.0, 10.0]) == Spread(2.5, 1.0, 10.0)
 
 
-def test_nothing_has_no_spread() -> None:
+def test_no_values_have_no_spread() -> None:
     assert Spread.of([]) is None
 
 
-def test_only_sound_runs_of_that_work_and_peer_count() -> None:
+def test_only_successful_runs_of_that_work_and_peer_count() -> None:
     runs = [
         run("a", 0, throughput=1.0),
         run("a", 1, "failed: 3 reset", throughput=2.0),
@@ -88,7 +88,7 @@ def test_growth_needs_every_size() -> None:
         (1234567.8, "1,234,568"),
     ],
 )
-def test_a_figure_is_shown_with_three_digits_or_more(value: float | None, text: str) -> None:
+def test_a_number_has_three_significant_digits(value: float | None, text: str) -> None:
     assert number(value) == text
 
 
@@ -105,7 +105,7 @@ REPORT = LoadReport(
 MARKS = {"measuring": Mark(cpu=1.0, waited=3.0), "measured": Mark(cpu=1.25, waited=3.125)}
 
 
-def test_figures_follow_from_the_load_s_report_and_the_server_s_cpu_time() -> None:
+def test_metrics_come_from_the_load_report_and_the_cpu_time() -> None:
     work = Work("w", "", Measure.LINES, line=50)
     assert summarize(work, REPORT, MARKS) == {
         "throughput": 4000.0,
@@ -134,6 +134,6 @@ def test_memory_is_what_the_connections_added() -> None:
         (Work("w", "", Measure.QUIET_P99, "firehose"), replace(REPORT, p99_us=None), "nothing was answered"),
     ],
 )
-def test_a_run_with_errors_gives_no_figures(work: Work, report: LoadReport, user_error: str) -> None:
+def test_a_run_with_errors_gives_no_metrics(work: Work, report: LoadReport, user_error: str) -> None:
     with pytest.raises(BenchError, match=user_error):
         summarize(work, report, MARKS)

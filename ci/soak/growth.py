@@ -1,4 +1,4 @@
-"""What the figures of a soak come to."""
+"""How much a series of samples grows."""
 
 from collections.abc import Sequence
 from statistics import linear_regression

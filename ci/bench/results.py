@@ -16,14 +16,14 @@ class Run:
         work: the work's name.
         peer: the peer's name.
         round: the number of the round; only runs of one round are compared with one another.
-        figures: what was measured, by name; see `Measure`.
+        metrics: what was measured, by name; see `Measure`.
         problem: why there is nothing to compare, in one line; None if all went well.
     """
 
     work: str
     peer: str
     round: int
-    figures: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None
 
 
@@ -43,7 +43,7 @@ class Mark:
 
 
 def summarize(work: Work, report: LoadReport, marks: Mapping[str, Mark]) -> dict[str, float]:
-    """Return the figures of a run.
+    """Return the metrics of a run.
 
     Args:
         work: what was done.
@@ -61,7 +61,7 @@ def summarize(work: Work, report: LoadReport, marks: Mapping[str, Mark]) -> dict
         raise BenchError("nothing was answered while measuring")
     begin, end = marks["measuring"], marks["measured"]
     cpu = end.cpu - begin.cpu
-    figures = {
+    metrics = {
         "throughput": report.throughput,
         "megabytes": report.throughput * work.line / 1e6,
         "p50": report.p50_us,
@@ -71,7 +71,7 @@ def summarize(work: Work, report: LoadReport, marks: Mapping[str, Mark]) -> dict
         "load": report.load_cpu,
         "waited": (end.waited - begin.waited) / report.seconds,
     }
-    return {name: value for name, value in figures.items() if value is not None}
+    return {name: value for name, value in metrics.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class Spread:
     """The middle and the ends of what several rounds gave."""
 
     median: float
-    least: float
-    most: float
+    minimum: float
+    maximum: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread | None":
@@ -88,12 +88,12 @@ class Spread:
         return cls(median(values), min(values), max(values)) if values else None
 
 
-def by_round(runs: Iterable[Run], work: str, peer: str, figure: str) -> dict[int, float]:
+def by_round(runs: Iterable[Run], work: str, peer: str, metric: str) -> dict[int, float]:
     """Return what `peer` reached in each round of `work` in which it reached anything."""
     return {
-        run.round: run.figures[figure]
+        run.round: run.metrics[metric]
         for run in runs
-        if (run.work, run.peer) == (work, peer) and run.problem is None and figure in run.figures
+        if (run.work, run.peer) == (work, peer) and run.problem is None and metric in run.metrics
     }
 
 
@@ -119,14 +119,14 @@ def growth_over(runs: Sequence[Run], works: Sequence[Work], peer: str) -> tuple[
 
     The medians come first: the worst of several noisy steps would be worse than any of them.
     """
-    per_work = [list(by_round(runs, work.name, peer, work.measure.figure).values()) for work in works]
+    per_work = [list(by_round(runs, work.name, peer, work.measure.metric).values()) for work in works]
     if not all(per_work):
         return None, 0
     return growth([median(values) for values in per_work]), min(map(len, per_work))
 
 
 def number(value: float | None) -> str:
-    """Return a figure with three significant digits, thousands apart; an empty text for None."""
+    """Return a number with three significant digits, thousands apart; an empty text for None."""
     if value is None:
         return ""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3

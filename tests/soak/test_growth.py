@@ -1,11 +1,11 @@
-"""What the samples of a run come to, and what the server's figures are held against."""
+"""What the samples of a run come to, and what the server's counts are held against."""
 
 from __future__ import annotations
 
 import pytest
 
 from caas_trio.core.telemetry import Outcome
-from ci.soak.figures import MAX_GROWTH, growth, second_half
+from ci.soak.growth import MAX_GROWTH, growth, second_half
 from ci.soak.ledger import Bounds, Ledger, adds_up
 from ci.soak.service import Page
 
@@ -19,13 +19,13 @@ def test_growth_is_that_of_the_line_that_fits_best() -> None:
     assert abs(growth(list(enumerate(noise)))) < MAX_GROWTH / 10
 
 
-def test_what_rises_at_first_and_then_no_more_has_not_grown() -> None:
+def test_an_early_rise_is_no_growth() -> None:
     points = [(float(x), min(x, 300) * 1e5) for x in range(601)]
     assert growth(second_half(points)) == pytest.approx(0, abs=1)
     assert growth(points) > MAX_GROWTH
 
 
-def test_one_point_has_not_grown() -> None:
+def test_one_sample_is_no_growth() -> None:
     assert growth([(0.0, 1e9)]) == 0
 
 
@@ -60,7 +60,7 @@ def ledger() -> Ledger:
     return known
 
 
-def test_figures_that_are_the_clients_differ_in_nothing() -> None:
+def test_counts_equal_to_the_clients_have_no_differences() -> None:
     assert ledger().differences(page()) == []
     assert ledger().differences(page(completed=4, lost=1, received=90)) == []
 
@@ -77,7 +77,7 @@ def test_figures_that_are_the_clients_differ_in_nothing() -> None:
         (page(received=111), ["bytes received: 111, and not 90 to 110"]),
     ],
 )
-def test_a_figure_that_is_not_the_clients_is_found(counted: Page, found: list[str]) -> None:
+def test_a_count_that_differs_from_the_clients_is_reported(counted: Page, found: list[str]) -> None:
     assert ledger().differences(counted) == found
 
 

@@ -1,0 +1,97 @@
+"""The workers of one reading of the settings, and the places that they fill: `Generation`, `Place`."""
+
+from __future__ import annotations
+
+import trio
+
+from .messages import Command
+from .program import Program
+from .sharedsockets import SharedSockets
+from .worker_process import GRACE_S, Worker
+
+
+class Generation:
+    """The workers of one reading of the settings.
+
+    Args:
+        program: what the settings came to.
+        sockets: what they serve.
+
+    Attributes:
+        workers: those that there are now.
+        settled: set once all have been ready at the same time, or will not be.
+        over: set once they have been sent the command to end.
+        failure: why they did not all get ready.
+    """
+
+    def __init__(self, program: Program, sockets: SharedSockets) -> None:
+        self.program = program
+        self.sockets = sockets
+        self.workers: set[Worker] = set()
+        self.places: trio.Nursery
+        self.settled = trio.Event()
+        self.over = trio.Event()
+        self.failure: str | None = None
+        self._command = Command.STOP
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has workers that serve."""
+        return any(worker.ready for worker in self.workers)
+
+    def check(self) -> None:
+        """Set `settled` if enough workers are ready."""
+        if sum(worker.ready for worker in self.workers) >= self.program.workers:
+            self.settled.set()
+
+    def fail(self, reason: str) -> None:
+        """Abandon it before it is settled."""
+        self.failure = reason
+        self.end(Command.STOP)
+
+    def end(self, command: Command) -> None:
+        """Send a command to all workers, and to those that are being started once they are."""
+        self._command = command
+        self.over.set()
+        self.settled.set()
+        for worker in self.workers:
+            self.end_worker(worker)
+
+    def end_worker(self, worker: Worker) -> None:
+        """Send one worker the command that all were sent."""
+        worker.end(self._command, self.seconds_for(worker, self._command))
+
+    def seconds_for(self, worker: Worker, command: Command) -> float:
+        """Return how many seconds a worker may take to end at a command.
+
+        A worker that does not serve yet has nothing to drain, and reads no commands before it is loaded.
+        """
+        if not worker.was_ready.is_set():
+            return GRACE_S
+        own = worker.drain_timeout
+        drain = self.program.limits.drain_timeout if own is None else own
+        return {Command.RETIRE: 2 * drain, Command.CUT: 0.0}.get(command, drain) + GRACE_S
+
+
+class Place:
+    """A place for one worker at a time.
+
+    Args:
+        predecessor: a worker that serves until there is one here, and then retires.
+
+    Attributes:
+        filled: whether there has been a worker that served.
+        settled: set once it is filled, or will not be while the predecessor serves.
+        handed_on: whether its worker has a successor, in a place of its own.
+    """
+
+    def __init__(self, predecessor: Worker | None = None) -> None:
+        self.predecessor = predecessor
+        self.filled = False
+        self.settled = trio.Event()
+        self.handed_on = False
+
+    def fill(self) -> None:
+        """Note that there is a worker that serves."""
+        self.filled = True
+        self.settled.set()
