@@ -20,6 +20,7 @@ BELOW = {
     "program": {"core", "drivers", "server", "observing"},
     "testing": {"core", "drivers", "server"},
     "conformance": {"core", "drivers"},
+    "client": {"core", "drivers"},
 }
 MODULES = {
     str(path.relative_to(PACKAGE)): path for name in BELOW for path in sorted((PACKAGE / name).rglob("*.py"))

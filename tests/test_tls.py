@@ -144,7 +144,7 @@ async def serving(
         (
             ("cert.pem", "encrypted.pem", None),
             "encrypted.pem",
-            "it is encrypted; the key of a server has no password",
+            "it is encrypted; a key without a password is needed",
         ),
         (("weak.pem", "key.pem", None), "weak.pem", "ee key too small"),
     ],

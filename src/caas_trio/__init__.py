@@ -8,6 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # for type checkers it is true: importing typing takes longer than all else here
 if TYPE_CHECKING:
+    from .client.connecting import connect
     from .core.buffering import Chunk
     from .core.datagramrules import Datagram
     from .core.dotstuffing import dot_stuff, dot_unstuff
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from .core.session import First, LineSession, Oversize, Service, Session, StreamTransform
     from .core.telemetry import ConnectionStats, ListenerStats, Outcome, ServerStats, Telemetry
     from .core.terminator import Terminator
-    from .core.tls import Certificates
+    from .core.tls import Certificates, client_context
     from .core.trust import Trust
     from .drivers.choice import DriverName
     from .drivers.commands import Commands
@@ -119,6 +120,8 @@ __all__ = [
     "UsageError",
     "Watchdog",
     "__version__",
+    "client_context",
+    "connect",
     "current_connection",
     "dot_stuff",
     "dot_unstuff",
@@ -131,6 +134,8 @@ __all__ = [
 
 #: By name: the module that it is loaded from.
 _HOME = {
+    "client_context": ".core.tls",
+    "connect": ".client.connecting",
     "dot_unstuff": ".core.dotstuffing",
     "dot_stuff": ".core.dotstuffing",
     "TooMuchUnsent": ".core.errors",

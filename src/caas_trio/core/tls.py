@@ -1,4 +1,4 @@
-"""What a server shows over TLS, and whom it lets in: `Certificates`.
+"""What a server shows over TLS, and whom it lets in: `Certificates`; whom a client trusts: `client_context`.
 
 No trio. Reads files, and nothing else.
 """
@@ -62,29 +62,68 @@ class Certificates:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION | _NO_COMPRESSED_CERTIFICATES
-        try:
-            context.load_cert_chain(self._certificate, self._key, password=self._ask_nobody)
-        except OSError as error:
-            self._complain(error)
+        _load_chain(context, self._certificate, self._key)
         if self._client_ca is not None:
             context.verify_mode = ssl.CERT_REQUIRED
             load_authorities(context, self._client_ca)
         return context
 
-    def _ask_nobody(self) -> NoReturn:
-        """Stand in for OpenSSL, which would ask at the terminal."""
-        raise TlsError(self._key, "it is encrypted; the key of a server has no password")
 
-    def _complain(self, error: OSError) -> NoReturn:
-        """Raise an error that names the wrong file; OpenSSL does not."""
-        if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
-            raise TlsError(self._key, f"it does not fit the certificate in {self._certificate}") from error
-        load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self._certificate)
-        if isinstance(error, ssl.SSLError):
-            if error.reason is not None:
-                raise TlsError(self._certificate, openssl_words(error)) from error
-            raise TlsError(self._key, "it holds no private key in PEM") from error
-        raise TlsError(self._key, _words(error)) from error
+def client_context(
+    authorities: str | os.PathLike[str] | None = None,
+    certificate: str | os.PathLike[str] | None = None,
+    key: str | os.PathLike[str] | None = None,
+    *,
+    insecure: bool = False,
+) -> ssl.SSLContext:
+    """Return how a client looks at a server's certificate, and what it shows itself. TLS 1.2 is the least.
+
+    Args:
+        authorities: the file of the CAs one of which must have issued the server's certificate; None
+            for those that the system trusts.
+        certificate: the file of the client's own certificate; None for none.
+        key: the file of its key, without a password; None if that is in the same file.
+        insecure: whether any server is accepted, whatever its certificate and its name. Anybody on
+            the way can then read and change all that is sent.
+
+    Raises:
+        TlsError: a file cannot be used; it says which, and why not.
+    """
+    context = ssl.create_default_context() if authorities is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if authorities is not None:
+        load_authorities(context, Path(authorities))
+    if certificate is not None:
+        _load_chain(context, Path(certificate), Path(certificate if key is None else key))
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _load_chain(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Load what is to be shown."""
+
+    def ask_nobody() -> NoReturn:
+        """Stand in for OpenSSL, which would ask at the terminal."""
+        raise TlsError(key, "it is encrypted; a key without a password is needed")
+
+    try:
+        context.load_cert_chain(certificate, key, password=ask_nobody)
+    except OSError as error:
+        _complain(certificate, key, error)
+
+
+def _complain(certificate: Path, key: Path, error: OSError) -> NoReturn:
+    """Raise an error that names the wrong file; OpenSSL does not."""
+    if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
+        raise TlsError(key, f"it does not fit the certificate in {certificate}") from error
+    load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate)
+    if isinstance(error, ssl.SSLError):
+        if error.reason is not None:
+            raise TlsError(certificate, openssl_words(error)) from error
+        raise TlsError(key, "it holds no private key in PEM") from error
+    raise TlsError(key, _words(error)) from error
 
 
 def load_authorities(context: ssl.SSLContext, file: Path) -> None:

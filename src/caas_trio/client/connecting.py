@@ -1,0 +1,102 @@
+"""A connection to a server, for programs: `connect`."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal, cast
+
+import trio
+
+from caas_trio.core.endpoint import Endpoint, Scheme
+from caas_trio.core.errors import ConnectError
+from caas_trio.core.limits import Limits
+from caas_trio.core.peer import peer_behind
+from caas_trio.core.proxy_encoding import encode_proxy_header
+from caas_trio.core.proxy_header import ProxyHeader
+from caas_trio.core.terminator import Terminator
+from caas_trio.core.tls import client_context
+from caas_trio.drivers.connecting import connectable, open_stream, reason_of, secured, server_name
+from caas_trio.drivers.connection import Connection
+
+
+@asynccontextmanager
+async def connect(
+    endpoint: Endpoint | str,
+    *,
+    limits: Limits | None = None,
+    terminator: Terminator = Terminator.LF,
+    tls: ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
+    proxy_header: ProxyHeader | Literal[1, 2] | None = None,
+) -> AsyncIterator[Connection]:
+    """Yield a connection to a server, over tcp, tls or a Unix socket.
+
+    At the end of the block the output is ended and the server's end waited for, no longer than
+    `linger_timeout`; if the block raises, the connection is closed at once.
+
+    Args:
+        endpoint: the server.
+        limits: what the server is held to: `opening_timeout` bounds all that comes before the block; the
+            rest is as for `Connection.over`.
+        terminator: what ends a line.
+        tls: how the certificate of a tls endpoint is looked at, see `client_context`; by default it must
+            come from a CA that the system trusts, and be for the endpoint's host.
+        server_hostname: the name that the certificate must be for instead.
+        proxy_header: what the connection begins with, before TLS; a number for a PROXY header of that
+            version which names this side itself.
+
+    Raises:
+        EndpointError: the endpoint is none, or takes no connections.
+        ConnectError: the server cannot be reached, or leaves before TLS is agreed on.
+        HandshakeFailed: there is no TLS with it, or its certificate is not trusted.
+    """
+    target = connectable(Endpoint.parse(endpoint) if isinstance(endpoint, str) else endpoint)
+    limits = limits or Limits()
+    context = (tls or client_context()) if target.scheme is Scheme.TLS else None
+    name = server_hostname or server_name(target.host)
+    with trio.move_on_after(limits.opening_timeout) as opening:
+        plain, stream = await _open(target, context, name, proxy_header)
+    if opening.cancelled_caught:
+        raise ConnectError(str(target), f"no answer within {limits.opening_timeout:g} seconds")
+    peer = peer_behind(cast("socket.socket", plain.socket))
+    async with Connection.over(
+        stream, limits=limits, terminator=terminator, endpoint=target, peer=peer
+    ) as connection:
+        yield connection
+
+
+async def _open(
+    target: Endpoint,
+    context: ssl.SSLContext | None,
+    server_hostname: str,
+    header: ProxyHeader | Literal[1, 2] | None,
+) -> tuple[trio.SocketStream, trio.abc.HalfCloseableStream]:
+    """Return the stream to a server, and what goes over it, which may be the same."""
+    try:
+        plain = await open_stream(target)
+    except OSError as error:
+        raise ConnectError(str(target), reason_of(error)) from error
+    try:
+        if header is not None:
+            await plain.send_all(encode_proxy_header(_header(plain, header)))
+        if context is None:
+            return plain, plain
+        return plain, await secured(plain, context, server_hostname)
+    except BaseException as error:
+        plain.socket.close()
+        if isinstance(error, (trio.BrokenResourceError, OSError)):
+            raise ConnectError(str(target), "the server left") from error
+        raise
+
+
+def _header(stream: trio.SocketStream, header: ProxyHeader | Literal[1, 2]) -> ProxyHeader:
+    """Return a header, which for a number names this side of the stream."""
+    if isinstance(header, ProxyHeader):
+        return header
+    ours, theirs = stream.socket.getsockname(), stream.socket.getpeername()
+    if isinstance(ours, tuple) and isinstance(theirs, tuple):
+        return ProxyHeader(header, ours[:2], theirs[:2])
+    return ProxyHeader(header)

@@ -1,0 +1,87 @@
+"""Streams to servers: `open_stream`, with TLS where the endpoint asks for it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Final
+
+import trio
+
+from caas_trio.core.endpoint import Endpoint, Scheme
+from caas_trio.core.errors import EndpointError, HandshakeFailed
+from caas_trio.core.tls import openssl_words
+
+from .tlsstream import TlsStream
+
+#: The schemes of endpoints that can be connected to.
+CONNECTABLE: Final = (Scheme.TCP, Scheme.TLS, Scheme.UNIX)
+
+
+def connectable(endpoint: Endpoint) -> Endpoint:
+    """Return the endpoint.
+
+    Raises:
+        EndpointError: it takes no connections, or is known to this process only.
+    """
+    if endpoint.scheme not in CONNECTABLE:
+        known = ", ".join(scheme.value for scheme in CONNECTABLE)
+        raise EndpointError(str(endpoint), f"connections can be made to {known}")
+    return endpoint
+
+
+async def open_stream(endpoint: Endpoint) -> trio.SocketStream:
+    """Return a stream to a server, in plain, which the caller closes.
+
+    A host name may have several addresses: they are tried side by side (RFC 8305).
+
+    Raises:
+        OSError: there is no connection; `reason_of` says why.
+    """
+    if endpoint.scheme is not Scheme.UNIX:
+        return await trio.open_tcp_stream(endpoint.host, endpoint.port)
+    # Not trio.open_unix_socket: it takes no abstract names.
+    sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        await sock.connect(unix_address(endpoint))
+    except BaseException:
+        sock.close()
+        raise
+    return trio.SocketStream(sock)
+
+
+async def secured(stream: trio.SocketStream, context: ssl.SSLContext, server_hostname: str) -> TlsStream:
+    """Return TLS over a stream, which it owns; failed or cancelled, the stream is of no use.
+
+    Raises:
+        HandshakeFailed: the two sides did not agree, or the certificate is not trusted.
+        trio.BrokenResourceError: the server left.
+    """
+    secure = TlsStream(stream, context, server_side=False, server_hostname=server_hostname)
+    try:
+        await secure.do_handshake()
+    except trio.BrokenResourceError as error:
+        if isinstance(error.__cause__, ssl.SSLError):
+            raise HandshakeFailed(openssl_words(error.__cause__)) from error
+        raise
+    return secure
+
+
+def server_name(host: str) -> str:
+    """Return the name that the certificate for a host must have: without a last dot or a zone."""
+    return host.partition("%")[0].rstrip(".")
+
+
+def unix_address(endpoint: Endpoint) -> str:
+    """Return what the kernel calls a Unix socket's path."""
+    path = endpoint.path
+    return f"\0{path[1:]}" if path.startswith("@") else path
+
+
+def reason_of(error: OSError) -> str:
+    """Return why there is no connection, in the kernel's words where trio has wrapped them."""
+    cause: BaseException = error
+    while (inner := cause.__cause__) is not None:
+        cause = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner
+    strerror = cause.strerror if isinstance(cause, OSError) else None
+    return (strerror or str(error)).rpartition(": ")[2].lower()
