@@ -16,8 +16,8 @@ BUGS: Final = (
     Bug(
         "a connection is used on behind a cancelled send",
         "connection",
-        "except BaseException:\n            await self.aclose()",
-        "except ZeroDivisionError:\n            await self.aclose()",
+        "            try:\n                await self.aclose()\n",
+        "            try:\n                pass\n",
     ),
     Bug(
         "a connection is used on behind the end of its handler",

@@ -133,9 +133,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _complain(failure: BaseException) -> int:
-    """Tell the user what is wrong, and return the exit status; the first of several speaks for all."""
+    """Tell the user what is wrong, and return the exit status; one of several speaks for all."""
     while isinstance(failure, BaseExceptionGroup):
-        failure = failure.exceptions[0]
+        failure = (failure.subgroup(KeyboardInterrupt) or failure).exceptions[0]
     match failure:
         case KeyboardInterrupt():
             message, status = "interrupted", _INTERRUPTED

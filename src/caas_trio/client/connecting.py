@@ -11,14 +11,14 @@ from typing import Literal, cast
 import trio
 
 from caas_trio.core.endpoint import Endpoint, Scheme
-from caas_trio.core.errors import ConnectError
+from caas_trio.core.errors import ConnectError, ConnectionLost
 from caas_trio.core.limits import Limits
 from caas_trio.core.peer import peer_behind
 from caas_trio.core.proxy_encoding import encode_proxy_header
 from caas_trio.core.proxy_header import ProxyHeader
 from caas_trio.core.terminator import Terminator
 from caas_trio.core.tls import client_context
-from caas_trio.drivers.connecting import connectable, open_stream, reason_of, secured, server_name
+from caas_trio.drivers.connecting import connectable, open_stream, reason_of, server_name
 from caas_trio.drivers.connection import Connection
 
 
@@ -55,41 +55,38 @@ async def connect(
     """
     target = connectable(Endpoint.parse(endpoint) if isinstance(endpoint, str) else endpoint)
     limits = limits or Limits()
-    context = (tls or client_context()) if target.scheme is Scheme.TLS else None
-    name = server_hostname or server_name(target.host)
     with trio.move_on_after(limits.opening_timeout) as opening:
-        plain, stream = await _open(target, context, name, proxy_header)
+        stream = await _open(target)
+        connection = Connection.over(
+            stream,
+            limits=limits,
+            terminator=terminator,
+            endpoint=target,
+            peer=peer_behind(cast("socket.socket", stream.socket)),
+        )
+        try:
+            if proxy_header is not None:
+                await connection.send(encode_proxy_header(_header(stream, proxy_header)))
+            if target.scheme is Scheme.TLS:
+                name = server_hostname or server_name(target.host)
+                await connection.start_tls(tls or client_context(), server_hostname=name)
+        except BaseException as error:
+            stream.socket.close()
+            if isinstance(error, (ConnectionLost, OSError)):
+                raise ConnectError(str(target), "the server left") from error
+            raise
     if opening.cancelled_caught:
         raise ConnectError(str(target), f"no answer within {limits.opening_timeout:g} seconds")
-    peer = peer_behind(cast("socket.socket", plain.socket))
-    async with Connection.over(
-        stream, limits=limits, terminator=terminator, endpoint=target, peer=peer
-    ) as connection:
+    async with connection:
         yield connection
 
 
-async def _open(
-    target: Endpoint,
-    context: ssl.SSLContext | None,
-    server_hostname: str,
-    header: ProxyHeader | Literal[1, 2] | None,
-) -> tuple[trio.SocketStream, trio.abc.HalfCloseableStream]:
-    """Return the stream to a server, and what goes over it, which may be the same."""
+async def _open(target: Endpoint) -> trio.SocketStream:
+    """Return the stream to a server."""
     try:
-        plain = await open_stream(target)
+        return await open_stream(target)
     except OSError as error:
         raise ConnectError(str(target), reason_of(error)) from error
-    try:
-        if header is not None:
-            await plain.send_all(encode_proxy_header(_header(plain, header)))
-        if context is None:
-            return plain, plain
-        return plain, await secured(plain, context, server_hostname)
-    except BaseException as error:
-        plain.socket.close()
-        if isinstance(error, (trio.BrokenResourceError, OSError)):
-            raise ConnectError(str(target), "the server left") from error
-        raise
 
 
 def _header(stream: trio.SocketStream, header: ProxyHeader | Literal[1, 2]) -> ProxyHeader:

@@ -1,18 +1,14 @@
-"""Streams to servers: `open_stream`, with TLS where the endpoint asks for it."""
+"""Streams to servers: `open_stream`."""
 
 from __future__ import annotations
 
 import socket
-import ssl
 from typing import Final
 
 import trio
 
 from caas_trio.core.endpoint import Endpoint, Scheme
-from caas_trio.core.errors import EndpointError, HandshakeFailed
-from caas_trio.core.tls import openssl_words
-
-from .tlsstream import TlsStream
+from caas_trio.core.errors import EndpointError
 
 #: The schemes of endpoints that can be connected to.
 CONNECTABLE: Final = (Scheme.TCP, Scheme.TLS, Scheme.UNIX)
@@ -48,23 +44,6 @@ async def open_stream(endpoint: Endpoint) -> trio.SocketStream:
         sock.close()
         raise
     return trio.SocketStream(sock)
-
-
-async def secured(stream: trio.SocketStream, context: ssl.SSLContext, server_hostname: str) -> TlsStream:
-    """Return TLS over a stream, which it owns; failed or cancelled, the stream is of no use.
-
-    Raises:
-        HandshakeFailed: the two sides did not agree, or the certificate is not trusted.
-        trio.BrokenResourceError: the server left.
-    """
-    secure = TlsStream(stream, context, server_side=False, server_hostname=server_hostname)
-    try:
-        await secure.do_handshake()
-    except trio.BrokenResourceError as error:
-        if isinstance(error.__cause__, ssl.SSLError):
-            raise HandshakeFailed(openssl_words(error.__cause__)) from error
-        raise
-    return secure
 
 
 def server_name(host: str) -> str:

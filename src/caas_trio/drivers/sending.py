@@ -57,9 +57,11 @@ class SendingConnection(ReadingConnection):
                 await self._channel.send_all(rest)
         except PeerError as error:
             await self._give_up("send", error)
-        except BaseException:
-            await self.aclose()
-            raise
+        except BaseException as error:  # noqa: BLE001 - raised again
+            try:
+                await self.aclose()
+            finally:  # a task that reads ends now, and may have this one cancelled meanwhile
+                raise error
         finally:
             if self._queue:
                 self._end_sending()
