@@ -154,7 +154,7 @@ async def test_a_client_that_forces_unread_answers_is_cut_off() -> None:
     server.engine._outgoing.write(bytes(70_000))
     with pytest.raises(trio.BrokenResourceError) as raised:
         await server.receive_some()
-    assert "asks for answers" in str(raised.value.__cause__)
+    assert "requests answers" in str(raised.value.__cause__)
     assert client.engine.tls.version() == "TLSv1.3"
 
 
