@@ -1,0 +1,1 @@
+"""The protocol servers of docs/examples, spoken to in memory."""
