@@ -1,4 +1,4 @@
-"""`LineSession` against a model of a dozen lines: every input, cut, limit, order and policy."""
+"""`LineSession` against a model of some lines: every input, cut, limit, order and policy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from caas_trio import First, LineBuffer, LineSession, Oversize, Service
+from caas_trio import (
+    BareTerminator,
+    First,
+    LineBuffer,
+    LineSession,
+    LineTooLong,
+    Oversize,
+    Service,
+    Terminator,
+)
 
 from .explore import Pair, Slots, chunks
 
@@ -33,31 +42,62 @@ class Setting:
     max_line: int
     oversize: Oversize
     once: bool
+    terminator: Terminator
 
     def session(self) -> LineSession:
         """Return a new session."""
-        return LineSession(self.service, self.first, PROMPT, self.max_line, self.oversize, once=self.once)
+        return LineSession(
+            self.service,
+            self.first,
+            PROMPT,
+            self.max_line,
+            self.oversize,
+            once=self.once,
+            terminator=self.terminator,
+        )
 
 
 def settings(limits: range) -> list[Setting]:
-    """Return every combination there is, with these values of `max_line`."""
-    every = itertools.product((bytes.upper, by_line), First, limits, Oversize, (False, True))
-    return [Setting(*each) for each in every]
+    """Return every combination there is, with these values of `max_line`.
+
+    Who speaks first has nothing to do with what ends a line: CR LF is tried in one order.
+    """
+    every = itertools.product((bytes.upper, by_line), First, limits, Oversize, (False, True), Terminator)
+    chosen = [Setting(*each) for each in every]
+    return [each for each in chosen if each.terminator is Terminator.LF or each.first is First.CLIENT]
 
 
-@dataclass(slots=True)
 class Model:
-    """What a client of a line server hears, byte by byte."""
+    """What a client of a line server receives, byte by byte; lines end with LF.
 
-    setting: Setting
-    line: bytes = b""
-    is_long: bool = False
-    closing: bool = False
-    oversize_lines: int = 0
+    Attributes:
+        closing: whether the server has said its last.
+        oversize_lines: how many lines have been too long.
+        ended_lines: how many have ended.
+    """
 
-    def fork(self) -> Model:
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.line = b""
+        self.is_long = False
+        self.closing = False
+        self.oversize_lines = 0
+        self.ended_lines = 0
+
+    @property
+    def is_within_line(self) -> bool:
+        """Whether a line has been begun."""
+        return self.line != b""
+
+    def key(self) -> Hashable:
+        """Return what the replies to what follows depend on."""
+        return b"" if self.is_long else self.line, self.is_long
+
+    def fork(self) -> Self:
         """Return a copy."""
-        return Model(self.setting, self.line, self.is_long, self.closing, self.oversize_lines)
+        copy = object.__new__(type(self))
+        vars(copy).update(vars(self))
+        return copy
 
     def receive(self, byte: bytes) -> bytes:
         """Return the reply to one byte."""
@@ -72,21 +112,92 @@ class Model:
             elif begins_to_be_long or ends:
                 reply = self.line.upper()
         elif begins_to_be_long:
-            reply = b"error: line longer than %d bytes\n" % setting.max_line
-            self.oversize_lines += 1
-            self.closing = setting.once or setting.oversize is Oversize.REJECT
+            reply = self._refuse(LineTooLong(setting.max_line))
         elif ends and not self.is_long:
             reply = self.line.upper()
         self.is_long |= begins_to_be_long
         if ends:
-            self.line, self.is_long = b"", False
-            self.closing |= setting.once
+            self._end_line()
         return reply
 
     def end_of_input(self) -> bytes:
         """Return the reply to a last line without a terminator."""
         self.closing = True
         return b"" if self.is_long else self.line.upper()
+
+    def _refuse(self, error: Exception) -> bytes:
+        self.oversize_lines += isinstance(error, LineTooLong)
+        self.closing |= self.setting.once or self.setting.oversize is not Oversize.DISCARD
+        return b"error: %s%s" % (str(error).encode(), self.setting.terminator.value)
+
+    def _end_line(self) -> None:
+        self.line, self.is_long = b"", False
+        self.ended_lines += 1
+        self.closing |= self.setting.once
+
+
+class StrictModel(Model):
+    """The same where lines end with CR LF, and half of it is an error."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self.dropped: bytes | None = None  # the end of what is dropped of a line that was refused
+
+    @property
+    def is_within_line(self) -> bool:
+        """Whether a line has been begun."""
+        return self.line != b"" or self.dropped is not None
+
+    def key(self) -> Hashable:
+        """Return what the replies to what follows depend on."""
+        return self.line[-1:] == b"\r" if self.is_long else self.line, self.is_long, self.dropped
+
+    def receive(self, byte: bytes) -> bytes:
+        """Return the reply to one byte."""
+        if self.closing:
+            return b""
+        if self.dropped is not None:
+            self.dropped = (self.dropped + byte)[-2:]
+            if self.dropped == b"\r\n":
+                self._end_line()
+            return b""
+        if self.line.endswith(b"\r") != (byte == b"\n"):
+            return self._refuse_half(byte)
+        self.line += byte
+        if byte == b"\n":
+            reply = b"\r\n" if self.is_long else self.line.upper()
+            self._end_line()
+            return reply
+        return b"" if byte == b"\r" else self._receive_payload(byte)
+
+    def _receive_payload(self, byte: bytes) -> bytes:
+        if len(self.line) <= self.setting.max_line and not self.is_long:
+            return b""
+        if self.setting.oversize is not Oversize.STREAM:
+            self.dropped = b""
+            return self._refuse(LineTooLong(self.setting.max_line))
+        reply = byte.upper() if self.is_long else self.line.upper()
+        self.is_long = True
+        return reply
+
+    def end_of_input(self) -> bytes:
+        """Return the reply to a last line without a terminator; a CR there is half of one."""
+        self.closing = True
+        if self.dropped is not None:
+            return b""
+        return self._refuse_half(b"") if self.line.endswith(b"\r") else super().end_of_input()
+
+    def _refuse_half(self, byte: bytes) -> bytes:
+        is_cr = self.line.endswith(b"\r")
+        self.dropped = byte if is_cr else b""
+        payload, limit = len(self.line) - is_cr, self.setting.max_line
+        if payload < limit or self.setting.oversize is Oversize.STREAM:
+            return self._refuse(BareTerminator(b"\r" if is_cr else b"\n"))
+        return self._refuse(LineTooLong(limit))
+
+    def _end_line(self) -> None:
+        super()._end_line()
+        self.dropped = None
 
 
 class Conversation(Pair):
@@ -96,7 +207,7 @@ class Conversation(Pair):
 
     def __init__(self, setting: Setting) -> None:
         self._session = setting.session()
-        self._model = Model(setting)
+        self._model = (Model if setting.terminator is Terminator.LF else StrictModel)(setting)
         self._silent_so_far = True
         self._last_line = 0  # the number of the line that was unfinished last
         greeting = self._session.open()
@@ -108,8 +219,7 @@ class Conversation(Pair):
         return (
             _SESSION.state(session),
             None if buffer is None else _BUFFER.state(buffer),
-            b"" if model.is_long else model.line,
-            model.is_long,
+            model.key(),
             self._silent_so_far,
             self._last_line != 0,
         )
@@ -157,14 +267,14 @@ class Conversation(Pair):
         if self._session.closing:
             return
         before, now = self._last_line, self._session.unfinished
-        assert (now != 0) is (model.line != b""), "whether a line is unfinished"
+        assert (now != 0) is model.is_within_line, "whether a line is unfinished"
         if not now:
             return
-        if b"\n" in chunk or not was.line:
+        if model.ended_lines > was.ended_lines or not was.is_within_line:
             assert now != before, "a new line has the number of one before it"
         elif setting.oversize is not Oversize.STREAM or not model.is_long:
             assert now == before, "the number of a line has changed within it"
-        elif was.is_long and len(chunk) >= setting.max_line:
+        elif was.is_long and len(chunk) > setting.max_line:  # a CR at its end waits
             assert now != before, "a line has kept its number for `max_line` bytes"
         self._last_line = now
 
