@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gc
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Final, TypeAlias
+from typing import Final
 
 import outcome
 import trio
 from trio.testing import MockClock
 
-Player: TypeAlias = Callable[[bytes], Awaitable[None]]
+from .checks.playing import Player
 
 #: How many inputs are played between two garbage collections. An input leaves few cycles; collecting as
 #: often as Python does by itself would cost a fifth of the time.

@@ -7,15 +7,14 @@ then taken nothing; or runs into a timeout; or is not the only one, which is ref
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
 import trio
 import trio.testing
-from trio.testing import MockClock
 
 from caas_trio.core.buffering import Chunk
 from caas_trio.core.endpoint import Endpoint
@@ -30,6 +29,7 @@ from fuzz.script import CUT, END, header, steps, tokens
 from tests.models import NaiveLineBuffer as Model
 
 from .chunks import cut, cuts
+from .playing import Player, play_alone
 
 MODULES: Final = ("caas_trio.drivers.reading", "caas_trio.drivers.sending")
 
@@ -146,13 +146,12 @@ TOKENS: Final = (*tokens(_KNOWN), *cuts(_DELIMITERS))
 
 def check(data: bytes) -> None:
     """Play one script in a run of its own."""
-    trio.run(play, data, clock=MockClock(autojump_threshold=0))
+    play_alone(open_player, data)
 
 
-@asynccontextmanager
-async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
-    """Yield the function that plays a script."""
-    yield play
+def open_player() -> nullcontext[Player]:
+    """Return the function that plays a script; it needs nothing else."""
+    return nullcontext(play)
 
 
 async def play(data: bytes) -> None:

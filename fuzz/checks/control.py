@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import nullcontext
 from typing import Final
 
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from caas_trio.program.control import Control
 from caas_trio.program.messages import MAX_MESSAGE_BYTES, Command, ControlError, WorkerConfig, parse_messages
@@ -22,7 +21,7 @@ from caas_trio.program.worker_process import StartedProcess, Worker
 from fuzz.script import END, SILENCE, header, steps, tokens
 
 from .chunks import cut
-from .groups import unwrapped
+from .playing import Player, play_alone
 
 MODULES: Final = ("caas_trio.program.messages",)
 
@@ -92,18 +91,12 @@ class _Process:
 def check(data: bytes) -> None:
     """Play one script in a run of its own."""
     assert WorkerConfig.from_line(_CONFIG.to_line()) == _CONFIG, "a config is read back as another"
-
-    async def play_alone() -> None:
-        with unwrapped():
-            await play(data)
-
-    trio.run(play_alone, clock=MockClock(autojump_threshold=0))
+    play_alone(open_player, data)
 
 
-@asynccontextmanager
-async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
-    """Yield the function that plays a script."""
-    yield play
+def open_player() -> nullcontext[Player]:
+    """Return the function that plays a script; it needs nothing else."""
+    return nullcontext(play)
 
 
 async def play(data: bytes) -> None:

@@ -10,13 +10,13 @@ import math
 import os
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from caas_trio import (
     DatagramRequestHandler,
@@ -34,6 +34,7 @@ from caas_trio.server.watchdog import Watchdog
 from fuzz.script import CUT, header, steps, tokens
 
 from .datagramrules import check_rules
+from .playing import Player, play_alone
 
 MODULES: Final = ("caas_trio.server.datagram", "caas_trio.core.datagramrules")
 
@@ -122,16 +123,11 @@ class _Reports(Telemetry):
 
 def check(data: bytes) -> None:
     """Play one script in a run of its own."""
-    trio.run(_play_alone, data, clock=MockClock(autojump_threshold=0))
-
-
-async def _play_alone(data: bytes) -> None:
-    async with open_player() as player:
-        await player(data)
+    play_alone(open_player, data)
 
 
 @asynccontextmanager
-async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
+async def open_player() -> AsyncIterator[Player]:
     """Yield the function that plays a script."""
     for misuse, kind in (
         (partial(serve_datagrams, _answer), EndpointError),

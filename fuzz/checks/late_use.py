@@ -9,20 +9,20 @@ from __future__ import annotations
 import math
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Final
 
 import trio
 from trio._core import _run
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from caas_trio import Connection, Endpoint, Limits, PeerError, StateError, Telemetry, serve
 from caas_trio.core.peer import Peer
 from fuzz.script import CUT, END, SILENCE, header, steps, tokens
 
-from .groups import unwrapped
+from .playing import Player, play_alone
 
 MODULES: Final = ("caas_trio.drivers.reading", "caas_trio.drivers.sending")
 
@@ -85,18 +85,12 @@ class _Reports(Telemetry):
 
 def check(data: bytes) -> None:
     """Play one script in a run of its own."""
-
-    async def play_alone() -> None:
-        with unwrapped():
-            await play(data)
-
-    trio.run(play_alone, clock=MockClock(autojump_threshold=0))
+    play_alone(open_player, data)
 
 
-@asynccontextmanager
-async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
-    """Yield the function that plays a script."""
-    yield play
+def open_player() -> nullcontext[Player]:
+    """Return the function that plays a script; it needs nothing else."""
+    return nullcontext(play)
 
 
 async def play(data: bytes) -> None:

@@ -11,14 +11,14 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from caas_trio import (
     Connection,
@@ -40,7 +40,7 @@ from caas_trio.server import handshaker
 from tests.certificates import HOST, client_context, server_context
 
 from .faults import Fault, codes_of
-from .groups import unwrapped
+from .playing import Player, play_alone
 
 MODULES: Final = ("caas_trio.server.handshaker",)
 
@@ -134,18 +134,12 @@ _STEPS: Final = codes_of(
 
 def check(data: bytes) -> None:
     """Play one input in a run of its own."""
-
-    async def play_alone() -> None:
-        with unwrapped():
-            await play(data)
-
-    trio.run(play_alone, clock=MockClock(autojump_threshold=0))
+    play_alone(open_player, data)
 
 
-@asynccontextmanager
-async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
-    """Yield the function that plays an input."""
-    yield play
+def open_player() -> nullcontext[Player]:
+    """Return the function that plays a input; it needs nothing else."""
+    return nullcontext(play)
 
 
 async def play(data: bytes) -> None:

@@ -7,14 +7,14 @@ says it is owed, whatever the others do; nothing is left behind; a session's fai
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
 import trio
 from trio._core import _run
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from caas_trio.core.session import First, Oversize
 from caas_trio.drivers.choice import DriverName
@@ -22,9 +22,9 @@ from fuzz.script import CUT, header, steps, tokens
 
 from .conversation import Plan
 from .failing_service import expected_reply, failing_upper
-from .groups import unwrapped
 from .kernel import FaultyMachine, Kernel
 from .origins import HOSTS, PROXIED
+from .playing import Player, play_alone
 from .running import HIGH_LIMIT, WAYS, Kind, Servers, Serves, open_servers
 from .server_runner import CLIENTS, KNOWN, ServerScriptRunner
 
@@ -49,17 +49,11 @@ _END_TIMEOUT_S: Final = 1000  # of the mock clock, within which a server that is
 
 def check(data: bytes) -> None:
     """Play one script in a run of its own."""
-    trio.run(_play_alone, data, clock=MockClock(autojump_threshold=0))
-
-
-async def _play_alone(data: bytes) -> None:
-    with unwrapped():
-        async with open_player() as player:
-            await player(data)
+    play_alone(open_player, data)
 
 
 @asynccontextmanager
-async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
+async def open_player() -> AsyncIterator[Player]:
     """Yield the function that plays a script."""
     machine = FaultyMachine()
     async with open_servers(machine) as servers:

@@ -15,14 +15,12 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
 from typing import Final
 
 import trio
-from trio.testing import MockClock
 
 from caas_trio.core import tlsengine
 from caas_trio.core.endpoint import Endpoint
@@ -35,7 +33,7 @@ from fuzz.script import header, steps, tokens
 from tests.certificates import HOST, authority, client_context, server_context
 
 from .conversation import Plan
-from .groups import unwrapped
+from .playing import Player, play_alone, unwrapped
 from .tls_client import RECORD, TlsClient
 from .tls_runner import KNOWN, LIMITS, TlsScriptRunner
 
@@ -91,13 +89,12 @@ def _client_side(version: ssl.TLSVersion, *, shown: bool, trusting: bool) -> ssl
 
 def check(data: bytes) -> None:
     """Play one script in a run of its own."""
-    trio.run(play, data, clock=MockClock(autojump_threshold=0))
+    play_alone(open_player, data)
 
 
-@asynccontextmanager
-async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
-    """Yield the function that plays a script."""
-    yield play
+def open_player() -> nullcontext[Player]:
+    """Return the function that plays a script; it needs nothing else."""
+    return nullcontext(play)
 
 
 async def play(data: bytes) -> None:
