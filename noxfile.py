@@ -169,6 +169,15 @@ def simulate(session: nox.Session) -> None:
     session.run("python", "-m", "ci.simulate.calls", *session.posargs)
 
 
+@nox.session(tags=["gate"])
+def status_page(session: nox.Session) -> None:
+    """Open the status page of a service in Debian's Chromium; `-- --write` renews its picture."""
+    if shutil.which("chromium") is None and not os.environ.get("CI"):
+        session.skip("chromium is not installed; Debian has it as the package chromium")
+    session.install(".", *group("page"))
+    session.run("python", "-m", "ci.status_page", *session.posargs)
+
+
 #: How long a fuzzing session may take after Ctrl-C to kill its harnesses and print its table.
 _INTERRUPT_TIMEOUT_S = 10
 
@@ -341,6 +350,15 @@ def workers(session: nox.Session) -> None:
     """Reload the service, kill its workers and add some, all under load."""
     session.install(".", *group("bench"))
     session.run("python", "-m", "ci.soak.workers", *session.posargs)
+
+
+@nox.session(tags=["gate"])
+def fail2ban(session: nox.Session) -> None:
+    """Have fail2ban's own tool count refusals, by the filter in docs/deploy; CI has to have it."""
+    if shutil.which("fail2ban-regex") is None and not os.environ.get("CI"):
+        session.skip("fail2ban-regex is not installed; Debian has it in the package fail2ban")
+    session.install(".")
+    session.run("python", "-m", "ci.fail2ban")
 
 
 @nox.session(tags=["gate"])

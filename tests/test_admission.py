@@ -10,6 +10,7 @@ import socket
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from caas_trio import AtCapacity, Limits
 from caas_trio.server.admission import REFUSAL, Admission, SpareDescriptor, connection_limit, refuse
@@ -71,6 +72,36 @@ def test_a_closed_connection_makes_room_for_its_host() -> None:
     assert [admission.admit(A), admission.admit(A)] == [None, None]
     admission.release(A)
     assert [admission.admit(A), admission.admit(A)] == [None, "too many connections from this host"]
+
+
+async def test_a_host_that_connects_too_fast_is_refused(mock_clock: MockClock) -> None:
+    admission = Admission(Limits(max_rate_per_host=2))
+    assert admission.counts_hosts
+    one, same = admission.host_of("2001:db8::1"), admission.host_of("2001:db8::2")
+    assert [admission.admit(one), admission.admit(same)] == [None, None]
+    assert admission.admit(one) == "too many new connections from this host"
+    assert admission.admit(B) is None
+    assert admission.open == 3
+    mock_clock.jump(0.5)
+    assert admission.admit(one) is None
+    for host in (one, one, one, B):
+        admission.release(host)
+    assert admission.open == 0
+    assert not admission._by_host
+
+
+async def test_a_connection_that_a_host_may_not_have_does_not_count_as_a_new_one(
+    mock_clock: MockClock,
+) -> None:
+    admission = Admission(Limits(max_per_host=1, max_rate_per_host=2))
+    assert admission.admit(A) is None
+    for _ in range(5):
+        assert admission.admit(A) == "too many connections from this host"
+    admission.release(A)
+    assert admission.admit(A) is None
+    admission.release(A)
+    assert admission.admit(A) == "too many new connections from this host"
+    assert not admission._by_host
 
 
 def test_unix_sockets_do_not_count_by_host() -> None:

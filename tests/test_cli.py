@@ -32,12 +32,14 @@ from caas_trio import (
     Limits,
     LineSession,
     Oversize,
+    SocketOptions,
     Trust,
     __version__,
 )
 from caas_trio.core.capitals import Utf8Capitals, utf8_capitals
 from caas_trio.observing.log_telemetry import LogTelemetry
 from caas_trio.observing.logs import LogFormat, open_log
+from caas_trio.observing.refusals import RefusalStream
 from caas_trio.program import cli
 from caas_trio.program.loading import AppName
 from caas_trio.program.notify import Notifier
@@ -254,6 +256,11 @@ OPTIONS = {
     "drain_timeout": "3",
     "max_connections": "7",
     "max_per_host": "2",
+    "max_rate_per_host": "12",
+    "tcp_keepalive": "30",
+    "tcp_user_timeout": "inf",
+    "backlog": "100",
+    "log_refusals": "-",
     "at_capacity": "wait",
     "allow_from": "192.0.2.0/24",
     "proxy_protocol": "1",
@@ -298,6 +305,8 @@ def test_every_option_is_also_a_variable(
     assert (program.log_ends, program.takeover) == (True, True)
     assert program.metrics == Endpoint.parse("tcp://[::1]:9464")
     assert (program.workers, program.supervised, program.driver) == (3, True, "stream")
+    assert program.sockets == SocketOptions(keepalive=30, user_timeout=math.inf, backlog=100)
+    assert program.refusals == RefusalStream(None, LogFormat.JSON)
     assert program.worker_limits == WorkerLimits(timeout=9, lifetime=3600, max_rss=500000000)
     program.log.info("an event")
     assert json.loads(capsys.readouterr().err)["event"] == "an event"
@@ -311,6 +320,7 @@ def test_every_option_is_also_a_variable(
         drain_timeout=3,
         max_connections=7,
         max_per_host=2,
+        max_rate_per_host=12,
         at_capacity=AtCapacity.WAIT,
         opening_timeout=8,
     )

@@ -7,18 +7,31 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
-from caas_trio import Endpoint, LineSession, ListenError, Trust, serve_sessions
+from caas_trio import (
+    Connection,
+    Endpoint,
+    LineSession,
+    ListenError,
+    SocketOptions,
+    Trust,
+    serve,
+    serve_sessions,
+)
 from caas_trio.drivers.choice import DriverName
 from caas_trio.server import inherited
 from caas_trio.server.inherited import inherit
 from caas_trio.server.listeners import Listener, listen_all
 from caas_trio.server.mixed import serve_mixed
+
+from .support.sockets import descriptors
+from .test_listeners import backlog_of
 
 FIRST = 300
 
@@ -289,6 +302,48 @@ async def test_a_client_queued_before_the_start_is_served(
     assert b"".join([data async for data in early]) == b"HELLO\n"
     await early.aclose()
     nursery.cancel_scope.cancel()
+
+
+async def test_a_client_that_came_before_the_service_has_its_options(
+    driver: DriverName, hand_down: Callable[[socket.socket], int], nursery: trio.Nursery
+) -> None:
+    sock = listening()
+    with socket.create_connection(sock.getsockname()) as early:
+        served = trio.Event()
+        found: list[list[int]] = []
+
+        async def handler(connection: Connection) -> None:
+            found.append(options_of(early.getsockname()))
+            served.set()
+
+        options = SocketOptions(keepalive=7, user_timeout=9)
+        endpoint = f"fd://{hand_down(sock)}"
+        await nursery.start(partial(serve, handler, endpoint, driver=driver, sockets=options))
+        await served.wait()
+    nursery.cancel_scope.cancel()
+    assert found == [[7, 9000]]
+
+
+def options_of(peer: object) -> list[int]:
+    """Return keepalive and user timeout of the socket in this process whose peer has this address."""
+    for number in descriptors():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(number))) as sock:
+            if sock.getpeername() == peer:
+                names = (socket.TCP_KEEPIDLE, socket.TCP_USER_TIMEOUT)
+                return [sock.getsockopt(socket.IPPROTO_TCP, name) for name in names]
+    raise AssertionError("no such connection")
+
+
+async def test_a_passed_socket_keeps_its_backlog_unless_another_is_asked_for(
+    hand_down: Callable[[socket.socket], int],
+) -> None:
+    for asked, got in ((None, 3), (5, 5)):
+        sock = listening()
+        sock.listen(3)
+        endpoint = Endpoint.parse(f"fd://{hand_down(sock)}")
+        [listener] = await listen_all([endpoint], options=SocketOptions(backlog=asked))
+        with closing(listener):
+            assert backlog_of(listener.sockets[0]) == got
 
 
 async def test_proxy_on_accepts_systemd_names(

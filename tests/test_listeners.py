@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import math
 import socket
 import stat
-from contextlib import closing
+import struct
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
-from caas_trio import Endpoint, EndpointError, ListenError
+from caas_trio import Endpoint, EndpointError, LimitError, ListenError, SocketOptions
 from caas_trio.server.listeners import listen, listen_all
 
 
@@ -97,6 +100,79 @@ async def test_accepted_tcp_sockets_have_nodelay() -> None:
         accepted, _ = listener.sockets[0].accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def backlog_of(sock: socket.socket) -> int:
+    """Return how many connections may wait on a listening TCP socket: what Linux has in `tcpi_sacked`."""
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    return int(struct.unpack_from("I", info, 28)[0])
+
+
+def tcp_options(sock: socket.socket) -> tuple[int, ...]:
+    """Return keepalive on or off, its three numbers, and the user timeout in milliseconds."""
+    names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+    asks = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    return (asks, *(sock.getsockopt(socket.IPPROTO_TCP, name) for name in names))
+
+
+async def test_what_is_accepted_has_the_options_of_its_endpoint() -> None:
+    for options, wanted in (
+        (SocketOptions(), (1, 60, 15, 4, 300000)),
+        (SocketOptions(keepalive=1, user_timeout=1.5), (1, 1, 1, 4, 1500)),
+        (SocketOptions(keepalive=32767, user_timeout=2147483), (1, 32767, 8192, 4, 2147483000)),
+    ):
+        [listener] = await listen_all([Endpoint.parse("tcp://127.0.0.1:0")], options=options)
+        with closing(listener), socket.create_connection(listener.sockets[0].getsockname()):
+            accepted, _ = listener.sockets[0].accept()
+            with accepted:
+                assert tcp_options(accepted) == wanted
+
+
+async def test_options_can_be_changed_while_it_listens() -> None:
+    [listener] = await listen_all([Endpoint.parse("tcp://127.0.0.1:0")])
+    with closing(listener):
+        off = SocketOptions(keepalive=math.inf, user_timeout=math.inf)
+        assert await listen_all([listener], options=off) == [listener]
+        asks, *_, user_timeout = tcp_options(listener.sockets[0])
+        assert (asks, user_timeout) == (0, 0)
+
+
+async def test_so_many_connections_may_wait() -> None:
+    [listener] = await listen_all([Endpoint.parse("tcp://127.0.0.1:0")], options=SocketOptions(backlog=2))
+    with closing(listener):
+        assert backlog_of(listener.sockets[0]) == 2
+        await listen_all([listener])
+        assert backlog_of(listener.sockets[0]) > 100
+
+
+async def test_so_many_connections_may_wait_on_a_unix_socket(tmp_path: Path) -> None:
+    path = f"{tmp_path}/a"
+    [listener] = await listen_all([Endpoint.parse(f"unix:{path}")], options=SocketOptions(backlog=2))
+    with closing(listener), ExitStack() as clients:
+        for _ in range(3):  # one more than the backlog, as listen(2) has it
+            client = clients.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)  # noqa: FBT003 - the socket module's signature
+            client.connect(path)
+        with pytest.raises(BlockingIOError):
+            clients.enter_context(
+                socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            ).connect(path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"keepalive": 0.5}, "keepalive is 0.5; it must be 1 to 32767 seconds, or inf"),
+        ({"keepalive": 32768}, "keepalive is 32768; it must be 1 to 32767 seconds, or inf"),
+        ({"user_timeout": math.nan}, "user_timeout is nan; it must be 1 to 2147483 seconds, or inf"),
+        ({"user_timeout": 1e9}, "user_timeout is .*; it must be 1 to 2147483 seconds, or inf"),
+        ({"backlog": 0}, "backlog is 0; it must be 1 to 2147483647"),
+        ({"backlog": 1 << 31}, "backlog is 2147483648; it must be 1 to 2147483647"),
+    ],
+)
+def test_what_the_kernel_would_not_take_is_refused(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(LimitError, match=words):
+        SocketOptions(**wrong)
 
 
 async def test_a_tcp_address_in_use_is_refused() -> None:

@@ -15,12 +15,16 @@ from trio.testing import MockClock
 from caas_trio import Connection, Endpoint, InternetPeer, Limits, ListenError, Telemetry
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.stream import StreamChannel
+from caas_trio.observing.metrics import PrometheusTelemetry
 from caas_trio.observing.monitoring import PACE, Answer, Responder, serve_monitoring
+from caas_trio.observing.status import History, ServiceStatus, Status
+from caas_trio.observing.statuspage import POLICY
 
 from .support.recorder import Recorder
 from .support.streams import receive_all
 
 ANYWHERE = Endpoint.parse("tcp://127.0.0.1:0")
+SERVING = ServiceStatus(state="serving", workers=[])
 
 
 class Monitored:
@@ -51,14 +55,38 @@ def parsed(answer: bytes) -> tuple[str, dict[str, str], bytes]:
 
 
 @asynccontextmanager
-async def monitored() -> AsyncIterator[Monitored]:
+async def monitored(status: Callable[[], Status] | None = None) -> AsyncIterator[Monitored]:
     about = Monitored()
     async with trio.open_nursery() as nursery:
-        start = partial(serve_monitoring, ANYWHERE, about.metrics, lambda: about.ready, about.telemetry)
+        start = partial(
+            serve_monitoring, ANYWHERE, about.metrics, lambda: about.ready, about.telemetry, status=status
+        )
         [about.endpoint] = await nursery.start(start)
         yield about
         nursery.cancel_scope.cancel()
     assert not about.telemetry.failures
+
+
+async def test_the_pages_for_people() -> None:
+    history = History(PrometheusTelemetry(Limits()).families)
+    async with monitored(lambda: history.status(SERVING)) as about:
+        status, headers, body = await about.get("/")
+        assert status == "HTTP/1.1 200 OK"
+        assert headers["Content-Type"] == "text/html; charset=utf-8"
+        assert headers["Content-Security-Policy"] == POLICY
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert body.startswith(b"<!DOCTYPE html>")
+        assert b"open connections" in body
+        status, headers, body = await about.get("/status")
+        assert status == "HTTP/1.1 200 OK"
+        assert headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert body.startswith(b"caas_trio ")
+        assert (await about.ask(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"))[0].endswith("405 Method Not Allowed")
+        status, _, body = await about.get("/favicon.ico")
+        assert status == "HTTP/1.1 404 Not Found"
+        assert body == b"there are /, /healthz, /metrics, /readyz, /status\n"
 
 
 async def test_the_pages() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from caas_trio import (
     Endpoint,
@@ -318,6 +319,17 @@ async def test_max_per_host_counts_the_clients_address() -> None:
     assert server.refused == [("too many connections from this host", CLIENT)]
     assert sorted(server.outcomes) == [*[Outcome.COMPLETED] * 3, Outcome.REFUSED]
     assert Counter(peer for _, peer in server.closed) == {CLIENT: 3, InternetPeer("203.0.113.9", 1): 1}
+
+
+async def test_the_rate_of_a_host_goes_by_the_clients_address(mock_clock: MockClock) -> None:
+    limits = Limits(max_rate_per_host=1)
+    async with serving(Trust(proxy_protocol=True), limits=limits) as server:
+        assert await server.talk(HEADER + b"a\n") == b"A\n"
+        assert await server.talk(HEADER + b"a\n") == REFUSAL
+        assert await server.talk(STRANGER + b"a\n") == b"A\n"
+        mock_clock.jump(1)
+        assert await server.talk(HEADER + b"a\n") == b"A\n"
+    assert server.refused == [("too many new connections from this host", CLIENT)]
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "tls"])

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from caas_trio import (
     AtCapacity,
@@ -584,6 +585,16 @@ async def test_max_per_host_is_enforced() -> None:
         await receive(first, b"A\n")
         assert await server.talk(b"b") == b"error: too many connections\n"
     assert server.telemetry.reasons == ["too many connections from this host"]
+
+
+async def test_a_host_may_connect_so_often_in_a_second(mock_clock: MockClock) -> None:
+    async with serving(limits=Limits(max_rate_per_host=2)) as server:
+        assert await server.talk(b"a") == b"A"
+        assert await server.talk(b"b") == b"B"
+        assert await server.talk(b"c") == b"error: too many connections\n"
+        mock_clock.jump(0.5)
+        assert await server.talk(b"d") == b"D"
+    assert server.telemetry.reasons == ["too many new connections from this host"]
 
 
 async def test_at_capacity_wait_delays_new_connections() -> None:

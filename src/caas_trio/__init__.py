@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .server.options import DatagramOptions, ServeOptions
     from .server.served import Handler, NewSession
     from .server.serving import serve, serve_sessions
+    from .server.socketoptions import SocketOptions
     from .server.watchdog import Watchdog
 
 __version__ = "0.1.0"
@@ -107,6 +108,7 @@ __all__ = [
     "ServerStats",
     "Service",
     "Session",
+    "SocketOptions",
     "StateError",
     "StreamRequestHandler",
     "StreamTransform",
@@ -188,6 +190,7 @@ _HOME = {
     "ProxyHeaderParser": ".core.proxy_header",
     "Scheme": ".core.endpoint",
     "Session": ".core.session",
+    "SocketOptions": ".server.socketoptions",
     "StateError": ".core.errors",
     "StreamRequestHandler": ".drivers.requesthandler",
     "StreamTransform": ".core.session",

@@ -14,7 +14,14 @@ from .errors import LimitError
 from .framing import DEFAULT_MAX_LINE
 
 #: The limits that are numbers of things, 1 or more; None, where it may be, is no limit.
-COUNTS: Final = ("max_line", "max_connections", "max_per_host", "max_unsent", "max_datagrams")
+COUNTS: Final = (
+    "max_line",
+    "max_connections",
+    "max_per_host",
+    "max_rate_per_host",
+    "max_unsent",
+    "max_datagrams",
+)
 #: The limits that are times, in seconds.
 TIMES: Final = (
     "opening_timeout",
@@ -47,7 +54,9 @@ class Limits:
             lowered to what RLIMIT_NOFILE allows.
         max_per_host: how many of them one host may have; None for no limit. An IPv6 client counts
             by its /64, the least that one customer gets; Unix sockets do not count.
-        at_capacity: what happens to one more. A host that is over `max_per_host` is always refused.
+        max_rate_per_host: how many new connections one host may open in a second, and at once; None for no
+            limit. Hosts count as for `max_per_host`.
+        at_capacity: what happens to one more. A host that is over a limit of its own is always refused.
         max_unsent: how many bytes of what `Connection.post` was given may wait to be sent; with one
             more the connection ends.
         max_datagrams: how many datagrams handlers may work on at a time; one more is dropped. A
@@ -74,6 +83,7 @@ class Limits:
     max_line: int = DEFAULT_MAX_LINE
     max_connections: int = 10000
     max_per_host: int | None = None
+    max_rate_per_host: int | None = None
     at_capacity: AtCapacity = AtCapacity.REFUSE
     max_unsent: int = 1048576
     max_datagrams: int = 1000

@@ -1,4 +1,4 @@
-"""Log lines on standard error, for people or for machines: `open_log`.
+"""Log lines for people or for machines: `open_log` on standard error, `log_to` anywhere.
 
 All values of a line are escaped and bounded here, since a client may have chosen them: an event is one
 line, and nothing in it reaches a terminal as anything but text.
@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from functools import cache
 from typing import Any, Final, TextIO, TypeGuard
 
@@ -37,7 +37,7 @@ _MAX_LINES: Final = 1000
 _MAX_LINE: Final = 1000
 
 #: How long (seconds) the end of the process waits for the log to be written.
-_FLUSH_TIMEOUT_S: Final = 1.0
+FLUSH_TIMEOUT_S: Final = 1.0
 
 #: The levels that are used, the most talkative first.
 LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -55,26 +55,57 @@ def open_log(log_format: LogFormat, level: str) -> structlog.typing.FilteringBou
 
     No call waits: see `LineWriter`. The number of lost lines is logged at any level.
     """
-    processors: list[structlog.typing.Processor] = [
+    colors = sys.stderr is not None and sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    processors = _processors(log_format, colors=colors)
+    writer = _standard_error()
+    if writer is not None:
+        writer.notice = _notice(processors, "the log has lost lines", _encoded)
+    return _logger(_write, processors, level)
+
+
+def log_to(
+    writer: LineWriter, log_format: LogFormat, level: str, *, lost: str
+) -> structlog.typing.FilteringBoundLogger:
+    """Return a logger of the same kind for a writer of its own; `lost` is the event that lines were lost."""
+    processors = _processors(log_format, colors=False)
+
+    def encoded(line: str) -> bytes:
+        return f"{line}\n".encode("utf-8", "backslashreplace")
+
+    writer.notice = _notice(processors, lost, encoded)
+    return _logger(lambda line: writer.write(encoded(line)), processors, level)
+
+
+def _processors(log_format: LogFormat, *, colors: bool) -> list[structlog.typing.Processor]:
+    return [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper("iso"),
         _add_connection,
         _format_traceback,
         _make_harmless,
-        _fitting(_renderer(log_format)),
+        _fitting(_renderer(log_format, colors=colors)),
     ]
 
+
+def _notice(
+    processors: list[structlog.typing.Processor], told: str, encode: Callable[[str], bytes]
+) -> Callable[[int], bytes]:
+    """Return what renders the event that lines were lost."""
+
     def notice(lost: int) -> bytes:
-        event: Any = {"event": "the log has lost lines", "lines": lost}
+        event: Any = {"event": told, "lines": lost}
         for process in processors:
             event = process(None, "warning", event)
-        return _encoded(event)
+        return encode(event)
 
-    writer = _standard_error()
-    if writer is not None:
-        writer.notice = notice
+    return notice
+
+
+def _logger(
+    write: Callable[[str], None], processors: list[structlog.typing.Processor], level: str
+) -> structlog.typing.FilteringBoundLogger:
     log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-        _StandardError(),
+        _Lines(write),
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
     )
@@ -88,10 +119,10 @@ def tell(message: str) -> None:
 
 
 def flush_log() -> None:
-    """Wait until standard error has all lines, `_FLUSH_TIMEOUT_S` at most."""
+    """Wait until standard error has all lines, `FLUSH_TIMEOUT_S` at most."""
     writer = _standard_error()
     if writer is not None:
-        writer.flush(_FLUSH_TIMEOUT_S)
+        writer.flush(FLUSH_TIMEOUT_S)
 
 
 def _write(line: str) -> None:
@@ -173,10 +204,9 @@ def _harmless_block(text: str) -> str:
     return "\n".join(f"    {harmless(line, _MAX_LINE)}" for line in lines)
 
 
-def _renderer(log_format: LogFormat) -> structlog.typing.Processor:
+def _renderer(log_format: LogFormat, *, colors: bool) -> structlog.typing.Processor:
     if log_format is LogFormat.JSON:
         return structlog.processors.JSONRenderer()
-    colors = sys.stderr is not None and sys.stderr.isatty() and "NO_COLOR" not in os.environ
     return structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)
 
 
@@ -205,13 +235,8 @@ def _shortened(value: object, limit: int) -> object:
     return f"{value[:limit]}..." if isinstance(value, str) and len(value) > limit else value
 
 
-class _StandardError:
+class _Lines:
     """What structlog hands its lines to."""
 
-    def info(self, line: str) -> None:
-        _write(line)
-
-    debug = info
-    warning = info
-    error = info
-    critical = info
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self.debug = self.info = self.warning = self.error = self.critical = write

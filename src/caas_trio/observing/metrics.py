@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Literal, TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -162,6 +162,12 @@ class PrometheusTelemetry(Telemetry):
     def page(self) -> bytes:
         """Return all metrics as they are now, in Prometheus's text format."""
         return generate_latest(self._registry)
+
+    def families(self) -> Iterator[Metric]:
+        """Yield the metrics as they are now, without those of others that are in the same registry."""
+        self.update()
+        for metric in vars(self._metrics).values():
+            yield from metric.collect()
 
     def update(self) -> None:
         """Hand prometheus_client what was counted since the last time."""

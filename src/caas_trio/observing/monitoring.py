@@ -1,5 +1,7 @@
 """What monitoring asks over HTTP: `serve_monitoring`.
 
+    /          what the service does, as a page for people
+    /status    the same as text
     /metrics   the metrics
     /healthz   200 as long as the process serves at all
     /readyz    200 while connections are accepted, else 503
@@ -25,6 +27,10 @@ from caas_trio.core.limits import AtCapacity, Limits
 from caas_trio.core.telemetry import Telemetry
 from caas_trio.drivers.connection import Connection
 from caas_trio.server.serving import serve
+
+from .status import Status
+from .statuspage import POLICY, as_page
+from .statustext import as_text
 
 #: About the longest head of a request, in bytes.
 _MAX_HEAD: Final = 8192
@@ -56,7 +62,15 @@ class Answer(NamedTuple):
     status: HTTPStatus
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = ()
 
+
+#: What a browser is told of the page for people.
+_PAGE_HEADERS: Final = (
+    ("Content-Security-Policy", POLICY),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+)
 
 _Pages: TypeAlias = dict[bytes, Callable[[], Answer]]
 
@@ -67,6 +81,7 @@ async def serve_monitoring(
     ready: Callable[[], bool],
     telemetry: Telemetry,
     *,
+    status: Callable[[], Status] | None = None,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answer until cancelled.
@@ -76,6 +91,7 @@ async def serve_monitoring(
         metrics: returns the page at /metrics.
         ready: returns whether connections are accepted.
         telemetry: called for each failure here.
+        status: returns what the pages for people show; None for no such pages.
         task_status: for `nursery.start`; see `caas_trio.serve`.
 
     Raises:
@@ -87,14 +103,26 @@ async def serve_monitoring(
             return Answer(HTTPStatus.OK, b"ready\n")
         return Answer(HTTPStatus.SERVICE_UNAVAILABLE, b"not accepting connections\n")
 
-    responder = Responder(
-        {
-            b"/metrics": lambda: Answer(HTTPStatus.OK, metrics(), CONTENT_TYPE_LATEST),
-            b"/healthz": lambda: Answer(HTTPStatus.OK, b"alive\n"),
-            b"/readyz": readiness,
-        }
+    pages: _Pages = {
+        b"/metrics": lambda: Answer(HTTPStatus.OK, metrics(), CONTENT_TYPE_LATEST),
+        b"/healthz": lambda: Answer(HTTPStatus.OK, b"alive\n"),
+        b"/readyz": readiness,
+    }
+    if status is not None:
+        pages |= _for_people(status)
+    await serve(
+        Responder(pages).handle, endpoint, limits=_LIMITS, telemetry=telemetry, task_status=task_status
     )
-    await serve(responder.handle, endpoint, limits=_LIMITS, telemetry=telemetry, task_status=task_status)
+
+
+def _for_people(status: Callable[[], Status]) -> _Pages:
+    def page() -> Answer:
+        return Answer(HTTPStatus.OK, as_page(status()), "text/html; charset=utf-8", _PAGE_HEADERS)
+
+    def text() -> Answer:
+        return Answer(HTTPStatus.OK, as_text(status()).encode("utf-8", "backslashreplace"))
+
+    return {b"/": page, b"/status": text}
 
 
 class Responder:
@@ -128,7 +156,8 @@ class Responder:
     def _answer(self, request: h11.Request) -> Answer:
         page = self._pages.get(_path(request.target))
         if page is None:
-            return Answer(HTTPStatus.NOT_FOUND, b"there are /metrics, /healthz and /readyz\n")
+            there = ", ".join(path.decode() for path in sorted(self._pages))
+            return Answer(HTTPStatus.NOT_FOUND, f"there are {there}\n".encode())
         if request.method not in _ALLOWED:
             return Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"pages are got\n")
         return page()
@@ -161,6 +190,8 @@ def _written(http: h11.Connection, answer: Answer, method: bytes = b"GET") -> by
         ("Content-Length", str(len(answer.body))),
         ("Cache-Control", "no-store"),
         ("Connection", "close"),
+        ("X-Content-Type-Options", "nosniff"),
+        *answer.headers,
     ]
     if answer.status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers.append(("Allow", b", ".join(_ALLOWED).decode()))

@@ -33,7 +33,10 @@ _FOR: Final[dict[str, Sequence[str]]] = {
     "max_line": ("service", "handler"),
     "prompt_delay": ("service", "session"),
     **dict.fromkeys(("idle_timeout", "line_timeout", "write_timeout", "opening_timeout"), _CONNECTIONS),
-    **dict.fromkeys(("max_connections", "max_per_host", "at_capacity", "takeover"), _CONNECTIONS),
+    **dict.fromkeys(("max_connections", "max_per_host", "max_rate_per_host", "at_capacity"), _CONNECTIONS),
+    **dict.fromkeys(
+        ("takeover", "tcp_keepalive", "tcp_user_timeout", "backlog", "log_refusals"), _CONNECTIONS
+    ),
 }
 
 

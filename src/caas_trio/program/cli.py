@@ -14,6 +14,7 @@ from caas_trio.server.inherited import fill_standard_streams
 from .command import PROGRAM, command, parse
 from .interpreter import Interpreter
 from .startup import hold_signals
+from .status_command import run_status
 from .supervisor import Supervisor
 from .user_error import USER_ERRORS, user_error
 
@@ -23,12 +24,16 @@ __all__ = ["command", "main", "run"]
 def run(arguments: Sequence[str], *, begin: Callable[[], object] = lambda: None) -> int:
     """Run the command line and return its exit status; a user's mistake is reported in one line.
 
+    The first argument may be `status`, which no endpoint is: see `caas_trio.program.status_command`.
+
     Args:
         arguments: without the program's name.
         begin: called once they have been parsed and are to be served.
     """
     interpreter = Interpreter.current()
     try:
+        if arguments[:1] == ["status"]:
+            return run_status(arguments[1:], f"{PROGRAM} status")
         program = parse(arguments, directory=interpreter.directory)
         if isinstance(program, int):
             return program

@@ -18,6 +18,7 @@ from caas_trio.core.session import DEFAULT_PROMPT, First, Oversize
 from caas_trio.core.trust import Trust
 from caas_trio.drivers.choice import DriverName
 from caas_trio.observing.logs import LEVELS, LogFormat
+from caas_trio.server.socketoptions import SocketOptions
 
 from .configfile import read_config
 from .explain import explanation
@@ -30,6 +31,8 @@ from .options import (
     MODE,
     NETWORK,
     SECONDS,
+    STREAM,
+    TCP_SECONDS,
     UID,
     WORKERS,
     EndpointType,
@@ -153,6 +156,12 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     help="How many of them one host may have. An IPv6 client counts by its /64.",
 )
 @click.option(
+    "--max-rate-per-host",
+    type=CONNECTIONS,
+    show_default="no limit",
+    help="How many new ones one host may open in a second, and at once.",
+)
+@click.option(
     "--at-capacity",
     type=click.Choice([at_capacity.value for at_capacity in AtCapacity]),
     default=Limits.at_capacity.value,
@@ -224,6 +233,26 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     "connection's own task (stream). Auto uses the hub where it can.",
 )
 @click.option(
+    "--tcp-keepalive",
+    type=TCP_SECONDS,
+    default=SocketOptions.keepalive,
+    help="How long a TCP connection may be silent before the kernel asks whether the client is still there; "
+    "inf is never.",
+)
+@click.option(
+    "--tcp-user-timeout",
+    type=TCP_SECONDS,
+    default=SocketOptions.user_timeout,
+    help="How long a TCP client may acknowledge nothing that is sent to it, or read nothing, before the "
+    "kernel ends the connection; inf is as long as the kernel likes.",
+)
+@click.option(
+    "--backlog",
+    type=CONNECTIONS,
+    show_default="as many as the kernel allows",
+    help="How many connections may wait to be accepted. A socket that was passed keeps what it has.",
+)
+@click.option(
     "--log-format",
     type=click.Choice([log_format.value for log_format in LogFormat]),
     default=LogFormat.CONSOLE.value,
@@ -234,6 +263,13 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     type=click.Choice(list(LEVELS)),
     default="warning",
     help="The lowest level that is logged; info has a line for the end of each connection.",
+)
+@click.option(
+    "--log-refusals",
+    type=STREAM,
+    show_default="off",
+    help="Where each refused connection gets a line of its own, for fail2ban and the like: a file, or - for "
+    "the log.",
 )
 @click.option(
     "--metrics",

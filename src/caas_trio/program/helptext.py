@@ -52,6 +52,10 @@ workers stay. A file has the names of the options for keys, and lists for what m
   max-line = 1000
   workers = 2
 
+With --metrics 127.0.0.1:9464, http://127.0.0.1:9464/ is a page that shows what the service
+does; `caas-trio status http://127.0.0.1:9464` shows it in a terminal, with --watch every two
+seconds.
+
 Every option can be set by an environment variable too: --max-line by CAAS_TRIO_MAX_LINE,
 and so on. The command line wins over the environment, and that over the file.
 """

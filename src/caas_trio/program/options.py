@@ -106,6 +106,14 @@ class FileType(click.ParamType[Path]):
         return Path(value) if start is None else start.resolve(value)
 
 
+class StreamType(FileType):
+    """A file, or `-` for standard error."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path, or `STANDARD_ERROR`; see `click.ParamType.convert`."""
+        return STANDARD_ERROR if value == "-" else super().convert(value, param, ctx)
+
+
 class NumberType(click.ParamType[float]):
     """A number that is not less than `least`; nan never is."""
 
@@ -141,14 +149,19 @@ class DigitsType(click.ParamType[int]):
         return int(value, self._base)
 
 
+#: What `-` stands for.
+STANDARD_ERROR: Final = Path("-")
+
 SECONDS: Final = NumberType(float, 0, "seconds")
 BYTES: Final = NumberType(int, 1, "bytes")
 NETWORK: Final = NetworkType()
 CONNECTIONS: Final = NumberType(int, 1, "connections")
+TCP_SECONDS: Final = NumberType(float, 1, "seconds")
 WORKERS: Final = NumberType(int, 0, "workers")
 MODE: Final = DigitsType("mode", "0?[0-7]{3}", 8, "a mode of three octal digits, as 0660")
 UID: Final = DigitsType("uid", "0|[1-9][0-9]{0,9}", 10, "a user's number, as 'id -u' prints it")
 FILE: Final = FileType()
+STREAM: Final = StreamType()
 
 
 def certificates_for(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 import trio
 from prometheus_client import CollectorRegistry, disable_created_metrics
 from structlog.typing import FilteringBoundLogger
@@ -25,15 +27,18 @@ from caas_trio.observing.appmetrics import AppMetrics
 from caas_trio.observing.log_telemetry import ConnectionEnds, LogTelemetry
 from caas_trio.observing.metrics import PrometheusTelemetry
 from caas_trio.observing.monitoring import serve_monitoring
+from caas_trio.observing.refusals import RefusalStream
+from caas_trio.observing.status import History, LastReload, ServiceStatus, WorkerStatus
 from caas_trio.server.app import App, Lifespan
 from caas_trio.server.hosting import open_app, serve_app
 from caas_trio.server.listeners import Listener
+from caas_trio.server.socketoptions import SocketOptions
 from caas_trio.server.watchdog import Watchdog
 
 from .appoptions import LineOptions, apply
 from .loading import AppName, load
 from .notify import Notifier
-from .recycling import WorkerLimits
+from .recycling import WorkerLimits, resident_bytes
 from .script import announce
 from .signals import Terminal, handle_signals, receive_signals, stops_released
 
@@ -53,6 +58,8 @@ class Program:
         driver: what moves the bytes; see `serve`.
         log: where to.
         log_ends: whether the end of each connection is logged too.
+        refusals: where each refused connection is logged; None for nowhere.
+        sockets: see `SocketOptions`.
         metrics: where to answer to monitoring; None for nowhere.
         workers: how many processes serve.
         worker_limits: what each of them may do and still go on.
@@ -75,6 +82,8 @@ class Program:
     worker_limits: WorkerLimits = field(default_factory=WorkerLimits)
     watched: Path | None = None
     config: Mapping[str, Any] | None = None
+    refusals: RefusalStream | None = None
+    sockets: SocketOptions = field(default_factory=SocketOptions)
 
     @property
     def supervised(self) -> bool:
@@ -101,6 +110,11 @@ class Program:
         output = Announcement(self.trust, reports, manager)
         telemetries: list[Telemetry] = [reports]
         opening = trio.CancelScope()
+        last_reload = LastReload()
+
+        def reload_and_note() -> None:
+            has_app = isinstance(self.app, AppName)
+            last_reload.note(reload(self.trust, reports, manager, has_app=has_app))
 
         def begin_to_stop() -> None:
             manager.stopping()
@@ -114,9 +128,7 @@ class Program:
                     partial(
                         handle_signals,
                         signals,
-                        reload=partial(
-                            reload, self.trust, reports, manager, has_app=isinstance(self.app, AppName)
-                        ),
+                        reload=reload_and_note,
                         stop=begin_to_stop,
                         cut=nursery.cancel_scope.cancel,
                         hung_up=Terminal().is_lost,
@@ -125,22 +137,32 @@ class Program:
                 with opening:
                     async with self.open(app) as program:
                         if self.metrics is not None:
-                            metrics = PrometheusTelemetry(program.limits, self._registry())
-                            telemetries.append(metrics)
-                            output.monitored_at = await nursery.start(
-                                partial(
-                                    serve_monitoring,
-                                    self.metrics,
-                                    metrics.page,
-                                    telemetry=reports,
-                                    ready=lambda: output.done and not stop.is_set(),
-                                )
-                            )
+                            state = _State(output, stop, last_reload)
+                            telemetries.append(await self._monitor(program.limits, nursery, reports, state))
                         watchdog = Watchdog(manager.alive, manager.watchdog_interval)
                         await program.serve(
                             self.endpoints, telemetries, stop=stop, watchdog=watchdog, task_status=output
                         )
                 nursery.cancel_scope.cancel()
+
+    async def _monitor(
+        self, limits: Limits, nursery: trio.Nursery, reports: LogTelemetry, state: _State
+    ) -> PrometheusTelemetry:
+        """Start to answer to monitoring; return what counts for it."""
+        assert self.metrics is not None  # noqa: S101 - or nobody would ask
+        metrics = PrometheusTelemetry(limits, self._registry())
+        history = History(metrics.families)
+        nursery.start_soon(history.keep)
+        start = partial(
+            serve_monitoring,
+            self.metrics,
+            metrics.page,
+            telemetry=reports,
+            ready=lambda: state.name == "serving",
+            status=lambda: history.status(state.status()),
+        )
+        state.output.monitored_at = await nursery.start(start)
+        return metrics
 
     def _registry(self) -> CollectorRegistry:
         """Return a registry for the service's metrics; what a named app has counts in it, too."""
@@ -208,35 +230,79 @@ class Program:
         """Serve connections and datagrams until the stop or a retirement; see `caas_trio.serve`.
 
         Call it on what `open` yields.
+
+        Raises:
+            click.ClickException: refusals cannot be logged where they should be.
         """
         assert isinstance(self.app, App)  # noqa: S101 - it has been opened
         ends = [ConnectionEnds(self.log)] if self.log_ends else []
         own = [self.app.telemetry] if self.app.telemetry is not None else []
-        await serve_app(
-            self.app,
-            places,
-            limits=self.limits,
-            trust=self.trust,
-            takeover=self.takeover,
-            driver=self.driver,
-            telemetry=together(*telemetries, *ends, *own),
-            stop=stop,
-            retire=retire,
-            watchdog=watchdog,
-            task_status=task_status,
-        )
+        with ExitStack() as opened:
+            refusals = self._open_refusals(opened)
+            await serve_app(
+                self.app,
+                places,
+                limits=self.limits,
+                trust=self.trust,
+                takeover=self.takeover,
+                driver=self.driver,
+                sockets=self.sockets,
+                telemetry=together(*telemetries, *refusals, *ends, *own),
+                stop=stop,
+                retire=retire,
+                watchdog=watchdog,
+                task_status=task_status,
+            )
+
+    def _open_refusals(self, opened: ExitStack) -> list[Telemetry]:
+        if self.refusals is None:
+            return []
+        try:
+            return [opened.enter_context(self.refusals.open())]
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise click.ClickException(f"cannot log refusals to {self.refusals.path}: {reason}") from error
 
 
-def reload(trust: Trust, reports: LogTelemetry, manager: Notifier, *, has_app: bool = False) -> None:
-    """Read the certificates again; those in use stay if the new ones are not right. An app stays as it is."""
+class _State:
+    """What one process does."""
+
+    def __init__(self, output: Announcement, stop: trio.Event, last_reload: LastReload) -> None:
+        self.output = output
+        self._stop = stop
+        self._last_reload = last_reload
+        self._begun = trio.current_time()
+
+    @property
+    def name(self) -> str:
+        """A word for it."""
+        if self._stop.is_set():
+            return "stopping"
+        return "serving" if self.output.done else "starting"
+
+    def status(self) -> ServiceStatus:
+        """Return it as it is shown."""
+        pid, age = os.getpid(), trio.current_time() - self._begun
+        worker = WorkerStatus(number=0, pid=pid, state=self.name, age_s=age, memory=resident_bytes(pid))
+        return ServiceStatus(state=self.name, workers=[worker], reload=self._last_reload.status())
+
+
+def reload(trust: Trust, reports: LogTelemetry, manager: Notifier, *, has_app: bool = False) -> str | None:
+    """Read the certificates again; those in use stay if the new ones are not right. An app stays as it is.
+
+    Return why nothing was reloaded; None if it was.
+    """
     with manager.reloading():
         if not isinstance(trust.tls, Certificates):
-            return reports.nothing_to_reload(new_code=has_app)
+            reports.nothing_to_reload(new_code=has_app)
+            return "there is nothing to reload"
         try:
             trust.tls.reload()
         except TlsError as error:
-            return reports.reload_failed(error)
-        return reports.reloaded()
+            reports.reload_failed(error)
+            return str(error)
+        reports.reloaded()
+        return None
 
 
 class Announcement:

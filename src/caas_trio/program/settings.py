@@ -17,12 +17,14 @@ from caas_trio.core.session import First, Oversize, Service
 from caas_trio.core.trust import Network, Trust
 from caas_trio.drivers.choice import DriverName
 from caas_trio.observing.logs import LogFormat, open_log
+from caas_trio.observing.refusals import RefusalStream
 from caas_trio.server.app import App
 from caas_trio.server.datagram import DatagramService
+from caas_trio.server.socketoptions import SocketOptions
 
 from .appoptions import LineOptions
 from .loading import AppName
-from .options import certificates_for, check_proxied
+from .options import STANDARD_ERROR, certificates_for, check_proxied
 from .processors import processors
 from .program import Program
 from .recycling import WorkerLimits
@@ -71,6 +73,10 @@ class Settings:
     tls_client_ca: Path | None
     log_format: str
     log_level: str
+    log_refusals: Path | None
+    tcp_keepalive: float
+    tcp_user_timeout: float
+    backlog: int | None
     metrics: Endpoint | None
     workers: int
     worker_timeout: float
@@ -136,8 +142,10 @@ class Settings:
             trust=self._trust(),
             takeover=self.takeover,
             driver=self.driver,
+            sockets=self._sockets,
             log=open_log(LogFormat(self.log_format), log_level),
             log_ends=log_level == "info",
+            refusals=self._refusals,
             metrics=self.metrics,
             workers=self.processes,
             worker_limits=WorkerLimits(
@@ -157,6 +165,19 @@ class Settings:
     def _lines(self) -> LineOptions:
         prompt = self.prompt.encode(errors="surrogateescape") + b"\n"
         return LineOptions(first=First(self.first), prompt=prompt, oversize=self.policy, once=self.once)
+
+    @property
+    def _sockets(self) -> SocketOptions:
+        return SocketOptions(
+            keepalive=self.tcp_keepalive, user_timeout=self.tcp_user_timeout, backlog=self.backlog
+        )
+
+    @property
+    def _refusals(self) -> RefusalStream | None:
+        if self.log_refusals is None:
+            return None
+        path = None if self.log_refusals == STANDARD_ERROR else self.log_refusals
+        return RefusalStream(path, LogFormat(self.log_format))
 
     def _trust(self) -> Trust:
         return Trust(

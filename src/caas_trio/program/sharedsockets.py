@@ -11,6 +11,7 @@ from caas_trio.core.endpoint import Endpoint
 from caas_trio.server.inherited import INHERITED
 from caas_trio.server.listeners import Listener, listen_all
 from caas_trio.server.mixed import how_many
+from caas_trio.server.socketoptions import SocketOptions
 
 from .messages import SharedSocket
 
@@ -57,9 +58,16 @@ class SharedSockets:
         ]
 
     async def changed_to(
-        self, endpoints: Iterable[Endpoint], *, unix_mode: int, takeover: bool
+        self,
+        endpoints: Iterable[Endpoint],
+        *,
+        unix_mode: int,
+        takeover: bool,
+        options: SocketOptions = SocketOptions(),  # noqa: B008 - immutable
     ) -> SharedSockets:
         """Return the sockets of these endpoints: those that are open already, and new ones for the rest.
+
+        The options of those that are open already are changed by the workers that serve them.
 
         Raises:
             ListenError: one cannot be opened; then none is.
@@ -70,7 +78,7 @@ class SharedSockets:
             for endpoint in endpoints:
                 group = next((each for each in free if each[0].asked == endpoint), None)
                 if group is None:
-                    group = await _open(endpoint, unix_mode=unix_mode, takeover=takeover)
+                    group = await _open(endpoint, options, unix_mode=unix_mode, takeover=takeover)
                     opened.callback(self.drop, group)
                 else:
                     free.remove(group)
@@ -110,12 +118,14 @@ def _close(group: _Group) -> None:
             closing.callback(listener.close)
 
 
-async def _open(endpoint: Endpoint, *, unix_mode: int, takeover: bool) -> _Group:
+async def _open(endpoint: Endpoint, options: SocketOptions, *, unix_mode: int, takeover: bool) -> _Group:
     group: _Group = []
     with ExitStack() as opened:
         opened.callback(_close, group)
         for kind in (SOCK_DGRAM, SOCK_STREAM):
             if how_many(endpoint, kind):
-                group += await listen_all([endpoint], kind, unix_mode=unix_mode, takeover=takeover)
+                group += await listen_all(
+                    [endpoint], kind, unix_mode=unix_mode, takeover=takeover, options=options
+                )
         opened.pop_all()
     return group

@@ -21,6 +21,7 @@ from caas_trio.core.errors import CaasError, UsageError
 from caas_trio.observing.log_telemetry import LogTelemetry
 from caas_trio.observing.monitoring import serve_monitoring
 from caas_trio.observing.sharedmetrics import SharedMetrics
+from caas_trio.observing.status import History, LastReload, ServiceStatus, WorkerStatus
 from caas_trio.server.watchdog import Watchdog
 
 from .command import parse
@@ -30,7 +31,7 @@ from .interpreter import Interpreter
 from .messages import Command, WorkerConfig
 from .notify import Notifier
 from .program import Announcement, Program
-from .recycling import TURNS_PER_TIMEOUT, StackPipe, WorkerLimits, wait_until_worn
+from .recycling import TURNS_PER_TIMEOUT, StackPipe, WorkerLimits, resident_bytes, wait_until_worn
 from .restarts import MAX_FAILURES, Restarts
 from .sharedsockets import SharedSockets
 from .signals import handle_signals, receive_signals
@@ -95,6 +96,7 @@ class Supervisor:
         self._stopping = False
         self._starting = trio.CancelScope()
         self._failure: Death | None = None
+        self._last_reload = LastReload()
 
     async def run(self) -> None:
         """Serve until a signal asks for a stop and all workers are gone.
@@ -133,8 +135,17 @@ class Supervisor:
         first.sockets = await self._opened(first.program)
         if first.program.metrics is not None:
             self._metrics = opened.enter_context(SharedMetrics())
+            history = History(self._metrics.collect)
+            aside.start_soon(history.keep)
             output.monitored_at = await aside.start(
-                serve_monitoring, first.program.metrics, self._metrics.page, self._is_ready, reports
+                partial(
+                    serve_monitoring,
+                    first.program.metrics,
+                    self._metrics.page,
+                    self._is_ready,
+                    reports,
+                    status=lambda: history.status(self._status()),
+                )
             )
         await trio.lowlevel.checkpoint_if_cancelled()  # after a stop no worker is started
         self._begin(first)
@@ -149,10 +160,34 @@ class Supervisor:
     def _is_ready(self) -> bool:
         return self._current.ready and not self._stopping
 
+    def _status(self) -> ServiceStatus:
+        """Return what the metrics do not say."""
+        now = trio.current_time()
+        workers = [
+            WorkerStatus(
+                number=worker.slot,
+                pid=worker.pid,
+                state=worker.state,
+                age_s=now - worker.started_at,
+                memory=resident_bytes(worker.pid),
+            )
+            for generation in self._generations
+            for worker in generation.workers
+        ]
+        state = "stopping" if self._stopping else "serving" if self._current.ready else "starting"
+        return ServiceStatus(
+            state=state,
+            workers=sorted(workers, key=lambda each: each.number),
+            reload=self._last_reload.status(),
+        )
+
     async def _opened(self, program: Program) -> SharedSockets:
         """Return the sockets that a program wants; those that are open already are kept."""
         return await self._current.sockets.changed_to(
-            program.endpoints, unix_mode=program.trust.unix_mode, takeover=program.takeover
+            program.endpoints,
+            unix_mode=program.trust.unix_mode,
+            takeover=program.takeover,
+            options=program.sockets,
         )
 
     # What the signals ask for.
@@ -227,9 +262,11 @@ class Supervisor:
             LogTelemetry(self._log).exposed(exposed)
         for setting, kept in _kept(self._first, new.program):
             self._log.warning("a setting is changed by a restart only", setting=setting, still=kept)
+        self._last_reload.note(None)
         self._log.info("reloaded", workers=new.program.workers)
 
     def _reload_failed(self, reason: str) -> None:
+        self._last_reload.note(reason)
         self._log.error("the settings could not be reloaded; the old workers stay", reason=reason)
 
     # The places for workers.

@@ -120,6 +120,7 @@ class Worker:
     Attributes:
         slot: its number.
         pid: that of its process.
+        started_at: when it was started, by trio's clock.
         was_ready: set once it serves.
         drain_timeout: how many seconds its drain may take, as far as it has said.
     """
@@ -133,6 +134,7 @@ class Worker:
     ) -> None:
         self.slot = config.slot
         self.pid = started.process.pid
+        self.started_at = trio.current_time()
         self._config = config
         self._process, self._control = started
         self._on_message = on_message
@@ -160,6 +162,13 @@ class Worker:
     def ready(self) -> bool:
         """Whether it serves, and has not been sent the command to end."""
         return self._ready_at is not None and not self.ending
+
+    @property
+    def state(self) -> str:
+        """What it does, in a word: it starts, serves, retires or stops."""
+        if self._command is not None:
+            return "retiring" if self._command is Command.RETIRE else "stopping"
+        return "serving" if self.ready else "starting"
 
     def end(self, command: Command, seconds: float) -> None:
         """Send it a command to end; it is killed unless it has ended within so many seconds.

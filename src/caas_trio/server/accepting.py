@@ -16,6 +16,7 @@ from caas_trio.drivers.driver import FirstTurn
 from .admission import SpareDescriptor, words_for
 from .listeners import stream_options
 from .served import S, ServedConnection, Shared
+from .socketoptions import SocketOptions
 from .watchdog import Watchdog
 
 #: How many connections one wake-up accepts before other tasks have their turn, where other processes accept
@@ -54,6 +55,7 @@ class Acceptor(Generic[S]):
         spare: lets a connection be refused when descriptors have run out.
         watchdog: ticked in each round.
         bare: the listening sockets whose connections do not inherit their options.
+        options: those.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Acceptor(Generic[S]):
         spare: SpareDescriptor,
         watchdog: Watchdog,
         bare: Collection[socket.socket],
+        options: SocketOptions,
     ) -> None:
         self._kind = kind
         self._shared = shared
@@ -72,6 +75,7 @@ class Acceptor(Generic[S]):
         self._watchdog = watchdog
         self._bare = bare
         self._machine = shared.machine
+        self._options = options
         self._turn: FirstTurn[ServedConnection[Any]] = shared.driver.first_turn()
 
     async def accept(self, sock: socket.socket, listener: ListenerStats, *, shared: bool = False) -> None:
@@ -100,7 +104,7 @@ class Acceptor(Generic[S]):
     ) -> bool:
         shared = self._shared
         family, kind, accept = sock.family, sock.type, self._machine.accept
-        options = stream_options(family) if sock in self._bare else []
+        options = stream_options(family, self._options) if sock in self._bare else []
         for _ in range(limit):
             if shared.admission.shut:
                 break
@@ -145,9 +149,9 @@ class Acceptor(Generic[S]):
         return self._spare.reject(sock, words_for(listener.endpoint))
 
 
-def _set(options: Iterable[tuple[int, int]], accepted: socket.socket) -> None:
+def _set(options: Iterable[tuple[int, int, int]], accepted: socket.socket) -> None:
     try:
-        for level, name in options:
-            accepted.setsockopt(level, name, 1)
+        for level, name, value in options:
+            accepted.setsockopt(level, name, value)
     except OSError:
         return  # the client has reset the connection, which its first read will tell

@@ -18,6 +18,8 @@ from caas_trio.core.peer import unmapped
 from caas_trio.core.trust import Network
 from caas_trio.drivers.machine import MACHINE, Machine
 
+from .hostrates import HostRates
+
 #: The error line for a refused connection.
 REFUSAL: Final = b"error: too many connections\n"
 
@@ -28,7 +30,9 @@ RESERVED_DESCRIPTORS: Final = 32 + MACHINE.gentle_refusals
 #: The prefix of an IPv6 address that counts as one host: the least that one customer gets.
 _ONE_HOST: Final = 64
 
+TOO_MANY: Final = "too many connections"
 TOO_MANY_FROM_HOST: Final = "too many connections from this host"
+TOO_FAST_FROM_HOST: Final = "too many new connections from this host"
 
 #: What counts as one host; None for what does not count.
 Host: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address | Network | None
@@ -59,6 +63,7 @@ class Admission:
         self.refusing = 0
         self._makes_clients_wait = limits.at_capacity is AtCapacity.WAIT
         self._most_per_host = limits.max_per_host
+        self._rates = None if limits.max_rate_per_host is None else HostRates(limits.max_rate_per_host)
         self._by_host: Counter[Host] = Counter()
         self._waiting = trio.lowlevel.ParkingLot()
 
@@ -75,7 +80,7 @@ class Admission:
     @property
     def counts_hosts(self) -> bool:
         """Whether the connections of each host are counted."""
-        return self._most_per_host is not None
+        return self._most_per_host is not None or self._rates is not None
 
     async def wait_while_shut(self) -> None:
         """Return when a connection may be accepted."""
@@ -88,7 +93,7 @@ class Admission:
 
     def host_of(self, address: str | None) -> Host:
         """Return what an IP address counts as, for `admit`; None if it is not known, or not counted."""
-        if self._most_per_host is None or not address:
+        if not self.counts_hosts or not address:
             return None
         host = ipaddress.ip_address(unmapped(address))
         if isinstance(host, ipaddress.IPv6Address):
@@ -98,22 +103,26 @@ class Admission:
     def admit(self, host: Host = None) -> str | None:
         """Count a connection in, or return the reason why not."""
         if self.open >= self.limit:
-            return "too many connections"
-        if host is not None and not self.admit_host(host):
-            return TOO_MANY_FROM_HOST
-        self.open += 1
-        return None
+            return TOO_MANY
+        reason = None if host is None else self.admit_host(host)
+        if reason is None:
+            self.open += 1
+        return reason
 
-    def admit_host(self, host: Host) -> bool:
-        """Count a host that was not known when its connection was admitted.
+    def admit_host(self, host: Host) -> str | None:
+        """Count a host that was not known when its connection was let in.
 
-        Return false, and count nothing, if it has as many as it may.
+        If it has as many connections as it may, or connects too fast, count nothing and return the reason.
         """
-        if host is not None and self._most_per_host is not None:
-            if self._by_host[host] >= self._most_per_host:
-                return False
+        if host is None:
+            return None
+        if self._most_per_host is not None and self._by_host[host] >= self._most_per_host:
+            return TOO_MANY_FROM_HOST
+        if self._rates is not None and not self._rates.admit(host):
+            return TOO_FAST_FROM_HOST
+        if self._most_per_host is not None:
             self._by_host[host] += 1
-        return True
+        return None
 
     def release(self, host: Host = None) -> None:
         """Count out an admitted connection."""
@@ -124,7 +133,7 @@ class Admission:
 
     def release_host(self, host: Host) -> None:
         """Count out a host that `admit_host` has counted."""
-        if host is not None:
+        if host is not None and self._most_per_host is not None:
             self._by_host[host] -= 1
             if not self._by_host[host]:
                 del self._by_host[host]

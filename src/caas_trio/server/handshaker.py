@@ -20,7 +20,7 @@ from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.driver import Driver
 from caas_trio.drivers.machine import MACHINE, Machine
 
-from .admission import TOO_MANY_FROM_HOST, Admission, Host, words_for
+from .admission import Admission, Host, words_for
 
 #: Found faster than on the class, before Python 3.12.
 _TLS: Final = Scheme.TLS
@@ -122,8 +122,9 @@ class Handshaker:
     def _admit(self, peer: Peer, endpoint: Endpoint) -> Host:
         """Count the host that a PROXY header has named, and return it."""
         host = self._admission.host_of(peer.host if isinstance(peer, InternetPeer) else None)
-        if not self._admission.admit_host(host):
-            raise Refused(TOO_MANY_FROM_HOST, peer, words_for(endpoint))
+        reason = self._admission.admit_host(host)
+        if reason is not None:
+            raise Refused(reason, peer, words_for(endpoint))
         return host
 
     async def _open_channel(self, sock: socket.socket, *, secure: bool) -> Channel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,10 +16,14 @@ from caas_trio.core.trust import Trust
 from caas_trio.drivers.machine import MACHINE, Machine
 
 from .inherited import INHERITED, inherit
+from .socketoptions import SocketOptions
 from .threads import thread_needed
 from .unixsocket import BACKLOG, UnixSocket, bind_unix
 
 _TRIES_FOR_A_COMMON_PORT: Final = 8
+
+#: How many keepalive probes may go unanswered, all within the time that the first one was waited for.
+_PROBES: Final = 4
 
 #: What an address family that the machine does not have is refused with.
 _NO_SUCH_FAMILY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
@@ -113,12 +118,13 @@ async def listen(
     *,
     unix_mode: int = Trust.unix_mode,
     takeover: bool = False,
+    options: SocketOptions = SocketOptions(),  # noqa: B008 - immutable
     machine: Machine = MACHINE,
 ) -> Listener:
     """Return a listener for a tcp, tls or unix endpoint, or a udp or unixgram one; the caller closes it.
 
     Port 0 is replaced by a free port, the same one for all addresses of the host. For `unix_mode`
-    and `takeover` see `bind_unix`.
+    and `takeover` see `bind_unix`; what `options` say of the backlog is for `listen_all`.
 
     Raises:
         ListenError: the machine does not allow it; the reason says why.
@@ -127,7 +133,7 @@ async def listen(
     internet, local, wanted = _SERVED[kind]
     with _naming(endpoint):
         if endpoint.scheme in internet:
-            return await _listen_internet(endpoint, kind, machine)
+            return await _listen_internet(endpoint, kind, options, machine)
         if endpoint.scheme is local:
             unix = bind_unix(endpoint, unix_mode, takeover=takeover, machine=machine)
             return Listener(endpoint, endpoint, [unix.sock], unix)
@@ -140,6 +146,7 @@ async def listen_all(
     *,
     unix_mode: int = Trust.unix_mode,
     takeover: bool = False,
+    options: SocketOptions = SocketOptions(),  # noqa: B008 - immutable
     machine: Machine = MACHINE,
 ) -> list[Listener]:
     """Return a listener for each endpoint, or none at all if one of them fails; as `listen`.
@@ -155,20 +162,29 @@ async def listen_all(
             elif endpoint.scheme in INHERITED:
                 found = [Listener(endpoint, each.endpoint, [each.sock]) for each in inherit(endpoint, kind)]
             else:
-                opening = listen(endpoint, kind, unix_mode=unix_mode, takeover=takeover, machine=machine)
+                opening = listen(
+                    endpoint,
+                    kind,
+                    unix_mode=unix_mode,
+                    takeover=takeover,
+                    options=options,
+                    machine=machine,
+                )
                 found = [await opening]
             for listener in found:
                 opened.callback(listener.close)
-                for sock in listener.sockets:
-                    if kind is socket.SOCK_STREAM:
-                        set_stream_options(sock)
+                if kind is socket.SOCK_STREAM:
+                    _set_options(listener, options)
             listeners += found
         opened.pop_all()
     return listeners
 
 
-def stream_options(family: int) -> list[tuple[int, int]]:
-    """Return the options, by level and name, that are set to 1 on every stream socket of a family.
+def stream_options(
+    family: int,
+    options: SocketOptions = SocketOptions(),  # noqa: B008 - immutable
+) -> list[tuple[int, int, int]]:
+    """Return what is set on every stream socket of a family: levels, names and values.
 
     A TCP connection inherits them from its listening socket.
 
@@ -176,18 +192,38 @@ def stream_options(family: int) -> list[tuple[int, int]]:
     stream. Each send is an answer: Nagle's algorithm would hold the second of two back until the
     client acknowledges the first, 40 ms later.
     """
-    in_line = (socket.SOL_SOCKET, socket.SO_OOBINLINE)
-    return [in_line] if family == socket.AF_UNIX else [in_line, (socket.IPPROTO_TCP, socket.TCP_NODELAY)]
+    in_line = (socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    return [in_line] if family == socket.AF_UNIX else [in_line, *_tcp_options(options)]
 
 
-def set_stream_options(sock: socket.socket) -> None:
-    """Set `stream_options`; on a listening socket before anything connects.
+def _tcp_options(options: SocketOptions) -> Iterator[tuple[int, int, int]]:
+    asks, gives_up = options.keepalive != math.inf, options.user_timeout != math.inf
+    yield socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(asks)
+    wanted = {"TCP_NODELAY": 1, "TCP_USER_TIMEOUT": round(options.user_timeout * 1000) if gives_up else 0}
+    if asks:
+        wanted |= {
+            "TCP_KEEPIDLE": round(options.keepalive),
+            "TCP_KEEPINTVL": max(1, round(options.keepalive / _PROBES)),
+            "TCP_KEEPCNT": _PROBES,
+        }
+    for name, value in wanted.items():
+        if hasattr(socket, name):  # not every system has all of them
+            yield socket.IPPROTO_TCP, getattr(socket, name), value
 
-    Raises:
-        OSError: of an accepted socket, if the client has reset the connection.
-    """
-    for level, name in stream_options(sock.family):
-        sock.setsockopt(level, name, 1)
+
+def _set_stream_options(sock: socket.socket, options: SocketOptions) -> None:
+    for level, name, value in stream_options(sock.family, options):
+        sock.setsockopt(level, name, value)
+
+
+def _set_options(listener: Listener, options: SocketOptions) -> None:
+    """Set the options of a listener's stream sockets; they may have been opened with others."""
+    inherited = listener.asked.scheme in INHERITED
+    backlog = options.backlog or (None if inherited else BACKLOG)
+    for sock in listener.sockets:
+        _set_stream_options(sock, options)
+        if backlog is not None:
+            sock.listen(backlog)
 
 
 @contextlib.contextmanager
@@ -209,7 +245,9 @@ def _reason(error: OSError) -> str:
     )
 
 
-async def _listen_internet(endpoint: Endpoint, kind: socket.SocketKind, machine: Machine) -> Listener:
+async def _listen_internet(
+    endpoint: Endpoint, kind: socket.SocketKind, options: SocketOptions, machine: Machine
+) -> Listener:
     with thread_needed():
         found = await machine.getaddrinfo(endpoint.host, endpoint.port, kind=kind, flags=socket.AI_PASSIVE)
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
@@ -217,7 +255,7 @@ async def _listen_internet(endpoint: Endpoint, kind: socket.SocketKind, machine:
     tries = 1 if endpoint.port else _TRIES_FOR_A_COMMON_PORT
     while True:
         try:
-            sockets = _bind_all(addresses, endpoint.port, kind, machine)
+            sockets = _bind_all(addresses, endpoint.port, kind, options, machine)
         except OSError as error:
             tries -= 1
             if error.errno != errno.EADDRINUSE or not tries:
@@ -227,7 +265,11 @@ async def _listen_internet(endpoint: Endpoint, kind: socket.SocketKind, machine:
 
 
 def _bind_all(
-    addresses: Iterable[tuple[int, tuple[object, ...]]], port: int, kind: socket.SocketKind, machine: Machine
+    addresses: Iterable[tuple[int, tuple[object, ...]]],
+    port: int,
+    kind: socket.SocketKind,
+    options: SocketOptions,
+    machine: Machine,
 ) -> list[socket.socket]:
     """Return a socket bound to each address that this machine has, all on the same port."""
     sockets: list[socket.socket] = []
@@ -235,7 +277,7 @@ def _bind_all(
     with contextlib.ExitStack() as opened:
         for family, address in addresses:
             try:
-                sock = _bind(family, kind, (address[0], port, *address[2:]), machine)
+                sock = _bind(family, kind, (address[0], port, *address[2:]), options, machine)
             except OSError as error:
                 if error.errno not in _NO_SUCH_FAMILY:
                     raise
@@ -251,7 +293,11 @@ def _bind_all(
 
 
 def _bind(
-    family: int, kind: socket.SocketKind, address: tuple[object, ...], machine: Machine
+    family: int,
+    kind: socket.SocketKind,
+    address: tuple[object, ...],
+    options: SocketOptions,
+    machine: Machine,
 ) -> socket.socket:
     """Return a non-blocking socket bound to `address`, which listens if connections are its kind."""
     with contextlib.ExitStack() as opened:
@@ -259,7 +305,7 @@ def _bind(
         if kind == socket.SOCK_STREAM:
             # Not for datagrams: there it would let another process take the port away.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            set_stream_options(sock)
+            _set_stream_options(sock, options)  # before anything connects
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)

@@ -13,6 +13,7 @@ from caas_trio.core.trust import Trust
 from caas_trio.drivers.choice import DriverName
 from caas_trio.drivers.machine import MACHINE, Machine
 
+from .socketoptions import SocketOptions
 from .watchdog import Watchdog
 
 
@@ -50,10 +51,12 @@ class ServeOptions(CommonOptions, total=False):
             the old one has not begun to stop after 30 seconds, that is a `ListenError`.
         driver: "hub": one task polls for all plain sockets (Linux); "stream": each connection's task
             waits for a stream of trio's; "auto", the default: the hub where the machine has epoll.
+        sockets: TCP keepalive, user timeout and backlog; see `SocketOptions`.
     """
 
     takeover: bool
     driver: DriverName
+    sockets: SocketOptions
 
 
 class DatagramOptions(CommonOptions, total=False):
@@ -80,5 +83,6 @@ class Settings:
     watchdog: Watchdog | None = None
     takeover: bool = False
     driver: DriverName = "auto"
+    sockets: SocketOptions = SocketOptions()  # noqa: RUF009 - immutable
     reply_to_servers: bool = False
     machine: Machine = MACHINE

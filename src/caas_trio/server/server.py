@@ -86,7 +86,11 @@ class Server(Generic[S]):
                 raise UsageError(f"{endpoint} needs a certificate, in Trust(tls=...)")
         takeover = self._settings.takeover
         listeners = await listen_all(
-            parsed, unix_mode=trust.unix_mode, takeover=takeover, machine=self._settings.machine
+            parsed,
+            unix_mode=trust.unix_mode,
+            takeover=takeover,
+            options=self._settings.sockets,
+            machine=self._settings.machine,
         )
         for listener in listeners:
             opened.callback(listener.close)
@@ -111,7 +115,14 @@ class Server(Generic[S]):
         async with trio.open_nursery() as connections:
             shared = self._shared(trust, driver, connections)
             bare = {sock for each in listeners if not each.passes_options_on for sock in each.sockets}
-            acceptor = Acceptor(self._kind, shared, spare=spare, watchdog=self._watchdog, bare=bare)
+            acceptor = Acceptor(
+                self._kind,
+                shared,
+                spare=spare,
+                watchdog=self._watchdog,
+                bare=bare,
+                options=self._settings.sockets,
+            )
             async with trio.open_nursery() as accepting:
                 self._telemetry.counting(self._stats)
                 for listener, stats in arriving:
