@@ -130,3 +130,17 @@ async def test_datagrams_are_answered(autojump_clock: MockClock) -> None:
             await client.sendto(b"hello", ("server", 7))
             assert await client.recvfrom(100) == (b"HELLO", (network.host("server").address, 7))
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_what_has_arrived_at_the_stop_is_answered(
+    driver: DriverName, autojump_clock: MockClock
+) -> None:
+    network = Network(1)
+    async with serving(network.host("server"), driver, "tcp://server:7"):
+        stream = await network.host("client").open_tcp("server", 7)
+        await stream.send_all(b"a\n")
+        assert await stream.receive_some() == b"A\n"
+        await stream.send_all(b"b\nc")
+    async with stream:
+        assert b"".join([chunk async for chunk in stream]) == b"B\n"

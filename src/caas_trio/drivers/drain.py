@@ -41,7 +41,7 @@ class Drain:
 
     def __init__(self) -> None:
         self.begun = False
-        self._callbacks: set[Callable[[], None]] = set()
+        self._callbacks: dict[Callable[[], None], None] = {}  # in order, unlike a set
 
     def begin(self) -> None:
         """Ask every connection to finish what it has received; ends all waits for input."""
@@ -54,11 +54,11 @@ class Drain:
         """Call `tell` when the drain begins, if that is within the block; at once if it has begun."""
         if self.begun:
             callback()
-        self._callbacks.add(callback)
+        self._callbacks[callback] = None
         try:
             yield
         finally:
-            self._callbacks.discard(callback)
+            self._callbacks.pop(callback, None)
 
     @contextmanager
     def opening(self, seconds: float) -> Iterator[trio.CancelScope]:
@@ -80,8 +80,8 @@ class Drain:
         with trio.move_on_after(
             DRAIN_READ_TIMEOUT_S if self.begun else max(seconds, DRAIN_READ_TIMEOUT_S)
         ) as scope:
-            self._callbacks.add(scope.cancel)
+            self._callbacks[scope.cancel] = None
             try:
                 yield scope
             finally:
-                self._callbacks.discard(scope.cancel)
+                self._callbacks.pop(scope.cancel, None)

@@ -75,6 +75,13 @@ class ConnectingSocket(SimSocket, WireEnd):
         """Whether one more connection may wait to be accepted."""
         return len(self._queue) + self.arriving <= self._backlog
 
+    def getsockopt(self, level: int, option: int, size: int = 0) -> Any:
+        """Return an option; see `SimSocket.getsockopt`."""
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            self.require_open()
+            return int(self._state is State.LISTENING)
+        return super().getsockopt(level, option, size)
+
     def peer_credentials(self) -> tuple[int, int, int]:
         """Return process, user and group of the other side, as SO_PEERCRED does."""
         return self._credentials
@@ -160,11 +167,7 @@ class ConnectingSocket(SimSocket, WireEnd):
         self.changed()
 
     def _connect_local(self, name: str) -> None:
-        listener = next(iter(self.node.bound.get(("unix", name), ())), None)
-        if listener is None:
-            raise os_error(errno.ECONNREFUSED if name.startswith("\0") else errno.ENOENT)
-        if listener.type != self.type:
-            raise os_error(errno.EPROTOTYPE)
+        listener = self.named(name)
         if not listener.takes_new:
             raise os_error(errno.ECONNREFUSED)
         if not listener.has_room:

@@ -40,6 +40,7 @@ class DatagramSocket(SimSocket):
     def __init__(self, node: Node, family: int) -> None:
         super().__init__(node, family, socket.SOCK_DGRAM)
         self.remote: Any = None
+        self._peer: DatagramSocket | None = None  # of a Unix socket that is connected
         self._waiting: deque[_Arrived] = deque()
         self._held = 0
         self._options[socket.SOL_SOCKET, socket.SO_SNDBUF] = node.send_buffer
@@ -59,11 +60,13 @@ class DatagramSocket(SimSocket):
         """Set where `send` sends to, and whom it receives from.
 
         Raises:
-            OSError: ECONNREFUSED, ENOENT, EPROTOTYPE, EHOSTUNREACH.
+            OSError: ECONNREFUSED, ENOENT, EPROTOTYPE, EPERM, EHOSTUNREACH.
         """
         self.require_open()
         if self.is_local:
-            self._local_target(os.fsdecode(address))
+            former, self._peer = self._peer, self._reachable(os.fsdecode(address))
+            if self._peer is not former:
+                self._leave(former)
             self.remote = address
             return
         self.node.world.route(self.node, address[0])
@@ -100,7 +103,7 @@ class DatagramSocket(SimSocket):
 
         Raises:
             OSError: EMSGSIZE, EHOSTUNREACH; of an earlier one, ECONNREFUSED; of a Unix socket ENOENT,
-                ECONNREFUSED, and EAGAIN if the receiver is full.
+                ECONNREFUSED, EPERM if the receiver is connected elsewhere, EAGAIN if it is full.
         """
         self.require_open()
         self.raise_error()
@@ -165,16 +168,24 @@ class DatagramSocket(SimSocket):
         self._held -= len(arrived.data) + _OVERHEAD
         return arrived
 
-    def _local_target(self, name: str) -> DatagramSocket:
-        target = next(iter(self.node.bound.get(("unix", name), ())), None)
-        if target is None:
-            raise os_error(errno.ECONNREFUSED if name.startswith("\0") else errno.ENOENT)
-        if not isinstance(target, DatagramSocket):
-            raise os_error(errno.EPROTOTYPE)
+    def _leave(self, former: DatagramSocket | None) -> None:
+        """Drop what waits from a former peer, and tell it so if it sends here."""
+        if self._waiting and former is not None:
+            self._waiting.clear()
+            self._held = 0
+            if former._peer is self:  # noqa: SLF001 - of the same class
+                former.error = errno.ECONNRESET
+                former.changed()
+
+    def _reachable(self, name: str) -> DatagramSocket:
+        """Return the Unix socket of a name, if it may be sent to."""
+        target: DatagramSocket = self.named(name)
+        if target._peer not in {None, self}:
+            raise os_error(errno.EPERM)
         return target
 
     def _send_local(self, data: bytes, name: str) -> None:
-        target = self._local_target(name)
+        target = self._reachable(name)
         if len(data) > self._options[socket.SOL_SOCKET, socket.SO_SNDBUF]:
             raise os_error(errno.EMSGSIZE)
         if len(target._waiting) > _MAX_WAITING:  # noqa: SLF001 - of the same class

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import errno
 import heapq
 import os
@@ -76,7 +77,7 @@ class Descriptors:
         heapq.heappush(self._free, fd)
 
 
-class File:
+class File(abc.ABC):
     """Something with a descriptor that is ready for reading or writing, or is not.
 
     Args:
@@ -107,9 +108,9 @@ class File:
         self._fd = self._descriptors.open(self)
 
     @property
+    @abc.abstractmethod
     def ready(self) -> int:
         """What it is ready for, as the events of epoll."""
-        return 0
 
     def changed(self) -> None:
         """Tell those that watch."""
@@ -126,7 +127,7 @@ class File:
             self._released()
             self.changed()
 
-    def _released(self) -> None:
+    def _released(self) -> None:  # noqa: B027 - for some nothing follows
         """Do what follows from the close."""
 
 
@@ -168,10 +169,9 @@ class Epoll(File):
             OSError: EEXIST, EBADF.
         """
         file = self._descriptors[fd]
-        if fd in self._interests and self._interests[fd].file is file:
+        if fd in self._interests:
             raise os_error(errno.EEXIST)
         self._interests[fd] = interest = _Interest(self, file, events)
-        self._ready.pop(fd, None)
         interest()
 
     def modify(self, fd: int, events: int) -> None:
@@ -191,9 +191,7 @@ class Epoll(File):
             OSError: ENOENT, EBADF.
         """
         interest = self._found(fd)
-        interest.file.watchers.remove(interest)
-        del self._interests[fd]
-        self._ready.pop(fd, None)
+        self._forget(fd, interest)
 
     def poll(self, timeout: float = 0, maxevents: int = -1) -> list[tuple[int, int]]:
         """Return what is ready, without waiting, whatever the timeout."""
@@ -211,17 +209,18 @@ class Epoll(File):
     def update(self, fd: int, interest: _Interest) -> None:
         """Note that a file may have become ready, or is closed."""
         if interest.file.closed:
-            interest.file.watchers.remove(interest)
-            if self._interests.get(fd) is interest:
-                del self._interests[fd]
-                self._ready.pop(fd, None)
-        elif interest.ready and self._interests.get(fd) is interest:
+            self._forget(fd, interest)
+        elif interest.ready:
             self._ready.setdefault(fd, interest)
             self.changed()
 
     def _found(self, fd: int) -> _Interest:
-        file = self._descriptors[fd]
-        interest = self._interests.get(fd)
-        if interest is None or interest.file is not file:
+        if fd not in self._interests:
+            self._descriptors[fd]  # EBADF, if it is not open
             raise os_error(errno.ENOENT)
-        return interest
+        return self._interests[fd]
+
+    def _forget(self, fd: int, interest: _Interest) -> None:
+        interest.file.watchers.remove(interest)
+        del self._interests[fd]
+        self._ready.pop(fd, None)

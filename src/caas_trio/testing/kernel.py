@@ -17,7 +17,7 @@ class TraceEvent(NamedTuple):
     """One thing that happened.
 
     Attributes:
-        time: when, in seconds since the first event.
+        time: when, in seconds since the network was first used.
         where: the connection, datagram socket or link it happened to, as text.
         what: what happened: `sent`, `arrived`, `fin`, `reset`, ...
         data: the bytes it was about, b"" if none.
@@ -54,7 +54,10 @@ class Kernel:
     @property
     def now(self) -> float:
         """The time, as the clock has it."""
-        return self._clock()
+        now = self._clock()
+        if self._begun is None:
+            self._begun = now
+        return now
 
     @property
     def next_due(self) -> float:
@@ -85,8 +88,7 @@ class Kernel:
 
     def record(self, where: str, what: str, data: bytes = b"") -> None:
         """Add to the trace."""
-        if self._begun is None:
-            self._begun = self.now
-        event = TraceEvent(round(self.now - self._begun, _DECIMALS), where, what, data)
+        since = self.now - (self._begun or 0.0)
+        event = TraceEvent(round(since, _DECIMALS), where, what, data)
         self.trace.append(event)
         self._hash.update(repr(event).encode())

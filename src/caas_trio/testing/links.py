@@ -81,6 +81,13 @@ class Blocked(Protocol):
         """Send on."""
 
 
+class Breakable(Protocol):
+    """One direction of a connection over a link."""
+
+    def break_off(self) -> object:
+        """Reset the connection."""
+
+
 class Link:
     """One way from a host to another.
 
@@ -88,12 +95,14 @@ class Link:
         name: which one, as text.
         conditions: what it does to what departs from now on.
         choices: the source of its random choices.
+        carried: the directions of connections that go over it.
     """
 
     def __init__(self, kernel: Kernel, name: str, conditions: Conditions) -> None:
         self.name = name
         self.conditions = conditions
         self.choices = kernel.random_for(name)
+        self.carried: dict[Breakable, None] = {}
         self._kernel = kernel
         self._held = False
         self._partitioned_at: float | None = None
@@ -113,6 +122,11 @@ class Link:
     def wait(self, blocked: Blocked) -> None:
         """Have `blocked` sent on when the link is open again."""
         self._waiting[blocked] = None
+
+    def reset(self) -> None:
+        """Reset all connections that go over it, whichever side has opened them: both sides are told."""
+        for each in list(self.carried):
+            each.break_off()
 
     def hold(self) -> None:
         """Carry nothing until `release`; nothing is lost."""

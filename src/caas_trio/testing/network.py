@@ -71,6 +71,10 @@ class Network:
         """What the trace comes to; equal for two runs in which the same happened at the same times."""
         return self._kernel.trace_hash
 
+    def reset(self, one: str, other: str) -> None:
+        """Reset all connections between two hosts, as a firewall between them may: both sides are told."""
+        self.link(one, other).reset()
+
     def hold(self, one: str, other: str) -> None:
         """Let nothing arrive between two hosts until `release`; nothing is lost."""
         for link in self._between(one, other):

@@ -93,11 +93,29 @@ class SimSocket(File):
             self._bind_internet(address[0] or "0.0.0.0", address[1])  # noqa: S104 - what "" stands for
 
     def _bind_local(self, name: str) -> None:
-        key = ("unix", name)
+        key = self._key_of(name)
         if key in self.node.bound:
             raise os_error(errno.EADDRINUSE)
         self.local = name.encode() if name.startswith("\0") else name
         self._bound(key)
+
+    def _key_of(self, name: str) -> tuple[Any, ...]:
+        """Return what a name is kept under: abstract ones are another set for each type of socket."""
+        return ("unix", name, self.type) if name.startswith("\0") else ("unix", name)
+
+    def named(self, name: str) -> Any:
+        """Return the Unix socket of this name.
+
+        Raises:
+            OSError: ENOENT if there is no such path, ECONNREFUSED if there is no such abstract name;
+                EPROTOTYPE if it is of another type.
+        """
+        found = next(iter(self.node.bound.get(self._key_of(name), ())), None)
+        if found is None:
+            raise os_error(errno.ECONNREFUSED if name.startswith("\0") else errno.ENOENT)
+        if found.type != self.type:
+            raise os_error(errno.EPROTOTYPE)
+        return found
 
     def _bind_internet(self, host: str, port: int) -> None:
         if ("." in host) is (self.family == socket.AF_INET6) or not self.node.has(host):

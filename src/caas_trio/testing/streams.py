@@ -150,9 +150,14 @@ class StreamSocket(ConnectingSocket):
 
     def _take(self, size: int) -> None:
         del self._inbox[:size]
-        if self._peer is not None and self._peer._out is not None:  # noqa: SLF001 - the other end
-            self._peer._out.push()  # noqa: SLF001 - its window is larger now
-            self._peer.changed()
+        assert self._peer is not None  # noqa: S101 - it has sent this
+        self._peer.go_on()
+
+    def go_on(self) -> None:
+        """Send on: the other side has more room."""
+        if self._out is not None:
+            self._out.push()
+            self.changed()
 
     def shutdown(self, how: int) -> None:
         """End the output, the input, or both.

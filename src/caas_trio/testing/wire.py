@@ -61,6 +61,7 @@ class Wire:
         self._last_arrival = 0.0
         self._paused_until = 0.0
         self._left_to_reset: int | None = None
+        link.carried[self] = None
         if link.happens(link.conditions.reset):
             self._left_to_reset = link.choices.randrange(link.conditions.reset_within)
 
@@ -72,22 +73,20 @@ class Wire:
 
     def end(self) -> None:
         """End the output behind all that was sent."""
-        if not self._ends:
-            self._ends = True
-            self.push()
+        self._ends = True
+        self.push()
 
     def reset(self) -> None:
         """Drop what has not departed, and tell the receiver of the reset; a lost one is not repeated."""
-        if not self._dead:
-            self._dead = True
-            self.waiting.clear()
-            if not self._link.loses:
-                self._fly(_RESET, 0)
+        self.stop()
+        if not self._link.loses:
+            self._fly(_RESET, 0)
 
     def stop(self) -> None:
         """Carry nothing more: the other direction has brought a reset."""
         self._dead = True
         self.waiting.clear()
+        self._link.carried.pop(self, None)
 
     def push(self) -> None:
         """Let depart what the link and the receiver's window allow."""
