@@ -153,6 +153,16 @@ def conformance_proof(session: nox.Session) -> None:
     session.run("python", "-m", "ci.conformance.proof", *names)
 
 
+@nox.session
+def dialects_proof(session: nox.Session) -> None:
+    """Prove that the suite bites in any dialect: every wrong server fails by the clause it breaks.
+
+    The tests do so for one server a clause; `-- NAME` or `-- CLAUSE` judges some.
+    """
+    session.install(".", *group("judged"))
+    session.run("python", "-m", "ci.conformance.dialects.proof", *session.posargs)
+
+
 @nox.session(tags=["gate"])
 def conformance_page(session: nox.Session) -> None:
     """Open the suite's pages in Debian's Chromium; CI has to have it."""

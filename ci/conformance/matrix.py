@@ -24,7 +24,7 @@ from pathlib import Path
 import trio
 
 from caas_trio.conformance import Report, Verdict, judge
-from caas_trio.conformance.clauses import CLAUSES
+from caas_trio.conformance.clauses import OF_SERVICES
 from caas_trio.conformance.reports import html
 from caas_trio.core.endpoint import Endpoint
 from ci.process import serving
@@ -87,7 +87,7 @@ def unkept(judged_of_ours: set[str]) -> list[str]:
     """Return what the matrix claims of our server and no leg has judged, a line each."""
     return [
         f"{clause.id} is said to be kept, and no leg of ours judges it"
-        for clause in CLAUSES.values()
+        for clause in OF_SERVICES.values()
         if kept(clause) and clause.id not in judged_of_ours
     ]
 
@@ -139,8 +139,8 @@ def absent(legs: Iterable[Leg]) -> list[str]:
 
 def documents(expected: dict[str, Expected], *, write: bool) -> list[str]:
     """Write the matrix as a page, and check or write the one in `docs`; return what is wrong."""
-    (BUILD / "index.html").write_text(as_html(expected, CLAUSES), encoding="utf-8")
-    text = as_markdown(expected, CLAUSES)
+    (BUILD / "index.html").write_text(as_html(expected, OF_SERVICES), encoding="utf-8")
+    text = as_markdown(expected, OF_SERVICES)
     if write:
         PAGE.write_text(text, encoding="utf-8")
     elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:

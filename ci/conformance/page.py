@@ -20,7 +20,7 @@ import trio
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, sync_playwright
 
 from caas_trio.conformance import Profile, Report, Verdict, judge, select
-from caas_trio.conformance.clauses import CLAUSES
+from caas_trio.conformance.clauses import OF_SERVICES
 from caas_trio.conformance.reports import html
 from caas_trio.core.endpoint import Endpoint
 
@@ -144,7 +144,7 @@ def main() -> int:
         return 1
     BUILD.mkdir(parents=True, exist_ok=True)
     report = hostile_report()
-    pages = {"report": html.as_html(report), "matrix": as_html(load(), CLAUSES)}
+    pages = {"report": html.as_html(report), "matrix": as_html(load(), OF_SERVICES)}
     problems: list[str] = []
     with (
         sync_playwright() as playwright,

@@ -70,7 +70,7 @@ def as_html(expected: Mapping[str, Expected], clauses: Mapping[str, Clause]) -> 
         .render(
             expected=expected,
             clauses=clauses,
-            sections=SECTIONS,
+            sections={section: SECTIONS[section] for section in {c.section: 0 for c in clauses.values()}},
             cell=cell,
             our_cell=our_cell,
             style=style(),

@@ -25,8 +25,12 @@ from click.testing import CliRunner, Result
 from caas_trio import __version__
 from caas_trio.conformance import CASES, __main__
 from caas_trio.conformance.command import main
+from caas_trio.conformance.dialects.families import CASES as DIALECT_CASES
 from caas_trio.conformance.interruption import interruptible
 from caas_trio.core.endpoint import Endpoint
+from ci.conformance.dialects.proof import running
+from ci.conformance.dialects.protocols import MEMCACHED
+from ci.conformance.dialects.serving import Server as DialectServer
 from ci.conformance.reference import Conversation, Server, Settings
 
 from .conftest import StartRight
@@ -91,6 +95,36 @@ def test_the_list_has_every_case_and_needs_no_endpoint() -> None:
     assert len(run("--list", "--only", "SAY").output.splitlines()) == 2
 
 
+def test_a_server_of_a_dialect_is_judged_by_it(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    with running(DialectServer, MEMCACHED) as endpoint:
+        result = run(endpoint, "--dialect=memcached", "--only=REPLY", "--verbose", f"--json={file}")
+        page = tmp_path / "report.html"
+        wrong = run(endpoint, "--dialect=redis", f"--html={page}")
+    assert (result.exit_code, "conforms: " in result.output) == (0, True)
+    assert "not judged  LONG-5: memory cannot be seen from outside" in result.output
+    document = json.loads(file.read_text())[str(endpoint)]
+    assert document["profile"]["dialect"] == "memcached"
+    assert (
+        "--dialect memcached --case REPLY-1.hello/whole" in document["cases"]["REPLY-1.hello/whole"]["again"]
+    )
+    assert "FRAME-1" not in document["clauses"]
+    assert wrong.exit_code == 1
+    assert "the server was declared by --dialect redis" in wrong.output
+    assert "Declared: <code>--dialect redis</code>" in page.read_text()
+
+
+def test_capitals_and_echo_are_named_as_dialects_are(right: StartRight) -> None:
+    result = run(right(service="echo"), "--dialect", "echo", "--only", "FRAME-3")
+    assert (result.exit_code, "SERVE" in result.output) == (0, True)
+    assert run("--list", "--dialect", "capitals").output == run("--list").output
+
+
+def test_the_list_has_the_cases_of_a_dialect() -> None:
+    listed = run("--list", "--dialect", "smtp").output
+    assert [line.split()[0] for line in listed.splitlines()] == [case.id for case in DIALECT_CASES]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -126,6 +160,20 @@ def test_the_list_has_every_case_and_needs_no_endpoint() -> None:
             "--max-line, --oversize and --once are about lines, and --service echo-bytes is not",
         ),
         (["tcp://127.0.0.1:1", "--first", "server", "--prompt", ""], "a prompt of nothing"),
+        (["tcp://127.0.0.1:1", "--dialect", "smpt"], "no dialect is called smpt; is it smtp?"),
+        (
+            ["tcp://127.0.0.1:1", "--dialect", "/nonexistent.toml"],
+            "caas-conformance: /nonexistent.toml cannot be read: No such file or directory",
+        ),
+        (
+            ["tcp://127.0.0.1:1", "--dialect", "smtp", "--max-line", "100"],
+            "caas-conformance: --max-line says nothing beside --dialect, which says what is spoken",
+        ),
+        (
+            ["tcp://127.0.0.1:1", "--dialect", "smtp", "--case", "FRAME-3.one/whole"],
+            "there is no case FRAME-3.one/whole",
+        ),
+        (["udp://127.0.0.1:1", "--dialect", "smtp"], "--dialect is for endpoints that take connections"),
         (["tcp://127.0.0.1:1", "--max-line", "0"], "--max-line"),
         (["tcp://127.0.0.1:1", "--proxy", "v3"], "'v3' is not one of 'v1', 'v2'"),
         (["tcp://127.0.0.1:1", "--tls-insecure"], "--tls-ca and --tls-insecure are for tls endpoints"),

@@ -21,7 +21,7 @@ from caas_trio.conformance import (
     Service,
     Verdict,
 )
-from caas_trio.conformance.clauses import CLAUSES, SECTIONS
+from caas_trio.conformance.clauses import OF_SERVICES, SECTIONS
 from caas_trio.conformance.reports import html as html_report
 from caas_trio.conformance.reports import machine, text
 from caas_trio.conformance.reports.command import again, options
@@ -110,7 +110,7 @@ def test_text_tells_why_something_was_not_judged_only_if_asked(report: Report) -
     brief, verbose = list(text.lines(report)), list(text.lines(report, verbose=True))
     more = [line for line in verbose if line not in brief]
     assert len(more) == report.count(Verdict.NOT_JUDGED) + sum(
-        bool(clause.unjudged) for clause in CLAUSES.values()
+        bool(clause.unjudged) for clause in OF_SERVICES.values()
     )
     assert all(line.startswith("not judged  ") for line in more)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pytest
 import trio
@@ -25,6 +26,8 @@ from caas_trio.conformance import (
     judge,
     select,
 )
+from caas_trio.conformance.dialects.dialect import Greeting, Reply
+from caas_trio.conformance.dialects.parsing import load
 from caas_trio.conformance.engine import Bounds
 from caas_trio.conformance.profile import Need
 from caas_trio.conformance.script import Connect, Expect, Pause, Send, Step
@@ -324,6 +327,9 @@ def test_every_need_is_met_by_some_profile_and_missed_by_another() -> None:
             First, [None, 100], [None, *Oversize], [True, False], [None, *Proxy], [True, False]
         )
     ] + [Profile(service=Service.ECHO_BYTES)]
+    memcached = replace(load("memcached"), idle_s=1.0, line_s=1.0)
+    smtp = replace(load("smtp"), greeting=Greeting(Reply(), early=True))
+    profiles += [Profile(dialect=memcached), Profile(dialect=smtp)]
     for need in Need:
         met = {Case("FRAME-1", "test", lambda _: (), needs=(need,)).unfit(profile) for profile in profiles}
         assert met == {None, need.value}

@@ -88,6 +88,11 @@ def still_open_clause(clause: str, profile: Profile, *, ended_input: bool) -> st
     return "CLOSE-5" if profile.once else clause
 
 
+def gone_clause(profile: Profile) -> str:
+    """Return the clause that a server breaks that takes no connection."""
+    return "LOAD-6" if profile.dialect is None else "HARM-6"
+
+
 def second_datagram_clause(reply: bytes, other: bytes) -> str:
     """Return the clause that a second datagram breaks: it was meant for somebody else, or for nobody.
 

@@ -112,6 +112,7 @@ class Result:
         close: whether the conversation ended rightly; `not judged` where the case does not look.
         faults: what went wrong.
         reason: why it is not judged.
+        note: what was seen and is worth telling, whatever the verdict; empty if nothing is.
         hint: what the server seems to be instead, where a sanity case fails; empty if nothing is known.
         beside: where nobody is served any more since this case: the ids of those that ran at the same time.
         seconds: how long it took.
@@ -123,6 +124,7 @@ class Result:
     close: Verdict = Verdict.NOT_JUDGED
     faults: list[Fault] = field(default_factory=list)
     reason: str = ""
+    note: str = ""
     hint: str = ""
     beside: tuple[str, ...] | None = None
     seconds: float = 0.0

@@ -5,41 +5,23 @@ The page, `docs/specification.md`, adds each clause's reason and source.
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
 from typing import Final
 
-from .profile import Service
+from .clause import Clause, Level
+from .dialects.clauses import OF_DIALECTS
+from .dialects.clauses import SECTIONS as _DIALECT_SECTIONS
+from .profile import Profile, Service
 
-
-class Level(enum.Enum):
-    """How binding a clause is, in the sense of RFC 2119."""
-
-    MUST = "MUST"
-    SHOULD = "SHOULD"
-
-
-@dataclass(frozen=True, slots=True)
-class Clause:
-    """One requirement.
-
-    Attributes:
-        id: its permanent name, as `FRAME-3`.
-        level: how binding it is.
-        text: what it requires.
-        unjudged: why no case can judge it from outside; empty if cases do.
-    """
-
-    id: str
-    level: Level
-    text: str
-    unjudged: str = ""
-
-    @property
-    def section(self) -> str:
-        """The section that the clause belongs to: its id up to the hyphen."""
-        return self.id.partition("-")[0]
-
+__all__ = [
+    "CLAUSES",
+    "IN_OTHER_WORDS",
+    "OF_SERVICES",
+    "SECTIONS",
+    "Clause",
+    "Level",
+    "clauses_of",
+    "requirement",
+]
 
 SECTIONS: Final = {
     "SERVE": "the service",
@@ -58,6 +40,7 @@ SECTIONS: Final = {
     "DGRAM": "datagrams",
     "PROXY": "behind a proxy",
     "TRUST": "who may connect",
+    **_DIALECT_SECTIONS,
 }
 
 _MUST: Final = Level.MUST
@@ -334,7 +317,7 @@ _ALL: Final = (
     ),
 )
 
-CLAUSES: Final = {clause.id: clause for clause in _ALL}
+CLAUSES: Final = {clause.id: clause for clause in (*_ALL, *OF_DIALECTS)}
 
 _UNCHANGED: Final = {
     "SERVE-1": "A reply MUST be its line, unchanged.",
@@ -347,6 +330,15 @@ _BYTES: Final = {
 }
 #: What the clauses say of a service that is not that of capitals, where they say something else.
 IN_OTHER_WORDS: Final = {Service.ECHO: _UNCHANGED, Service.ECHO_BYTES: _BYTES}
+
+
+#: Those of the services, capitals and echo, which servers of a dialect are not held to.
+OF_SERVICES: Final = {clause.id: clause for clause in _ALL}
+
+
+def clauses_of(profile: Profile) -> list[Clause]:
+    """Return the clauses that there are for what a server is declared to be."""
+    return list(OF_SERVICES.values() if profile.dialect is None else OF_DIALECTS)
 
 
 def requirement(clause: str, service: Service) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import click
 import trio
+from click.core import ParameterSource
 
 from caas_trio import __version__
 from caas_trio.core.endpoint import Endpoint, Scheme
@@ -22,6 +23,9 @@ from caas_trio.core.session import First, Oversize
 
 from . import datagram
 from .case import Case, Result
+from .dialects.dialect import Dialect
+from .dialects.parsing import DialectError, load, names
+from .families import cases_of
 from .interruption import interruptible
 from .profile import Profile, Proxy, Service
 from .reports import machine, text
@@ -34,6 +38,8 @@ _WRONG_USAGE = 2
 #: As shells say it of a process that a signal has ended.
 _SIGNALLED = 128
 _MAX_TIMEOUT_S = 3600
+#: Dialects that have cases of their own: what is known of each byte of a reply says more than a pattern.
+_SERVICES = {"capitals": Service.UPPER, "echo": Service.ECHO, "echo-bytes": Service.ECHO_BYTES}
 #: The options that name a file for a report.
 _REPORTS = ("json", "junit", "html")
 
@@ -116,6 +122,8 @@ A server that echoes lines, on a Unix socket, with a page to look at:
   python -m caas_trio.conformance unix:/run/echo.sock --service echo --html report.html
 The echo service of inetd, which echoes bytes:
   python -m caas_trio.conformance tcp://127.0.0.1:7 --service echo-bytes
+A mail server, by what a dialect says of SMTP; docs/dialects.md tells how one is written:
+  python -m caas_trio.conformance tcp://127.0.0.1:25 --dialect smtp
 """
 
 
@@ -127,6 +135,11 @@ The echo service of inetd, which echoes bytes:
     default="upper",
     show_default=True,
     help="What it does with a line, or, as RFC 862 has it, with bytes.",
+)
+@click.option(
+    "--dialect",
+    metavar="NAME|FILE",
+    help=f"What it speaks, in place of --service: {', '.join([*_SERVICES, *names()])}, or a TOML file.",
 )
 @click.option("--first", type=_values(First), default="client", show_default=True, help="Who speaks first.")
 @click.option(
@@ -202,7 +215,8 @@ def main(context: click.Context, /, **values: Any) -> None:
 
 def _run(context: click.Context, values: dict[str, Any]) -> int:
     """Do what the command line asks for; return the exit status."""
-    cases = _selected(values)
+    dialect = _declared_dialect(context, values)
+    cases = _selected(values, cases_of(Profile(dialect=dialect)))
     if values["listing"]:
         print_lines(
             (f"{case.id:<44} {case.rule.level.value:<7} {case.rule.text}" for case in cases), sys.stdout
@@ -211,7 +225,7 @@ def _run(context: click.Context, values: dict[str, Any]) -> int:
     endpoint: Endpoint | None = values["endpoint"]
     if endpoint is None:
         context.fail("Missing argument 'ENDPOINT'.")
-    profile = _profile(endpoint, values)
+    profile = _profile(endpoint, values, dialect)
     _refuse_what_cannot_be_judged(values, profile)
     options = {"cases": cases, "timeout_s": values["timeout"], "jobs": values["jobs"]}
     with ExitStack() as stack:
@@ -231,21 +245,38 @@ def _run(context: click.Context, values: dict[str, Any]) -> int:
     return 0 if written else _WRONG_USAGE
 
 
-def _selected(values: dict[str, Any]) -> list[Case]:
+def _declared_dialect(context: click.Context, values: dict[str, Any]) -> Dialect | None:
+    """Return the dialect that is asked for; what else declares a service contradicts it."""
+    if values["dialect"] is None:
+        return None
+    if values["dialect"] in _SERVICES:
+        values["service"] = _SERVICES[values["dialect"]].value
+        return None
+    for option in ("service", "first", "prompt", "max_line", "oversize", "once"):
+        if context.get_parameter_source(option) is not ParameterSource.DEFAULT:
+            _fail(f"--{option.replace('_', '-')} says nothing beside --dialect, which says what is spoken")
+    try:
+        return load(values["dialect"])
+    except DialectError as error:
+        _fail(str(error))
+
+
+def _selected(values: dict[str, Any], cases: Sequence[Case]) -> list[Case]:
     """Return the cases that are asked for; each word of the user's has to name some."""
     for prefix in values["only"]:
-        if not select([prefix]):
+        if not select([prefix], cases=cases):
             _fail(f"no case's id begins with {prefix}; --list shows them")
     for case_id in values["ids"]:
-        if not select(ids=[case_id]):
+        if not select(ids=[case_id], cases=cases):
             _fail(f"there is no case {case_id}; --list shows them")
-    return select(values["only"], values["ids"])
+    return select(values["only"], values["ids"], cases)
 
 
 def _refuse_what_cannot_be_judged(values: dict[str, Any], profile: Profile) -> None:
     """End if some of what is asked for comes to nothing, which would look as if all of it had passed."""
-    asked = [(f"--only {prefix}", select([prefix])) for prefix in values["only"]]
-    asked += [(f"--case {case_id}", select(ids=[case_id])) for case_id in values["ids"]]
+    there = cases_of(profile)
+    asked = [(f"--only {prefix}", select([prefix], cases=there)) for prefix in values["only"]]
+    asked += [(f"--case {case_id}", select(ids=[case_id], cases=there)) for case_id in values["ids"]]
     for words, cases in asked:
         reasons = dict.fromkeys(case.unfit(profile) for case in cases)
         if None not in reasons:
@@ -294,7 +325,9 @@ def _write_all(files: list[ReportFile], report: Report, *, verbose: bool) -> boo
     return not problems
 
 
-def _profile(endpoint: Endpoint, values: dict[str, Any]) -> Profile:
+def _profile(endpoint: Endpoint, values: dict[str, Any], dialect: Dialect | None) -> Profile:
+    if dialect is not None and endpoint.scheme in datagram.SCHEMES:
+        _fail("--dialect is for endpoints that take connections")
     oversize = Oversize(values["oversize"]) if values["oversize"] else None
     if oversize in (Oversize.REJECT, Oversize.DISCARD) and values["max_line"] is None:
         _fail(f"--oversize {oversize.value} says nothing without --max-line")
@@ -322,6 +355,7 @@ def _profile(endpoint: Endpoint, values: dict[str, Any]) -> Profile:
         datagrams=endpoint.scheme in datagram.SCHEMES,
         tls_ca=values["tls_ca"],
         tls_insecure=values["tls_insecure"],
+        dialect=dialect,
     )
 
 

@@ -38,13 +38,13 @@ async def diagnose(failed: Result, endpoint: Endpoint, profile: Profile, timeout
     """
     fault = failed.faults[0]
     received = fault.received or b""
-    if endpoint.scheme in datagram.SCHEMES or fault.clause == "LOAD-6":
+    if endpoint.scheme in datagram.SCHEMES or fault.clause in ("LOAD-6", "HARM-6"):
         return ""
     if received and not received.startswith(_ALERT):
         return _speech(failed.case.id, received)
     if endpoint.scheme is not Scheme.TLS and await _speaks_tls(endpoint, profile, timeout_s):
         return "it speaks TLS; judge it as a tls endpoint"
-    if fault.clause == "TIME-1":
+    if fault.clause == "TIME-1" or profile.dialect is not None:
         return ""
     if await _answer(endpoint, profile, b"hello\r\n", timeout_s):
         return "it answers a line that ends in CRLF, and waits where one ends in LF alone"

@@ -14,6 +14,7 @@ from caas_trio.core.session import First
 
 from . import datagram
 from .attribution import (
+    gone_clause,
     prompt_clause,
     reply_clause,
     still_open_clause,
@@ -24,12 +25,14 @@ from .attribution import (
 from .case import Case, Fault, Result, Verdict
 from .compare import MAX_NOTICE, Broken, Mismatch, receive_exactly
 from .cuts import WHOLE
+from .dialects.talk import Talk, UnjudgedError
 from .profile import Profile
 from .script import (
     Abandon,
     Ask,
     AskTogether,
     Connect,
+    Converse,
     EndInput,
     Expect,
     ExpectAny,
@@ -141,11 +144,13 @@ class _Run:
         self._awaited: _Awaited | None = None
         self._over = False
         self._tasks: trio.Nursery
+        self._scope: trio.CancelScope
         self._steps: dict[type, Callable[[Any], Coroutine[Any, Any, None]]] = {
             Abandon: self._abandon,
             Ask: self._ask,
             AskTogether: self._ask_together,
             Connect: self._connect,
+            Converse: self._converse,
             EndInput: self._end_input,
             Expect: self._expect,
             ExpectAny: self._expect_any,
@@ -169,7 +174,7 @@ class _Run:
 
     async def result(self) -> Result:
         started = trio.current_time()
-        with trio.move_on_after(self._longest):
+        with trio.move_on_after(self._longest) as self._scope:
             await self._take_steps(started)
         self._result.seconds = trio.current_time() - started
         if not self._over:
@@ -187,6 +192,10 @@ class _Run:
                 for step in self._case.script(self._profile):
                     await self._steps[type(step)](step)
                 self._result.answer = Verdict.PASSED
+                self._over = True
+            except UnjudgedError as unjudged:
+                self._result.answer = Verdict.NOT_JUDGED
+                self._result.reason = str(unjudged)
                 self._over = True
             except Broken as broken:
                 self._fault(broken.fault)
@@ -223,21 +232,37 @@ class _Run:
 
     # The steps, one method each.
 
-    async def _connect(self, step: Connect) -> None:
+    async def _converse(self, step: Converse) -> None:
+        assert self._profile.dialect is not None  # noqa: S101 - Need.DIALECT
+        talk = Talk(self._open, self._profile.dialect, self._case.clause, self._timeout_s, self._extend)
+        try:
+            await step.run(talk)
+        finally:
+            self._result.note = talk.note
+
+    def _extend(self, seconds: float) -> None:
+        self._scope.deadline += seconds
+
+    async def _open(self, client: int, *, bare: bool = False) -> Wire:
+        """Return a connection, behind its PROXY header unless it is bare."""
         try:
             with trio.fail_after(self._connect_s):
                 stream = await CONNECTORS[self._endpoint.scheme](self._endpoint, self._profile)
         except (OSError, trio.TooSlowError) as error:
-            self._result.log.add(step.client, Event.REFUSED)
+            self._result.log.add(client, Event.REFUSED)
             reason = why(error) if isinstance(error, OSError) else f"no answer in {self._connect_s:g} seconds"
-            raise Broken(Fault("LOAD-6", f"no connection: {reason}")) from None
-        wire = self._wires[step.client] = Wire(stream, step.client, self._result.log)
-        self._result.log.add(step.client, Event.CONNECTED)
+            raise Broken(Fault(gone_clause(self._profile), f"no connection: {reason}")) from None
+        wire = self._wires[client] = Wire(stream, client, self._result.log)
+        self._result.log.add(client, Event.CONNECTED)
         self._tasks.start_soon(wire.write)
-        if self._profile.header and not step.bare:
+        if self._profile.header and not bare:
             wire.send(self._profile.header, WHOLE)
             # The header is not late for as long as the next step takes to build what it sends.
             await wire.flushed()
+        return wire
+
+    async def _connect(self, step: Connect) -> None:
+        wire = await self._open(step.client, bare=step.bare)
         if step.greet and self._profile.first is First.SERVER:
             await self._greeted(wire, step.client)
         elif step.greet and self._profile.first is First.EITHER:

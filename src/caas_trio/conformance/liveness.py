@@ -11,6 +11,7 @@ import trio
 
 from caas_trio.core.endpoint import Endpoint
 
+from .attribution import gone_clause
 from .case import Case, Fault, Result, Verdict
 from .engine import run_case
 from .families import STILL_SERVED
@@ -84,7 +85,7 @@ class Liveness:
                 if wrong is None:
                     return None
                 reason = wrong
-            return _gone(*self._doubted[0], reason)
+            return _gone(*self._doubted[0], reason, gone_clause(self._profile))
 
     async def _ask(self) -> str | None:
         """Return what is wrong with the answer to a plain line; None if nothing is."""
@@ -92,7 +93,7 @@ class Liveness:
         return None if result.verdict is Verdict.PASSED else result.why
 
 
-def _gone(failed: Result, beside: tuple[str, ...], reason: str) -> Result:
+def _gone(failed: Result, beside: tuple[str, ...], reason: str, clause: str) -> Result:
     """Return the result of the case since which nobody is served: that one fault.
 
     It is the case's own fault if nothing ran beside. Else it is not known which one it was, and the
@@ -103,6 +104,6 @@ def _gone(failed: Result, beside: tuple[str, ...], reason: str) -> Result:
         fault = replace(fault, reason=f"{fault.reason}; since then nobody is served any more ({reason})")
         return replace(failed, faults=[fault], beside=beside)
     reason = f"since this case nobody is served any more ({reason}); beside it ran {', '.join(beside)}"
-    clause = "DGRAM-1" if failed.case.clause.startswith("DGRAM") else "LOAD-6"
+    clause = "DGRAM-1" if failed.case.clause.startswith("DGRAM") else clause
     faults = [Fault(clause, reason)]
     return replace(failed, answer=Verdict.NOT_JUDGED, faults=faults, beside=beside, reason="")

@@ -9,6 +9,8 @@ from typing import Final
 
 from caas_trio.core.session import DEFAULT_PROMPT, First, Oversize
 
+from .dialects.dialect import Dialect
+
 #: What a server takes that declares no limit: the text line of RFC 5321, section 4.5.3.1.6.
 UNDECLARED_LIMIT: Final = 1000
 
@@ -60,6 +62,8 @@ class Profile:
         datagrams: whether it is reached by datagrams; the rest means nothing then but the service.
         tls_ca: for tls, the file of the CAs that its certificate may come from; None for the system's.
         tls_insecure: for tls, whether any certificate will do.
+        dialect: what it speaks; None if it is one of the services above. With one, the rest means nothing
+            but for TLS and the PROXY header.
     """
 
     service: Service = Service.UPPER
@@ -72,6 +76,7 @@ class Profile:
     datagrams: bool = False
     tls_ca: str | None = None
     tls_insecure: bool = False
+    dialect: Dialect | None = None
 
     @property
     def limit(self) -> int:
@@ -111,10 +116,31 @@ class Need(enum.Enum):
     PROXY_1 = "version 1 of the PROXY header is not declared (--proxy)"
     PROXY_2 = "version 2 of the PROXY header is not declared (--proxy)"
     UNDECLARED = "a limit is declared; FRAME-7 and LIMIT-1 are about that"
+    DIALECT = "no dialect is declared (--dialect)"
+    GREETING = "in the dialect the client begins"
+    NO_GREETING = "in the dialect the server begins"
+    EARLY = "the dialect wants the client to wait for the greeting"
+    UNKNOWN = "the dialect does not say what an unknown request gets"
+    PIPELINED = "the dialect wants each reply to be waited for"
+    FLOOD = "the dialect does not let a client send without end"
+    CRLF = "the dialect's lines do not end in CRLF"
+    LONG_LINES = "the dialect has no request that can be made long"
+    LIMIT_OF_LINES = "the dialect sets no length that a line may have"
+    OVERSIZE = "the dialect does not say what becomes of a line that is too long"
+    END = "the dialect has no request that ends the conversation"
+    STARTTLS = "the dialect has no request that turns to TLS"
+    SEVERAL_CLIENTS = "the dialect allows one client at a time"
+    IDLE = "the dialect declares no time after which a quiet connection is ended"
+    SLOW_LINE = "the dialect declares no time within which a line has to end"
+
+
+def _declares(what: Callable[[Dialect], object]) -> Callable[[Profile], bool]:
+    """Return whether there is a dialect, and something in it."""
+    return lambda profile: profile.dialect is not None and bool(what(profile.dialect))
 
 
 _MET: Final[dict[Need, Callable[[Profile], bool]]] = {
-    Need.STREAM: lambda profile: not profile.datagrams,
+    Need.STREAM: lambda profile: not profile.datagrams and profile.dialect is None,
     Need.DATAGRAMS: lambda profile: profile.datagrams,
     Need.LINES: lambda profile: profile.service.has_lines,
     Need.BYTES: lambda profile: not profile.service.has_lines,
@@ -133,6 +159,22 @@ _MET: Final[dict[Need, Callable[[Profile], bool]]] = {
     Need.PROXY_1: lambda profile: profile.proxy is Proxy.V1,
     Need.PROXY_2: lambda profile: profile.proxy is Proxy.V2,
     Need.UNDECLARED: lambda profile: profile.max_line is None and profile.oversize is None,
+    Need.DIALECT: lambda profile: profile.dialect is not None,
+    Need.GREETING: _declares(lambda dialect: dialect.greeting),
+    Need.NO_GREETING: _declares(lambda dialect: dialect.greeting is None),
+    Need.EARLY: _declares(lambda dialect: dialect.greeting and dialect.greeting.early),
+    Need.UNKNOWN: _declares(lambda dialect: dialect.unknown),
+    Need.PIPELINED: _declares(lambda dialect: dialect.burst > 1),
+    Need.FLOOD: _declares(lambda dialect: dialect.flood and dialect.burst > 1),
+    Need.CRLF: _declares(lambda dialect: dialect.crlf),
+    Need.LONG_LINES: _declares(lambda dialect: dialect.line),
+    Need.LIMIT_OF_LINES: _declares(lambda dialect: dialect.line and dialect.line.size),
+    Need.OVERSIZE: _declares(lambda dialect: dialect.oversize),
+    Need.END: _declares(lambda dialect: dialect.end),
+    Need.STARTTLS: _declares(lambda dialect: dialect.starttls),
+    Need.SEVERAL_CLIENTS: _declares(lambda dialect: dialect.clients > 1),
+    Need.IDLE: _declares(lambda dialect: dialect.idle_s),
+    Need.SLOW_LINE: _declares(lambda dialect: dialect.line_s),
 }
 
 

@@ -14,10 +14,10 @@ from caas_trio.core.printable import printable
 
 from . import datagram
 from .case import Case, Result, Verdict
-from .clauses import CLAUSES
+from .clauses import clauses_of
 from .diagnosis import diagnose
 from .engine import Bounds, run_case
-from .families import CASES
+from .families import CASES, cases_of
 from .liveness import Liveness
 from .profile import Profile
 from .wire import CONNECTORS, why
@@ -35,12 +35,17 @@ class UnreachableError(Exception):
     """Nobody answers at the endpoint; nothing can be judged."""
 
 
-def select(prefixes: Iterable[str] = (), ids: Iterable[str] = ()) -> list[Case]:
-    """Return the cases whose id begins with one of `prefixes` or is one of `ids`; all if both are empty."""
+def select(
+    prefixes: Iterable[str] = (), ids: Iterable[str] = (), cases: Sequence[Case] = CASES
+) -> list[Case]:
+    """Return those of some cases whose id begins with one of `prefixes` or is one of `ids`.
+
+    All of them if both are empty.
+    """
     wanted, exact = tuple(prefixes), set(ids)
     if not wanted and not exact:
-        return list(CASES)
-    return [case for case in CASES if case.id in exact or (wanted and case.id.startswith(wanted))]
+        return list(cases)
+    return [case for case in cases if case.id in exact or (wanted and case.id.startswith(wanted))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ class Report:
 
     def clauses(self) -> dict[str, Verdict]:
         """Return the verdict on each clause: the worst that any case had to say about it."""
-        grades: dict[str, list[Verdict]] = {clause: [] for clause in CLAUSES}
+        grades: dict[str, list[Verdict]] = {clause.id: [] for clause in clauses_of(self.profile)}
         for result in self.results:
             for fault in result.faults:
                 grades[fault.clause].append(fault.verdict)
@@ -239,7 +244,7 @@ async def check_reachable(endpoint: Endpoint, seconds: float, profile: Profile =
 async def judge(
     endpoint: Endpoint,
     profile: Profile,
-    cases: Sequence[Case] = CASES,
+    cases: Sequence[Case] | None = None,
     *,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     jobs: int = DEFAULT_JOBS,
@@ -255,7 +260,7 @@ async def judge(
     Args:
         endpoint: where the server is; its scheme has to be one of those that `wire` and `datagram` know.
         profile: what the server is declared to be.
-        cases: the cases to run.
+        cases: the cases to run; all that there are for the profile by default.
         timeout_s: seconds of silence after which what is due counts as missing, in a usual case.
         jobs: how many cases run side by side.
         bounds: what ends a case whose server is slow and never silent; its pace is seen in the sanity cases.
@@ -268,6 +273,8 @@ async def judge(
     Raises:
         UnreachableError: nobody answers at the endpoint.
     """
-    sanity = [case for case in CASES if case.sanity and case not in cases]
+    there = cases_of(profile)
+    cases = there if cases is None else cases
+    sanity = [case for case in there if case.sanity and case not in cases]
     runner = _Runner(endpoint, profile, [*sanity, *cases], timeout_s, bounds=bounds, observer=observer)
     return await runner.run(jobs, scope or trio.CancelScope())

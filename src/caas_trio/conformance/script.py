@@ -6,11 +6,15 @@ that sends hands its bytes over to a writer, so that a later step can read meanw
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from .cuts import WHOLE, Cut
 from .oracle import Part
+
+if TYPE_CHECKING:
+    from .dialects.talk import Talk
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,13 @@ class Abandon:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Converse:
+    """Speak a dialect: a script of its own, whose next step depends on what was said."""
+
+    run: Callable[[Talk], Awaitable[None]]
+
+
 Step: TypeAlias = (
     Connect
     | Send
@@ -207,4 +218,5 @@ Step: TypeAlias = (
     | Ask
     | AskTogether
     | Abandon
+    | Converse
 )

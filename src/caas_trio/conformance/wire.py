@@ -38,8 +38,16 @@ async def _connect_tcp(endpoint: Endpoint, _: Profile) -> trio.SocketStream:
 
 async def _connect_tls(endpoint: Endpoint, profile: Profile) -> TlsStream:
     context = client_context(profile.tls_ca, insecure=profile.tls_insecure)
-    plain = await trio.open_tcp_stream(endpoint.host, endpoint.port)
-    stream = TlsStream(plain, context, server_side=False, server_hostname=endpoint.host)
+    return await _with_tls(await trio.open_tcp_stream(endpoint.host, endpoint.port), context, endpoint.host)
+
+
+async def _with_tls(plain: trio.SocketStream, context: ssl.SSLContext, host: str) -> TlsStream:
+    """Return a connection with TLS over it; it is closed if that fails.
+
+    Raises:
+        ConnectionError: the handshake has failed.
+    """
+    stream = TlsStream(plain, context, server_side=False, server_hostname=host)
     try:
         await stream.do_handshake()
     except trio.BrokenResourceError as error:
@@ -248,6 +256,16 @@ class Wire:
     def push_back(self, data: bytes) -> None:
         """Return these bytes from the next `receive`."""
         self._pushed_back = data
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """Turn to TLS, once everything is sent and nothing is being received.
+
+        Raises:
+            ConnectionError: the handshake has failed.
+        """
+        await self.flushed()
+        assert isinstance(self._stream, trio.SocketStream)  # noqa: S101 - it was no TLS so far
+        self._stream = await _with_tls(self._stream, context, "localhost")
 
     def reset(self) -> None:
         """Close the connection with a reset; what was not sent yet is lost."""

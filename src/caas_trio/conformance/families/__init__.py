@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from caas_trio.conformance.case import Case
+from caas_trio.conformance.dialects import families as dialects
+from caas_trio.conformance.profile import Profile
 
 from . import (
     concurrency,
@@ -38,4 +40,9 @@ CASES: Final[tuple[Case, ...]] = (
 )
 
 #: What tells whether a server still serves; one of them fits each profile.
-STILL_SERVED: Final = (order.STILL_SERVED, datagrams.STILL_SERVED)
+STILL_SERVED: Final = (order.STILL_SERVED, datagrams.STILL_SERVED, dialects.STILL_SERVED)
+
+
+def cases_of(profile: Profile) -> tuple[Case, ...]:
+    """Return the cases that there are for what a server is declared to be."""
+    return CASES if profile.dialect is None else dialects.CASES

@@ -13,7 +13,7 @@ from caas_trio.core.session import DEFAULT_PROMPT, First
 
 def options(profile: Profile) -> list[str]:
     """Return the options that declare a profile; defaults are left out."""
-    words: list[str] = []
+    words: list[str] = ["--dialect", profile.dialect.declared] if profile.dialect else []
     if profile.service is not Service.UPPER:
         words += ["--service", profile.service.value]
     if profile.first is not First.CLIENT:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import jinja2
 
 from caas_trio.conformance.case import Verdict
-from caas_trio.conformance.clauses import CLAUSES, SECTIONS, requirement
+from caas_trio.conformance.clauses import SECTIONS, clauses_of, requirement
 from caas_trio.conformance.runner import Report
 from caas_trio.conformance.wirelog import Event
 from caas_trio.core.printable import printable
@@ -65,7 +65,7 @@ def as_html(report: Report) -> str:
         ],
         "verdicts": [(verdict, report.count(verdict)) for verdict in Verdict],
         "requirement": lambda clause: requirement(clause, report.profile.service),
-        "unjudged": [clause for clause in CLAUSES.values() if clause.unjudged],
+        "unjudged": [clause for clause in clauses_of(report.profile) if clause.unjudged],
         "again": again,
         "spans": spans,
         "arrows": _ARROWS,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from caas_trio.conformance.case import Fault, Result, Verdict
-from caas_trio.conformance.clauses import CLAUSES, SECTIONS, requirement
+from caas_trio.conformance.clauses import SECTIONS, clauses_of, requirement
 from caas_trio.conformance.runner import Report
 from caas_trio.core.printable import printable
 
@@ -48,12 +48,15 @@ def lines(report: Report, *, verbose: bool = False) -> Iterator[str]:
         if result.faults:
             yield ""
             yield from _broken(report, result)
+    if notes := [f"seen        {result.case.id}: {result.note}" for result in report.results if result.note]:
+        yield ""
+        yield from notes
     if verbose:
         yield ""
         for result in report.results:
             if result.verdict is Verdict.NOT_JUDGED:
                 yield f"not judged  {result.case.id}: {result.reason}"
-        for clause in CLAUSES.values():
+        for clause in clauses_of(report.profile):
             if clause.unjudged:
                 yield f"not judged  {clause.id}: {clause.unjudged}"
     yield ""

@@ -1,0 +1,83 @@
+"""How a wrong server is registered: the clause it breaks, the protocols it is built for, what is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from caas_trio.conformance.dialects.dialect import Dialect
+from caas_trio.conformance.dialects.parsing import load
+
+from .protocols import MEMCACHED, SMTP
+from .serving import Conversation, Protocol, Server
+
+BOTH = (SMTP, MEMCACHED)
+#: What the right servers answer to the steady request, and to an unknown one.
+STEADY = {"smtp": b"250 OK\r\n", "memcached": b"VERSION 1\r\n"}
+UNKNOWN = (b"500 unknown\r\n", b"ERROR\r\n")
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A server that breaks one promise.
+
+    Attributes:
+        name: its class's name, and its dialect's.
+        breaks: the clause.
+        story: what a client sees.
+        server: the server class.
+        protocol: what it speaks.
+        declared: what the suite is told to be different from the dialect that comes along.
+        jobs: how many cases run side by side; 1 where clients of two cases would harm each other.
+    """
+
+    name: str
+    breaks: str
+    story: str
+    server: type[Server]
+    protocol: Protocol
+    declared: dict[str, Any]
+    jobs: int
+
+    @property
+    def dialect(self) -> Dialect:
+        """What the suite is told that it speaks."""
+        return replace(load(self.protocol.dialect), **self.declared)
+
+
+WRONG: dict[str, Wrong] = {}
+Kind = TypeVar("Kind", bound=type[Conversation] | type[Server])
+
+
+def wrong(breaks: str, *protocols: Protocol, jobs: int = 8, **declared: Any) -> Callable[[Kind], Kind]:
+    """Register a class as a server that breaks a clause, for each of some protocols."""
+
+    def register(kind: Kind) -> Kind:
+        is_server = issubclass(kind, Server)
+        server = kind if is_server else type(f"{kind.__name__}Server", (Server,), {"conversation": kind})
+        for protocol in protocols or BOTH:
+            name = f"{kind.__name__}-{protocol.dialect}"
+            story = (kind.__doc__ or "").strip()
+            WRONG[name] = Wrong(name, breaks, story, server, protocol, declared, jobs)
+        return kind
+
+    return register
+
+
+def variant(
+    breaks: str,
+    name: str,
+    story: str,
+    *protocols: Protocol,
+    base: type[Conversation | Server] = Conversation,
+    run: dict[str, Any] | None = None,
+    **members: Any,
+) -> None:
+    """Register `base` with other members, by a name of its own."""
+    wrong(breaks, *protocols, **(run or {}))(type(name, (base,), {"__doc__": story, **members}))
+
+
+def altered(change: Callable[[Any, bytes, bytes], bytes]) -> dict[str, Any]:
+    """Return the member of a conversation that alters its replies, given itself, the line and the reply."""
+    return {"reply": lambda self, line: change(self, line, Conversation.reply(self, line))}

@@ -1,0 +1,8 @@
+"""Dialects: any line protocol, as a file says what it is, and the cases that judge a server of it.
+
+dialect     what is declared: patterns, replies, requests, a dialect
+parsing     a dialect from its TOML file; `locating` names the line of a mistake
+builtin     the files of the dialects that come along
+talk        one case's clients, who speak the dialect
+families    the cases
+"""

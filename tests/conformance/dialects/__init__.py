@@ -1,0 +1,1 @@
+"""Dialects: their files, and how servers of them are judged."""

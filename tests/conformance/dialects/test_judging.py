@@ -1,0 +1,97 @@
+"""Right servers of six dialects pass; of wrong ones, the clause that they break is named, and no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from caas_trio.conformance import First, Profile, Verdict, judge
+from caas_trio.conformance.case import Case
+from caas_trio.conformance.clauses import CLAUSES, Level
+from caas_trio.conformance.dialects.families import CASES
+from caas_trio.conformance.dialects.parsing import load
+from caas_trio.conformance.reports import text
+from ci.conformance.dialects.proof import Trial, chosen, judged, running, trials
+from ci.conformance.dialects.protocols import MEMCACHED, SMTP
+from ci.conformance.dialects.serving import Server
+from ci.conformance.dialects.wrong import WRONG
+
+RIGHT = [name for name in trials() if name.startswith("right-")]
+#: What makes a server work for a long while.
+_HEAVY = ("READ-2", "HARM-3")
+#: One for each clause, and those that reach a line of the suite that no other does.
+QUICK = [name for name in chosen(["--quick"]) if name not in RIGHT]
+
+
+def needed(clauses: set[str]) -> list[Case]:
+    """Return the cases of some clauses, and those that they wait for."""
+    by_id = {case.id: case for case in CASES}
+    found = [case for case in CASES if case.sanity or case.clause in clauses]
+    for case in found:
+        found += [by_id[before] for before in case.after if by_id[before] not in found]
+    return [case for case in CASES if case in found]
+
+
+@pytest.mark.parametrize("name", RIGHT)
+async def test_a_right_server_passes(name: str) -> None:
+    light = [case for case in CASES if case.clause not in _HEAVY]
+    assert await judged(trials()[name], light) == {}
+
+
+@pytest.mark.parametrize("name", QUICK)
+async def test_a_wrong_server_fails_by_its_clause(name: str) -> None:
+    trial = trials()[name]
+    assert list(await judged(trial, needed({trial.breaks}))) == [trial.breaks]
+
+
+def test_there_is_a_wrong_server_for_every_clause_but_one() -> None:
+    judged_clauses = {case.clause for case in CASES}
+    # What makes a client's late reading harmful is a network that drops what is not read: none does.
+    assert {wrong.breaks for wrong in WRONG.values()} == judged_clauses - {"READ-1"}
+    assert len(WRONG) >= 60
+    assert {wrong.protocol for wrong in WRONG.values()} == {SMTP, MEMCACHED}
+
+
+async def test_what_was_seen_is_told_whatever_the_verdict() -> None:
+    dialect = load("pop3")
+    trial = trials()["right-pop3"]
+    with running(trial.server, trial.protocol) as endpoint:
+        cases = [case for case in CASES if case.clause in ("TERM-2", "HALF-3")]
+        report = await judge(endpoint, Profile(dialect=dialect), cases, timeout_s=2)
+    told = [line for line in text.lines(report) if line.startswith("seen")]
+    assert told == [
+        "seen        TERM-2.bare-lf/whole: a bare LF ends no line",
+        "seen        HALF-3.tail/whole: input that ends without a terminator is not answered as a request",
+    ]
+    verdicts = {result.case.id: result.verdict for result in report.results}
+    assert verdicts["TERM-2.bare-lf/whole"] is Verdict.NOT_JUDGED
+    assert report.conforms()
+
+
+async def test_nothing_of_a_dialect_is_judged_of_a_service() -> None:
+    assert {case.unfit(Profile()) for case in CASES} == {"no dialect is declared (--dialect)"}
+    assert First(Profile().first) is First.CLIENT
+
+
+def test_every_case_can_be_judged_of_some_dialect_and_waits_for_one_before() -> None:
+    declared = replace(load("memcached"), idle_s=1.0, line_s=1.0)
+    profiles = [
+        Profile(dialect=load("smtp")),
+        Profile(dialect=declared),
+        Profile(dialect=trials()[EARLY].dialect),
+    ]
+    ids = [case.id for case in CASES]
+    assert len(ids) == len(set(ids))
+    for case in CASES:
+        assert any(case.unfit(profile) is None for profile in profiles), case.id
+        assert set(case.after) <= set(ids), case.id
+        assert CLAUSES[case.clause].level in Level
+
+
+EARLY = next(name for name, trial in trials().items() if trial.breaks == "GREET-4")
+
+
+async def test_a_server_with_nothing_to_say_is_not_judged_any_further() -> None:
+    trial = Trial("memcached-as-smtp", MEMCACHED, Server, load("smtp"))
+    assert list(await judged(trial)) == ["GREET-1"]
