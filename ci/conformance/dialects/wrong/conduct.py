@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import time
 
@@ -139,6 +140,8 @@ class LeavesInputUnread(Conversation):
     """Leaves unread what is behind the end, so that a reset follows."""
 
     def read(self) -> bytes:
+        if isinstance(self.sock, ssl.SSLSocket):
+            return super().read()
         self.sock.settimeout(None)
         head = self.sock.recv(READ_SIZE, socket.MSG_PEEK)
         for word in (b"QUIT\r\n", b"quit\r\n"):

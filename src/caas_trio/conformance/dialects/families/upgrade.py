@@ -69,5 +69,12 @@ async def _nothing_more_in_plain(talk: Talk) -> None:
 CASES = (
     case("STLS-2", "works", _works, needs=(Need.STARTTLS,)),
     case("STLS-1", "injected", _injected, needs=(Need.STARTTLS,), after=("STLS-2.works/whole",), idle=True),
-    case("STLS-3", "plain", _nothing_more_in_plain, needs=(Need.STARTTLS,), idle=True),
+    case(
+        "STLS-3",
+        "plain",
+        _nothing_more_in_plain,
+        needs=(Need.STARTTLS,),
+        after=("STLS-2.works/whole",),
+        idle=True,
+    ),
 )
