@@ -13,7 +13,16 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from caas_trio import Connection, Endpoint, Limits, LineSession, serve, serve_datagrams, serve_sessions
+from caas_trio import (
+    Connection,
+    Endpoint,
+    Limits,
+    LineSession,
+    connect,
+    serve,
+    serve_datagrams,
+    serve_sessions,
+)
 from caas_trio.drivers.choice import DriverName
 from caas_trio.testing import Conditions, Host, Network
 
@@ -144,3 +153,12 @@ async def test_what_has_arrived_at_the_stop_is_answered(
         await stream.send_all(b"b\nc")
     async with stream:
         assert b"".join([chunk async for chunk in stream]) == b"B\n"
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://server:7", "unix:@caas"])
+async def test_the_client_side_runs_on_a_host(endpoint: str, autojump_clock: MockClock) -> None:
+    network = Network(1)
+    host = network.host("server")
+    async with serving(host, "hub", endpoint), connect(endpoint, machine=host) as connection:
+        await connection.send(b"a\n")
+        assert await connection.receive_line() == b"A\n"

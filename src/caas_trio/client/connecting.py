@@ -20,6 +20,7 @@ from caas_trio.core.terminator import Terminator
 from caas_trio.core.tls import client_context
 from caas_trio.drivers.connecting import connectable, open_stream, reason_of, server_name
 from caas_trio.drivers.connection import Connection
+from caas_trio.drivers.machine import MACHINE, Machine
 
 
 @asynccontextmanager
@@ -31,6 +32,7 @@ async def connect(
     tls: ssl.SSLContext | None = None,
     server_hostname: str | None = None,
     proxy_header: ProxyHeader | Literal[1, 2] | None = None,
+    machine: Machine = MACHINE,
 ) -> AsyncIterator[Connection]:
     """Yield a connection to a server, over tcp, tls or a Unix socket.
 
@@ -47,6 +49,7 @@ async def connect(
         server_hostname: the name that the certificate must be for instead.
         proxy_header: what the connection begins with, before TLS; a number for a PROXY header of that
             version which names this side itself.
+        machine: where the client runs: on the real one, or on a host of `caas_trio.testing.Network`.
 
     Raises:
         EndpointError: the endpoint is none, or takes no connections.
@@ -56,7 +59,7 @@ async def connect(
     target = connectable(Endpoint.parse(endpoint) if isinstance(endpoint, str) else endpoint)
     limits = limits or Limits()
     with trio.move_on_after(limits.opening_timeout) as opening:
-        stream = await _open(target)
+        stream = await _open(target, machine)
         connection = Connection.over(
             stream,
             limits=limits,
@@ -81,10 +84,10 @@ async def connect(
         yield connection
 
 
-async def _open(target: Endpoint) -> trio.SocketStream:
+async def _open(target: Endpoint, machine: Machine) -> trio.SocketStream:
     """Return the stream to a server."""
     try:
-        return await open_stream(target)
+        return await open_stream(target, machine)
     except OSError as error:
         raise ConnectError(str(target), reason_of(error)) from error
 

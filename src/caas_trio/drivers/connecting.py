@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Final
 
 import trio
 
 from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.errors import EndpointError
+
+from .machine import MACHINE, Machine
 
 #: The schemes of endpoints that can be connected to.
 CONNECTABLE: Final = (Scheme.TCP, Scheme.TLS, Scheme.UNIX)
@@ -26,24 +27,15 @@ def connectable(endpoint: Endpoint) -> Endpoint:
     return endpoint
 
 
-async def open_stream(endpoint: Endpoint) -> trio.SocketStream:
+async def open_stream(endpoint: Endpoint, machine: Machine = MACHINE) -> trio.SocketStream:
     """Return a stream to a server, in plain, which the caller closes.
-
-    A host name may have several addresses: they are tried side by side (RFC 8305).
 
     Raises:
         OSError: there is no connection; `reason_of` says why.
     """
-    if endpoint.scheme is not Scheme.UNIX:
-        return await trio.open_tcp_stream(endpoint.host, endpoint.port)
-    # Not trio.open_unix_socket: it takes no abstract names.
-    sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        await sock.connect(unix_address(endpoint))
-    except BaseException:
-        sock.close()
-        raise
-    return trio.SocketStream(sock)
+    if endpoint.scheme is Scheme.UNIX:
+        return await machine.open_unix(unix_address(endpoint))
+    return await machine.open_tcp(endpoint.host, endpoint.port)
 
 
 def server_name(host: str) -> str:

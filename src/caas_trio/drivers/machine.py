@@ -69,16 +69,23 @@ class Machine:
         """Look a host up; see `trio.socket.getaddrinfo`."""
         return list(await trio.socket.getaddrinfo(host, port, type=kind, flags=flags))
 
-    async def open_tcp(self, host: str, port: int) -> trio.abc.HalfCloseableStream:
-        """Connect to a TCP port; see `trio.open_tcp_stream`."""
+    async def open_tcp(self, host: str, port: int) -> trio.SocketStream:
+        """Connect to a TCP port.
+
+        A host name may have several addresses: they are tried side by side (RFC 8305).
+
+        Raises:
+            OSError: there is no connection.
+        """
         return await trio.open_tcp_stream(host, port)
 
-    async def open_unix(self, path: str) -> trio.abc.HalfCloseableStream:
+    async def open_unix(self, path: str) -> trio.SocketStream:
         """Connect to a Unix socket; the name of an abstract one begins with a NUL.
 
         Raises:
             OSError: nobody listens there.
         """
+        # Not trio.open_unix_socket: it takes no abstract names.
         sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             await sock.connect(path)
