@@ -314,7 +314,9 @@ def workflows(session: nox.Session) -> None:
     """Audit the workflows with zizmor, container files with hadolint, shell scripts with ShellCheck."""
     session.install(*group("workflows"))
     session.run("zizmor", "--offline", "--no-progress", ".")
-    session.run("hadolint", "docs/deploy/Containerfile", ".clusterfuzzlite/Dockerfile")
+    session.run(
+        "hadolint", "docs/deploy/Containerfile", "docs/judge/Containerfile", ".clusterfuzzlite/Dockerfile"
+    )
     session.run("shellcheck", ".ci/run", ".ci/pythons", ".clusterfuzzlite/build.sh")
 
 

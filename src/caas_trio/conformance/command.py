@@ -22,6 +22,8 @@ from caas_trio.core.printable import printable
 from caas_trio.core.session import First, Oversize
 
 from . import datagram
+from .baseline import Baseline, BaselineError, Comparison
+from .baseline import text as as_baseline
 from .case import Case, Result
 from .dialects.dialect import Dialect
 from .dialects.parsing import DialectError, load, names
@@ -41,7 +43,7 @@ _MAX_TIMEOUT_S = 3600
 #: Dialects that have cases of their own: what is known of each byte of a reply says more than a pattern.
 _SERVICES = {"capitals": Service.UPPER, "echo": Service.ECHO, "echo-bytes": Service.ECHO_BYTES}
 #: The options that name a file for a report.
-_REPORTS = ("json", "junit", "html")
+_REPORTS = ("json", "junit", "html", "write-baseline")
 
 
 def _fail(message: str) -> NoReturn:
@@ -107,7 +109,8 @@ _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 _EPILOG = """\
 \b
-Exit status: 0 if every MUST passed, 1 if some did not, 2 for wrong usage, for a
+Exit status: 0 if every MUST passed, or what did not is in the --baseline; 1 if some
+did not, 2 for wrong usage, for a
 selection of which nothing can be judged, or if the server cannot be reached or a
 report cannot be written. SIGINT and SIGTERM end a run with a report of what was
 judged, and 130 or 143.
@@ -179,6 +182,15 @@ A mail server, by what a dialect says of SMTP; docs/dialects.md tells how one is
 @click.option("--json", "json_file", type=_FILE, help="Write the report as JSON.")
 @click.option("--junit", "junit_file", type=_FILE, help="Write the report as JUnit XML.")
 @click.option("--html", "html_file", type=_FILE, help="Write the report as one HTML page (needs Jinja2).")
+@click.option(
+    "--baseline",
+    "baseline_file",
+    type=_FILE,
+    help="Known findings, which do not fail the run; a new one does, and one that is gone is told.",
+)
+@click.option(
+    "--write-baseline", "write_baseline_file", type=_FILE, help="Write what is found as such a file."
+)
 @click.option("--verbose", is_flag=True, help="Also tell why cases were not judged.")
 @click.option(
     "--version",
@@ -228,17 +240,19 @@ def _run(context: click.Context, values: dict[str, Any]) -> int:
     profile = _profile(endpoint, values, dialect)
     _refuse_what_cannot_be_judged(values, profile)
     options = {"cases": cases, "timeout_s": values["timeout"], "jobs": values["jobs"]}
+    baseline = _baseline(values)
     with ExitStack() as stack:
-        files = _opened(values, stack)
+        files = _opened(values, baseline, stack)
         try:
             report, signals = _judge_with_progress(endpoint, profile, **options)
         except UnreachableError as error:
             _fail(str(error))
-        written = _write_all(files, report, verbose=values["verbose"])
+        compared = baseline.compare(report.results, strict=values["strict"]) if baseline else None
+        written = _write_all(files, report, compared, verbose=values["verbose"])
     if signals:
         click.echo(f"caas-conformance: interrupted by {signals[0].name}", err=True)
         return _SIGNALLED + signals[0]
-    if not report.conforms(strict=values["strict"]):
+    if compared.new if compared else not report.conforms(strict=values["strict"]):
         return _DOES_NOT_CONFORM
     if not report.judges_any(cases):
         _fail("nothing of what was asked for was judged; --verbose says why")
@@ -283,12 +297,14 @@ def _refuse_what_cannot_be_judged(values: dict[str, Any], profile: Profile) -> N
             _fail(f"nothing of {words} can be judged: {'; '.join(filter(None, reasons))}")
 
 
-def _renderer(kind: str, *, strict: bool) -> Callable[[Report], str]:
+def _renderer(kind: str, *, strict: bool, baseline: Baseline) -> Callable[[Report], str]:
     """Return what renders a kind of report; end with one line if a page needs Jinja2 in vain."""
     if kind == "json":
         return machine.as_json
     if kind == "junit":
-        return partial(machine.as_junit, strict=strict)
+        return partial(machine.as_junit, strict=strict, baseline=baseline)
+    if kind == "write-baseline":
+        return partial(as_baseline, strict=strict)
     try:
         from .reports import html  # noqa: PLC0415 - nothing else needs Jinja2
     except ModuleNotFoundError as error:
@@ -296,13 +312,13 @@ def _renderer(kind: str, *, strict: bool) -> Callable[[Report], str]:
     return html.as_html
 
 
-def _opened(values: dict[str, Any], stack: ExitStack) -> list[ReportFile]:
+def _opened(values: dict[str, Any], baseline: Baseline | None, stack: ExitStack) -> list[ReportFile]:
     """Return the files for the reports, opened until the stack is closed."""
     files: list[ReportFile] = []
     for kind in _REPORTS:
-        path: Path | None = values[f"{kind}_file"]
+        path: Path | None = values[f"{kind.replace('-', '_')}_file"]
         if path is not None:
-            render = _renderer(kind, strict=values["strict"])
+            render = _renderer(kind, strict=values["strict"], baseline=baseline or Baseline())
             files.append(stack.enter_context(ReportFile(kind, path, render)))
     for one, other in itertools.combinations(files, 2):
         if one.is_same(other):
@@ -310,10 +326,24 @@ def _opened(values: dict[str, Any], stack: ExitStack) -> list[ReportFile]:
     return files
 
 
-def _write_all(files: list[ReportFile], report: Report, *, verbose: bool) -> bool:
+def _baseline(values: dict[str, Any]) -> Baseline | None:
+    """Return what is known, if a file is given that says so."""
+    if values["baseline_file"] is None:
+        return None
+    try:
+        return Baseline.read(values["baseline_file"])
+    except BaselineError as error:
+        _fail(str(error))
+
+
+def _write_all(
+    files: list[ReportFile], report: Report, compared: Comparison | None, *, verbose: bool
+) -> bool:
     """Write the files and print the report; return whether all of that could be done."""
     tasks = [partial(file.write, report) for file in files]
     tasks.append(partial(print_lines, text.lines(report, verbose=verbose), sys.stdout))
+    if compared is not None:
+        tasks.append(partial(print_lines, compared.lines(), sys.stdout))
     problems: list[str] = []
     for task in tasks:
         try:
