@@ -1,0 +1,14 @@
+"""What was sent in plain is never taken for something that came over TLS, whatever the cut.
+
+Accepted: `PeerError` from the upgrade, where something stands behind the request, or the server drains.
+Anything else is a crash.
+"""
+
+from fuzz.engine import fuzz_bytes, instrumenting
+
+with instrumenting("caas_trio.drivers.upgrading"):
+    from fuzz.checks.start_tls import open_player
+from fuzz.loop import Loop
+
+if __name__ == "__main__":
+    fuzz_bytes(Loop(open_player), 30)
