@@ -46,13 +46,13 @@ BUGS: Final = (
     Bug(
         "a client whose TLS is wrong gets no alert",
         "tls",
-        'return self._outgoing.read() if speaks_tls else b""',
-        'return b"" if speaks_tls else self._outgoing.read()',
+        'return self._outgoing.read() if self._gate.speaks_tls else b""',
+        'return b"" if self._gate.speaks_tls else self._outgoing.read()',
     ),
     Bug(
         "a client without TLS gets an alert",
         "tls",
-        'return self._outgoing.read() if speaks_tls else b""',
+        'return self._outgoing.read() if self._gate.speaks_tls else b""',
         "return self._outgoing.read()",
     ),
     Bug(

@@ -23,6 +23,10 @@ READ_SIZE: Final = 2 * RECORD
 MAX_UNSAID: Final = 65536
 
 
+#: For the client's side, and after a handshake.
+_OPEN: Final = HandshakeGate.open()
+
+
 class TlsEngine:
     """One side of a TLS connection. A driver moves what it takes in and gives out.
 
@@ -74,7 +78,7 @@ class TlsEngine:
         self._server_hostname = server_hostname
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._gate: HandshakeGate | None = HandshakeGate() if server_side else HandshakeGate.open()
+        self._gate = HandshakeGate() if server_side else _OPEN
         self._tls: ssl.SSLObject | None = None  # which takes most of the memory: made when it is needed
         self._unread = b""
         self.established = False
@@ -89,7 +93,7 @@ class TlsEngine:
         Raises:
             HandshakeFailed: the client has sent as many as it may.
         """
-        return max_bytes if self._gate is None else self._gate.wanted(max_bytes)
+        return self._gate.wanted(max_bytes)
 
     def shake_hands(self, data: bytes) -> bytes:
         """Take in what was received, nothing with b""; return what is to be sent now.
@@ -103,8 +107,6 @@ class TlsEngine:
             HandshakeFailed: the client's messages are longer than allowed.
         """
         gate = self._gate
-        if gate is None:
-            return b""
         passed = gate.feed(data) if data else b""
         if self._server_side and not passed:
             return b""
@@ -122,7 +124,7 @@ class TlsEngine:
             else:
                 break
         self.established = True
-        self._gate = None
+        self._gate = _OPEN
         if not self._server_side or tls.version() != "TLSv1.3":
             answers.append(self._outgoing.read())
         return b"".join(answers)
@@ -142,8 +144,7 @@ class TlsEngine:
 
     def alert(self) -> bytes:
         """Return what a side whose handshake failed is owed: an alert, b"" if it speaks no TLS."""
-        speaks_tls = self._gate is None or self._gate.speaks_tls
-        return self._outgoing.read() if speaks_tls else b""
+        return self._outgoing.read() if self._gate.speaks_tls else b""
 
     def certificate(self) -> Mapping[str, Any] | None:
         """Return the other side's certificate, as `ssl.SSLSocket.getpeercert` gives it; None without one.

@@ -1,0 +1,223 @@
+"""TLS over a socket of the hub's where the kernel has no room, and its memory."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from caas_trio import ConnectionLost, Limits, TooSlow
+from caas_trio.core.tlsengine import TlsEngine
+from caas_trio.drivers.drain import Drain
+from caas_trio.drivers.hub import Hub
+from caas_trio.drivers.hubchannel import HubChannel
+from caas_trio.drivers.poller import EPOLLIN, EPOLLOUT
+from caas_trio.drivers.tlssocket import TlsSocket
+
+from .certificates import HOST, client_context, hub_over_tls, server_context
+
+LIMITS = Limits(write_timeout=7, linger_timeout=1)
+
+
+def fill(sock: socket.socket) -> int:
+    """Send until the kernel has no room, and return how many bytes that was."""
+    sent = 0
+    with suppress(BlockingIOError):
+        while True:
+            sent += sock.send(b"x")
+    return sent
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Return a client's and a server's socket, both non-blocking, with little room."""
+    ours, theirs = socket.socketpair()
+    for sock in (ours, theirs):
+        sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_a_handshake_waits_for_room(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    client = TlsEngine(client_context(), server_side=False, server_hostname=HOST)
+    server = TlsSocket(theirs, TlsEngine(server_context(), server_side=True))
+    assert server.handshake_step() == EPOLLIN
+    filled = fill(theirs)
+    ours.send(client.shake_hands(b""))
+    assert server.handshake_step() == EPOLLOUT
+    while filled:
+        filled -= len(ours.recv(filled))
+    answer = b""
+    while server.handshake_step() == EPOLLOUT:
+        answer += ours.recv(65536)
+    answer += ours.recv(65536)
+    ours.send(client.shake_hands(answer))
+    assert server.handshake_step() == 0
+    assert client.established
+
+
+def test_what_follows_a_hello_is_kept_for_openssl(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    client = TlsEngine(client_context(), server_side=False, server_hostname=HOST)
+    server = TlsSocket(theirs, TlsEngine(server_context(), server_side=True))
+    change_cipher_spec = b"\x14\x03\x03\x00\x01\x01"  # which TLS 1.3 allows, and which says nothing
+    ours.send(client.shake_hands(b"") + change_cipher_spec)
+    assert server.handshake_step() == EPOLLIN
+    ours.send(client.shake_hands(ours.recv(65536)).removeprefix(change_cipher_spec))
+    assert server.handshake_step() == 0
+
+
+class OverTls:
+    """A channel of a hub's that speaks TLS, and its client."""
+
+    def __init__(self) -> None:
+        self.raw, theirs = socket.socketpair()
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        self.hub = Hub(LIMITS, Drain())
+        self.server: HubChannel = self.hub.channel(theirs)
+        self.theirs = theirs
+        self.client = hub_over_tls(trio.SocketStream(trio.socket.from_stdlib_socket(self.raw)), self.server)
+
+    async def close(self) -> None:
+        await trio.aclose_forcefully(self.client)
+        await self.server.aclose()
+        self.hub.close()
+
+
+async def test_a_client_that_does_not_take_close_notify_is_too_slow(autojump_clock: MockClock) -> None:
+    made = OverTls()
+    fill(made.theirs)
+    with pytest.raises(TooSlow, match="the write timeout is over"):
+        await made.server.send_eof()
+    assert autojump_clock.current_time() == LIMITS.write_timeout
+    await made.close()
+
+
+async def test_close_notify_is_sent_once_there_is_room(autojump_clock: MockClock) -> None:
+    made = OverTls()
+    filled = fill(made.theirs)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.server.send_eof)
+        await trio.testing.wait_all_tasks_blocked()
+        while filled:
+            filled -= len(made.raw.recv(filled))
+    assert await made.client.receive_some() == b""
+    with pytest.raises(ConnectionLost):
+        await made.server.send_all(b"behind the end")
+    await made.server.send_eof()  # again
+    assert autojump_clock.current_time() < LIMITS.write_timeout
+    await made.close()
+
+
+async def test_a_part_of_what_is_sent_may_be_under_way(autojump_clock: MockClock) -> None:
+    made = OverTls()
+    data = b"0123456789" * 30_000
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.server.send_all, data)
+        await trio.testing.wait_all_tasks_blocked()
+        received = b""
+        while len(received) < len(data):
+            received += await made.client.receive_some()
+    assert received == data
+    assert autojump_clock.current_time() == 0
+    await made.close()
+
+
+async def test_what_is_sent_behind_a_cancelled_send_follows_on_it(autojump_clock: MockClock) -> None:
+    made = OverTls()
+    with trio.move_on_after(1) as scope:
+        await made.server.send_all(b"a" * 100_000)
+    assert scope.cancelled_caught
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.server.send_all, b"b")
+        received = b""
+        while not received.endswith(b"b"):
+            received += await made.client.receive_some()
+    assert received == b"a" * 100_000 + b"b"
+    await made.close()
+
+
+async def test_input_that_tls_holds_is_told_from_what_the_kernel_holds() -> None:
+    made = OverTls()
+    made.client.engine.tls.write(b"ab")
+    record = made.client.engine._outgoing.read()
+    made.raw.send(record[:-1])
+    assert made.server.recv_nowait() is None
+    assert made.server.buffered == 0
+    made.raw.send(record[-1:])
+    assert made.server.recv_nowait(1) == b"a"
+    assert made.server.buffered == 1
+    assert made.server.reading == EPOLLIN | EPOLLOUT
+    assert made.server.waiting() == 1
+    assert made.server.recv_nowait() == b"b"
+    assert made.server.reading == EPOLLIN
+    await made.close()
+
+
+IDLE = """
+import resource, socket, ssl, sys, trio
+from functools import partial
+from caas_trio import LineSession, Limits, Trust, serve_sessions
+from tests.certificates import HOST, client_context, server_context
+from caas_trio.core.tlsengine import TlsEngine
+
+COUNT = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+async def client(port):
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    engine = TlsEngine(client_context(), server_side=False, server_hostname=HOST)
+    await stream.send_all(engine.shake_hands(b""))
+    while not engine.established:
+        answer = engine.shake_hands(await stream.receive_some(65536))
+        if answer:
+            await stream.send_all(answer)
+    await stream.send_all(engine.encrypt(memoryview(b"hello\\n"))[1])
+    await stream.receive_some(65536)
+    return stream.socket.detach()  # and OpenSSL's side is let go
+
+async def main():
+    trust = Trust(tls=server_context(tickets=2))
+    start = partial(serve_sessions, partial(LineSession, bytes.upper), "tls://127.0.0.1:0", trust=trust,
+                    limits=Limits(max_connections=5000), driver="hub")
+    async with trio.open_nursery() as nursery:
+        [endpoint] = await nursery.start(start)
+        kept = [await client(endpoint.port) for _ in range(50)]
+        before = resident()
+        kept += [await client(endpoint.port) for _ in range(COUNT)]
+        print((resident() - before) // COUNT)
+        nursery.cancel_scope.cancel()
+
+trio.run(main)
+"""
+
+
+def test_an_idle_connection_takes_at_most_24_kib() -> None:
+    command = [sys.executable, "-c", IDLE, "300"]
+    measured = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent
+    )
+    assert int(measured.stdout) <= 24 * 1024
+
+
+def test_a_reset_in_a_handshake_is_a_lost_connection(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    server = TlsSocket(theirs, TlsEngine(server_context(), server_side=True))
+    theirs.shutdown(socket.SHUT_WR)  # so that the answer cannot be sent
+    client = TlsEngine(client_context(), server_side=False, server_hostname=HOST)
+    ours.send(client.shake_hands(b""))
+    with pytest.raises(ConnectionLost):
+        server.handshake_step()
