@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext, suppress
 from typing import Final
 
 import trio
 import trio.testing
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from caas_trio import Connection, Endpoint, InternetPeer, Limits, PeerError, StateError
 from caas_trio.drivers.channel import Channel
@@ -24,7 +24,7 @@ from caas_trio.drivers.hub import Hub
 from caas_trio.drivers.stream import StreamChannel
 from tests.certificates import HOST, client_context, server_context
 
-from .groups import unwrapped
+from .playing import Player, play_alone
 
 MODULES: Final = ("caas_trio.drivers.upgrading",)
 
@@ -95,18 +95,12 @@ class Peer:
 
 def check(data: bytes) -> None:
     """Play one input in a run of its own."""
-
-    async def play_alone() -> None:
-        with unwrapped():
-            await play(data)
-
-    trio.run(play_alone, clock=MockClock(autojump_threshold=0))
+    play_alone(open_player, data)
 
 
-@asynccontextmanager
-async def open_player() -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
-    """Yield the function that plays an input."""
-    yield play
+def open_player() -> nullcontext[Player]:
+    """Return the function that plays an input."""
+    return nullcontext(play)
 
 
 async def play(data: bytes) -> None:
