@@ -5,7 +5,7 @@ Accepted: `StateError` and `PeerError` from a call that had begun before the end
 
 from fuzz.engine import fuzz_conversations, instrumenting
 
-with instrumenting("caas_trio.drivers.connection"):
+with instrumenting("caas_trio.drivers.reading", "caas_trio.drivers.sending"):
     from fuzz.checks.late_use import TOKENS, open_player
 from fuzz.loop import Loop
 

@@ -6,7 +6,7 @@ after the end of input, `LimitError` exactly for a limit below 1. Anything else 
 
 from fuzz.engine import fuzz_conversations, instrumenting
 
-with instrumenting("caas_trio.core.framing"):
+with instrumenting("caas_trio.core.framing", "caas_trio.core.buffering", "caas_trio.core.terminator"):
     from fuzz.checks.line_buffer import TOKENS, check
 
 if __name__ == "__main__":

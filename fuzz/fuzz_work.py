@@ -5,7 +5,7 @@ Accepted: nothing but `LineTooLong`, behind which the check goes on. Anything el
 
 from fuzz.engine import fuzz_conversations, instrumenting
 
-with instrumenting("caas_trio.core.framing"):
+with instrumenting("caas_trio.core.framing", "caas_trio.core.buffering"):
     from fuzz.checks.work import TOKENS, check
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from caas_trio import First, LimitError, LineTooLong, Oversize
+from caas_trio import BareTerminator, First, LimitError, LineTooLong, Oversize
 
 
 class NaiveLineBuffer:
@@ -95,6 +95,86 @@ class NaiveLineBuffer:
 
     def take_rest(self) -> bytes:
         return self._take(len(self.rest))
+
+
+class NaiveStrictBuffer(NaiveLineBuffer):
+    """The same for lines that end with CR LF: looks at them byte by byte."""
+
+    def front(self, start: int = 0) -> tuple[str, int]:
+        """Return what the line that begins at `start` comes to, and at which byte that is known."""
+        for at in range(start, len(self.rest)):
+            if self.rest[at : at + 2] == b"\r\n":
+                return "line", at + 2
+            if self.rest[at:] == b"\r" and not self.ended:
+                return "open", at
+            if self.rest[at] in b"\r\n":
+                return "bare", at
+        return "end", len(self.rest)
+
+    def next_line(self) -> bytes | None:
+        kind, at = self.front()
+        if kind == "bare" and at < self.max_line:
+            raise self._refused(at, BareTerminator(self.rest[at : at + 1]))
+        if at - 2 * (kind == "line") > self.max_line or (kind == "bare" and at == self.max_line):
+            raise self._refused(self.max_line, LineTooLong(self.max_line))
+        if kind == "line" or (kind == "end" and self.ended and at):
+            taken, self.rest = self.rest[:at], self.rest[at:]
+            self.streaming = self.streaming and kind != "line"
+            return taken
+        return None
+
+    def take_lines(self) -> bytes:
+        taken = b""
+        while True:
+            before = self.__dict__.copy()
+            try:
+                line = self.next_line()
+            except (BareTerminator, LineTooLong):
+                if not taken:
+                    raise
+                self.__dict__.update(before)
+                return taken
+            if not line:
+                return taken
+            taken += line
+
+    def take_pieces(self) -> bytes:
+        start = 0
+        kind, at = self.front()
+        while kind == "line":
+            self.streaming = False
+            start = at
+            kind, at = self.front(start)
+        self.streaming = self.streaming or at - start > self.max_line
+        if self.streaming or (self.ended and kind == "end"):
+            start = at
+        if kind == "bare" and not start:
+            raise self._refused(at, BareTerminator(self.rest[at : at + 1]))
+        taken, self.rest = self.rest[:start], self.rest[start:]
+        return taken
+
+    def take_line_piece(self, most: int) -> bytes | None:
+        if most < 2:
+            raise LimitError("max_bytes", most, "2 or more")
+        kind, at = self.front()
+        if kind == "line" and at <= most:
+            return self.take_some(at)
+        stop = most - (self.rest[most - 1 : most] == b"\r")
+        if len(self.rest) >= most and at - 2 * (kind == "line") >= stop:
+            return self.take_some(stop)
+        if kind == "bare":
+            raise self._refused(at, BareTerminator(self.rest[at : at + 1]))
+        return self.take_some(at) if kind == "end" and self.ended and at else None
+
+    def _refused(self, at: int, error: Exception) -> Exception:
+        """Drop the line whose byte at this place is wrong."""
+        after = self.rest[at + 1 :]
+        self.skipped, found, self.rest = after.partition(b"\r\n")
+        self.skipping = not found
+        self.skip_to = b"\r\n"
+        self.skipped = b"" if found else after
+        self.streaming = False
+        return error
 
 
 def capitals(

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from caas_trio import LimitError, LineBuffer, LineTooLong, StateError
+from caas_trio import BareTerminator, LimitError, LineBuffer, LineTooLong, StateError, Terminator
 from caas_trio.core.buffering import Chunk
 
-from .models import NaiveLineBuffer
+from .models import NaiveLineBuffer, NaiveStrictBuffer
 from .strategies import AWKWARD, COUNTS, LIMITS, chunked, inputs
 
 
@@ -236,10 +236,10 @@ class AgainstTheModel(RuleBasedStateMachine):
     Slow: two hundred mixtures of up to fifty calls, and the model looks at every byte for each.
     """
 
-    @initialize(limit=LIMITS)
-    def start(self, limit: int) -> None:
-        self.buffer = LineBuffer(limit)
-        self.model = NaiveLineBuffer(limit)
+    @initialize(limit=LIMITS, terminator=st.sampled_from(Terminator))
+    def start(self, limit: int, terminator: Terminator) -> None:
+        self.buffer = LineBuffer(limit, terminator)
+        self.model = NaiveLineBuffer(limit) if terminator is Terminator.LF else NaiveStrictBuffer(limit)
 
     @precondition(lambda self: not self.model.ended)
     @rule(chunk=st.one_of(st.sampled_from([b"", *AWKWARD]), LIMITS.flatmap(inputs)))
@@ -274,8 +274,8 @@ class AgainstTheModel(RuleBasedStateMachine):
     def outcome(buffer: LineBuffer | NaiveLineBuffer, how: str, *wanted: object) -> object:
         try:
             return getattr(buffer, how)(*wanted)
-        except LineTooLong as error:
-            return error.limit
+        except (LineTooLong, BareTerminator) as error:
+            return str(error)
         except LimitError as error:
             return str(error)
 

@@ -6,13 +6,16 @@ in whichever chunks; a call that does not fit raises `StateError` and changes no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from caas_trio.core.errors import LimitError, StateError
+from caas_trio.core.errors import BareTerminator, LimitError, LineTooLong, StateError
 from caas_trio.core.session import First, LineSession, Oversize, StreamTransform
+from caas_trio.core.terminator import Terminator
 from fuzz.script import CUT, END, SILENCE, header, steps, tokens
+from tests.models import NaiveStrictBuffer
 
 from .chunks import cut, hand_over
 from .progress import Progress
@@ -38,6 +41,7 @@ class Plan:
     prompt: bytes
     service: Callable[[bytes], bytes] = bytes.upper
     answer: Callable[[bytes], bytes] = bytes.upper
+    terminator: Terminator = Terminator.LF
     heard: list[bytes] | None = None
 
     @classmethod
@@ -51,6 +55,8 @@ class Plan:
             once=bool(modes & 4),
             prompt=b"" if modes & 8 else b"say:\n",
         )
+        if modes & 64:
+            plan.terminator = Terminator.CRLF
         if modes & 16:  # a service that wants lines, and whose calls are on record
             plan.answer = bytes.swapcase
             plan.heard = []
@@ -70,11 +76,19 @@ class Plan:
     def session(self, first: First | None = None) -> LineSession:
         """Return a new session set up so, or with another order."""
         return LineSession(
-            self.service, first or self.first, self.prompt, self.limit, self.oversize, once=self.once
+            self.service,
+            first or self.first,
+            self.prompt,
+            self.limit,
+            self.oversize,
+            once=self.once,
+            terminator=self.terminator,
         )
 
     def replies(self, received: bytes, *, ended: bool) -> tuple[list[bytes], list[bytes], bool]:
         """Return all replies to what was received, what the service heard, and whether it is over."""
+        if self.terminator is Terminator.CRLF:
+            return self.strict_replies(received, ended=ended)
         said: list[bytes] = []
         heard: list[bytes] = []
         limit, stream = self.limit, self.oversize is Oversize.STREAM
@@ -93,6 +107,30 @@ class Plan:
                 if self.once and (whole or ended):
                     return said, heard, True
         return said, heard, ended
+
+    def strict_replies(self, received: bytes, *, ended: bool) -> tuple[list[bytes], list[bytes], bool]:
+        """Return the same where lines end with CR LF."""
+        said: list[bytes] = []
+        heard: list[bytes] = []
+        model = NaiveStrictBuffer(self.limit)
+        model.feed(received)
+        model.ended = ended
+        take = model.take_pieces if self.oversize is Oversize.STREAM else model.next_line
+        while True:
+            try:
+                block = take()
+            except (LineTooLong, BareTerminator) as error:
+                said.append(b"error: %b\r\n" % str(error).encode())
+                if self.once or self.oversize is not Oversize.DISCARD:
+                    return said, heard, True
+                continue
+            if not block:
+                return said, heard, ended
+            for line in re.findall(rb"[^\n]*\n|[^\n]+", block):
+                heard.append(line)
+                said.append(self.answer(line))
+                if self.once and (line.endswith(_LF) or (ended and not model.rest)):
+                    return said, heard, True
 
 
 @dataclass
@@ -132,7 +170,8 @@ class Conversation:
         self.said += hand_over(self.session.receive, piece, kind)
         self.compare()
         held = len(self.session._buffer or b"")
-        assert self.over or held <= self.plan.limit, f"{held} bytes held, limit {self.plan.limit}"
+        more = len(self.plan.terminator.value) - 1
+        assert self.over or held <= self.plan.limit + more, f"{held} bytes held, limit {self.plan.limit}"
         self.compare_progress()
 
     def act(self, sign: int) -> None:
@@ -174,7 +213,7 @@ class Conversation:
         replies, heard, self.over = self.plan.replies(self.received, ended=self.ended)
         expected = self.prompted + b"".join(replies)
         assert self.said == expected, f"said {self.said!r} instead of {expected!r}"
-        notices = sum(reply.startswith(b"error: ") for reply in replies)
+        notices = sum(reply.startswith(b"error: line longer") for reply in replies)
         counted = self.session.oversize_lines
         assert counted == notices, f"{counted} oversize lines of {notices} counted"
         assert self.session.closing is self.over, f"closing is not {self.over}"
@@ -183,7 +222,7 @@ class Conversation:
 
     def compare_progress(self) -> None:
         """Compare what the session says of the line that is being received."""
-        if self.over:
+        if self.over or self.plan.terminator is Terminator.CRLF:
             return
         begun = len(self.received) - (self.received.rfind(_LF) + 1)
         streamed = self.plan.oversize is Oversize.STREAM and begun > self.plan.limit

@@ -10,16 +10,19 @@ import sys
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from caas_trio.core.errors import LimitError, LineTooLong, StateError
+from caas_trio.core.buffering import ByteBuffer
+from caas_trio.core.errors import BareTerminator, LimitError, LineTooLong, StateError
 from caas_trio.core.framing import LineBuffer
+from caas_trio.core.terminator import Terminator
 from fuzz.script import CUT, END, header, steps, tokens
 from tests.models import NaiveLineBuffer as Model
+from tests.models import NaiveStrictBuffer as StrictModel
 
 from .chunks import cut, cuts, hand_over
 from .counted import CountedBytes, Work
 from .progress import Progress
 
-MODULES: Final = ("caas_trio.core.framing", "caas_trio.core.buffering")
+MODULES: Final = ("caas_trio.core.framing", "caas_trio.core.buffering", "caas_trio.core.terminator")
 
 _WAYS: Final = ("next_line", "take_lines", "take_pieces", "take_rest")
 #: Steps that feed the chunk before them: by the call that takes, instead of by itself.
@@ -36,6 +39,8 @@ _SHRINK, _GROW = b"mM"
 _KNOWN: Final = frozenset({*_TAKE, *_TAKE_FROM, *_TAKE_COUNT, _UNTIL, _AGAIN, _SHRINK, _GROW, END})
 TOKENS: Final = (*tokens(_KNOWN), *cuts(_DELIMITERS))
 _MAX_LIMIT: Final = 24
+#: From this value of the header's limit on, lines end with CR LF.
+_STRICT: Final = 7 * _MAX_LIMIT
 
 _Taken: TypeAlias = bytes | str | tuple[str, object] | None
 
@@ -47,6 +52,7 @@ _SIBLING.feed(b"s")
 def check(data: bytes) -> None:
     """Run one script against a `LineBuffer` and the model."""
     first, limit, cutting, count = header(data)
+    strict = limit >= _STRICT
     limit %= _MAX_LIMIT
     if limit == 0:
         _refuse_limit(first)
@@ -54,7 +60,9 @@ def check(data: bytes) -> None:
     delimiter = _DELIMITERS[count & 3 | count >> 4 & 4]
     by_delimiter = (delimiter,) if first & 32 else ()
     way = "take_until" if by_delimiter else (None, *_WAYS[:3])[first & 3]
-    pair = _Pair(limit, way, *by_delimiter, counted=bool(first & 64), at_once=bool(first & 128))
+    pair = _Pair(
+        limit, way, *by_delimiter, counted=bool(first & 64), at_once=bool(first & 128), strict=strict
+    )
     for chunk, sign in steps(data, limit, _KNOWN):
         if pair.model.ended:
             pair.refuse_input()
@@ -83,11 +91,16 @@ class _Pair:
         how: the arguments of that call.
         counted: whether to count the work.
         at_once: whether a chunk is fed and taken in one call.
+        strict: whether lines end with CR LF, and no half of it is payload.
     """
 
-    def __init__(self, limit: int, way: str | None, *how: bytes, counted: bool, at_once: bool) -> None:
-        self.buffer = LineBuffer(limit)
-        self.model = Model(limit)
+    def __init__(
+        self, limit: int, way: str | None, *how: bytes, counted: bool, at_once: bool, strict: bool
+    ) -> None:
+        self.buffer = LineBuffer(limit, Terminator.CRLF if strict else Terminator.LF)
+        self.model = StrictModel(limit) if strict else Model(limit)
+        self.strict = strict
+        self.more = max(len(self.buffer.terminator.value) - 1, sum(map(len, how)))  # bytes held beyond it
         self.way = way
         self.how = how
         self.counted = counted
@@ -124,10 +137,10 @@ class _Pair:
         """Take until nothing comes back, if that is the way of this script."""
         if self.way:
             held = len(self.buffer._buffer)
-            assert held <= self.highest + sum(map(len, self.how)) + len(piece), f"{held} bytes held"
+            assert held <= self.highest + self.more + len(piece), f"{held} bytes held"
             self.take_all(self.way, *self.how)
             rest = len(self.model.rest)  # and so the buffer's, as `take` found
-            limit = self.model.max_line + sum(map(len, self.how))
+            limit = self.model.max_line + self.more
             assert rest <= limit, f"{rest} bytes left, limit {self.model.max_line}"
 
     def feed_and_take(self, way: str, piece: bytes) -> None:
@@ -175,7 +188,7 @@ class _Pair:
         held = len(self.buffer._buffer)  # what `len(buffer)` says is compared in the end
         if taken != expected or held != len(self.model.rest):
             raise AssertionError(f"{way}: {taken!r} instead of {expected!r}, {held} held")
-        self.oversize_lines += isinstance(expected, str)
+        self.oversize_lines += isinstance(expected, str) and not expected.startswith("bare")
         if not isinstance(expected, tuple):
             self.progress.taken(way, expected, self.model, streaming=streaming)
         self.compare_progress()
@@ -208,7 +221,8 @@ class _Pair:
             assert kept <= 2 * (self.highest + self.longest) + _SLACK, f"{kept} bytes kept"
         if self.counted:
             walked = Work.walked
-            limit = 4 * self.fed + self.searched_again + 8
+            # Three things are sought for where CR LF ends lines: it, and half of it.
+            limit = (4 * self.fed + self.searched_again) * (1 + 2 * self.strict) + 8
             assert walked <= limit, f"{walked} bytes walked over for {self.fed} fed"
 
     def refuse_input(self) -> None:
@@ -230,14 +244,14 @@ class _Pair:
 
 def _footprint(buffer: LineBuffer) -> int:
     """Return how many bytes the buffer's attributes occupy."""
-    return sum(sys.getsizeof(getattr(buffer, name)) for name in buffer.__slots__)
+    return sum(sys.getsizeof(getattr(buffer, name)) for name in ByteBuffer.__slots__)
 
 
 def _outcome(take: Callable[..., bytes | None], *how: bytes | int) -> _Taken:
-    """Return what was taken, the message of a `LineTooLong`, or the limit that was refused."""
+    """Return what was taken, the message of what is no line, or the limit that was refused."""
     try:
         taken = take(*how)
-    except LineTooLong as error:
+    except (LineTooLong, BareTerminator) as error:
         return str(error)
     except LimitError as error:
         return error.name, error.value

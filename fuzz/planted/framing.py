@@ -16,14 +16,14 @@ BUGS: Final = (
     Bug(
         "the limit is one byte too low",
         "line_buffer",
-        "reach = self._max_line + 1\n        found",
-        "reach = self._max_line\n        found",
+        "reach = self._lf_reach\n        found",
+        "reach = self._lf_reach - 1\n        found",
     ),
     Bug(
         "the limit is one byte too high",
         "line_buffer",
-        "reach = self._max_line + 1\n        found",
-        "reach = self._max_line + 2\n        found",
+        "reach = self._lf_reach\n        found",
+        "reach = self._lf_reach + 1\n        found",
     ),
     Bug(
         "the limit is checked only while there is no LF",
@@ -46,8 +46,8 @@ BUGS: Final = (
     Bug(
         "a CR before the LF does not count against the limit",
         "line_buffer",
-        "reach = self._max_line + 1\n        found",
-        'reach = self._max_line + 1 + (source[self._max_line :][:1] == b"\\r")\n        found',
+        "reach = self._lf_reach\n        found",
+        'reach = self._lf_reach + (source[self._max_line :][:1] == b"\\r")\n        found',
     ),
     Bug(
         "the last line is lost if it lacks its LF",

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+from caas_trio import Terminator
+
 from .buffers import Reading, mixtures
 from .explore import MismatchError, Pair, explore
 from .sessions import Conversation, settings
@@ -26,6 +28,9 @@ def starts() -> dict[str, list[Callable[[], Pair]]]:
     return {
         "LineSession": [partial(Conversation, setting) for setting in settings(LIMITS)],
         "LineBuffer": [partial(Reading, kinds, limit) for kinds in mixtures() for limit in LIMITS],
+        "strict CR LF": [
+            partial(Reading, kinds, limit, Terminator.CRLF) for kinds in mixtures() for limit in LIMITS
+        ],
     }
 
 

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Final, Self, TypeAlias
 
-from caas_trio import LineBuffer, LineTooLong
-from tests.models import NaiveLineBuffer
+from caas_trio import BareTerminator, LineBuffer, LineTooLong, Terminator
+from tests.models import NaiveLineBuffer, NaiveStrictBuffer
 
 from .explore import Pair, Slots, chunks
 
@@ -49,12 +49,13 @@ class Reading(Pair):
 
     __slots__ = ("_alphabet", "_buffer", "_just_fed", "_kinds", "_model")
 
-    def __init__(self, kinds: tuple[str, str], max_line: int) -> None:
+    def __init__(self, kinds: tuple[str, str], max_line: int, terminator: Terminator = Terminator.LF) -> None:
         self._kinds = kinds
-        self._alphabet = ALPHABET + b"\r" if any("CR" in kind for kind in kinds) else ALPHABET
+        strict = terminator is Terminator.CRLF
+        self._alphabet = ALPHABET + b"\r" if strict or any("CR" in kind for kind in kinds) else ALPHABET
         self._just_fed = False
-        self._buffer = LineBuffer(max_line)
-        self._model = NaiveLineBuffer(max_line)
+        self._buffer = LineBuffer(max_line, terminator)
+        self._model = NaiveStrictBuffer(max_line) if strict else NaiveLineBuffer(max_line)
 
     def key(self) -> Hashable:
         """Return the state of both."""
@@ -102,7 +103,7 @@ class Reading(Pair):
         copy._kinds, copy._alphabet = self._kinds, self._alphabet
         copy._just_fed = False
         copy._buffer = _BUFFER.fork(self._buffer)
-        copy._model = object.__new__(NaiveLineBuffer)
+        copy._model = object.__new__(type(self._model))
         vars(copy._model).update(vars(self._model))
         return copy
 
@@ -126,3 +127,5 @@ def _outcome(take: Callable[[], bytes | None]) -> bytes | str | None:
         return take()
     except LineTooLong:
         return "too long"
+    except BareTerminator as error:
+        return str(error)

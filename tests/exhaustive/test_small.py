@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from caas_trio import Oversize
+from caas_trio import Oversize, Terminator
 
 from .__main__ import LIMITS
 from .buffers import KINDS, Reading, mixtures
@@ -20,10 +20,13 @@ def test_every_conversation_of_four_bytes(oversize: Oversize) -> None:
     assert sum(explore(Conversation(each), 4) for each in chosen) > 50_000  # as many as there are
 
 
+@pytest.mark.parametrize("terminator", Terminator)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_mixture_of_a_kind_of_reading_with_another_over_three_bytes(kind: str) -> None:
+def test_every_mixture_of_a_kind_of_reading_with_another_over_three_bytes(
+    kind: str, terminator: Terminator
+) -> None:
     chosen = [mixture for mixture in mixtures() if kind in mixture]
-    steps = [explore(Reading(mixture, max_line), 3) for mixture in chosen for max_line in LIMITS]
+    steps = [explore(Reading(mixture, max_line, terminator), 3) for mixture in chosen for max_line in LIMITS]
     assert min(steps) > 100
 
 

@@ -9,8 +9,12 @@ import enum
 from typing import Final, NoReturn, TypeAlias
 
 from .errors import LimitError, LineTooLong, PeerError, StateError
-from .terminator import LF
+from .terminator import LF, Terminator
 
+#: Bytes before the terminator. 64 KiB is what asyncio and Go's Scanner allow; JSON lines often need more.
+DEFAULT_MAX_LINE: Final = 65536
+
+_LF: Final = Terminator.LF
 NOT_SOUGHT: Final = (LF, 0)
 
 Chunk: TypeAlias = bytes | bytearray | memoryview
@@ -48,7 +52,8 @@ class ByteBuffer:
     """What has been received and not been taken: the part of `LineBuffer` that looks for no line.
 
     Args:
-        max_line: the most bytes before a delimiter.
+        max_line: the most bytes before a delimiter or a terminator.
+        terminator: what ends a line.
 
     Attributes:
         ended: whether `end_of_input` has been called.
@@ -59,17 +64,19 @@ class ByteBuffer:
         "_buffer",
         "_finished",
         "_front",
+        "_lf_reach",
         "_max_line",
         "_searched",
         "_skip_tail",
         "_skip_to",
         "_sought",
         "_streamed",
+        "_terminator",
         "ended",
         "oversize_lines",
     )
 
-    def __init__(self, max_line: int) -> None:
+    def __init__(self, max_line: int = DEFAULT_MAX_LINE, terminator: Terminator = _LF) -> None:
         self._buffer = bytearray()
         self._searched = 0  # no line ends, nor breaks, in the first so many bytes
         self._sought = NOT_SOUGHT  # by `take_until`: what, and up to where in vain
@@ -79,6 +86,8 @@ class ByteBuffer:
         self._finished = 0  # counts ends of lines, and `max_line`s of pieces; see `unfinished`
         self._streamed = 0  # while STREAMED: bytes of pieces since the last of these
         self._max_line = line_limit(max_line)
+        self._terminator = terminator
+        self._lf_reach = max_line + 1 if terminator is _LF else 0  # where an LF may end a line
         self.ended = False
         self.oversize_lines = 0
 

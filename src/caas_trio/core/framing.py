@@ -32,9 +32,6 @@ from .terminator import (
     pieces_end,
 )
 
-#: Bytes before the LF. 64 KiB is what asyncio and Go's Scanner allow; JSON lines often need more.
-DEFAULT_MAX_LINE: Final = 65536
-
 _LF: Final = Terminator.LF
 
 
@@ -66,12 +63,7 @@ class LineBuffer(ByteBuffer):
         oversize_lines: how many times `LineTooLong` was raised.
     """
 
-    __slots__ = ("_lf_reach", "_terminator")
-
-    def __init__(self, max_line: int = DEFAULT_MAX_LINE, terminator: Terminator = Terminator.LF) -> None:
-        super().__init__(max_line)
-        self._terminator = terminator
-        self._lf_reach = max_line + 1 if terminator is _LF else 0  # where an LF may end a line
+    __slots__ = ()
 
     @property
     def max_line(self) -> int:
@@ -128,7 +120,7 @@ class LineBuffer(ByteBuffer):
             self._searched = len(buffer)
             return None
         if found < 0:
-            end = self._first_end(buffer)
+            end = self._first_end(buffer) if self._terminator is _LF else self._first_strict_end(buffer)
             if not end:
                 return None
         else:
@@ -153,15 +145,17 @@ class LineBuffer(ByteBuffer):
             StateError: there is a chunk, and the input has ended.
         """
         source = self._source(chunk)
+        if self._terminator is not _LF:
+            end = self._first_strict_end(source)
+            if end:
+                end = block_end(source, end, self._max_line, ended=self.ended)
+            return self._take(source, end, searched=self._searched)
         end = self._first_end(source)
         if not end:
-            return self._take(source, 0, searched=self._searched)
-        if self._terminator is not _LF:
-            end = block_end(source, end, self._max_line, ended=self.ended)
-            return self._take(source, end, searched=0)
+            return self._take(source, 0, searched=len(source))
         # From a line's start the last LF within reach ends a line that is within the limit, and so
         # are all lines before it. Each search walks back no further than the next hop leads forward.
-        reach = self._max_line + 1
+        reach = self._lf_reach
         while (last := source.rfind(LF, end, end + reach)) >= 0:
             end = last + 1
         left = len(source) - end
@@ -225,14 +219,7 @@ class LineBuffer(ByteBuffer):
 
     def _first_end(self, source: bytes | bytearray) -> int:
         """Return where the first line ends, 0 if it is not complete; report it if it is oversize."""
-        if self._terminator is not _LF:
-            found_end = line_end(source, self._searched, self._max_line, ended=self.ended)
-            end = self._end_of(source, found_end)
-            if source[max(0, end - len(CRLF)) : end] == CRLF:
-                self._front = WITHIN
-                self._finished += 1
-            return end
-        reach = self._max_line + 1
+        reach = self._lf_reach
         found = source.find(LF, self._searched, reach)
         if found >= 0:
             self._front = WITHIN  # also behind pieces: their rest counts as a line here
@@ -242,6 +229,14 @@ class LineBuffer(ByteBuffer):
             self._drop(source, LF)
         self._searched = len(source)
         return len(source) if self.ended else 0
+
+    def _first_strict_end(self, source: bytes | bytearray) -> int:
+        """Return where the first line ends, by strict CR LF; see `_first_end`."""
+        end = self._end_of(source, line_end(source, self._searched, self._max_line, ended=self.ended))
+        if source[max(0, end - len(CRLF)) : end] == CRLF:
+            self._front = WITHIN
+            self._finished += 1
+        return end
 
     def _end_of(self, source: bytes | bytearray, found: Found) -> int:
         """Return where a line or a piece ends, by strict CR LF; report what is none."""

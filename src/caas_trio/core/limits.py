@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from .buffering import DEFAULT_MAX_LINE
 from .errors import LimitError
-from .framing import DEFAULT_MAX_LINE
 
 #: The limits that are numbers of things, 1 or more; None, where it may be, is no limit.
 COUNTS: Final = (

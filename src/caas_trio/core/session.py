@@ -18,9 +18,9 @@ import enum
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from .buffering import Chunk, line_limit
+from .buffering import DEFAULT_MAX_LINE, Chunk, line_limit
 from .errors import BareTerminator, LineTooLong, StateError
-from .framing import DEFAULT_MAX_LINE, LineBuffer
+from .framing import LineBuffer
 from .terminator import LF, Terminator
 
 Service: TypeAlias = Callable[[bytes], bytes]

@@ -39,7 +39,7 @@ class Found(NamedTuple):
 
     Attributes:
         end: where it ends, its terminator included; 0 if that is not known yet.
-        seen: so many bytes need not be looked at again.
+        seen: so many bytes need not be looked at again, if that is not known yet.
         bare: where its first bare CR or LF is; -1 if there is none.
     """
 
@@ -73,7 +73,7 @@ def line_end(source: bytes | bytearray, seen: int, max_line: int, *, ended: bool
         return Found(found + len(CRLF), 0)
     if stop > max_line:
         return Found(TOO_LONG, 0)
-    return Found(stop if ended else 0, stop)
+    return Found(stop, 0) if ended else Found(0, stop)
 
 
 def piece_end(source: bytes | bytearray, seen: int, max_bytes: int, *, ended: bool) -> Found:
@@ -86,7 +86,7 @@ def piece_end(source: bytes | bytearray, seen: int, max_bytes: int, *, ended: bo
         return Found(0, 0, bare)
     if found >= 0:
         return Found(found + len(CRLF), 0)
-    return Found(stop if full or ended else 0, stop)
+    return Found(stop, 0) if full or ended else Found(0, stop)
 
 
 def block_end(source: bytes | bytearray, end: int, max_line: int, *, ended: bool) -> int:

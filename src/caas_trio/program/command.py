@@ -11,8 +11,8 @@ import trio
 from click.core import ParameterSource
 
 from caas_trio import __version__
+from caas_trio.core.buffering import DEFAULT_MAX_LINE
 from caas_trio.core.endpoint import Endpoint
-from caas_trio.core.framing import DEFAULT_MAX_LINE
 from caas_trio.core.limits import AtCapacity, Limits
 from caas_trio.core.session import DEFAULT_PROMPT, First, Oversize
 from caas_trio.core.trust import Trust
