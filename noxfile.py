@@ -373,6 +373,19 @@ def fail2ban(session: nox.Session) -> None:
     session.run("python", "-m", "ci.fail2ban")
 
 
+@nox.session
+def protocols(session: nox.Session) -> None:
+    """Hold the servers of docs/examples against clients that nobody here wrote; CI has to have them.
+
+    `-- NAME` checks one protocol; `-- benchmark` compares the Redis example with others by redis-benchmark.
+    """
+    session.install(".", *group("protocols"))
+    if session.posargs[:1] == ["benchmark"]:
+        session.run("python", "-m", "ci.protocols.benchmark", *session.posargs[1:])
+    else:
+        session.run("python", "-m", "ci.protocols", *session.posargs)
+
+
 @nox.session(tags=["gate"])
 def promtool(session: nox.Session) -> None:
     """Have Prometheus's own tool read the pages of figures; CI has to have it."""

@@ -1,4 +1,4 @@
-r"""A subset of Redis: PING, ECHO, SET, GET, DEL, INCR and QUIT, each as counted words or as a line of text.
+r"""A subset of Redis: PING, ECHO, SET, GET, DEL, INCR, INCRBY and QUIT, as counted words or a line of text.
 
 *2\r\n$3\r\nGET\r\n$1\r\nk\r\n      $5\r\nhello\r\n
 GET k\r\n                           $5\r\nhello\r\n
@@ -29,7 +29,7 @@ OK: Final = b"+OK\r\n"
 NONE: Final = b"$-1\r\n"
 _INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]{0,18}")
 _COUNT: Final = re.compile(rb".(-?[0-9]{1,9})\r\n")
-_MAX_INTEGER: Final = (1 << 63) - 1
+MIN_INTEGER, MAX_INTEGER = -(1 << 63), (1 << 63) - 1
 
 
 class Refused(Exception):  # noqa: N818 - an answer and no failure
@@ -54,6 +54,7 @@ class Store:
             b"GET": (self.get, 1, 1),
             b"DEL": (self.delete, 1, sys.maxsize),
             b"INCR": (self.increment, 1, 1),
+            b"INCRBY": (self.increment, 2, 2),
             b"QUIT": (lambda *_: OK, 0, sys.maxsize),
         }
 
@@ -99,15 +100,13 @@ class Store:
                 deleted += 1
         return b":%d\r\n" % deleted
 
-    def increment(self, key: bytes) -> bytes:
-        """Add 1 to a value; one that is missing counts as 0."""
-        value = self._values.get(key, b"0")
-        if not _INTEGER.fullmatch(value) or abs(int(value)) > _MAX_INTEGER:
-            raise Refused("ERR value is not an integer or out of range")
-        if int(value) == _MAX_INTEGER:
+    def increment(self, key: bytes, amount: bytes = b"1") -> bytes:
+        """Add to a value; one that is missing counts as 0."""
+        total = integer(self._values.get(key, b"0")) + integer(amount)
+        if not MIN_INTEGER <= total <= MAX_INTEGER:
             raise Refused("ERR increment or decrement would overflow")
-        self.set(key, b"%d" % (int(value) + 1))
-        return b":%d\r\n" % (int(value) + 1)
+        self.set(key, b"%d" % total)
+        return b":%d\r\n" % total
 
     async def handler(self, connection: caas_trio.Connection) -> None:
         """Serve one client."""
@@ -162,6 +161,13 @@ def count(line: bytes, mark: bytes, least: int, most: int, kind: str) -> int:
     if found is None or not least <= int(found[1]) <= most:
         raise Garbled(f"invalid {kind} length")
     return int(found[1])
+
+
+def integer(value: bytes) -> int:
+    """Return the number that a value is, if it has 64 bits and no more."""
+    if not _INTEGER.fullmatch(value) or not MIN_INTEGER <= int(value) <= MAX_INTEGER:
+        raise Refused("ERR value is not an integer or out of range")
+    return int(value)
 
 
 def bulk(value: bytes | None) -> bytes:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 import trio.testing
 
-from caas_trio import Connection, Endpoint, Handler, Limits
+import caas_trio
+from caas_trio import Connection, Endpoint, Handler, Limits, Trust
 from caas_trio.core.errors import PeerError
+from tests.certificates import server_context
+from tests.support.servers import ANYWHERE
 
 LIMITS = Limits()
 ENDPOINT = Endpoint.parse("tcp://127.0.0.1:7")
@@ -106,3 +110,20 @@ async def talk(handler: Handler, data: bytes, *, cut: bool = False, limits: Limi
                 await client.send(data[start : start + step])
             await client.stream.send_eof()
     return received
+
+
+@asynccontextmanager
+async def served(handler: Handler) -> AsyncIterator[Endpoint]:
+    """Serve a handler that has a certificate, on a port of this machine."""
+    async with trio.open_nursery() as nursery:
+        serve = partial(caas_trio.serve, handler, ANYWHERE, trust=Trust(tls=server_context()))
+        [endpoint] = await nursery.start(serve)
+        yield endpoint
+        nursery.cancel_scope.cancel()
+
+
+async def ask(connection: Connection, request: bytes, *reply: bytes) -> None:
+    """Send a request, and receive the lines of its reply."""
+    await connection.send(request)
+    for line in reply:
+        assert await connection.receive_line() == line

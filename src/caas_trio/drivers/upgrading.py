@@ -13,6 +13,11 @@ from .sending import SendingConnection
 class UpgradingConnection(SendingConnection):
     """A connection that may go on over TLS; see `Connection`."""
 
+    @property
+    def can_start_tls(self) -> bool:
+        """Whether the server has a certificate for `start_tls`, so that it may be offered."""
+        return self._tls is not None
+
     async def start_tls(
         self,
         certificates: Certificates | ssl.SSLContext | None = None,
