@@ -20,7 +20,7 @@ from ci.bench.plan import Job, plan
 from ci.bench.results import Run
 from ci.bench.run import Runner, Settings
 from ci.bench.targets import TARGETS
-from ci.bench.works import WORKS
+from ci.bench.works import WORKS, Work
 
 QUICK_BUDGET_SECONDS = 90
 ENOUGH_ROUNDS = 5  # for figures worth publishing
@@ -42,12 +42,14 @@ def _list() -> None:
         click.echo(f"peer  {peer.name:20}  {' '.join(peer.command)}")
 
 
-def _prepare() -> None:
+def _prepare(works: list[Work]) -> None:
     """Build and check the load generator, and allow many descriptors; end with one line if that cannot be."""
     if not sys.platform.startswith("linux"):
         raise click.ClickException("the benchmark needs Linux: epoll, /proc and pinning to a core")
     try:
         load.build(BUILD)
+        if any(work.tls for work in works):
+            load.build_tls(BUILD)
         check(BUILD / "load")
     except load.BenchError as error:
         raise click.ClickException(str(error)) from None
@@ -126,7 +128,7 @@ def main(
     seed = secrets.randbits(32) if seed is None else seed
     if output is None:
         output = PUBLISHED if not wanted and rounds >= ENOUGH_ROUNDS else BUILD
-    _prepare()
+    _prepare([work for work in WORKS if work.name in works])
     server_core, load_core = machine.cores()
     about = {
         "date": datetime.now(UTC).date().isoformat(),

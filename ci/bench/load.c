@@ -1,12 +1,16 @@
 /* A load generator for line servers: one thread, one epoll, bounded in time and in count.
  *
  *     load ENDPOINT WORK [--connections N] [--depth K] [--line BYTES] [--warmup S] [--seconds S] [--max-lines N]
+ *          [--reset] [--resume]
  *
  * WORK is one of
  *     lines     every connection sends K lines in one go, reads the K replies, and starts again
  *     connect   every connection carries one line, then closes, and a new one takes its place
  *     firehose  one connection writes without ever waiting; the others send a line every 20 ms
  *     hold      every connection exchanges one line, then all stay idle until standard input ends
+ *
+ * With `--reset`, the connections of `connect` end with a reset instead. Compiled with -DTLS it knows endpoints
+ * tls://IP:PORT too (1.3, no certificate is checked); `--resume` makes each connection but the first resume a session.
  *
  * A line is random lower-case letters and an LF, each line of a batch another one, so a reply is known byte by
  * byte: it is the same stream in upper case. Each connection first exchanges one line (but for `connect`), so
@@ -35,6 +39,10 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef TLS
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#endif
 
 #define SECOND UINT64_C(1000000000)
 #define MILLISECOND UINT64_C(1000000)
@@ -61,7 +69,7 @@ enum phase { OPEN, RUN, HOLDING, CLOSE };
 enum fault { REFUSED, RESET, ENDED_EARLY, MISMATCH, EXCESS, TIMED_OUT, FAULTS };
 static const char *const fault_names[] = {"refused", "reset", "ended_early", "mismatch", "excess", "timed_out"};
 
-enum state { UNUSED, WAITING, CONNECTING, TALKING, CLOSING };
+enum state { UNUSED, WAITING, CONNECTING, SHAKING_HANDS, TALKING, CLOSING };
 
 struct connection {
     int fd;
@@ -70,6 +78,9 @@ struct connection {
     uint64_t sent, got, goal; /* bytes since the connection began; idle when all three are equal */
     uint64_t began;           /* when the exchange in progress began; of a quiet client: when its oldest one was due */
     uint64_t answered;        /* bytes of a quiet client's lines whose replies are complete */
+#ifdef TLS
+    SSL *tls; /* NULL in plain */
+#endif
 };
 
 static struct {
@@ -77,6 +88,7 @@ static struct {
     size_t connections, depth, line;
     double warmup, seconds;
     uint64_t max_lines;
+    bool tls, reset, resume;
 } options = {.connections = 1, .depth = 1, .line = 32, .warmup = 0.2, .seconds = 1, .max_lines = UINT64_MAX};
 
 static union {
@@ -103,6 +115,7 @@ static uint64_t phase_began, measured_from, measured_until;
 static uint64_t exchanges, bytes_measured, ticks, ticking_since, quiet_interval;
 static uint64_t histogram[64 * SUBBUCKETS], slowest;
 static double cpu_from, cpu_used;
+static uint64_t resumed; /* handshakes that were short */
 
 static void die(const char *what) {
     fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
@@ -154,10 +167,111 @@ static double percentile(double share) {
     return (double)slowest;
 }
 
+/* ---- the transport: the socket itself, or TLS over it; all as the system calls, with errno ---- */
+
+#ifdef TLS
+static SSL_CTX *tls_context;
+static SSL_SESSION *tls_session;
+
+static int keep_session(SSL *tls, SSL_SESSION *session) {
+    (void)tls;
+    if (tls_session != NULL) SSL_SESSION_free(tls_session);
+    tls_session = session;
+    return 1;
+}
+
+static void prepare_tls(void) {
+    tls_context = SSL_CTX_new(TLS_client_method());
+    if (tls_context == NULL) die("OpenSSL");
+    SSL_CTX_set_min_proto_version(tls_context, TLS1_3_VERSION);
+    SSL_CTX_set_mode(tls_context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    if (!options.resume) return;
+    SSL_CTX_set_session_cache_mode(tls_context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(tls_context, keep_session);
+}
+
+static ssize_t tls_result(struct connection *c, int n) {
+    if (n > 0) return n;
+    int error = SSL_get_error(c->tls, n);
+    ERR_clear_error();
+    if (error == SSL_ERROR_ZERO_RETURN) return 0;
+    errno = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? EAGAIN : ECONNRESET;
+    return -1;
+}
+
+static ssize_t transmit(struct connection *c, const void *data, size_t length) {
+    if (c->tls == NULL) return send(c->fd, data, length, MSG_NOSIGNAL);
+    ssize_t n = tls_result(c, SSL_write(c->tls, data, (int)length));
+    if (n == 0) errno = ECONNRESET;
+    return n == 0 ? -1 : n;
+}
+
+static ssize_t obtain(struct connection *c, void *data, size_t length) {
+    return c->tls == NULL ? recv(c->fd, data, length, 0) : tls_result(c, SSL_read(c->tls, data, (int)length));
+}
+
+static int end_output(struct connection *c) {
+    if (c->tls != NULL && SSL_shutdown(c->tls) < 0) {
+        ERR_clear_error();
+        return -1;
+    }
+    return shutdown(c->fd, SHUT_WR);
+}
+
+static void let_go(struct connection *c) {
+    SSL_free(c->tls);
+    close(c->fd);
+}
+
+static bool begin_tls(struct connection *c) {
+    if (!options.tls) return false;
+    c->tls = SSL_new(tls_context);
+    if (c->tls == NULL || SSL_set_fd(c->tls, c->fd) != 1) die("OpenSSL");
+    if (options.resume && tls_session != NULL) SSL_set_session(c->tls, tls_session);
+    return true;
+}
+
+/* Go on with the handshake: 1 once it is done, 0 if it is not yet, -1 if it has failed. */
+static int shake_hands(struct connection *c, bool *writable) {
+    int n = SSL_connect(c->tls);
+    if (n == 1) {
+        resumed += (uint64_t)SSL_session_reused(c->tls);
+        return 1;
+    }
+    int error = SSL_get_error(c->tls, n);
+    ERR_clear_error();
+    *writable = error == SSL_ERROR_WANT_WRITE;
+    return error == SSL_ERROR_WANT_READ || *writable ? 0 : -1;
+}
+#else
+static void prepare_tls(void) {}
+
+static ssize_t transmit(struct connection *c, const void *data, size_t length) {
+    return send(c->fd, data, length, MSG_NOSIGNAL);
+}
+
+static ssize_t obtain(struct connection *c, void *data, size_t length) { return recv(c->fd, data, length, 0); }
+
+static int end_output(struct connection *c) { return shutdown(c->fd, SHUT_WR); }
+
+static void let_go(struct connection *c) { close(c->fd); }
+
+static bool begin_tls(struct connection *c) {
+    (void)c;
+    return false;
+}
+
+static int shake_hands(struct connection *c, bool *writable) {
+    (void)c, (void)writable;
+    return 1;
+}
+#endif
+
 /* ---- connections ---- */
 
 static void open_connection(struct connection *c);
 static void completed(struct connection *c);
+static void ended(struct connection *c);
 
 static void want(struct connection *c, bool writable) {
     if (c->writable_wanted == writable) return;
@@ -167,7 +281,7 @@ static void want(struct connection *c, bool writable) {
 }
 
 static void release(struct connection *c) {
-    close(c->fd);
+    let_go(c);
     c->state = UNUSED;
     open_now--;
 }
@@ -194,7 +308,7 @@ static void send_more(struct connection *c) {
         bool endless = c->goal == UINT64_MAX;
         if (length > pattern_length - offset) length = pattern_length - offset;
         if (endless && length > FIREHOSE_SEND) length = FIREHOSE_SEND;
-        ssize_t n = send(c->fd, requests + offset, (size_t)length, MSG_NOSIGNAL);
+        ssize_t n = transmit(c, requests + offset, (size_t)length);
         if (n < 0) {
             if (errno != EAGAIN) failed(c, RESET);
             else want(c, true);
@@ -217,10 +331,16 @@ static void begin(struct connection *c, uint64_t when) {
 
 static void half_close(struct connection *c) {
     c->state = CLOSING;
-    if (shutdown(c->fd, SHUT_WR) < 0) failed(c, RESET);
+    if (options.work == CONNECT && options.reset) {
+        struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        ended(c);
+    } else if (end_output(c) < 0) {
+        failed(c, RESET);
+    }
 }
 
-static void connected(struct connection *c) {
+static void established(struct connection *c) {
     c->state = TALKING;
     if (options.work == CONNECT) { /* its clock began before connect() */
         c->goal = options.line;
@@ -228,6 +348,23 @@ static void connected(struct connection *c) {
     } else {
         begin(c, now());
     }
+}
+
+static void go_on_with_handshake(struct connection *c) {
+    bool writable = false;
+    int done = shake_hands(c, &writable);
+    if (done < 0) failed(c, RESET);
+    else if (done > 0) established(c);
+    else want(c, writable);
+}
+
+static void connected(struct connection *c) {
+    if (!begin_tls(c)) {
+        established(c);
+        return;
+    }
+    c->state = SHAKING_HANDS;
+    go_on_with_handshake(c);
 }
 
 /* Connections from 127.0.0.1 alone would run out of ports (each stays in TIME_WAIT), so use its many neighbours. */
@@ -299,7 +436,7 @@ static void quiet_replies(struct connection *c) {
 }
 
 static void receive(struct connection *c) {
-    ssize_t n = recv(c->fd, received, RECEIVE, 0);
+    ssize_t n = obtain(c, received, RECEIVE);
     if (n < 0) {
         if (errno != EAGAIN) failed(c, RESET);
     } else if (n == 0) {
@@ -337,6 +474,10 @@ static void handle(struct connection *c, uint32_t events) {
         getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &length);
         if (error != 0) failed(c, REFUSED);
         else connected(c);
+        return;
+    }
+    if (c->state == SHAKING_HANDS) {
+        go_on_with_handshake(c);
         return;
     }
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) receive(c);
@@ -515,7 +656,11 @@ static void parse_endpoint(const char *text) {
         address_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
         return;
     }
-    if (strncmp(text, "tcp://", 6) != 0 || colon < text + 6) wrong_usage("an endpoint is tcp://IP:PORT or unix:PATH");
+#ifdef TLS
+    options.tls = strncmp(text, "tls://", 6) == 0;
+#endif
+    if ((!options.tls && strncmp(text, "tcp://", 6) != 0) || colon < text + 6)
+        wrong_usage("an endpoint is tcp://IP:PORT, unix:PATH or, with OpenSSL, tls://IP:PORT");
     bool v6 = text[6] == '[';
     ptrdiff_t length = colon - text - 6 - (v6 ? 2 : 0);
     if (length <= 0 || length >= (ptrdiff_t)sizeof host) wrong_usage("an endpoint is tcp://IP:PORT or unix:PATH");
@@ -542,6 +687,7 @@ static void parse(int argc, char **argv) {
         {"connections", required_argument, NULL, 'c'}, {"depth", required_argument, NULL, 'd'},
         {"line", required_argument, NULL, 'l'},        {"warmup", required_argument, NULL, 'w'},
         {"seconds", required_argument, NULL, 's'},     {"max-lines", required_argument, NULL, 'm'},
+        {"reset", no_argument, NULL, 'r'},             {"resume", no_argument, NULL, 't'},
         {NULL, 0, NULL, 0},
     };
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) switch (option) {
@@ -551,6 +697,8 @@ static void parse(int argc, char **argv) {
         case 'w': options.warmup = number(optarg, 0, 60); break;
         case 's': options.seconds = number(optarg, 0, 600); break;
         case 'm': options.max_lines = (uint64_t)number(optarg, 1, 1e15); break;
+        case 'r': options.reset = true; break;
+        case 't': options.resume = true; break;
         default: exit(2);
         }
     if (argc - optind != 2) wrong_usage("usage: load ENDPOINT WORK [--connections N] [--depth K] [--line BYTES] ...");
@@ -584,6 +732,7 @@ static void prepare(void) {
         }
         replies[i] = (char)(requests[i] == '\n' ? '\n' : requests[i] - 'a' + 'A');
     }
+    if (options.tls) prepare_tls();
     poller = epoll_create1(EPOLL_CLOEXEC);
     if (poller < 0) die("epoll_create1");
     struct rlimit files;
@@ -608,7 +757,8 @@ static void report(void) {
                (double)slowest / 1e3);
     else
         printf("\"p50_us\": null, \"p99_us\": null, \"max_us\": null, ");
-    printf("\"whole\": %" PRIu64 ", \"whole_bytes\": %" PRIu64 ", ", whole, whole_bytes);
+    printf("\"whole\": %" PRIu64 ", \"whole_bytes\": %" PRIu64 ", \"resumed\": %" PRIu64 ", ", whole, whole_bytes,
+           resumed);
     printf("\"load_cpu\": %.3f, \"errors\": {", seconds > 0 ? cpu_used / seconds : 0);
     for (size_t i = 0; i < FAULTS; i++)
         printf("%s\"%s\": %" PRIu64, i ? ", " : "", fault_names[i], faults[i]);

@@ -12,7 +12,17 @@ from typing import IO, cast
 
 from ci.bench.works import Work
 
-SOURCES = (Path(__file__).with_name("load.c"), Path(__file__).parent / "peers" / "epoll.c")
+HERE = Path(__file__).parent
+#: What is compiled, by the program's name: the source, and the compiler's further arguments.
+PROGRAMS: dict[str, tuple[Path, tuple[str, ...]]] = {
+    "load": (HERE / "load.c", ()),
+    "epoll": (HERE / "peers" / "epoll.c", ()),
+}
+TLS_PROGRAMS: dict[str, tuple[Path, tuple[str, ...]]] = {
+    "load_tls": (HERE / "load.c", ("-DTLS", "-lssl", "-lcrypto")),
+    "epoll_tls": (HERE / "peers" / "epoll_tls.c", ("-lssl", "-lcrypto")),
+}
+CERTIFICATE = "certificate.pem"
 #: Over and above the seconds asked for, `load.c` gives up by itself after half a minute.
 GRACE_SECONDS = 45
 
@@ -84,10 +94,33 @@ def build(directory: Path) -> None:
             "the benchmark needs a C compiler named `cc` (Debian: apt-get install gcc libc6-dev)"
         )
     directory.mkdir(parents=True, exist_ok=True)
-    for source in SOURCES:
-        command = ["cc", "-O2", "-Wall", "-Wextra", "-o", str(directory / source.stem), str(source)]
+    _compile(directory, PROGRAMS, "")
+
+
+def build_tls(directory: Path) -> None:
+    """Compile what works over TLS need into `directory`, and make a certificate, of a P-256 key.
+
+    Raises:
+        BenchError: OpenSSL's headers or its program are missing.
+    """
+    _compile(directory, TLS_PROGRAMS, ", which needs OpenSSL (Debian: apt-get install libssl-dev)")
+    key, certificate = directory / "key.pem", directory / CERTIFICATE
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -days 30"
+    command = ["openssl", *words.split(), "-keyout", str(key), "-out", str(certificate)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise BenchError(
+            "works over TLS need the program openssl (Debian: apt-get install openssl)"
+        ) from None
+    certificate.write_text(certificate.read_text() + key.read_text())
+
+
+def _compile(directory: Path, programs: dict[str, tuple[Path, tuple[str, ...]]], hint: str) -> None:
+    for name, (source, further) in programs.items():
+        command = ["cc", "-O2", "-Wall", "-Wextra", "-o", str(directory / name), str(source), *further]
         if subprocess.run(command, check=False).returncode != 0:
-            raise BenchError(f"`cc` could not compile {source.name}")
+            raise BenchError(f"`cc` could not compile {source.name}{hint}")
 
 
 def arguments(work: Work, endpoint: str, *, warmup: float, seconds: float) -> list[str]:
@@ -99,10 +132,12 @@ def arguments(work: Work, endpoint: str, *, warmup: float, seconds: float) -> li
         "warmup": warmup,
         "seconds": seconds,
     }
+    flags = {"--reset": work.reset, "--resume": work.resume}
     return [
         endpoint,
         work.mode,
         *(word for name, value in told.items() for word in (f"--{name}", str(value))),
+        *(flag for flag, wanted in flags.items() if wanted),
     ]
 
 

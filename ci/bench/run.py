@@ -31,11 +31,11 @@ class Runner:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._absent: dict[tuple[str, bool], str] = {}  # by name and transport
+        self._absent: dict[tuple[str, bool, bool], str] = {}  # by name and transport
 
     def run(self, job: Job) -> Run:
         """Run one job; what goes wrong is in the result, never raised."""
-        identity, key = (job.work.name, job.name, job.round), (job.name, job.work.unix)
+        identity, key = (job.work.name, job.name, job.round), (job.name, job.work.unix, job.work.tls)
         if key not in self._absent:
             try:
                 return Run(*identity, self._metrics(job))
@@ -54,11 +54,14 @@ class Runner:
         settings = self._settings
         if work.connections > load.spare_descriptors():
             raise load.BenchError(f"RLIMIT_NOFILE is too low for {work.connections} connections")
-        place = server.running(peer, unix=work.unix, build=settings.build, core=settings.server_core)
+        place = server.running(
+            peer, unix=work.unix, tls=work.tls, build=settings.build, core=settings.server_core
+        )
         with place as serving:
             seconds = HOLD_SECONDS if work.mode == "hold" else settings.seconds
             told = load.arguments(work, serving.endpoint, warmup=settings.warmup, seconds=seconds)
-            with load.running(settings.build / "load", told) as generator:
+            program = settings.build / ("load_tls" if work.tls else "load")
+            with load.running(program, told) as generator:
                 marks = {"before": Mark(memory=serving.memory())} if work.mode == "hold" else {}
                 for stage in generator.stages():
                     if stage == "holding":

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import sys
 import tempfile
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from ci.bench.load import CERTIFICATE
 from ci.bench.peers import Peer
 from ci.process import Server, StartError, start
 
@@ -55,16 +57,24 @@ class RunningPeer:
             AbsentError: it does not answer as CaaS does.
         """
         family, address = where(self.endpoint)
-        with socket.socket(family) as client:
-            client.settimeout(GREETING_TIMEOUT_S)
+        with socket.socket(family) as plain:
+            plain.settimeout(GREETING_TIMEOUT_S)
             try:
-                client.connect(address)
-                client.sendall(b"hello\n")
-                answer = client.makefile("rb").readline()
+                plain.connect(address)
+                with _secured(plain) if self.endpoint.startswith("tls://") else plain as client:
+                    client.sendall(b"hello\n")
+                    answer = client.makefile("rb").readline()
             except OSError as error:
                 raise AbsentError(f"does not answer: {error}") from None
         if answer != b"HELLO\n":
             raise AbsentError(f"answers {answer!r} to b'hello\\n'")
+
+
+def _secured(plain: socket.socket) -> ssl.SSLSocket:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # it is our own, of a minute ago
+    return context.wrap_socket(plain)
 
 
 def _cpu_clock(pid: int) -> int:
@@ -73,34 +83,41 @@ def _cpu_clock(pid: int) -> int:
 
 
 def where(endpoint: str) -> tuple[socket.AddressFamily, str | tuple[str, int]]:
-    """Return family and address of `tcp://IPV4:PORT` or `unix:PATH`, for `socket.connect`."""
+    """Return family and address of `tcp://IPV4:PORT`, `tls:` or `unix:`, for `socket.connect`."""
     if endpoint.startswith("unix:"):
         return socket.AF_UNIX, endpoint.removeprefix("unix:")
-    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    host, _, port = endpoint.partition("://")[2].rpartition(":")
     return socket.AF_INET, (host, int(port))
 
 
 @contextmanager
-def running(peer: Peer, *, unix: bool, build: Path, core: int) -> Iterator[RunningPeer]:
+def running(peer: Peer, *, unix: bool, tls: bool, build: Path, core: int) -> Iterator[RunningPeer]:
     """Start `peer` on `core`; it is gone when the block ends.
 
     Raises:
         AbsentError: it cannot be started here.
     """
     with tempfile.TemporaryDirectory(prefix="caas-bench-") as directory:
-        endpoint = f"unix:{directory}/socket" if unix else "tcp://127.0.0.1:0"
-        places = {"python": sys.executable, "build": str(build), "endpoint": endpoint}
-        with _started([word.format_map(places) for word in peer.command], core) as server:
+        endpoint = f"unix:{directory}/socket" if unix else f"{'tls' if tls else 'tcp'}://127.0.0.1:0"
+        certificate = str((build / CERTIFICATE).resolve())
+        places = {
+            "python": sys.executable,
+            "build": str(build),
+            "endpoint": endpoint,
+            "certificate": certificate,
+        }
+        environment = {"CAAS_TRIO_TLS_CERT": certificate} if tls else {}
+        with _started([word.format_map(places) for word in peer.command], core, environment) as server:
             running = RunningPeer(server)
             running.greet()
             yield running
 
 
-def _started(command: list[str], core: int) -> Server:
+def _started(command: list[str], core: int, environment: dict[str, str]) -> Server:
     own = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})  # inherited, so the server never runs elsewhere
     try:
-        return start(command, folder=ROOT)
+        return start(command, folder=ROOT, environment=environment)
     except StartError as error:
         raise AbsentError(str(error).replace(sys.executable, "python")) from None
     finally:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from ci.bench.buffers import BUFFER, READER
-from ci.bench.peers import BARE_LOOP, C_LOOP, HANDLER, METERED, OURS
+from ci.bench.peers import BARE_LOOP, C_LOOP, C_TLS_LOOP, HANDLER, METERED, OURS
 from ci.bench.results import Run, by_round, growth_over, ratios
 from ci.bench.works import WORKS, Work
 
@@ -62,6 +62,13 @@ TARGETS = (
     *_each(("pipeline",), OURS, {"uvloop Protocol": 1.5, BARE_LOOP: 0.75, C_LOOP: 0.5}),
     *_each(("long-line",), OURS, {"uvloop Protocol": 2.0, BARE_LOOP: 0.75, C_LOOP: 0.4}),
     *_each(("connect",), OURS, {"uvloop Protocol": 1.0}),
+    *_each(("connect-reset",), OURS, {"uvloop Protocol": 1.0}),
+    *_each(("tls-line-50",), OURS, {"uvloop Protocol": 2.5, "asyncio Protocol": 1.3}),
+    *_each(("tls-pipeline",), OURS, {"uvloop Protocol": 2.5, "asyncio Protocol": 1.8}),
+    *_each(("tls-1MB",), OURS, {"uvloop Protocol": 1.3, "asyncio Protocol": 1.3}),
+    *_each(("tls-handshakes",), OURS, {"uvloop Protocol": 1.0, C_TLS_LOOP: 0.8}),
+    *_each(("tls-line-50",), HANDLER, {"uvloop streams": 1.5}),
+    Target("tls-idle", OURS, bound=24 * 1024),
     Target("idle", OURS, bound=2048),
     *_each(("line-50", "line-1000"), HANDLER, {"asyncio streams": 1.0, "plain trio": 1.5}),
     *_each(("pipeline",), HANDLER, {"uvloop streams": 3.0}),

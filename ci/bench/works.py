@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
-from ci.bench.peers import C_LOOP, HANDLER, METERED, OURS, Peer
+from ci.bench.peers import C_LOOP, HANDLER, METERED, OURS, TLS_PEERS, Peer
 
 
 class Measure(Enum):
@@ -33,6 +34,9 @@ class Work:
         measure: the metric that counts.
         mode, connections, depth, line: what `load.c` is told; `line` in bytes, its LF included.
         unix: over a Unix socket instead of TCP.
+        tls: over TLS.
+        resume: each connection but the first resumes a session of TLS.
+        reset: connections end with a reset.
         peers: the names of those who take part; None for everybody who can and needs no invitation.
     """
 
@@ -44,6 +48,9 @@ class Work:
     depth: int = 1
     line: int = 32
     unix: bool = False
+    tls: bool = False
+    resume: bool = False
+    reset: bool = False
     peers: tuple[str, ...] | None = None
 
     @property
@@ -59,6 +66,12 @@ class Work:
         return wanted and line_fits and (peer.clients is None or lasting <= peer.clients)
 
 
+def _over_tls(
+    name: str, title: str, measure: Measure = Measure.LINES, mode: str = "lines", **further: Any
+) -> Work:
+    return Work(name, f"TLS: {title}", measure, mode, tls=True, peers=TLS_PEERS, **further)
+
+
 _GROWING = (OURS, HANDLER, C_LOOP)
 
 WORKS = (
@@ -68,6 +81,22 @@ WORKS = (
     Work("pipeline", "20 connections, 100 lines in flight each", Measure.LINES, connections=20, depth=100),
     Work("long-line", "4 connections, lines of 1 MB", Measure.MEGABYTES, connections=4, line=1 << 20),
     Work("connect", "connect, a line, close; 20 at a time", Measure.CONNECTIONS, "connect", connections=20),
+    Work(
+        "connect-reset",
+        "connect, a line, reset; 20 at a time",
+        Measure.CONNECTIONS,
+        "connect",
+        connections=20,
+        reset=True,
+    ),
+    _over_tls("tls-line-50", "50 connections, a line at a time", connections=50),
+    _over_tls("tls-pipeline", "20 connections, 100 lines in flight each", connections=20, depth=100),
+    _over_tls("tls-1MB", "4 connections, lines of 1 MB", Measure.MEGABYTES, connections=4, line=1 << 20),
+    _over_tls("tls-handshakes", "connect, a line, close", Measure.CONNECTIONS, "connect", connections=20),
+    _over_tls(
+        "tls-resumed", "the same, resumed", Measure.CONNECTIONS, "connect", connections=20, resume=True
+    ),
+    _over_tls("tls-idle", "1000 connections, idle after one line", Measure.MEMORY, "hold", connections=1000),
     Work(
         "firehose",
         "100 quiet clients beside a firehose",

@@ -3,7 +3,7 @@
 import pytest
 
 from ci.bench.buffers import BUFFER, SUBJECTS, chunks_of, rate
-from ci.bench.peers import C_LOOP, HANDLER, METERED, OURS, PEERS, Peer
+from ci.bench.peers import C_LOOP, C_TLS_LOOP, HANDLER, METERED, OURS, PEERS, Peer
 from ci.bench.results import Run
 from ci.bench.targets import TARGETS, Target, judge
 from ci.bench.works import WORKS, Work
@@ -20,7 +20,8 @@ def test_every_work_has_a_peer(work: Work) -> None:
         return
     assert set(work.peers or ()) <= set(NAMES)
     assert work.takes(NAMES[OURS])
-    assert work.takes(NAMES[METERED if work.family == "metrics" else C_LOOP])
+    c_loop = C_TLS_LOOP if work.tls else C_LOOP
+    assert work.takes(NAMES[METERED if work.family == "metrics" else c_loop])
 
 
 def test_an_invited_peer_runs_only_where_it_is_named() -> None:

@@ -10,6 +10,7 @@ HANDLER = "caas_trio handler"
 METERED = "caas_trio --metrics"
 BARE_LOOP = "bare Python epoll"
 C_LOOP = "epoll in C"
+C_TLS_LOOP = "epoll and OpenSSL in C"
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Peer:
 
     Attributes:
         name: how tables and targets call it.
-        command: its arguments; `{python}`, `{endpoint}` and `{build}` (where C programs are) are filled in.
+        command: its arguments; `{python}`, `{endpoint}`, `{build}` (where C programs are) and
+            `{certificate}` are filled in.
         package: the distribution whose version belongs into the description of the machine, if any.
         longest_line: the most bytes a line may have, its LF included; None without a limit.
         clients: how many clients it serves at a time; None without a limit.
@@ -60,4 +62,16 @@ PEERS = (
     Peer("Node net", ("node", "ci/bench/peers/node.js", "{endpoint}")),
     Peer(BARE_LOOP, _program("bare_loop")),
     Peer(C_LOOP, ("{build}/epoll", "{endpoint}")),
+    Peer(C_TLS_LOOP, ("{build}/epoll_tls", "{endpoint}", "{certificate}"), invited=True),
+)
+
+#: Those that serve `tls://IPV4:PORT` with the certificate that CAAS_TRIO_TLS_CERT names.
+TLS_PEERS = (
+    OURS,
+    HANDLER,
+    "asyncio streams",
+    "asyncio Protocol",
+    "uvloop streams",
+    "uvloop Protocol",
+    C_TLS_LOOP,
 )

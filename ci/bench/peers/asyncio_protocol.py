@@ -10,7 +10,7 @@ import socket
 import sys
 from typing import cast
 
-from ci.bench.peers.listen import announce, listener
+from ci.bench.peers.listen import announce, listener, secured
 
 
 class Unframed(asyncio.Protocol):
@@ -61,8 +61,8 @@ async def main(endpoint: str, protocol: type[Unframed]) -> None:
     loop = asyncio.get_running_loop()
     sock = listener(endpoint)
     create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
-    server = await create(protocol, sock=sock, backlog=4096)
-    announce(sock)
+    server = await create(protocol, sock=sock, backlog=4096, ssl=secured(endpoint))
+    announce(sock, endpoint.partition(":")[0])
     await server.serve_forever()
 
 

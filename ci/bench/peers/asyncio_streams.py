@@ -4,7 +4,7 @@ import asyncio
 import socket
 import sys
 
-from ci.bench.peers.listen import announce, listener
+from ci.bench.peers.listen import announce, listener, secured
 
 LONGEST = 1 << 24  # asyncio's own 64 KiB would fail on the works with long lines
 
@@ -21,8 +21,8 @@ async def main(endpoint: str) -> None:
     """Serve until killed."""
     sock = listener(endpoint)
     start = asyncio.start_unix_server if sock.family == socket.AF_UNIX else asyncio.start_server
-    server = await start(handler, sock=sock, limit=LONGEST, backlog=4096)
-    announce(sock)
+    server = await start(handler, sock=sock, limit=LONGEST, backlog=4096, ssl=secured(endpoint))
+    announce(sock, endpoint.partition(":")[0])
     await server.serve_forever()
 
 

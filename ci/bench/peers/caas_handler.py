@@ -1,10 +1,12 @@
 """CaaS by an async handler over `caas_trio.serve`, as its users write it."""
 
 import sys
+from functools import partial
 
 import trio
 
 import caas_trio
+from ci.bench.peers.listen import secured
 
 
 async def handler(connection: caas_trio.Connection) -> None:
@@ -16,7 +18,8 @@ async def handler(connection: caas_trio.Connection) -> None:
 async def main(endpoint: str) -> None:
     """Serve until killed."""
     async with trio.open_nursery() as nursery:
-        [bound] = await nursery.start(caas_trio.serve, handler, endpoint)
+        trust = caas_trio.Trust(tls=secured(endpoint))
+        [bound] = await nursery.start(partial(caas_trio.serve, handler, endpoint, trust=trust))
         print(f"listening on {bound}", flush=True)
 
 
