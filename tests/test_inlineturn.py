@@ -13,6 +13,7 @@ import trio
 import trio.testing
 
 from caas_trio import (
+    ConnectionLost,
     Endpoint,
     Limits,
     LineSession,
@@ -26,6 +27,7 @@ from caas_trio.drivers.machine import MACHINE, Machine
 from .support.drivers import serve_sessions
 from .support.recorder import StatsRecorder
 from .support.sockets import descriptors, receive_all
+from .support.streams import reset
 
 #: Every test runs over both drivers.
 pytestmark = pytest.mark.usefixtures("driver")
@@ -232,3 +234,41 @@ async def test_cancellation_closes_all_new_connections(tmp_path: Path) -> None:
         for client in clients:
             with pytest.raises((ConnectionResetError, BlockingIOError)):
                 client.recv(100)
+
+
+@pytest.mark.parametrize("when", ["before the accept", "with a reply under way", "after its reply"])
+async def test_a_client_that_resets_is_lost_without_a_task(when: str, driver: str) -> None:
+    recorder, tasks = StatsRecorder(), Tasks()
+    clients: list[socket.socket] = []
+
+    def service(line: bytes) -> bytes:
+        if when == "with a reply under way":
+            reset(clients[-1])
+        return line.upper()
+
+    start = partial(serve_sessions, partial(LineSession, service), "tcp://127.0.0.1:0", telemetry=recorder)
+    trio.lowlevel.add_instrument(tasks)
+    try:
+        async with trio.open_nursery() as nursery:
+            [endpoint] = await nursery.start(start)
+            await trio.testing.wait_all_tasks_blocked()
+            client = socket.create_connection((endpoint.host, endpoint.port))
+            clients.append(client)
+            client.sendall(b"a\n")
+            if when == "before the accept":
+                reset(client)
+            await trio.testing.wait_all_tasks_blocked()
+            if when == "after its reply":
+                assert client.recv(100) == b"A\n"
+                reset(client)
+            while not recorder.ends:
+                await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    finally:
+        trio.lowlevel.remove_instrument(tasks)
+    assert [type(error) for error in recorder.ends] == [ConnectionLost]
+    assert recorder.outcomes == {Outcome.LOST: 1}
+    if driver == "hub" and when != "after its reply":
+        assert tasks.begun == 0
+        assert recorder.ends[0] is not None
+        assert recorder.ends[0].__traceback__ is None

@@ -185,7 +185,7 @@ async def client(port):
         answer = engine.shake_hands(await stream.receive_some(65536))
         if answer:
             await stream.send_all(answer)
-    await stream.send_all(engine.encrypt(memoryview(b"hello\\n"))[1])
+    await stream.send_all(engine.encrypt(b"hello\\n"))
     await stream.receive_some(65536)
     return stream.socket.detach()  # and OpenSSL's side is let go
 

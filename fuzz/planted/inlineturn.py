@@ -28,7 +28,13 @@ BUGS: Final = (
     Bug(
         "a session that raises at once takes the server down",
         "server",
-        "size = channel.poll(session)\n            except BaseException as error:",
-        "size = channel.poll(session)\n            except ZeroDivisionError as error:",
+        "continue\n            except BaseException as error:",
+        "continue\n            except ZeroDivisionError as error:",
+    ),
+    Bug(
+        "a client that has reset its connection keeps its place",
+        "server",
+        "self.lost.append(connection)",
+        "pass",
     ),
 )

@@ -10,8 +10,8 @@ BUGS: Final = (
     Bug(
         "what was decrypted before a record that is none is lost",
         "tls",
-        "            if not parts:\n                raise",
-        "            raise",
+        "        except OSError:\n            self._end_input()\n        else:",
+        "        except ssl.SSLEOFError:\n            self._end_input()\n        else:",
     ),
     Bug(
         "what was not read yet is lost at the end of the output",
@@ -34,8 +34,8 @@ BUGS: Final = (
     Bug(
         "a record that is none ends the input",
         "tls",
-        "            if not parts:\n                raise",
-        "            pass",
+        "            self._end_input()\n            raise\n",
+        "            part = b''\n",
     ),
     Bug(
         "the output ends without close_notify",
@@ -76,7 +76,7 @@ BUGS: Final = (
     Bug(
         "the end of the input behind the last data is overlooked",
         "tls",
-        "                if not part:\n                    self.input_ended = True\n",
-        "                if not part:\n",
+        "            if max_bytes > 0:\n                self._end_input()",
+        "            self.drained = max_bytes > 0",
     ),
 )

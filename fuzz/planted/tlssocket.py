@@ -16,7 +16,7 @@ BUGS: Final = (
     Bug(
         "over the hub what TLS has taken in is not asked for",
         "tls",
-        "data = engine.read(max_bytes) if engine.buffered else None",
+        "data = None if engine.drained else engine.read(max_bytes)",
         "data = None",
     ),
     Bug(

@@ -24,7 +24,7 @@ BUGS: Final = (
     Bug(
         "only the first record of what is sent is sent",
         "tls",
-        "rest = rest[size:]",
+        "rest = rest[RECORD:]",
         "rest = rest[:0]",
     ),
     Bug(

@@ -35,7 +35,7 @@ class TlsEngine:
         output = engine.shake_hands(b"")        before anything is read, and for each read until `established`
         engine.feed(data)                       for what a read of the transport gave, then
         engine.read(n)                          until it gives None
-        output = engine.encrypt(data)           the records of a part of `data`
+        output = engine.encrypt(data)           what carries `data`
         output = engine.end_output()            close_notify; the input stays open
 
     What OpenSSL objects to is raised as an OSError: as a rule an `ssl.SSLError`, but asked again after
@@ -50,6 +50,7 @@ class TlsEngine:
         established: whether the handshake is done.
         input_ended: whether OpenSSL has met the end of the input, or what breaks it: no more is to be fed.
         output_ended: whether `end_output` has been called.
+        drained: whether a read would give None for certain, unless more is fed.
     """
 
     __slots__ = (
@@ -57,10 +58,13 @@ class TlsEngine:
         "_gate",
         "_incoming",
         "_outgoing",
+        "_read_record",
         "_server_hostname",
         "_server_side",
         "_tls",
         "_unread",
+        "_write_record",
+        "drained",
         "established",
         "input_ended",
         "output_ended",
@@ -81,6 +85,7 @@ class TlsEngine:
         self._gate = HandshakeGate() if server_side else _OPEN
         self._tls: ssl.SSLObject | None = None  # which takes most of the memory: made when it is needed
         self._unread = b""
+        self.drained = False
         self.established = False
         self.input_ended = False
         self.output_ended = False
@@ -140,6 +145,7 @@ class TlsEngine:
                 server_hostname=self._server_hostname,
             )
             self._tls.context = self._context
+            self._read_record, self._write_record = self._tls.read, self._tls.write
         return self._tls
 
     def alert(self) -> bytes:
@@ -189,32 +195,58 @@ class TlsEngine:
         return self._decrypt(max_bytes)
 
     def _decrypt(self, max_bytes: int) -> bytes | None:
-        parts: list[bytes] = []
-        tls = self.tls
+        size = min(RECORD, max_bytes)
         try:
-            while max_bytes > 0:
-                size = min(max_bytes, RECORD)
-                part = tls.read(size)
-                if not part:
-                    self.input_ended = True
-                    break
-                if len(part) < size and not self._incoming.pending and not parts:
-                    return part  # the usual case: one record, and asking for another would raise
+            part = self._read_record(size)
+        except ssl.SSLWantReadError:
+            self.drained = True
+            return None
+        except ssl.SSLZeroReturnError:  # the end, once the output has ended too
+            part = b""
+        except OSError:
+            self._end_input()
+            raise
+        if not part:
+            self._end_input()
+        elif len(part) < size and not self._incoming.pending:
+            self.drained = True  # the usual case: one record, and asking for another would raise
+        else:
+            self.drained = False
+            return part + self._decrypt_more(max_bytes - len(part))
+        return part
+
+    def _decrypt_more(self, max_bytes: int) -> bytes:
+        """Return what can be read behind a record; what breaks the input is raised by the next read."""
+        parts: list[bytes] = []
+        try:
+            while max_bytes > 0 and (part := self._read_record(min(max_bytes, RECORD))):
                 parts.append(part)
                 max_bytes -= len(part)
         except ssl.SSLWantReadError:
-            return b"".join(parts) or None
-        except ssl.SSLZeroReturnError:  # the end, once the output has ended too
-            self.input_ended = True
+            self.drained = True
         except OSError:
-            self.input_ended = True
-            if not parts:
-                raise
+            self._end_input()
+        else:
+            if max_bytes > 0:
+                self._end_input()
         return b"".join(parts)
 
-    def encrypt(self, data: memoryview) -> tuple[int, bytes]:
-        """Return the size of a part of `data`, one record at most, and what is to be sent for it."""
-        return self.tls.write(data[:RECORD]), self._outgoing.read()
+    def _end_input(self) -> None:
+        """Note that every read from now on gives the end, or what has broken the input."""
+        self.input_ended = True
+        self.drained = False
+
+    def encrypt(self, data: bytes | bytearray | memoryview) -> bytes:
+        """Return the records that carry `data`, which is some 64 KiB at most."""
+        size = self._write_record(data)
+        if size == len(data):
+            return self._outgoing.read()
+        records = [self._outgoing.read()]
+        with memoryview(data) as rest:
+            while size < len(data):
+                size += self._write_record(rest[size : size + RECORD])
+                records.append(self._outgoing.read())
+        return b"".join(records)
 
     def end_output(self) -> bytes:
         """Return what ends the output: close_notify, or the alert that says why the input is broken.
@@ -228,4 +260,5 @@ class TlsEngine:
             # It must find nothing else: input that was not asked for yet would be an error.
             self._unread += self._decrypt(2 * READ_SIZE) or b""
             self.tls.unwrap()
+        self.drained = False
         return self._outgoing.read()

@@ -19,11 +19,13 @@ class FirstTurn(Generic[C]):
 
     Attributes:
         ended: connections whose conversation is over, and whose channel is closed.
+        lost: connections that their clients have reset, and whose channel is closed.
         remaining: connections that need a task, each with the error that its conversation raised, or None.
     """
 
     def __init__(self) -> None:
         self.ended: list[C] = []
+        self.lost: list[C] = []
         self.remaining: list[tuple[C, BaseException | None]] = []
 
     def add(self, connection: C, channel: Channel, session: Session) -> None:  # noqa: ARG002

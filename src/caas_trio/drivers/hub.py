@@ -161,7 +161,7 @@ class Hub(Driver):
                         continue
                 if session.closing:
                     channel.wake()
-                elif channel.tls is not None:
+                elif channel.tls is not None and not channel.tls.engine.drained:
                     self._poller.watch(channel, channel.reading)
             except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task
                 channel.fail(contained(error))

@@ -138,7 +138,8 @@ class HubChannel(Channel):
         if self.write_buffer:
             events = EPOLLOUT
         else:
-            events = self._poller.listening if self.tls is None else self.reading
+            tls = self.tls
+            events = self._poller.listening if tls is None or tls.engine.drained else self.reading
         if events != self.watched:
             self._poller.watch(self, events)
         # Without a coroutine in between: a parked task would have to keep it.
@@ -163,7 +164,9 @@ class HubChannel(Channel):
     @property
     def reading(self) -> int:
         """The events to watch for while the client is to be read from: with input here, any will do."""
-        return EPOLLIN | EPOLLOUT if self.buffered else self._poller.listening
+        if self.tls is None or self.tls.engine.drained or not self.buffered:
+            return self._poller.listening
+        return EPOLLIN | EPOLLOUT
 
     def interrupt(self) -> None:
         """Wake the task that the hub runs a session for; see `Channel.interrupt`."""
@@ -177,11 +180,20 @@ class HubChannel(Channel):
             ConnectionLost: the client reset the connection.
         """
         try:
+            return self.try_recv(max_bytes)
+        except OSError as error:
+            raise ConnectionLost from error
+
+    def try_recv(self, max_bytes: int) -> bytes | None:
+        """Return what `recv_nowait` does.
+
+        Raises:
+            OSError: the client reset the connection.
+        """
+        try:
             data = self.sock.recv(max_bytes)
         except BlockingIOError:
             return None
-        except OSError as error:
-            raise ConnectionLost from error
         if data and self._poller.counted:
             self.count_read(data)
         return data

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from caas_trio.core.errors import contained
+from caas_trio.core.errors import ConnectionLost, contained
 from caas_trio.core.session import Session
 from caas_trio.core.telemetry import ServerStats
 
@@ -82,19 +82,27 @@ class InlineTurn(FirstTurn[C]):
         reads, begun = 0, self._monotonic()
         for _ in range(len(self._waiting)):
             connection, channel, session, answered = waiting = self._waiting.popleft()
-            size = None
+            data: bytes | None = None
             try:
                 if not (channel.write_buffer or session.closing or self._reads_left <= 0):
-                    size = channel.poll(session)
-            except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task
+                    data = channel.try_recv(session.max_chunk)
+            except OSError:  # a reset, of which no more is made: many clients end so
                 reads += 1
-                self.remaining.append((connection, contained(error)))
+                self._lose(connection, channel)
                 continue
-            if size is None:
+            if data is None:
                 self._waiting.append(waiting)
                 continue
             reads += 1
-            self._reads_left -= size / session.max_chunk
+            try:
+                channel.answer(session, data)
+            except ConnectionLost:
+                self._lose(connection, channel)
+                continue
+            except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task
+                self.remaining.append((connection, contained(error)))
+                continue
+            self._reads_left -= len(data) / session.max_chunk
             if channel.needs_no_linger:
                 channel.close()
                 self.ended.append(connection)
@@ -105,3 +113,9 @@ class InlineTurn(FirstTurn[C]):
         if reads and self._stats is not None:
             self._stats.served(reads, self._monotonic() - begun)
         return reads > 0
+
+    def _lose(self, connection: C, channel: HubChannel) -> None:
+        """Close the channel of a connection that its client has reset."""
+        channel.write_buffer = b""
+        channel.close()
+        self.lost.append(connection)

@@ -94,7 +94,7 @@ class TlsSocket:
             OSError: the connection was reset, cut off or tampered with.
         """
         engine = self.engine
-        data = engine.read(max_bytes) if engine.buffered else None
+        data = None if engine.drained else engine.read(max_bytes)
         if data is None:
             records = self.raw.recv(READ_SIZE)
             if not records:
@@ -112,15 +112,18 @@ class TlsSocket:
             BlockingIOError: it is none.
             OSError: the connection was reset, or the output has ended.
         """
-        if self.engine.output_ended:
+        engine = self.engine
+        if engine.output_ended:
             raise BrokenPipeError("the output has been ended")
         size, sent = len(data), 0
-        while self._push():
+        while not self._records or self._push():
             sent += self._owed
             self._owed = 0
             if sent == size:
                 return size
-            self._encrypt(memoryview(data)[sent : sent + _BATCH])
+            part = data if not sent and size <= _BATCH else memoryview(data)[sent : sent + _BATCH]
+            self._owed = len(part)
+            self._records = engine.encrypt(part)
         if not sent:
             raise BlockingIOError
         return sent
@@ -142,17 +145,6 @@ class TlsSocket:
     def close(self) -> None:
         """Close the socket; without a `shutdown` before, the other side can tell that it is cut off."""
         self.raw.close()
-
-    def _encrypt(self, data: memoryview) -> None:
-        if len(data) <= READ_SIZE // 2:
-            self._owed, self._records = self.engine.encrypt(data)
-            return
-        batch: list[bytes] = []
-        while self._owed < len(data):
-            size, records = self.engine.encrypt(data[self._owed :])
-            self._owed += size
-            batch.append(records)
-        self._records = b"".join(batch)
 
     def _push(self) -> bool:
         """Send the records that are due; return whether the kernel has taken all of them."""

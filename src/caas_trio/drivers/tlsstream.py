@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 import trio
 
 from caas_trio.core.errors import HandshakeFailed
-from caas_trio.core.tlsengine import READ_SIZE, TlsEngine
+from caas_trio.core.tlsengine import READ_SIZE, RECORD, TlsEngine
 
 
 class TlsStream(trio.abc.HalfCloseableStream):
@@ -84,8 +84,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
             await trio.lowlevel.checkpoint()
         with _translated():
             while rest:
-                size, records = self.engine.encrypt(rest)
-                rest = rest[size:]
+                records = self.engine.encrypt(rest[:RECORD])
+                rest = rest[RECORD:]
                 await self.transport.send_all(records)
 
     async def wait_send_all_might_not_block(self) -> None:

@@ -137,6 +137,9 @@ class Acceptor(Generic[S]):
         for connection in turn.ended:
             connection.end_inline()
         turn.ended.clear()
+        for connection in turn.lost:
+            connection.lose_inline()
+        turn.lost.clear()
         for connection, error in turn.remaining:
             connection.spawn(error)
         turn.remaining.clear()

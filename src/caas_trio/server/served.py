@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import trio
 
 from caas_trio.core.endpoint import Scheme
-from caas_trio.core.errors import FAULTS, NOT_OURS, PeerError, TooSlow
+from caas_trio.core.errors import FAULTS, NOT_OURS, ConnectionLost, PeerError, TooSlow
 from caas_trio.core.limits import Limits
 from caas_trio.core.peer import Peer, peer_behind, peer_of
 from caas_trio.core.session import Session
@@ -167,6 +167,11 @@ class ServedConnection(abc.ABC, Generic[S]):
         """Report and close a connection whose conversation was over before it needed a task."""
         self._shared.telemetry.conversation_ended(None, self._listener.endpoint)
         self.close(_COMPLETED)
+
+    def lose_inline(self) -> None:
+        """Report and close a connection whose client reset it before it needed a task."""
+        self._shared.telemetry.conversation_ended(ConnectionLost(), self._listener.endpoint)
+        self.close(Outcome.LOST)
 
     def close(self, outcome: Outcome) -> None:
         """Close the socket, give the place back, count the connection out and report it."""
