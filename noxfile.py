@@ -370,6 +370,13 @@ def workers(session: nox.Session) -> None:
 
 
 @nox.session(tags=["gate"])
+def docs(session: nox.Session) -> None:
+    """Build the documentation as a site in build/site; a warning is an error."""
+    session.install(".", *group("docs"))
+    session.run("python", "-m", "sphinx", "-qEW", "--keep-going", "-c", "docs/site", ".", "build/site")
+
+
+@nox.session(tags=["gate"])
 def fail2ban(session: nox.Session) -> None:
     """Have fail2ban's own tool count refusals, by the filter in docs/deploy; CI has to have it."""
     if shutil.which("fail2ban-regex") is None and not os.environ.get("CI"):

@@ -114,6 +114,19 @@ def test_a_file_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
     assert _lost(heard)
 
 
+def test_a_file_that_is_never_read_does_not_keep_the_service_from_its_end(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with RefusalStream(pipe, LogFormat.JSON).open() as refusals:
+        for _ in range(1000):
+            refusals.connection_refused("x" * 150, AT, PEER)
+    heard = _read(reading)  # what the pipe holds; the rest is given up
+    assert 0 < heard.count(b"\n") < 1000
+    assert heard.endswith(b"\n")
+    os.close(reading)
+
+
 def _read(fd: int) -> bytes:
     try:
         return os.read(fd, 1 << 16)

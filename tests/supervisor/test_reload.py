@@ -239,3 +239,37 @@ async def test_reloads_requested_during_a_reload_are_merged_into_one(
     assert len(harness.started) == 6
     assert harness.logged() == 2 * [("reloaded", "")]
     await harness.stop()
+
+
+async def test_the_status_names_what_each_worker_does_and_how_the_last_reload_went(
+    harness: SupervisorHarness, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    harness.behaviors = ["stubborn", "good"]
+    await begin(harness, nursery)
+    assert harness.supervisor._status().reload is None
+    harness.behaviors = ["good", "mute"]
+    await harness.signal(signal.SIGHUP)
+    await trio.sleep(1)
+    status = harness.supervisor._status()
+    assert [(each.number, each.state) for each in status.workers] == [
+        (0, "serving"),
+        (1, "serving"),
+        (2, "serving"),
+        (3, "starting"),
+    ]
+    assert [each.pid for each in status.workers] == [100, 101, 102, 103]
+    assert status.workers[0].age_s > status.workers[2].age_s
+    harness.started[3].control.send_nowait("ready")
+    await trio.sleep(1)
+    status = harness.supervisor._status()
+    assert [each.state for each in status.workers] == ["retiring", "serving", "serving"]
+    assert (status.state, status.reload and status.reload.failure) == ("serving", None)
+    harness.arguments += ["--max-line", "0"]
+    await harness.signal(signal.SIGHUP)
+    await trio.sleep(1)
+    reload = harness.supervisor._status().reload
+    assert reload is not None
+    assert "--max-line" in str(reload.failure)
+    harness.behaviors = []
+    await harness.stop()
+    assert harness.supervisor._status().state == "stopping"

@@ -300,11 +300,7 @@ def percentile(one: _Look, two: _Look, share: float) -> float:
     if total <= 0:
         return math.nan
     wanted = total * share / 100
-    lower, below = 0.0, 0.0
-    for bound, count in counts:
-        if count >= wanted:
-            if bound == math.inf:
-                break
-            return lower + (bound - lower) * (wanted - below) / (count - below)
-        lower, below = bound, count
-    return lower
+    place = next(place for place, (_, count) in enumerate(counts) if count >= wanted)
+    bound, count = counts[place]
+    lower, below = counts[place - 1] if place else (0.0, 0.0)
+    return lower if bound == math.inf else lower + (bound - lower) * (wanted - below) / (count - below)

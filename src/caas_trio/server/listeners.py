@@ -206,9 +206,9 @@ def _tcp_options(options: SocketOptions) -> Iterator[tuple[int, int, int]]:
             "TCP_KEEPINTVL": max(1, round(options.keepalive / _PROBES)),
             "TCP_KEEPCNT": _PROBES,
         }
-    for name, value in wanted.items():
-        if hasattr(socket, name):  # not every system has all of them
-            yield socket.IPPROTO_TCP, getattr(socket, name), value
+    known = {name: value for name, value in wanted.items() if hasattr(socket, name)}  # as the system has them
+    for name, value in known.items():
+        yield socket.IPPROTO_TCP, getattr(socket, name), value
 
 
 def _set_stream_options(sock: socket.socket, options: SocketOptions) -> None:

@@ -1,0 +1,145 @@
+"""Writes the pages of the site that code knows: the API, command line, settings, metrics and clauses."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import get_origin
+
+import click
+from prometheus_client.core import Metric
+
+import caas_trio
+from caas_trio import Limits
+from caas_trio.conformance.clauses import CLAUSES
+from caas_trio.observing.metrics import PrometheusTelemetry
+from caas_trio.program.command import command
+
+#: What the names of the API are about, and where a name belongs; the others are "More".
+_SECTIONS = (
+    ("Serve", ("run", "serve", "serve_sessions", "serve_datagrams", "App", "Listener", "Watchdog")),
+    ("Connections", ("Connection", "current_connection", "StreamRequestHandler", "DatagramRequestHandler")),
+    ("Settings", ("Limits", "AtCapacity", "Trust", "Certificates", "SocketOptions", "Endpoint", "Scheme")),
+    ("Conversations without I/O", ("Session", "LineSession", "First", "Oversize", "LineBuffer", "Chunk")),
+    ("Observe", ("Telemetry", "ServerStats", "ListenerStats", "ConnectionStats", "Outcome")),
+)
+
+
+def write(folder: Path) -> None:
+    """Write the pages; those that have not changed are left alone."""
+    folder.mkdir(exist_ok=True)
+    for name, lines in (
+        ("api", _api()),
+        ("command-line", _command_line()),
+        ("settings", _settings()),
+        ("metrics", _metrics()),
+        ("clauses", _clauses()),
+    ):
+        text = "\n".join(lines) + "\n"
+        page = folder / f"{name}.md"
+        if not page.exists() or page.read_text("utf-8") != text:
+            page.write_text(text, "utf-8")
+
+
+def _api() -> Iterator[str]:
+    yield "# The library"
+    yield ""
+    yield "All names are in `caas_trio`."
+    named = {name for _, names in _SECTIONS for name in names}
+    errors = [name for name in caas_trio.__all__ if _is_error(name)]
+    rest = [name for name in caas_trio.__all__ if name not in named and name not in errors]
+    rest.remove("__version__")
+    for title, names in (*_SECTIONS, ("Errors", errors), ("More", rest)):
+        yield ""
+        yield f"## {title}"
+        for name in names:
+            yield ""
+            yield from _directive(name)
+
+
+def _is_error(name: str) -> bool:
+    found = getattr(caas_trio, name)
+    return isinstance(found, type) and issubclass(found, Exception)
+
+
+def _directive(name: str) -> Iterator[str]:
+    found = getattr(caas_trio, name)
+    if inspect.isclass(found) and get_origin(found) is None:
+        kind, options = "autoclass", [":members:", ":show-inheritance:"]
+    elif inspect.isfunction(found):
+        kind, options = "autofunction", []
+    else:
+        kind, options = "autodata", [":no-value:"]
+    yield "```{eval-rst}"
+    yield f".. {kind}:: caas_trio.{name}"
+    yield from (f"   {option}" for option in options)
+    yield "```"
+
+
+def _command_line() -> Iterator[str]:
+    yield "# The command line"
+    for title, module, name in (
+        ("caas-trio", "caas_trio.program.command", "command"),
+        ("caas-trio status", "caas_trio.program.status_command", "status"),
+    ):
+        yield ""
+        yield "```{eval-rst}"
+        yield f".. click:: {module}:{name}"
+        yield f"   :prog: {title}"
+        yield "```"
+
+
+def _settings() -> Iterator[str]:
+    yield "# Settings"
+    yield ""
+    yield "Each setting is an option, a variable and a key of the settings file (`--config`). The command"
+    yield "line wins over the environment, and that over the file. Limits have the same name in"
+    yield "`caas_trio.Limits`."
+    rows = []
+    for each in command.params:
+        if isinstance(each, click.Option) and each.name not in {"config", "explain", "version", "help"}:
+            option = max(each.opts, key=len)
+            limit = f"`{each.name}`" if each.name in Limits.__dataclass_fields__ else ""
+            variable = f"`CAAS_TRIO_{str(each.name).upper()}`"
+            rows.append((f"`{option}`", variable, f"`{option.lstrip('-')}`", limit, _default(each)))
+    yield ""
+    yield from _table(("option", "variable", "key", "limit", "default"), rows)
+
+
+def _default(option: click.Option) -> str:
+    shown = option.show_default
+    if isinstance(shown, str):
+        return shown
+    return "off" if option.is_flag else f"`{option.default}`"
+
+
+def _metrics() -> Iterator[str]:
+    yield "# Metrics"
+    yield ""
+    yield "What `--metrics` shows at `/metrics`; see [Logs and metrics](../../observing.md#the-metrics)."
+    yield ""
+    families: Iterable[Metric] = sorted(PrometheusTelemetry(Limits()).families(), key=lambda each: each.name)
+    rows = [(f"`{_sample(each)}`", each.type, each.documentation) for each in families]
+    yield from _table(("metric", "type", ""), rows)
+
+
+def _sample(family: Metric) -> str:
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def _clauses() -> Iterator[str]:
+    yield "# Clauses"
+    yield ""
+    yield "What the conformance suite holds a server to; the reasons are in"
+    yield "[the specification](../../specification.md)."
+    yield ""
+    rows = [(each.id, each.level.value, each.text) for each in CLAUSES.values()]
+    yield from _table(("clause", "level", "requirement"), rows)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(header)} |"
+    yield f"|{'---|' * len(header)}"
+    for row in rows:
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"

@@ -1,0 +1,52 @@
+"""The documentation as a site, for Sphinx: `nox -s docs`.
+
+The sources are the project's Markdown files, where they are; so its root is the source directory, and a
+link works here as it does in a clone. What code knows better is written by `ci/site_pages.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import caas_trio
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parents[1]))
+
+from ci import site_pages  # noqa: E402 - found through the line above
+
+project = "caas_trio"
+copyright = "the caas_trio maintainers"  # noqa: A001 - Sphinx's name for it
+version = release = caas_trio.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
+root_doc = "docs/site/index"
+include_patterns = [
+    "*.md",
+    "ci/conformance/README.md",
+    "docs/*.md",
+    "docs/**/*.md",
+    "fuzz/README.md",
+]
+exclude_patterns = [".*", "build", "dist", "mutants", "src", "tests"]  # none is walked through
+myst_heading_anchors = 4
+#: The tables of the benchmark have headings of the third level right below the first.
+suppress_warnings = ["myst.header"]
+napoleon_use_ivar = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+
+html_theme = "furo"
+html_title = f"caas_trio {release}"
+html_show_sourcelink = False
+
+
+def setup(app: Sphinx) -> None:
+    """Write the generated pages before Sphinx looks for its sources."""
+    app.connect("config-inited", lambda *_: site_pages.write(HERE / "generated"))

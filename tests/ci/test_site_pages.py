@@ -1,0 +1,41 @@
+"""The generated pages of the documentation leave nothing out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import caas_trio
+from caas_trio import Limits
+from caas_trio.conformance.clauses import CLAUSES
+from caas_trio.program.command import command
+from ci import site_pages
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_name_option_and_clause_has_its_place(tmp_path: Path) -> None:
+    site_pages.write(tmp_path)
+    pages = {page.stem: page.read_text("utf-8") for page in tmp_path.iterdir()}
+    named = re.findall(r"^\.\. auto\w+:: caas_trio\.(\w+)$", pages["api"], re.MULTILINE)
+    assert sorted([*named, "__version__"]) == sorted(caas_trio.__all__)
+    options = re.findall(r"^\| `--([\w-]+)` \| `CAAS_TRIO_", pages["settings"], re.MULTILINE)
+    assert {option.replace("-", "_") for option in options} == {each.name for each in command.params} - {
+        *("endpoints", "config", "explain", "version", "help")
+    }
+    assert set(Limits.__dataclass_fields__) & set(re.findall(r"\| `(\w+)` \|", pages["settings"]))
+    assert re.findall(r"^\| (\w+-\d+) ", pages["clauses"], re.MULTILINE) == list(CLAUSES)
+    assert "caas_trio_lines_total" in pages["metrics"]
+
+
+def test_a_page_that_has_not_changed_is_left_alone(tmp_path: Path) -> None:
+    site_pages.write(tmp_path)
+    before = {page: page.stat().st_mtime_ns for page in tmp_path.iterdir()}
+    site_pages.write(tmp_path)
+    assert before == {page: page.stat().st_mtime_ns for page in tmp_path.iterdir()}
+
+
+def test_every_page_of_the_documents_is_in_the_site() -> None:
+    index = (ROOT / "docs" / "site" / "index.md").read_text("utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"../{page.stem}\n" in index
