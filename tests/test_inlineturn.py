@@ -236,7 +236,9 @@ async def test_cancellation_closes_all_new_connections(tmp_path: Path) -> None:
                 client.recv(100)
 
 
-@pytest.mark.parametrize("when", ["before the accept", "with a reply under way", "after its reply"])
+@pytest.mark.parametrize(
+    "when", ["without a word", "before the accept", "with a reply under way", "after its reply"]
+)
 async def test_a_client_that_resets_is_lost_without_a_task(when: str, driver: str) -> None:
     recorder, tasks = StatsRecorder(), Tasks()
     clients: list[socket.socket] = []
@@ -254,8 +256,9 @@ async def test_a_client_that_resets_is_lost_without_a_task(when: str, driver: st
             await trio.testing.wait_all_tasks_blocked()
             client = socket.create_connection((endpoint.host, endpoint.port))
             clients.append(client)
-            client.sendall(b"a\n")
-            if when == "before the accept":
+            if when != "without a word":
+                client.sendall(b"a\n")
+            if when in ("without a word", "before the accept"):
                 reset(client)
             await trio.testing.wait_all_tasks_blocked()
             if when == "after its reply":

@@ -301,7 +301,7 @@ async def test_a_handler_sees_the_certificate_of_its_client(files: tuple[Path, P
 
 
 async def test_the_code_of_the_page_on_tls_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [block] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    block, *_ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     for file, name in zip(write_files(tmp_path), ("server.pem", "server.key", "clients.pem"), strict=True):
         file.rename(tmp_path / name)
@@ -585,6 +585,24 @@ def test_a_tls_client_gets_no_plain_error_line() -> None:
     with ours:
         refuse(theirs, words_for(Endpoint.parse(ANYWHERE)))
         assert ours.recv(100) == b""
+
+
+async def test_a_client_that_leaves_in_the_handshake_never_meets_the_handler() -> None:
+    met: list[Connection] = []
+    recorder = ConnectionRecorder()
+
+    async def handle(connection: Connection) -> None:
+        met.append(connection)
+
+    trust = Trust(tls=server_context())
+    async with trio.open_nursery() as nursery:
+        [endpoint] = await nursery.start(partial(serve, handle, ANYWHERE, trust=trust, telemetry=recorder))
+        async with await trio.open_tcp_stream(endpoint.host, endpoint.port) as client:
+            await client.send_eof()
+            assert await receive_all(client) == b""
+        nursery.cancel_scope.cancel()
+    assert met == []
+    assert recorder.outcomes == [Outcome.LOST]
 
 
 #: A certificate of a key with 1024 bits.

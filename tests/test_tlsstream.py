@@ -268,3 +268,20 @@ async def test_a_failed_handshake_stays_failed() -> None:
         os.stat("/what/is/not/there")  # noqa: PTH116 - for what it leaves in errno
     with pytest.raises(trio.BrokenResourceError):
         await server.do_handshake()
+
+
+async def test_over_a_stream_that_cannot_half_close_the_output_ends_with_close_notify() -> None:
+    client, server = await shake_hands()
+    ours = server.transport
+
+    class Whole(trio.abc.Stream):
+        send_all = ours.send_all
+        receive_some = ours.receive_some
+        aclose = ours.aclose
+        wait_send_all_might_not_block = ours.wait_send_all_might_not_block
+
+    server.transport = Whole()
+    await server.send_eof()
+    assert await client.receive_some() == b""
+    await client.send_all(b"still open")
+    assert await server.receive_some() == b"still open"

@@ -19,12 +19,16 @@ RECORD: Final = 16384
 #: OpenSSL's buffers keep the largest size they have had: this is what an idle connection may hold.
 READ_SIZE: Final = 2 * RECORD
 
+#: How many bytes may come without a byte of content: more than the largest record, which may come in pieces.
+#: Key updates carry none, and each costs as much as ten lines.
+MAX_EMPTY: Final = RECORD + 4096
+
 #: What reads may leave to be said: answers to key updates and the like, sent with what is sent next.
 MAX_UNSAID: Final = 65536
 
 
-#: For the client's side, and after a handshake.
-_OPEN: Final = HandshakeGate.open()
+#: After a handshake; nothing is fed to it.
+_DONE: Final = HandshakeGate.open()
 
 
 class TlsEngine:
@@ -55,6 +59,7 @@ class TlsEngine:
 
     __slots__ = (
         "_context",
+        "_empty",
         "_gate",
         "_incoming",
         "_outgoing",
@@ -82,10 +87,11 @@ class TlsEngine:
         self._server_hostname = server_hostname
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._gate = HandshakeGate() if server_side else _OPEN
+        self._gate = HandshakeGate() if server_side else HandshakeGate.open()
         self._tls: ssl.SSLObject | None = None  # which takes most of the memory: made when it is needed
         self._unread = b""
         self.drained = False
+        self._empty = 0  # bytes that have been fed since something was read
         self.established = False
         self.input_ended = False
         self.output_ended = False
@@ -129,7 +135,7 @@ class TlsEngine:
             else:
                 break
         self.established = True
-        self._gate = _OPEN
+        self._gate = _DONE
         if not self._server_side or tls.version() != "TLSv1.3":
             answers.append(self._outgoing.read())
         return b"".join(answers)
@@ -178,6 +184,7 @@ class TlsEngine:
 
     def feed(self, data: bytes) -> None:
         """Take in what a read of the transport gave."""
+        self._empty += len(data)
         self._incoming.write(data)
 
     def read(self, max_bytes: int) -> bytes | None:
@@ -200,12 +207,16 @@ class TlsEngine:
             part = self._read_record(size)
         except ssl.SSLWantReadError:
             self.drained = True
+            if self._empty > MAX_EMPTY:
+                self._end_input()
+                raise ConnectionAbortedError("the peer sends records without content") from None
             return None
         except ssl.SSLZeroReturnError:  # the end, once the output has ended too
             part = b""
         except OSError:
             self._end_input()
             raise
+        self._empty = 0
         if not part:
             self._end_input()
         elif len(part) < size and not self._incoming.pending:
@@ -238,13 +249,13 @@ class TlsEngine:
 
     def encrypt(self, data: bytes | bytearray | memoryview) -> bytes:
         """Return the records that carry `data`, which is some 64 KiB at most."""
-        size = self._write_record(data)
-        if size == len(data):
+        if len(data) <= RECORD:
+            self._write_record(data)  # all of it: Python does not set SSL_MODE_ENABLE_PARTIAL_WRITE
             return self._outgoing.read()
-        records = [self._outgoing.read()]
+        records: list[bytes] = []  # one at a time, since the buffer in between keeps its size
         with memoryview(data) as rest:
-            while size < len(data):
-                size += self._write_record(rest[size : size + RECORD])
+            for start in range(0, len(data), RECORD):
+                self._write_record(rest[start : start + RECORD])
                 records.append(self._outgoing.read())
         return b"".join(records)
 

@@ -277,13 +277,14 @@ class HubChannel(Channel):
     async def send_eof(self) -> None:
         """End the output; see `Channel.send_eof`."""
         await self.flush()
-        if not self._end_output():  # TLS has something to say at the end
-            with trio.move_on_after(self.limits.write_timeout):
+        if self._end_output():
+            return
+        with trio.move_on_after(self.limits.write_timeout):  # TLS has something to say at the end
+            while True:
                 await self._until(self._poller.machine.wait_writable)
-                while not self._end_output():
-                    await self._until(self._poller.machine.wait_writable)
-                return
-            raise TooSlow("write_timeout")
+                if self._end_output():
+                    return
+        raise TooSlow("write_timeout")
 
     def _end_output(self) -> bool:
         try:
@@ -318,12 +319,16 @@ class HubChannel(Channel):
     async def close_gracefully(self) -> None:
         """End the output and let the client go; see `Channel.close_gracefully`."""
         await self.send_eof()
+        data = self.recv_nowait()
+        if data == b"":
+            return  # the usual case, which needs no timeout
         with trio.move_on_after(self.limits.linger_timeout):
-            while (data := self.recv_nowait()) != b"":
+            while data != b"":
                 if data is None:
                     await self._until(self._poller.machine.wait_readable)
                 else:  # a client that sends without end must not keep the others waiting
                     await trio.lowlevel.checkpoint()
+                data = self.recv_nowait()
 
     async def aclose(self) -> None:
         """Close the socket."""
