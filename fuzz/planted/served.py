@@ -28,8 +28,8 @@ BUGS: Final = (
     Bug(
         "all connections share a session",
         "server",
-        "self._session = self._shared.service()\n        turn",
-        'self._session = self._shared.tasks.__dict__.setdefault("one", self._shared.service())\n        turn',
+        "self._served_by = self._shared.service()\n        turn",
+        'self._served_by = self._shared.tasks.__dict__.setdefault("one", self._shared.service())\n        turn',
     ),
     Bug(
         "sockets are left open",

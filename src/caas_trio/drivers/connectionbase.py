@@ -97,6 +97,11 @@ class ConnectionBase:
         """Whether the server is stopping: finish, and return."""
         return self._drain.begun
 
+    @property
+    def busy(self) -> bool:
+        """Whether a task is in a read or a send, or posted data waits."""
+        return self._receiving or self._sending
+
     async def wait_draining(self) -> None:
         """Return once the server is stopping. Any number of tasks may wait."""
         begun = trio.Event()

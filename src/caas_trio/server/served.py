@@ -88,7 +88,11 @@ class ServedConnection(abc.ABC, Generic[S]):
     Nothing that its handler raises leaves it but `Cancelled`, KeyboardInterrupt and GeneratorExit.
     """
 
-    __slots__ = ("_channel", "_host", "_listener", "_opened_at", "_peer", "_shared", "_sock")
+    __slots__ = ("_channel", "_host", "_listener", "_opened_at", "_peer", "_served_by", "_shared", "_sock")
+
+    #: Its session, or the `Connection` of its handler; None before the conversation. In place of an
+    #: attribute of each kind, since a second `__init__` would cost each connection half a microsecond.
+    _served_by: Any
 
     def __init__(self, shared: Shared[S], sock: socket.socket, listener: ListenerStats) -> None:
         self._shared = shared
@@ -97,6 +101,7 @@ class ServedConnection(abc.ABC, Generic[S]):
         self._host: Host | NoPlace = NO_PLACE
         self._peer: Peer | None = None
         self._channel: Channel | None = None
+        self._served_by = None
 
     @property
     @abc.abstractmethod
@@ -115,6 +120,14 @@ class ServedConnection(abc.ABC, Generic[S]):
         """Report that the conversation has ended by itself, and return the outcome."""
         self._shared.telemetry.conversation_ended(None, self._listener.endpoint)
         return _COMPLETED
+
+    @property
+    def _busy(self) -> bool:
+        """Whether tasks are in calls of the connection after the conversation has ended by itself."""
+        return False
+
+    def _abandon(self) -> None:
+        """Refuse further calls of the connection."""
 
     def _is_by_peer(self, error: BaseException) -> bool:
         """Return whether an error is this connection's peer's doing, and not another one's."""
@@ -263,12 +276,14 @@ class ServedConnection(abc.ABC, Generic[S]):
                 outcome = came_to
             else:
                 came_to = self._completed()
-                await self._linger()
+                if self._busy or not self._channel.needs_no_linger:
+                    await self._linger()
                 outcome = came_to
         except FAULTS as failure:
             outcome = Outcome.FAILED
             self._report_bug(failure)
         finally:
+            self._abandon()
             await self._end(outcome)
 
     async def _end(self, outcome: Outcome) -> None:
@@ -334,40 +349,36 @@ class ServedConnection(abc.ABC, Generic[S]):
 class SessionConnection(ServedConnection[NewSession]):
     """A connection that a session answers."""
 
-    __slots__ = ("_session",)
+    __slots__ = ()
 
-    def __init__(self, shared: Shared[NewSession], sock: socket.socket, listener: ListenerStats) -> None:
-        super().__init__(shared, sock, listener)
-        self._session: Session | None = None
+    _served_by: Session | None
 
     @property
     def oversize_lines(self) -> int:
         """How many lines were too long so far."""
-        return 0 if self._session is None else self._session.oversize_lines
+        return 0 if self._served_by is None else self._served_by.oversize_lines
 
     def _begin(self, channel: Channel, address: Any, turn: FirstTurn[ServedConnection[Any]]) -> None:  # noqa: ARG002
-        self._session = self._shared.service()
-        turn.add(self, channel, self._session)
+        self._served_by = self._shared.service()
+        turn.add(self, channel, self._served_by)
 
     def _converse(self, channel: Channel) -> Awaitable[None]:
-        if self._session is None:
-            self._session = self._shared.service()
-        return channel.converse(self._session)
+        if self._served_by is None:
+            self._served_by = self._shared.service()
+        return channel.converse(self._served_by)
 
 
 class HandlerConnection(ServedConnection[Handler]):
     """A connection that an async handler serves."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ()
 
-    def __init__(self, shared: Shared[Handler], sock: socket.socket, listener: ListenerStats) -> None:
-        super().__init__(shared, sock, listener)
-        self._connection: Connection | None = None
+    _served_by: Connection | None
 
     @property
     def oversize_lines(self) -> int:
         """How many lines were too long so far."""
-        return 0 if self._connection is None else self._connection.oversize_lines
+        return 0 if self._served_by is None else self._served_by.oversize_lines
 
     def _begin(self, channel: Channel, address: Any, turn: FirstTurn[ServedConnection[Any]]) -> None:  # noqa: ARG002
         self._peer = peer_of(self._sock, address)
@@ -378,28 +389,31 @@ class HandlerConnection(ServedConnection[Handler]):
         connection = Connection(
             channel, self._listener.endpoint, self.peer, shared.limits, shared.drain, shared.trust.tls
         )
-        self._connection = connection
+        self._served_by = connection
         connection.begin()
         return shared.service(connection)
 
     def _completed(self) -> Outcome:
-        assert self._connection is not None  # noqa: S101 - its handler has returned
-        if self._connection.failure is None:
+        assert self._served_by is not None  # noqa: S101 - its handler has returned
+        if self._served_by.failure is None:
             return super()._completed()
-        return self._classify_failure(self._connection.failure)[0]
+        return self._classify_failure(self._served_by.failure)[0]
 
     async def _linger(self) -> None:
-        if self._connection is not None:
-            await self._connection.finish()
+        if self._served_by is not None:
+            await self._served_by.finish()
         await super()._linger()
 
-    async def _end(self, outcome: Outcome) -> None:
-        if self._connection is not None:
-            self._connection.abandon()
-        await super()._end(outcome)
+    @property
+    def _busy(self) -> bool:
+        return self._served_by is not None and self._served_by.busy
+
+    def _abandon(self) -> None:
+        if self._served_by is not None:
+            self._served_by.abandon()
 
     def _is_by_peer(self, error: BaseException) -> bool:
-        return isinstance(error, PeerError) and error.connection in (None, self._connection)
+        return isinstance(error, PeerError) and error.connection in (None, self._served_by)
 
 
 def _split(
