@@ -29,7 +29,7 @@ BUGS: Final = (
         "all connections share a session",
         "server",
         "self._served_by = self._shared.service()\n        turn",
-        'self._served_by = self._shared.tasks.__dict__.setdefault("one", self._shared.service())\n        turn',
+        'self._served_by = vars(self._shared.tasks).setdefault("one", self._shared.service())\n        turn',
     ),
     Bug(
         "sockets are left open",
