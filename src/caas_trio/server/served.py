@@ -159,10 +159,10 @@ class ServedConnection(abc.ABC, Generic[S]):
         self._listener.accepted += 1
         self._opened_at = trio.current_time() if shared.reports_each else 0.0
         try:
-            if shared.reports_each:
-                self._peer = peer_of(self._sock, address)
-                shared.telemetry.connection_opened(self._listener.endpoint, self._peer)
             if shared.reports_each or shared.handshaker.required(self._listener.endpoint):
+                self._peer = peer_of(self._sock, address)
+                if shared.reports_each:
+                    shared.telemetry.connection_opened(self._listener.endpoint, self._peer)
                 self.spawn()
             else:
                 self._channel = shared.driver.channel(self._sock)
