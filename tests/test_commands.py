@@ -52,6 +52,9 @@ async def test_a_line_too_long_is_answered_and_the_loop_goes_on() -> None:
     with pytest.raises(LineTooLong):
         await anext(commands)
     assert await anext(commands) == b"QUIT"
+    connection, client = await connected(b"x" * 21 + b"\r\n" + b"y" * 21 + b"\r\nNOOP\r\n")
+    assert await anext(connection.commands(too_long=b"no\r\n")) == b"NOOP"
+    assert await client.receive_some() == b"no\r\nno\r\n"
 
 
 async def test_a_line_too_long_ends_the_loop_where_no_answer_is_given() -> None:

@@ -56,6 +56,8 @@ async def test_no_more_is_read_ahead_than_is_bounded(pair: Pair, nursery: trio.N
     nursery.start_soon(pair.connection.wait_input_end)
     await trio.testing.wait_all_tasks_blocked(0.05)
     assert READ_AHEAD <= len(pair.connection._buffer) <= READ_AHEAD + 1
+    nursery.start_soon(pair.connection.wait_input_end)
+    await trio.testing.wait_all_tasks_blocked(0.05)
     pair.drain.begin()
     await trio.testing.wait_all_tasks_blocked(0.05)
     assert await pair.connection.receive_exactly(READ_AHEAD) == MUCH[:READ_AHEAD]
@@ -224,14 +226,16 @@ async def test_a_count_beyond_its_limit_is_the_peers_fault(
 
 
 async def test_a_body_is_skipped_without_being_held(pair: Pair, nursery: trio.Nursery) -> None:
-    nursery.start_soon(pair.client.send_all, MUCH + b"next\n")
+    async def feed() -> None:
+        await pair.client.send_all(MUCH + b"next\nend")
+        await pair.client.send_eof()
+
+    nursery.start_soon(feed)
     await pair.connection.skip(len(MUCH))
     await pair.connection.skip(0)
     assert await pair.connection.receive_line() == b"next\n"
     with pytest.raises(LimitError):
         await pair.connection.skip(-1)
-    await pair.client.send_all(b"end")
-    await pair.client.send_eof()
     with pytest.raises(InputEnded, match=r"^the input ended after 3 of 4 bytes$"):
         await pair.connection.skip(4)
     nursery.cancel_scope.cancel()
