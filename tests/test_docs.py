@@ -11,7 +11,7 @@ import pytest
 
 import caas_trio
 from caas_trio import Limits
-from caas_trio.drivers import hubchannel as hub_driver
+from caas_trio.drivers import hubtransport as hub_driver
 from caas_trio.drivers import stream as stream_driver
 from caas_trio.program.command import command
 

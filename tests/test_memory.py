@@ -25,7 +25,7 @@ from caas_trio import (
     LineTooLong,
     Oversize,
 )
-from caas_trio.drivers import hubchannel as hub_driver
+from caas_trio.drivers import hubtransport as hub_driver
 from caas_trio.drivers import stream as stream_driver
 
 from .support.drivers import serve, serve_sessions

@@ -35,7 +35,7 @@ from caas_trio import (
 )
 from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import ConnectionStats, ListenerStats, Outcome, ServerStats
-from caas_trio.drivers import hub, hubchannel, poller
+from caas_trio.drivers import hub, hubtransport, poller
 from caas_trio.drivers.choice import DriverName
 from caas_trio.drivers.machine import Machine
 from caas_trio.drivers.requesthandler import Reader
@@ -50,7 +50,7 @@ MAX_ADMITTED: Final = 2
 #: The addresses that may connect to a server of sessions, among clients with an IP address.
 TRUST: Final = Trust(allow_from=(ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32")))
 #: Bounds of the server made so small that a few clients exceed them.
-vars(hubchannel)["READ_SIZE"] = Session.max_chunk = 6000
+vars(hubtransport)["READ_SIZE"] = Session.max_chunk = 6000
 vars(hub)["_SHORT"] = 1000
 #: For each server that starts, this would cost more than all the rest.
 vars(hub)["_WARMING"] = 0

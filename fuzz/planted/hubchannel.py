@@ -22,14 +22,8 @@ BUGS: Final = (
     Bug(
         "a connection may be quiet for ever",
         "server",
-        "if now - max(self.stamp, self._sent_at) >= limits.idle_timeout else None",
+        "if now - max(self.stamp, self.sent_at) >= limits.idle_timeout else None",
         "if now < self.stamp else None",
-    ),
-    Bug(
-        "a close with unread input resets the connection",
-        "server",
-        "return self.eof_received and not self.write_buffer",
-        "return not self.write_buffer",
     ),
     Bug(
         "a client is prompted although it has just spoken",

@@ -24,7 +24,8 @@ from caas_trio.core.telemetry import ServerStats
 
 from .drain import Drain
 from .driver import Driver
-from .hubchannel import READ_SIZE, CountingHubChannel, HubChannel
+from .hubchannel import CountingHubChannel, HubChannel
+from .hubtransport import READ_SIZE
 from .inlineturn import InlineTurn
 from .machine import MACHINE, Machine
 from .poller import EPOLLIN, EPOLLOUT, Poller

@@ -16,7 +16,7 @@ from caas_trio.core.limits import Limits
 from caas_trio.core.printable import printable
 from caas_trio.core.session import LineSession, Oversize
 from caas_trio.drivers.choice import DriverName, uses_hub
-from caas_trio.drivers.hubchannel import READ_SIZE as HUB_READ_SIZE
+from caas_trio.drivers.hubtransport import READ_SIZE as HUB_READ_SIZE
 from caas_trio.drivers.stream import READ_SIZE as STREAM_READ_SIZE
 from caas_trio.server.admission import RESERVED_DESCRIPTORS, connection_limit
 from caas_trio.server.app import App, Lifespan
