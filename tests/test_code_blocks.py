@@ -26,6 +26,7 @@ def blocks(page: Path) -> dict[str, str]:
 
 @pytest.mark.timeout(300)
 def test_every_block_of_code_is_typed(tmp_path: Path) -> None:
+    """Slow: mypy checks every block in the documentation."""
     pages = [page for where in WHERE for page in ROOT.glob(where)]
     files = {name: code for page in pages for name, code in blocks(page).items()}
     assert len(files) > 20

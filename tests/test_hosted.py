@@ -119,6 +119,7 @@ def test_a_deployment_serves_new_code_and_a_broken_one_changes_nothing(home: Pat
 
 
 def test_logs_and_metrics_of_an_app_are_the_services(home: Path) -> None:
+    """Slow: a worker writes its metrics once a second."""
     words = hosted(home, "fragile:handler", "--metrics", "127.0.0.1:0", "--workers", "1")
     with service(*words) as running:
         page = running.stdout.readline().removeprefix("metrics on ").strip()

@@ -140,6 +140,7 @@ def test_workers_of_a_zipapp_run_the_zipapp(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_workers_end_when_the_supervisor_is_killed() -> None:
+    """Slow: a supervisor and each of its workers start a Python."""
     with service(*WORKERS) as running, running.connect() as client:
         client.sendall(b"a\n")
         assert client.recv(10) == b"A\n"

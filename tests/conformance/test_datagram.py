@@ -208,7 +208,10 @@ async def test_many_senders_and_no_server() -> None:
 
 
 async def test_a_sender_waits_for_room(tmp_path: Path) -> None:
-    """A Unix socket has room for a few datagrams that nobody has read; a sender that is to be gone waits."""
+    """A Unix socket has room for a few datagrams that nobody has read; a sender that is to be gone waits.
+
+    Slow: the server reads late.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as plain:
         plain.bind(str(tmp_path / "socket"))
         plain.settimeout(0.0)

@@ -254,6 +254,7 @@ async def test_a_server_that_is_too_slow_for_a_case_is_not_judged() -> None:
 
 
 async def test_a_case_gets_the_time_that_the_pace_of_the_server_asks_for() -> None:
+    """Slow: so is the server, by more than a case may take by default."""
     bounds = Bounds(waits=1, own_s=0, replies=1000, reply_s=0.01)
     steps = (Connect(), Expect((b"A" * 150,)))
     result = await tried(drip, *steps, seconds=1.0, bounds=bounds)
@@ -265,7 +266,10 @@ async def test_a_case_gets_the_time_that_the_pace_of_the_server_asks_for() -> No
 
 
 async def test_a_case_of_many_steps_goes_on_as_long_as_the_server_does() -> None:
-    """Even where nothing of the step under way has come yet."""
+    """Even where nothing of the step under way has come yet.
+
+    Slow: so is the server, by more than a case may take without it.
+    """
 
     async def in_a_while(stream: trio.SocketStream) -> None:
         async for data in stream:

@@ -85,7 +85,10 @@ async def test_nobody_is_served_any_more_since_a_case() -> None:
 
 
 async def test_a_server_that_is_busy_with_another_case_is_not_dead() -> None:
-    """It serves one client at a time, so it does not answer beside a client that stays."""
+    """It serves one client at a time, so it does not answer beside a client that stays.
+
+    Slow: the doubt lasts for a timeout of the suite.
+    """
     turn = trio.Lock()
 
     async def one_at_a_time(stream: trio.SocketStream) -> None:
@@ -113,7 +116,10 @@ async def test_a_server_that_is_busy_with_another_case_is_not_dead() -> None:
 
 
 async def test_several_failures_of_a_server_that_lives_are_all_kept() -> None:
-    """Each is in doubt while a slow restart lasts, and in the end the server is there."""
+    """Each is in doubt while a slow restart lasts, and in the end the server is there.
+
+    Slow: so is the restart.
+    """
     away = trio.Event()
 
     async def serve(stream: trio.SocketStream) -> None:
@@ -143,6 +149,8 @@ async def test_several_failures_of_a_server_that_lives_are_all_kept() -> None:
 
 
 async def test_a_datagram_server_that_dies() -> None:
+    """Slow: a datagram counts as lost only after several tries."""
+
     async def serve(sock: trio.socket.SocketType) -> None:
         while True:
             data, sender = await sock.recvfrom(65536)

@@ -39,7 +39,10 @@ async def test_a_server_may_drop_a_client_that_does_not_read() -> None:
 
 
 async def test_the_buffers_of_a_proxy_are_no_reading() -> None:
-    """As haproxy's two, where the kernel gives a connection 32 MiB: they take 64 MiB and more."""
+    """As haproxy's two, where the kernel gives a connection 32 MiB: they take 64 MiB and more.
+
+    Slow: so much has to be sent.
+    """
 
     async def buffering(stream: trio.SocketStream) -> None:
         left = 100 << 20

@@ -86,6 +86,7 @@ def test_selection_by_prefix_and_by_id() -> None:
 async def test_the_right_server_passes_everything(
     right: StartRight, profile: Profile, endpoint: str, prefixes: tuple[str, ...]
 ) -> None:
+    """Slow: cases of silence last up to 2.6 seconds, and there are hundreds of others."""
     where = right(
         endpoint,
         service=profile.service.value,
@@ -221,6 +222,7 @@ async def test_a_case_that_waits_takes_no_place_unless_there_is_one_alone(jobs: 
 
 
 async def test_a_case_after_one_that_was_too_slow_is_judged() -> None:
+    """Slow: the server takes longer than a case may."""
     slow = Case("FRAME-1", "slow", lambda _: (Connect(), Send(b"drip\n"), Expect((b"D" * 10_000,))))
     next_one = Case("FRAME-1", "next", lambda _: says(b"HELLO\n"), after=("FRAME-1.slow/whole",))
 
@@ -243,6 +245,8 @@ async def test_a_case_after_one_that_was_too_slow_is_judged() -> None:
 
 
 async def test_a_slow_server_gets_the_time_that_its_sanity_cases_show_it_to_need() -> None:
+    """Slow: so is the server."""
+
     async def slowly(stream: trio.SocketStream) -> None:
         async for data in stream:
             for line in data.splitlines(keepends=True):
