@@ -378,7 +378,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(tags=["gate"])
 def fail2ban(session: nox.Session) -> None:
-    """Have fail2ban's own tool count refusals, by the filter in docs/deploy; CI has to have it."""
+    """Count refusals with fail2ban's own tool, by the filter in docs/deploy; CI must have it."""
     if shutil.which("fail2ban-regex") is None and not os.environ.get("CI"):
         session.skip("fail2ban-regex is not installed; Debian has it in the package fail2ban")
     session.install(".")
@@ -400,7 +400,7 @@ def protocols(session: nox.Session) -> None:
 
 @nox.session(tags=["gate"])
 def promtool(session: nox.Session) -> None:
-    """Have Prometheus's own tool read the pages of figures; CI has to have it."""
+    """Check the metrics pages with Prometheus's own tool; CI must have it."""
     if shutil.which("promtool") is None and not os.environ.get("CI"):
         session.skip("promtool is not installed; Debian has it in the package prometheus")
     session.install(".")

@@ -153,14 +153,14 @@ class NaiveStrictBuffer(NaiveLineBuffer):
         taken, self.rest = self.rest[:start], self.rest[start:]
         return taken
 
-    def take_line_piece(self, most: int) -> bytes | None:
-        if most < 2:
-            raise LimitError("max_bytes", most, "2 or more")
+    def take_line_piece(self, max_bytes: int) -> bytes | None:
+        if max_bytes < 2:
+            raise LimitError("max_bytes", max_bytes, "2 or more")
         kind, at = self.front()
-        if kind == "line" and at <= most:
+        if kind == "line" and at <= max_bytes:
             return self.take_some(at)
-        stop = most - (self.rest[most - 1 : most] == b"\r")
-        if len(self.rest) >= most and at - 2 * (kind == "line") >= stop:
+        stop = max_bytes - (self.rest[max_bytes - 1 : max_bytes] == b"\r")
+        if len(self.rest) >= max_bytes and at - 2 * (kind == "line") >= stop:
             return self.take_some(stop)
         if kind == "bare":
             raise self._refused(at, BareTerminator(self.rest[at : at + 1]))

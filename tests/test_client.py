@@ -47,8 +47,8 @@ PROMPT = b"Enter some data to be capitalized:\n"
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_what_is_piped_goes_there_and_back(served: Service, which: int) -> None:
-    status, heard, complaint = run(str(served.endpoints[which]), sent=b"hello\nworld")
-    assert (status, heard, complaint) == (0, PROMPT + b"HELLO\nWORLD", "")
+    status, heard, errors = run(str(served.endpoints[which]), sent=b"hello\nworld")
+    assert (status, heard, errors) == (0, PROMPT + b"HELLO\nWORLD", "")
 
 
 def test_a_pipe_gets_every_byte_as_it_is(served: Service) -> None:
@@ -69,10 +69,10 @@ def test_tls_and_its_options(tmp_path: Path) -> None:
         shown = ("--cert", str(certificate), "--key", str(key), "--server-name", "localhost")
         assert run(endpoint, "--ca", str(authorities), *shown, sent=b"a\n") == (0, b"A\n", "")
         assert run(endpoint, "--insecure", *shown, sent=b"a\n")[:2] == (0, b"A\n")
-        status, heard, complaint = run(endpoint, sent=b"a\n")
+        status, heard, errors = run(endpoint, sent=b"a\n")
         assert (status, heard) == (1, b"")
-        assert complaint.startswith("caas-client: no TLS handshake: ")
-        assert complaint.count("\n") == 1
+        assert errors.startswith("caas-client: no TLS handshake: ")
+        assert errors.count("\n") == 1
 
 
 def test_a_proxy_header_is_sent_first() -> None:

@@ -59,7 +59,7 @@ class Observed:
         self.history = History(self.telemetry.families, self.clock)
 
     def after(self, seconds: float = PERIOD_S) -> None:
-        """Let some time pass, and a look be taken."""
+        """Advance time past the next sample."""
         self.clock.now += seconds
         self.history.look()
 

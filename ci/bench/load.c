@@ -210,7 +210,7 @@ static ssize_t obtain(struct connection *c, void *data, size_t length) {
     return c->tls == NULL ? recv(c->fd, data, length, 0) : tls_result(c, SSL_read(c->tls, data, (int)length));
 }
 
-static int end_output(struct connection *c) {
+static int close_output(struct connection *c) {
     if (c->tls != NULL && SSL_shutdown(c->tls) < 0) {
         ERR_clear_error();
         return -1;
@@ -252,7 +252,7 @@ static ssize_t transmit(struct connection *c, const void *data, size_t length) {
 
 static ssize_t obtain(struct connection *c, void *data, size_t length) { return recv(c->fd, data, length, 0); }
 
-static int end_output(struct connection *c) { return shutdown(c->fd, SHUT_WR); }
+static int close_output(struct connection *c) { return shutdown(c->fd, SHUT_WR); }
 
 static void let_go(struct connection *c) { close(c->fd); }
 
@@ -335,7 +335,7 @@ static void half_close(struct connection *c) {
         struct linger at_once = {.l_onoff = 1, .l_linger = 0};
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
         ended(c);
-    } else if (end_output(c) < 0) {
+    } else if (close_output(c) < 0) {
         failed(c, RESET);
     }
 }

@@ -51,7 +51,7 @@ class Clients:
         )
 
     def until(self, come: Callable[[], bool], what: str) -> None:
-        """Let the clients read until something has come.
+        """Read with all clients until something has come.
 
         Raises:
             CheckError: it has not in time.

@@ -11,7 +11,7 @@ import sys
 
 import caas_trio
 
-MOST_DIGITS = 6
+MAX_DIGITS = 6
 
 
 class Box:
@@ -29,7 +29,7 @@ class Box:
                     await connection.send(b"error: the last line has no end\n")
                     return
                 match line.split():
-                    case [b"PUT", size] if size.isdigit() and len(size) <= MOST_DIGITS:
+                    case [b"PUT", size] if size.isdigit() and len(size) <= MAX_DIGITS:
                         self.content = await connection.receive_exactly(int(size))
                         await connection.send(b"ok\n")
                     case [b"GET"]:
@@ -39,7 +39,7 @@ class Box:
                     case [b"PUT", *_]:
                         # Its bytes may follow, and where they end is unknown: there is no going on.
                         await connection.send(
-                            b"error: PUT needs a number of bytes, %d digits at most\n" % MOST_DIGITS
+                            b"error: PUT needs a number of bytes, %d digits at most\n" % MAX_DIGITS
                         )
                         return
                     case _:

@@ -111,7 +111,7 @@ class Network:
             yield from (member.numeric(number, words) for number, words in _GREETING.items())
 
     def rename(self, member: Member, nick: bytes) -> Iterator[bytes]:
-        """Give a member a nick that no other one has."""
+        """Assign a nick that no other member has."""
         if not _NICK.fullmatch(nick):
             yield member.numeric(432, nick, b":Erroneous nickname")
         elif self._members.get(nick.lower(), member) is not member:

@@ -67,8 +67,8 @@ class Store:
         command = self._commands.get(name.upper())
         if command is None:
             raise Refused(f"ERR unknown command '{shown(name)}'")
-        method, least, most = command
-        if not least <= len(arguments) <= most:
+        method, minimum, maximum = command
+        if not minimum <= len(arguments) <= maximum:
             raise Refused(f"ERR wrong number of arguments for '{shown(name.lower())}' command")
         return method(*arguments)
 
@@ -153,12 +153,12 @@ async def receive_command(connection: caas_trio.Connection) -> list[bytes] | Non
     return words
 
 
-def count(line: bytes, mark: bytes, least: int, most: int, kind: str) -> int:
+def count(line: bytes, mark: bytes, minimum: int, maximum: int, kind: str) -> int:
     """Return the number in a line that consists of a mark and a number."""
     if not line.startswith(mark):
         raise Garbled(f"expected '{mark.decode()}', got '{shown(line[:1])}'")
     found = _COUNT.fullmatch(line)
-    if found is None or not least <= int(found[1]) <= most:
+    if found is None or not minimum <= int(found[1]) <= maximum:
         raise Garbled(f"invalid {kind} length")
     return int(found[1])
 

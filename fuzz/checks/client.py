@@ -160,7 +160,7 @@ class Client:
 
     @property
     def done(self) -> bool:
-        """Whether it has nothing more to hear."""
+        """Whether it expects nothing more."""
         return self.gone or self.eof
 
     @property

@@ -38,7 +38,7 @@ class Lab:
         return self.world.link("server", "client")
 
     def wait(self, seconds: float = 0.0) -> None:
-        """Let time pass, and happen what is due by then, in its order."""
+        """Advance time, and run what is due by then, in order."""
         until = self.now + seconds
         while self.kernel.next_due <= until:
             self.now = max(self.now, self.kernel.next_due)

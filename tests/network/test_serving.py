@@ -85,7 +85,7 @@ async def test_a_server_serves_on_a_simulated_host(
 
 
 async def conversation(seed: int, driver: DriverName) -> str:
-    """Let three clients talk to a server under the faults of a seed; return the trace's hash."""
+    """Run three clients and a server under the faults of a seed; return the trace's hash."""
     network = Network(seed)
     network = Network(seed, conditions=Conditions.drawn(network.random("conditions"), resets=False))
     data = b"".join(b"line %d\n" % number for number in range(100))

@@ -78,7 +78,7 @@ class Conversation:
         self.finish()
 
     def greet(self) -> None:
-        """Say what is said first."""
+        """Send the greeting."""
         self.say(self.protocol.greeting)
 
     def read(self) -> bytes:

@@ -199,7 +199,7 @@ class AnswersAgainLater(Datagrams):
         again.start()
 
     def answer_again(self, data: bytes, sender: Any) -> None:
-        """Say something that nobody asked for."""
+        """Send a datagram unasked."""
         with contextlib.suppress(OSError):
             super().answer_datagram(data, sender)
 

@@ -73,7 +73,11 @@ class _TlsOptions:
 @click.option("--cert", type=Path, metavar="FILE", help="Show the certificate in this file.")
 @click.option("--key", type=Path, metavar="FILE", help="Its key, if it is in a file of its own.")
 @click.option("--server-name", metavar="NAME", help="Expect a certificate for this name, not for the host.")
-@click.option("--insecure", is_flag=True, help="Accept any certificate: anybody may read and change all.")
+@click.option(
+    "--insecure",
+    is_flag=True,
+    help="Accept any certificate: an attacker on the way can read and change everything.",
+)
 @click.option(
     "--proxy", type=click.Choice(["v1", "v2"]), help="Begin with a PROXY header that names this client."
 )
@@ -133,7 +137,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _complain(failure: BaseException) -> int:
-    """Tell the user what is wrong, and return the exit status; one of several speaks for all."""
+    """Report what is wrong, and return the exit status; one of several speaks for all."""
     while isinstance(failure, BaseExceptionGroup):
         failure = (failure.subgroup(KeyboardInterrupt) or failure).exceptions[0]
     match failure:

@@ -40,7 +40,7 @@ class TlsEngine:
         engine.feed(data)                       for what a read of the transport gave, then
         engine.read(n)                          until it gives None
         output = engine.encrypt(data)           what carries `data`
-        output = engine.end_output()            close_notify; the input stays open
+        output = engine.close_output()            close_notify; the input stays open
 
     What OpenSSL objects to is raised as an OSError: as a rule an `ssl.SSLError`, but asked again after
     a failure it may give no reason, and Python, from 3.13 on, then raises what errno still names.
@@ -53,7 +53,7 @@ class TlsEngine:
     Attributes:
         established: whether the handshake is done.
         input_ended: whether OpenSSL has met the end of the input, or what breaks it: no more is to be fed.
-        output_ended: whether `end_output` has been called.
+        output_ended: whether `close_output` has been called.
         drained: whether a read would give None for certain, unless more is fed.
     """
 
@@ -259,7 +259,7 @@ class TlsEngine:
                 records.append(self._outgoing.read())
         return b"".join(records)
 
-    def end_output(self) -> bytes:
+    def close_output(self) -> bytes:
         """Return what ends the output: close_notify, or the alert that says why the input is broken.
 
         A second call returns b"".

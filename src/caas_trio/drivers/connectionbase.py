@@ -72,7 +72,7 @@ class ConnectionBase:
         self._sending = False
         self._queue: SendQueue | None = None  # of what waits for that
         self._closed = False
-        self._standalone = False  # made by `over`: not a server's, and so nobody's in particular
+        self._standalone = False  # made by `over`: it belongs to no server
         self.failure = None
         self._number = next(_numbers)
 

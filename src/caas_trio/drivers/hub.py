@@ -6,7 +6,7 @@ calls and no task switch. Each connection that outlasts its first turn (see `inl
 the server's nursery. It parks while the hub runs its session and is woken for what is exceptional: a
 session that is closing, an error, a timeout.
 
-A socket stays registered while its task is awake, until it is closed or ready with nobody to run it
+A socket stays registered while its task is awake, until it is closed, or ready without a session to run
 for: so a session that lasts for one line, as an async handler's reads do, costs no `epoll_ctl`.
 """
 
@@ -115,7 +115,7 @@ class Hub(Driver):
         draining, stats, counting = self._drain.begun, self._stats, self._poller.counting
         short: list[bytes] = []
         sent_on = 0
-        channels: list[Any] = self._poller.channels  # whoever is watched is there
+        channels: list[Any] = self._poller.channels  # all that are watched are there
         for fd, _ in ready:
             channel: HubChannel = channels[fd]
             session = channel.session

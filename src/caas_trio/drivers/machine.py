@@ -60,7 +60,7 @@ class Machine:
         return select.epoll()
 
     def waiting(self, sock: socket.socket) -> int:
-        """Return how many bytes the kernel has received on a socket and nobody has read."""
+        """Return how many bytes the kernel has received on a socket that are unread."""
         return int.from_bytes(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     async def getaddrinfo(
@@ -83,7 +83,7 @@ class Machine:
         """Connect to a Unix socket; the name of an abstract one begins with a NUL.
 
         Raises:
-            OSError: nobody listens there.
+            OSError: no server listens there.
         """
         # Not trio.open_unix_socket: it takes no abstract names.
         sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

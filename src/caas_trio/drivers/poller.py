@@ -65,7 +65,7 @@ class Poller:
         woken: whether tasks are about to run that the hub has woken.
         machine: what the sockets are on.
         channels: what is watched, by descriptor, and None between.
-        sweep: ends the wait for the next look at the timeouts; None if nobody waits.
+        sweep: ends the wait for the next look at the timeouts; None if no wait is under way.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What waits to be sent on a connection: tasks, and bytes that nobody waits for. `SendQueue`."""
+"""What waits to be sent on a connection: tasks, and posted bytes. `SendQueue`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SendQueue:
         await self._tasks.park()
 
     def wake_next(self) -> None:
-        """Give the next task its turn."""
+        """Wake the next task that waits."""
         self._tasks.unpark()
 
     def post(self, data: bytes | memoryview, limit: int) -> bool:

@@ -135,7 +135,7 @@ class TlsSocket:
             BlockingIOError: the kernel has no room; to be called again.
             OSError: the other side is gone.
         """
-        records = self.engine.end_output()
+        records = self.engine.close_output()
         if records:
             self._records = b"".join((self._records, records))
         if not self._push():

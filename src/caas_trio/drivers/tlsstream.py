@@ -100,7 +100,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         Raises:
             trio.BrokenResourceError: the other side is gone.
         """
-        if self.engine.established and (records := self.engine.end_output()):
+        if self.engine.established and (records := self.engine.close_output()):
             with _translated():
                 await self.transport.send_all(records)
         if isinstance(self.transport, trio.abc.HalfCloseableStream):

@@ -1,7 +1,7 @@
 """Metrics for Prometheus: `PrometheusTelemetry`.
 
-Most of what happens is counted in plain numbers, and handed to prometheus_client only when somebody
-asks: a scrape now and then pays for what every line would.
+Most of what happens is counted in plain numbers, and handed to prometheus_client only for
+a scrape: a scrape now and then pays for what every line would.
 
 All metrics are of prometheus_client's plain kinds and in a registry of their own, without the
 collectors that it has for the process and for Python: what is on the page is about the service.

@@ -1,7 +1,7 @@
 """Each refused connection as a line of its own, for what counts them, such as fail2ban: `RefusalStream`.
 
 The log has one line for a flood of refusals; here nothing is left out but what cannot be written, and
-that is counted. Datagrams are not here: anybody can forge their senders, and so have others banned.
+that is counted. Datagrams are not here: an attacker can forge their senders, and have others banned.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from caas_trio.core.telemetry import Telemetry
 from .linewriter import LineWriter
 from .logs import FLUSH_TIMEOUT_S, LogFormat, log_to, open_log
 
-#: The permissions of a file that is made: client addresses are nobody else's business.
+#: The permissions of a file that is made: client addresses are private.
 _MODE = 0o640
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
@@ -40,7 +40,7 @@ class RefusalLog(Telemetry):
         self.flush = flush
 
     def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:
-        """Log a connection that was not let in."""
+        """Log a refused connection."""
         if isinstance(peer, InternetPeer):
             values = {"address": peer.host or "unknown", "port": peer.port}
         else:

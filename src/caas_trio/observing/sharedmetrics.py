@@ -41,8 +41,8 @@ REPLACED_FOR: Final = ("timeout", "lifetime", "max_rss")
 class SharedMetrics:
     """What the supervisor shows: a context manager, which owns the folder that the workers write to.
 
-    What was let in adds up, at every moment, as it does in one process: what is open is what was
-    let in and has not ended, and what a worker that is gone had open was cut off.
+    Connections add up at every moment, as they do in one process: those admitted are open or have
+    ended, and those that a worker had open when it died were cut off.
 
     Attributes:
         folder: where the workers write.
@@ -158,7 +158,7 @@ async def keep_writing(update: Callable[[], None]) -> None:
 
 
 def _let_in(sums: Iterable[Metric]) -> tuple[Tally[str], Tally[str]]:
-    """Return how many connections were let in, and how many of them have ended, by endpoint."""
+    """Return how many connections were admitted, and how many of them have ended, by endpoint."""
     accepted, ended = Tally[str](), Tally[str]()
     tallies = {"caas_trio_connections_accepted": accepted, "caas_trio_connections": ended}
     for family in sums:

@@ -117,7 +117,7 @@ class Status:
         age_s: how many seconds ago the history began.
         series: the figures.
         limit: how many connections may be open.
-        reply_times: in seconds, of the last minute, for each of `PERCENTILES`; nan if nobody was served.
+        reply_times: in seconds, of the last minute, for each of `PERCENTILES`; nan if no client was served.
         endpoints: those for connections.
         refusals: how many there were, by reason.
         timeouts: how many there were, by kind.

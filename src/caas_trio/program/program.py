@@ -149,7 +149,7 @@ class Program:
         self, limits: Limits, nursery: trio.Nursery, reports: LogTelemetry, state: _State
     ) -> PrometheusTelemetry:
         """Start to answer to monitoring; return what counts for it."""
-        assert self.metrics is not None  # noqa: S101 - or nobody would ask
+        assert self.metrics is not None  # noqa: S101 - or it is not called
         metrics = PrometheusTelemetry(limits, self._registry())
         history = History(metrics.families)
         nursery.start_soon(history.keep)

@@ -110,7 +110,7 @@ class Admission:
         return reason
 
     def admit_host(self, host: Host) -> str | None:
-        """Count a host that was not known when its connection was let in.
+        """Count a host that was not known when its connection was admitted.
 
         If it has as many connections as it may, or connects too fast, count nothing and return the reason.
         """

@@ -51,7 +51,7 @@ class ConnectingSocket(SimSocket, WireEnd):
 
     @abc.abstractmethod
     def abandon(self) -> None:
-        """Close a connection that nobody has accepted: its client is told of a reset."""
+        """Close a connection that was never accepted: its client gets a reset."""
 
     @property
     def takes_new(self) -> bool:
@@ -145,7 +145,7 @@ class ConnectingSocket(SimSocket, WireEnd):
         return 0
 
     def _report_on_connect(self) -> None:
-        """Say how a TCP connect has gone, or is going; one that has failed may be tried again."""
+        """Return how a TCP connect has gone, or is going; one that has failed may be tried again."""
         if self._state is State.CONNECTING:
             raise os_error(errno.EALREADY)
         if self._state is State.LISTENING or self._connect_reported:
@@ -199,7 +199,7 @@ class ConnectingSocket(SimSocket, WireEnd):
             self.changed()
 
     def _become(self, state: State) -> None:
-        """Leave a connection, or the listening; a port that nobody has asked for is free again."""
+        """Leave a connection, or the listening; an ephemeral port is free again."""
         self._state = state
         if not (self.is_local or self._port_is_given):
             self.release_name()
@@ -236,7 +236,7 @@ class ConnectingSocket(SimSocket, WireEnd):
         self._out = Wire(self.node.world.kernel, link, name, self, peer)
 
     def enqueue(self, accepted: Self) -> None:
-        """Put a connection into the accept queue; if nobody listens any more, it is reset."""
+        """Put a connection into the accept queue; if the listener is gone, it is reset."""
         self.arriving -= 1
         if self.closed:
             accepted.abandon()

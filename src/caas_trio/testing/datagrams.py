@@ -214,7 +214,7 @@ class DatagramSocket(SimSocket):
         schedule_datagram(link, world.kernel, len(data), deliver)
 
     def _refused(self) -> None:
-        """Note that nobody has the port: only a connected socket is told."""
+        """Note that the port is unused: only a connected socket gets the error."""
         if self.remote is not None and not self.closed:
             self.error = errno.ECONNREFUSED
             self.changed()

@@ -100,7 +100,7 @@ class File(abc.ABC):
         return self._fd
 
     def open_descriptor(self) -> None:
-        """Give it a descriptor.
+        """Assign a descriptor.
 
         Raises:
             OSError: EMFILE.
@@ -113,7 +113,7 @@ class File(abc.ABC):
         """What it is ready for, as the events of epoll."""
 
     def changed(self) -> None:
-        """Tell those that watch."""
+        """Notify all watchers."""
         for watcher in tuple(self.watchers):
             watcher()
 

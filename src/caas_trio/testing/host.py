@@ -30,7 +30,7 @@ class Host(Machine):
     """One host of a `Network`, which makes it: the `machine` of servers and clients that run on it.
 
     A Unix socket's path is a name on this host alone: there is no file, no mode and no lock, and
-    `takeover` waits for nobody.
+    `takeover` does not wait.
 
     Attributes:
         name: its name, which other hosts can look up.
@@ -58,7 +58,7 @@ class Host(Machine):
         self._node.descriptors.limit = limit
 
     def fail_accepts(self, *numbers: int) -> None:
-        """Make the next accepts that find a connection fail, each with one of these error numbers."""
+        """Fail the next accepts that find a connection, each with one of these error numbers."""
         self._node.accept_errors += numbers
 
     def set_buffers(self, *, send: int | None = None, receive: int | None = None) -> None:
@@ -76,7 +76,7 @@ class Host(Machine):
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Have `trio.socket` open sockets and look names up on this host, for the rest of trio too.
+        """Open the sockets of `trio.socket` and look names up on this host, for the rest of trio too.
 
         So `trio.open_tcp_stream`, `trio.serve_tcp` and what is built on them run on it, within the block
         and in all tasks of the run. What uses the standard library's sockets does not.

@@ -120,7 +120,7 @@ class Link:
         return self._partitioned_at is not None
 
     def wait(self, blocked: Blocked) -> None:
-        """Have `blocked` sent on when the link is open again."""
+        """Send `blocked` on when the link is open again."""
         self._waiting[blocked] = None
 
     def reset(self) -> None:
@@ -206,7 +206,7 @@ class _Departure:
         self._deliver = deliver
 
     def push(self) -> None:
-        """Let it depart, or wait on."""
+        """Send it, or keep waiting."""
         if self._link.is_open:
             self._kernel.after(self._seconds, self._deliver)
         else:

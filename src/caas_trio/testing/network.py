@@ -76,12 +76,12 @@ class Network:
         self.link(one, other).reset()
 
     def hold(self, one: str, other: str) -> None:
-        """Let nothing arrive between two hosts until `release`; nothing is lost."""
+        """Hold everything between two hosts until `release`; nothing is lost."""
         for link in self._between(one, other):
             link.hold()
 
     def release(self, one: str, other: str) -> None:
-        """Let arrive what `hold` has held."""
+        """Deliver what `hold` has held."""
         for link in self._between(one, other):
             link.release()
 

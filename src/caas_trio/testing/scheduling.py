@@ -12,7 +12,7 @@ _SWITCH: Final = "_ALLOW_DETERMINISTIC_SCHEDULING"
 
 
 def seed_scheduler(seed: int, module: str = _MODULE) -> bool:
-    """Make trio run tasks in an order that follows from a seed; return false if this trio cannot.
+    """Run trio's tasks in an order that follows from a seed; return false if this trio cannot.
 
     It does what `import hypothesis` has trio do, and seeds the same source. That holds for the process,
     until it is seeded again.

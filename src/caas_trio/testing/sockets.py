@@ -79,7 +79,7 @@ class SimSocket(File):
         return 0.0
 
     def bind(self, address: Any) -> None:
-        """Give it an address.
+        """Assign an address.
 
         Raises:
             OSError: EADDRINUSE, EADDRNOTAVAIL; EINVAL if it has one.
@@ -181,7 +181,7 @@ class SimSocket(File):
         return value.to_bytes(size, "little") if size else value
 
     def peer_credentials(self) -> tuple[int, int, int]:
-        """Return what SO_PEERCRED tells; nobody, for a socket without a peer."""
+        """Return what SO_PEERCRED gives; the user nobody, for a socket without a peer."""
         return (0, -1, -1)
 
     def require_open(self) -> None:
@@ -196,7 +196,7 @@ class SimSocket(File):
             raise os_error(error)
 
     def release_name(self) -> None:
-        """Make its address free for others."""
+        """Release its address."""
         if self._key is not None:
             self.node.unbind(self._key, self)
             self._key = None

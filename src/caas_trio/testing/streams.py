@@ -48,7 +48,7 @@ class StreamSocket(ConnectingSocket):
 
     @property
     def unread(self) -> int:
-        """How many bytes have arrived and nobody has read, as FIONREAD tells.
+        """How many bytes have arrived and are unread, as FIONREAD returns.
 
         Raises:
             OSError: EINVAL, of a listening socket.
@@ -70,7 +70,7 @@ class StreamSocket(ConnectingSocket):
         return self.remote
 
     def abandon(self) -> None:
-        """Close a connection that nobody has accepted: its client is told of a reset."""
+        """Close a connection that was never accepted: its client gets a reset."""
         if self._state is State.CONNECTED:
             self._reset()
         self.close()
@@ -234,7 +234,7 @@ class StreamSocket(ConnectingSocket):
         return size - len(self._inbox)
 
     def arrived(self, data: bytes) -> None:
-        """Take what has arrived; nobody does if it is closed, so the sender is reset."""
+        """Take what has arrived; if it is closed, the sender gets a reset."""
         if self.closed:
             if self._state is State.CONNECTED:
                 self._reset()

@@ -89,7 +89,7 @@ class Wire:
         self._link.carried.pop(self, None)
 
     def push(self) -> None:
-        """Let depart what the link and the receiver's window allow."""
+        """Send what the link and the receiver's window allow."""
         if self._pushing:
             return
         self._pushing = True

@@ -158,11 +158,11 @@ class _Table:
         value = self._value(key, bool, "true or false")
         return default if value is None else value
 
-    def count(self, key: str, default: int, most: int = _MAX_COUNT) -> int:
+    def count(self, key: str, default: int, maximum: int = _MAX_COUNT) -> int:
         """Return a number from 1."""
         value = self._value(key, int, "a whole number")
-        if value is not None and not 1 <= value <= most:
-            raise self.wrong(key, f"it has to be from 1 to {most}")
+        if value is not None and not 1 <= value <= maximum:
+            raise self.wrong(key, f"it has to be from 1 to {maximum}")
         return default if value is None else value
 
     def size(self, key: str) -> int:
