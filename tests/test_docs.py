@@ -70,6 +70,14 @@ def test_the_sizes_of_the_formulas_are_documented() -> None:
     assert 3.6 < session * Limits().max_connections / 2**30 < 3.7
 
 
+def test_every_page_is_in_the_site() -> None:
+    site = ROOT / "docs" / "site"
+    names = re.findall(r"^\.\./.*$", (site / "index.md").read_text("utf-8"), re.MULTILINE)
+    listed = {(site / f"{name}.md").resolve() for name in names}
+    pages = {ROOT / page for page in PAGES if page.startswith("docs/") and "/site/" not in page}
+    assert pages <= listed
+
+
 SESSIONS = re.findall(r"^@nox.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
 
 

@@ -11,8 +11,6 @@ from caas_trio.conformance.clauses import CLAUSES
 from caas_trio.program.command import command
 from ci import site_pages
 
-ROOT = Path(__file__).parents[2]
-
 
 def test_every_name_option_and_clause_has_its_place(tmp_path: Path) -> None:
     site_pages.write(tmp_path)
@@ -33,9 +31,3 @@ def test_a_page_that_has_not_changed_is_left_alone(tmp_path: Path) -> None:
     before = {page: page.stat().st_mtime_ns for page in tmp_path.iterdir()}
     site_pages.write(tmp_path)
     assert before == {page: page.stat().st_mtime_ns for page in tmp_path.iterdir()}
-
-
-def test_every_page_of_the_documents_is_in_the_site() -> None:
-    index = (ROOT / "docs" / "site" / "index.md").read_text("utf-8")
-    for page in (ROOT / "docs").glob("*.md"):
-        assert f"../{page.stem}\n" in index
