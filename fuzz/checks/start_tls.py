@@ -148,7 +148,8 @@ async def _converse(  # noqa: PLR0917 - what an input decides
     second = len(_REQUEST) + cuts[1] % (len(behind) + 1)
     await peer.say(text[:first])
     await peer.say(text[first:second])
-    assert await _READS[(modes >> 2) % len(_READS)](connection) == _REQUEST
+    read = await _READS[(modes >> 2) % len(_READS)](connection)
+    assert read == _REQUEST, f"{read!r} was read as the request"
     if not modes & _LATE:
         await peer.say(text[second:])
     if modes & _DRAINS:
