@@ -17,6 +17,7 @@ from trio._core import _run
 from trio.testing import wait_all_tasks_blocked
 
 from caas_trio.core.session import First, Oversize
+from caas_trio.core.terminator import Terminator
 from caas_trio.drivers.choice import DriverName
 from fuzz.script import CUT, header, steps, tokens
 
@@ -72,6 +73,7 @@ async def play(servers: Servers, machine: FaultyMachine, data: bytes) -> None:
     max_sent = (0, 1, 7, 0)[kinds & 3]
     kind, by_address = _kind(settings >> 5, tells=modes > 127, proxied=bool(kinds & 8))
     if kind.serves is not Serves.SESSIONS:
+        plan.terminator = Terminator.LF  # the bit chooses how a handler reads
         plan.first = First.CLIENT if plan.first is First.EITHER else plan.first
         plan.oversize = Oversize.DISCARD if plan.oversize is Oversize.STREAM else plan.oversize
     if limit & 128 or kind.serves is not Serves.SESSIONS:
