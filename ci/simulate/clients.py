@@ -53,6 +53,7 @@ class Client:
         self._network = network
         self._choices = network.random(f"client/{number}")
         self._host = network.host(f"client{number}")
+        self._host.set_buffers(receive=scenario.buffer)
         self.sort = self._choices.choice(_SORTS)
         self.sent = b""
         self.ended = False

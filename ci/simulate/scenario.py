@@ -68,6 +68,7 @@ class Scenario:
         limits: the server's.
         conditions: of the links.
         clients: how many there are.
+        buffer: how many bytes the server's sockets hold for sending, and its clients' for reading.
         stop_at: when the server is told to stop, in seconds; None for after all clients.
         cancels: whether it is cancelled instead.
     """
@@ -83,6 +84,7 @@ class Scenario:
     limits: Limits
     conditions: Conditions
     clients: int
+    buffer: int
     stop_at: float | None
     cancels: bool
 
@@ -106,6 +108,7 @@ class Scenario:
             limits=_changed(limits, max_line=limit, max_connections=choices.choice((3, 100, 100))),
             conditions=Conditions.drawn(choices, resets=choices.random() < 0.3),
             clients=choices.choice((1, 3, 8)),
+            buffer=choices.choice((3, 50, 65536)),
             stop_at=choices.choice((None, choices.uniform(0, 3))),
             cancels=choices.random() < 0.1,
         )

@@ -49,6 +49,7 @@ async def _play(seed: int, networks: list[Network], kind: type[Scenario] = Scena
     scenario = kind.drawn(seed)
     network = Network(seed, conditions=scenario.conditions)
     networks.append(network)
+    network.host("server").set_buffers(send=scenario.buffer)
     clients = [Client(scenario, network, number) for number in range(scenario.clients)]
     with trio.fail_after(_PATIENCE_S):
         async with serving(scenario, network) as server:
