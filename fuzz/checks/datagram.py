@@ -10,8 +10,8 @@ import math
 import os
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from caas_trio import (
 )
 from caas_trio.core.datagramrules import Drop
 from caas_trio.core.peer import Peer
-from caas_trio.server import datagram
+from caas_trio.drivers.machine import Machine
 from caas_trio.server.watchdog import Watchdog
 from fuzz.script import CUT, header, steps, tokens
 
@@ -67,8 +67,6 @@ _PORT: Final = 50000  # of the first client, where it has one
 _MAX_HANDLED: Final = 3  # datagrams that handlers may work on at a time
 _LIMITS: Final = Limits(max_datagrams=_MAX_HANDLED, drain_timeout=5)
 _SLOW_S, _ENDLESS_S = 1, 1000  # seconds that a handler takes
-_recvmsg_into: Final = socket.socket.recvmsg_into
-_sendmsg: Final = socket.socket.sendmsg
 
 
 def _answer(data: bytes) -> Any:
@@ -157,15 +155,14 @@ async def play(clients: list[socket.socket], data: bytes) -> None:
     check_rules(ports, lengths)
     trust, from_afar = _TRUST[choice >> 1 & 3], bool(choice & 8)
     runner = _DatagramScriptRunner(clients, handlers=bool(choice & 1), trust=trust, from_afar=from_afar)
-    with runner.failing():
-        async with trio.open_nursery() as nursery:
-            await nursery.start(runner.run)
-            for chunk, sign in steps(data, 1, _KNOWN):
-                runner.send(chunk)
-                if sign != CUT:
-                    await runner.act(sign)
-            await runner.look()
-            runner.stop.set()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(runner.run)
+        for chunk, sign in steps(data, 1, _KNOWN):
+            runner.send(chunk)
+            if sign != CUT:
+                await runner.act(sign)
+        await runner.look()
+        runner.stop.set()
     runner.finish()
 
 
@@ -182,6 +179,51 @@ def _client(number: int) -> socket.socket:
     return client
 
 
+class _FailingSocket(socket.socket):
+    """The server's socket, which fails as planned, and may see IP addresses."""
+
+    machine: _FailingMachine
+
+    def recvmsg_into(self, *how: Any) -> Any:
+        if self.machine.faults_in:
+            number = self.machine.faults_in.pop()
+            raise OSError(number, os.strerror(number))
+        size, control, flags, address = super().recvmsg_into(*how)
+        if self.machine.from_afar and address:
+            address = ("192.0.2.1", _PORT + int(address[-1:]))
+        return size, control, flags, address
+
+    def sendmsg(self, *what: Any) -> int:
+        if self.machine.faults_out:
+            number = self.machine.faults_out.pop()
+            raise OSError(number, os.strerror(number))
+        *most, address = what
+        if isinstance(address, tuple):
+            address = f"\0{_address()}-{address[1] - _PORT}"
+        return super().sendmsg(*most, address)  # type: ignore[call-arg]
+
+
+class _FailingMachine(Machine):
+    """The machine of a server of datagrams.
+
+    Attributes:
+        from_afar: whether the server sees IP addresses.
+        faults_in: error numbers that the next receives fail with.
+        faults_out: the same for sends.
+    """
+
+    def __init__(self, *, datagram_burst: int, from_afar: bool) -> None:
+        self.datagram_burst = datagram_burst
+        self.from_afar = from_afar
+        self.faults_in: list[int] = []
+        self.faults_out: list[int] = []
+
+    def new_socket(self, family: int, kind: int) -> socket.socket:
+        sock = _FailingSocket(family, kind)
+        sock.machine = self
+        return sock
+
+
 class _DatagramScriptRunner:
     """A server of datagrams, its clients, and what is due."""
 
@@ -190,9 +232,10 @@ class _DatagramScriptRunner:
     ) -> None:
         self.handlers = handlers
         self.trust = trust
-        self.from_afar = from_afar  # whether the server sees IP addresses
+        self.from_afar = from_afar
         self.strangers = trust is _TRUST[2]
-        vars(datagram)["_BURST"] = 64 if handlers else 1  # tasks run between bursts
+        burst = 64 if handlers else 1  # tasks run between bursts
+        self.machine = _FailingMachine(datagram_burst=burst, from_afar=from_afar)
         self.reports = _Reports()
         self.stop = trio.Event()
         self.broken = False
@@ -203,8 +246,6 @@ class _DatagramScriptRunner:
         self.sent: list[tuple[int, bytes]] = []
         self.slow: list[tuple[float, int, bytes]] = []
         self.endless = 0
-        self.faults_in: list[int] = []
-        self.faults_out: list[int] = []
         self.obstacles: list[int] = []
         self.due: Counter[str] = Counter()
         self.replies: Counter[tuple[int, bytes]] = Counter()
@@ -221,6 +262,7 @@ class _DatagramScriptRunner:
                 telemetry=self.reports,
                 stop=self.stop,
                 watchdog=Watchdog(self._feed, _SLOW_S),
+                machine=self.machine,
                 task_status=task_status,
             )
         except* OSError as group:
@@ -228,36 +270,6 @@ class _DatagramScriptRunner:
 
     def _feed(self) -> None:
         self.beat = trio.current_time()
-
-    @contextmanager
-    def failing(self) -> Iterator[None]:
-        """Make receiving and sending fail as planned."""
-
-        def receive(sock: socket.socket, *how: Any) -> Any:
-            if self.faults_in:
-                number = self.faults_in.pop()
-                raise OSError(number, os.strerror(number))
-            size, control, flags, address = _recvmsg_into(sock, *how)
-            if self.from_afar and address:
-                address = ("192.0.2.1", _PORT + int(address[-1:]))
-            return size, control, flags, address
-
-        def send(sock: socket.socket, *what: Any) -> int:
-            if self.faults_out:
-                number = self.faults_out.pop()
-                raise OSError(number, os.strerror(number))
-            *most, address = what
-            if isinstance(address, tuple):
-                address = f"\0{self.address}-{address[1] - _PORT}"
-            return _sendmsg(sock, *most, address)  # type: ignore[call-arg]
-
-        socket.socket.recvmsg_into = receive  # type: ignore[method-assign,assignment]
-        socket.socket.sendmsg = send  # type: ignore[method-assign,assignment]
-        try:
-            yield
-        finally:
-            socket.socket.recvmsg_into = _recvmsg_into  # type: ignore[method-assign]
-            socket.socket.sendmsg = _sendmsg  # type: ignore[method-assign]
 
     def send(self, data: bytes) -> None:
         """Send a datagram; what finds no server is not due anything."""
@@ -277,7 +289,7 @@ class _DatagramScriptRunner:
             self.stop.set()
         await self.look()
         if sign in _OUT and not self.handlers:  # whose tasks run in any order
-            self.faults_out, self.obstacles = [_OUT[sign]], [_OUT[sign]]
+            self.machine.faults_out, self.obstacles = [_OUT[sign]], [_OUT[sign]]
         elif sign in _IN:
             await self.fail_receive(_IN[sign])
         elif sign == _TIME:
@@ -294,7 +306,7 @@ class _DatagramScriptRunner:
         self.send(b"f")
         if len(self.sent) == before:
             return
-        self.faults_in = [number]
+        self.machine.faults_in = [number]
         self.broken = number == errno.EBADF
         self.due["no memory" if number == errno.ENOBUFS else Drop.UNDELIVERED] += 1
         await trio.sleep(0.27)  # receiving pauses; no handler ends in the moment that it is over

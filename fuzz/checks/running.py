@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
 from typing import Final, NamedTuple
 
 import trio
@@ -35,12 +34,12 @@ from caas_trio import (
 )
 from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import ConnectionStats, ListenerStats, Outcome, ServerStats
-from caas_trio.drivers import hub, hubtransport, poller
 from caas_trio.drivers.choice import DriverName
 from caas_trio.drivers.machine import Machine
 from caas_trio.drivers.requesthandler import Reader
 
 from .conversation import Plan
+from .kernel import FaultyMachine
 
 #: What the limit of lines is where it is high: for handlers, whose buffer is the server's to make.
 HIGH_LIMIT: Final = 2000
@@ -49,14 +48,10 @@ HIGH_LIMIT: Final = 2000
 MAX_ADMITTED: Final = 2
 #: The addresses that may connect to a server of sessions, among clients with an IP address.
 TRUST: Final = Trust(allow_from=(ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32")))
-#: Bounds of the server made so small that a few clients exceed them.
-vars(hubtransport)["READ_SIZE"] = Session.max_chunk = 6000
-vars(hub)["_SHORT"] = 1000
-#: For each server that starts, this would cost more than all the rest.
-vars(hub)["_WARMING"] = 0
+#: What one read gives a session, at most: so little that a few clients exceed what a turn allows.
+_MAX_CHUNK: Final = 6000
 #: Looking at timeouts so often is enough (seconds), and always when a second begins.
 _SWEEP_INTERVAL_S: Final = 1.0
-vars(poller)["_SWEEPS"] = 6
 
 LIMITS: Final = Limits(
     max_line=HIGH_LIMIT,
@@ -240,7 +235,9 @@ class Running:
 
     def _new_session(self) -> Session:
         assert self.plan is not None
-        return self.plan.session()
+        session = self.plan.session()
+        session.max_chunk = min(session.max_chunk, _MAX_CHUNK)
+        return session
 
     async def _handle(self, connection: Connection) -> None:
         """Converse as a session of the plan does; in a nursery, so that failures come in groups."""
@@ -314,22 +311,21 @@ WAYS: Final[tuple[Callable[[Reader], Awaitable[bytes]], ...]] = (Reader.readline
 _whose: Final[ContextVar[Running | None]] = ContextVar("whose", default=None)
 
 
-async def _sleep(seconds: float) -> None:
-    """Sleep until the next sweep of timeouts, in place of `trio.sleep` in hubs.
+class ServersMachine(FaultyMachine):
+    """The machine of all servers of a run."""
 
-    While there are no clients, there is nothing to sweep: to do so all the same, in each server and each
-    second of the mock clock, would cost more than the scripts do that let time pass.
-    """
-    server = _whose.get()
-    if server is None or server.awake.is_set():
-        await trio.sleep(seconds)
-    else:
-        await server.awake.wait()
-        await trio.sleep(-trio.current_time() % _SWEEP_INTERVAL_S)
+    async def sleep(self, seconds: float) -> None:  # noqa: ARG002 - it wakes when that is enough
+        """Sleep until the next sweep of timeouts.
 
-
-#: Hubs sleep so; for all else they have trio itself.
-vars(hub)["trio"] = SimpleNamespace(**{**vars(trio), "sleep": _sleep})
+        While there are no clients, there is nothing to sweep: to do so all the same, in each server and
+        each second of the mock clock, would cost more than the scripts do that let time pass.
+        """
+        server = _whose.get()
+        if server is None or server.awake.is_set():
+            await trio.sleep(_SWEEP_INTERVAL_S)
+        else:
+            await server.awake.wait()
+            await trio.sleep(-trio.current_time() % _SWEEP_INTERVAL_S)
 
 
 class Servers:

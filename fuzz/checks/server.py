@@ -26,7 +26,7 @@ from .failing_service import expected_reply, failing_upper
 from .kernel import FaultyMachine, Kernel
 from .origins import HOSTS, PROXIED
 from .playing import Player, play_alone
-from .running import HIGH_LIMIT, WAYS, Kind, Servers, Serves, open_servers
+from .running import HIGH_LIMIT, WAYS, Kind, Servers, ServersMachine, Serves, open_servers
 from .server_runner import CLIENTS, KNOWN, ServerScriptRunner
 
 MODULES: Final = (
@@ -56,7 +56,7 @@ def check(data: bytes) -> None:
 @asynccontextmanager
 async def open_player() -> AsyncIterator[Player]:
     """Yield the function that plays a script."""
-    machine = FaultyMachine()
+    machine = ServersMachine()
     async with open_servers(machine) as servers:
         yield partial(play, servers, machine)
 

@@ -241,7 +241,7 @@ class Hub(Driver):
         poller = self._poller
         while True:
             with trio.CancelScope() as poller.sweep:
-                await trio.sleep(poller.sweep_interval())
+                await poller.machine.sleep(poller.sweep_interval())
             now = trio.current_time()
             for channel in poller.all_watched():
                 if (limit := channel.overdue(now)) is not None:

@@ -26,17 +26,20 @@ class Machine:
         has_epoll: whether there is epoll, so that the hub can run.
         has_files: whether Unix sockets are at paths of the file system, beside locks.
         accept_burst: how many connections one wake-up accepts before other tasks have their turn.
+        datagram_burst: how many datagrams one wake-up serves before that.
         gentle_refusals: how many refused connections may linger at a time; one more is closed at once.
     """
 
     has_epoll = hasattr(select, "epoll")
     has_files = True
     accept_burst = 64
+    datagram_burst = 64
     gentle_refusals = 16
 
     wait_readable = staticmethod(trio.lowlevel.wait_readable)
     wait_writable = staticmethod(trio.lowlevel.wait_writable)
     notify_closing = staticmethod(trio.lowlevel.notify_closing)
+    sleep = staticmethod(trio.sleep)
     monotonic = staticmethod(time.monotonic)
 
     def new_socket(self, family: int, kind: int) -> socket.socket:

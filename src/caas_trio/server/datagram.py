@@ -30,9 +30,6 @@ from .watchdog import Watchdog
 
 DatagramService: TypeAlias = Callable[[bytes], bytes | None]
 
-#: How many datagrams one wake-up serves before other tasks have their turn.
-_BURST: Final = 64
-
 #: The machine is out of memory for datagrams: as long a pause as accepting makes.
 _NO_MEMORY: Final = frozenset({errno.ENOBUFS, errno.ENOMEM})
 _RETRY_DELAY_S: Final = 0.1
@@ -189,14 +186,14 @@ class _Server:
 
     async def receive_last(self, door: _Door) -> None:
         """Serve what waits in the kernel."""
-        for _ in range(0, door.socket.max_waiting, _BURST):
+        for _ in range(0, door.socket.max_waiting, self._machine.datagram_burst):
             await trio.lowlevel.checkpoint()
             if not await self._burst(door):
                 break
 
     async def _burst(self, door: _Door) -> bool:
         """Serve some of the datagrams that wait; return whether there may be more."""
-        for _ in range(_BURST):
+        for _ in range(self._machine.datagram_burst):
             try:
                 datagram = door.socket.receive(self._memory)
             except OSError as error:
