@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
-import resource
 import socket
 
 import pytest
@@ -13,6 +11,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from caas_trio import AtCapacity, Limits
+from caas_trio.drivers.machine import Machine
 from caas_trio.server.admission import REFUSAL, Admission, SpareDescriptor, connection_limit, refuse
 
 from .support.sockets import descriptors
@@ -130,15 +129,27 @@ async def test_with_wait_new_connections_wait_for_room(nursery: trio.Nursery) ->
     await in_the_end.wait()
 
 
-def test_the_default_follows_the_limit_on_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
-    allowed = {"soft": 1024}
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (allowed["soft"], 4096))
-    assert connection_limit(10000) == 1024 - 48
-    assert connection_limit(10) == 10
-    allowed["soft"] = 16
-    assert connection_limit(10000) == 1
-    allowed["soft"] = resource.RLIM_INFINITY
-    assert connection_limit(10000) == 10000
+class LimitedMachine(Machine):
+    """A machine with so many descriptors, or none left for a spare."""
+
+    def __init__(self, limit: int | None = None, *, has_spare: bool = True) -> None:
+        self.limit = limit
+        self.has_spare = has_spare
+
+    def max_descriptors(self) -> int | None:
+        return self.limit
+
+    def open_spare(self) -> int:
+        if not self.has_spare:
+            raise OSError
+        return super().open_spare()
+
+
+def test_the_default_follows_the_limit_on_descriptors() -> None:
+    assert connection_limit(10000, LimitedMachine(1024)) == 1024 - 48
+    assert connection_limit(10, LimitedMachine(1024)) == 10
+    assert connection_limit(10000, LimitedMachine(16)) == 1
+    assert connection_limit(10000, LimitedMachine(None)) == 10000
 
 
 def test_a_refused_client_gets_the_error_line_and_no_reset() -> None:
@@ -173,13 +184,10 @@ def test_the_spare_descriptor_serves_one_refusal_at_a_time() -> None:
     assert len(descriptors()) == len(before) - 1
 
 
-def test_without_a_spare_descriptor_no_client_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none_left(*_: object) -> int:
-        raise OSError
-
-    with monkeypatch.context() as poor:
-        poor.setattr(os, "open", none_left)
-        spare = SpareDescriptor()
+def test_without_a_spare_descriptor_no_client_is_refused() -> None:
+    machine = LimitedMachine(has_spare=False)
+    spare = SpareDescriptor(machine)
+    machine.has_spare = True
     with socket.create_server(("127.0.0.1", 0)) as listening:
         assert not spare.reject(listening)
         with socket.create_connection(listening.getsockname()) as client:

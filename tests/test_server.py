@@ -6,10 +6,10 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -31,6 +31,7 @@ from caas_trio import (
     Oversize,
     Session,
 )
+from caas_trio.drivers.machine import Machine
 
 from .support.drivers import serve_sessions
 from .support.recorder import Recorder
@@ -244,66 +245,53 @@ async def test_nothing_is_left_behind() -> None:
     assert descriptors() <= before
 
 
-class Scripted(socket.socket):
-    """A listening socket whose next accepts fail as the script says."""
+class ScriptedMachine(Machine):
+    """A machine whose next accepts fail as a script says."""
 
-    script: list[int]
+    def __init__(self, *script: int) -> None:
+        self.script = list(script)
 
-    def _accept(self) -> tuple[int, object]:
+    def accept(self, listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, Any]:
         if self.script:
             raise OSError(self.script.pop(0), "scripted")
-        fd, address = super()._accept()  # type: ignore[misc]
-        return fd, address
+        return super().accept(listening, family, kind)
 
 
-@asynccontextmanager
-async def scripted(monkeypatch: pytest.MonkeyPatch, *script: int) -> AsyncIterator[Running[Recorder]]:
-    monkeypatch.setattr(Scripted, "script", list(script), raising=False)
-    monkeypatch.setattr(socket, "socket", Scripted)
-    async with serving() as server:
-        monkeypatch.undo()
-        Scripted.script = list(script)
-        yield server
-
-
-async def test_econnaborted_is_skipped(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async with scripted(monkeypatch, errno.ECONNABORTED, errno.EPROTO) as server:
+async def test_econnaborted_is_skipped() -> None:
+    async with serving(machine=ScriptedMachine(errno.ECONNABORTED, errno.EPROTO)) as server:
         assert await server.talk(b"a") == b"A"
     assert not server.telemetry.failures
 
 
-async def test_without_memory_accepting_pauses_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with scripted(monkeypatch, errno.ENOMEM, errno.ENOBUFS) as server:
+async def test_without_memory_accepting_pauses_and_goes_on() -> None:
+    async with serving(machine=ScriptedMachine(errno.ENOMEM, errno.ENOBUFS)) as server:
         assert await server.talk(b"a") == b"A"
     assert server.telemetry.accept_errors == [errno.ENOMEM, errno.ENOBUFS]
 
 
-async def test_without_descriptors_a_client_gets_an_error_line(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async with scripted(monkeypatch, errno.EMFILE) as server:
+async def test_without_descriptors_a_client_gets_an_error_line() -> None:
+    async with serving(machine=ScriptedMachine(errno.EMFILE)) as server:
         async with await server.connect() as client:
             assert await receive_all(client) == b"error: too many connections\n"
         assert await server.talk(b"a") == b"A"
     assert server.telemetry.accept_errors == [errno.EMFILE]
 
 
-async def test_without_memory_at_the_stop_the_rest_is_drained(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with scripted(monkeypatch) as server:
+async def test_without_memory_at_the_stop_the_rest_is_drained() -> None:
+    machine = ScriptedMachine()
+    async with serving(machine=machine) as server:
         client = await server.connect()
         await client.send_all(b"a\n")
         await receive(client, b"A\n")
-        Scripted.script = [errno.ENOMEM]
+        machine.script = [errno.ENOMEM]
         server.stop.set()
         assert await receive_all(client) == b""
         await client.aclose()
 
 
-async def test_a_failed_listening_socket_raises_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_listening_socket_raises_to_the_caller() -> None:
     with pytest.RaisesGroup(OSError, flatten_subgroups=True) as caught:
-        async with scripted(monkeypatch, errno.EBADF) as server, await server.connect() as client:
+        async with serving(machine=ScriptedMachine(errno.EBADF)) as server, await server.connect() as client:
             await client.receive_some()
     assert isinstance(caught.value.exceptions[0], BaseExceptionGroup)
 

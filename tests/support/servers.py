@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import trio
 
 from caas_trio import Endpoint, Limits, LineSession, Session, StreamRequestHandler
+from caas_trio.drivers.machine import MACHINE, Machine
 from caas_trio.server.served import Handler
 
 from . import streams
@@ -64,9 +65,11 @@ def serving(
     new_session: Callable[[], Session] = CAPITALS,
     *endpoints: str,
     limits: Limits = Limits(linger_timeout=30),  # noqa: B008 - immutable
+    machine: Machine = MACHINE,
 ) -> AbstractAsyncContextManager[Running[Recorder]]:
     """Serve sessions over the chosen driver."""
-    return running(partial(serve_sessions, new_session, limits=limits), *endpoints, telemetry=Recorder())
+    start = partial(serve_sessions, new_session, limits=limits, machine=machine)
+    return running(start, *endpoints, telemetry=Recorder())
 
 
 def serving_handler(
