@@ -18,6 +18,7 @@ DEPENDENCIES = {"click", "h11", "jinja2", "outcome", "prometheus_client", "struc
         ("from caas_trio import LineBuffer, LineSession, ProxyHeaderParser", set()),
         ("from caas_trio import serve, serve_sessions, serve_datagrams", {"outcome", "trio"}),
         ("from caas_trio import Connection, StreamRequestHandler", {"outcome", "trio"}),
+        ("import caas_trio.testing.plugin, caas_trio.testing.timeline", set()),
         ("from caas_trio.conformance import judge", {"outcome", "trio"}),
         ("import caas_trio.program.cli", DEPENDENCIES - {"jinja2"}),
     ],

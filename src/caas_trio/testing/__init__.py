@@ -1,8 +1,62 @@
-"""A network in a seed, for tests of what runs on trio: `Network`."""
+"""Tests of line servers, and of what else runs on trio, over a network in a seed: `Network`.
 
-from .host import Host
-from .kernel import TraceEvent
-from .links import Conditions, Link
-from .network import Network
+`serving` serves an app in memory; `check_any_split` and `check_hostile` try what a network and bad clients do
+to it, and `harness` what a fuzzer thinks of. See docs/testing-your-server.md.
 
-__all__ = ["Conditions", "Host", "Link", "Network", "TraceEvent"]
+Each name is loaded when it is asked for: pytest loads the plug-in of this package in every project, and trio
+is for those that use it.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # for type checkers it is true
+if TYPE_CHECKING:
+    from .failure import CheckFailed
+    from .fuzzing import harness
+    from .host import Host
+    from .hostile import check_hostile
+    from .kernel import TraceEvent
+    from .links import Conditions, Link
+    from .network import Network
+    from .place import Place, serving
+    from .splits import check_any_split
+
+__all__ = [
+    "CheckFailed",
+    "Conditions",
+    "Host",
+    "Link",
+    "Network",
+    "Place",
+    "TraceEvent",
+    "check_any_split",
+    "check_hostile",
+    "harness",
+    "serving",
+]
+
+#: By name: the module that it is loaded from.
+_HOME = {
+    "CheckFailed": ".failure",
+    "Conditions": ".links",
+    "Host": ".host",
+    "Link": ".links",
+    "Network": ".network",
+    "Place": ".place",
+    "TraceEvent": ".kernel",
+    "check_any_split": ".splits",
+    "check_hostile": ".hostile",
+    "harness": ".fuzzing",
+    "serving": ".place",
+}
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415 - only for those that ask
+
+        found = globals()[name] = getattr(import_module(_HOME[name], __name__), name)
+        return found
