@@ -41,7 +41,6 @@ MODULES: Final = (
     "caas_trio.server.handshaker",
     "caas_trio.core.tlsengine",
     "caas_trio.drivers.tlsstream",
-    "caas_trio.drivers.tlssocket",
 )
 TOKENS: Final = tokens(KNOWN)
 
