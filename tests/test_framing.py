@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self
 
@@ -383,3 +384,32 @@ def test_the_work_is_linear_for_every_mixture(
     # Beside what each byte costs once for each kind of search, a call may look at a few bytes again.
     assert counting.looked_at <= 8 * len(chunk) + 64 * made
     assert counting.copied <= 4 * len(chunk)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_some_of_a_chunk(kind: Callable[[bytes], Chunk]) -> None:
+    buffer = LineBuffer(4)
+    assert buffer.take_some(3, kind(b"abc")) == b"abc"
+    assert buffer.take_some(3, kind(b"abcd")) == b"abc"
+    assert buffer.take_some(3, kind(b"e")) == b"de"
+    assert buffer.take_some(3) == b""
+    with pytest.raises(LineTooLong):
+        buffer.next_line(kind(b"far too long"))
+    assert buffer.take_some(3, kind(b" still")) == b""
+    assert buffer.take_some(3, kind(b"\nab")) == b"ab"
+    buffer.end_of_input()
+    with pytest.raises(StateError):
+        buffer.take_some(3, kind(b"c"))
+
+
+def test_counted_bytes_of_a_line_that_is_begun() -> None:
+    buffer = LineBuffer(10)
+    buffer.feed(b"abcdef")
+    assert buffer.next_line() is None
+    assert buffer.take_exactly(2) == b"ab"
+    assert buffer.next_line() is None
+    assert buffer.take_until(b";") is None
+    assert buffer.take_exactly(1) == b"c"
+    buffer.feed(b"\n;")
+    assert buffer.take_exactly(1) == b"d"
+    assert buffer.next_line() == b"ef\n"

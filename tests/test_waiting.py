@@ -198,6 +198,11 @@ async def test_what_is_here_is_taken_without_waiting(pair: Pair, nursery: trio.N
     await connection.wait_input_end()
     assert connection.take_line() == b"last"
     assert connection.take_line() is None
+    await connection.aclose()
+    with pytest.raises(StateError):
+        connection.take_line()
+    with pytest.raises(StateError):
+        connection.take_exactly(1)
     nursery.cancel_scope.cancel()
 
 
@@ -208,6 +213,7 @@ async def test_others_have_their_turn_although_all_is_here(pair: Pair, nursery: 
     while pair.connection.take_line() is not None:
         taken += 1
     assert taken == 128
+    assert pair.connection.take_exactly(2) is None
     assert await pair.connection.receive_line() == b"a\n"
     nursery.cancel_scope.cancel()
 

@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
+import trio
+
 import caas_trio
 
 #: The most bytes that all keys and values may take together, with `PER_WORD` for each.
@@ -22,9 +24,15 @@ MAX_STORED: Final = 64 << 20
 MAX_COMMAND: Final = 1 << 20
 #: What Python adds to a word.
 PER_WORD: Final = 64
+#: The most bytes of a line.
+MAX_LINE: Final = 65536
+#: How many bytes of replies are sent at once.
+MAX_REPLIES: Final = 16384
 #: How much of a client's word an error shows.
 MAX_SHOWN: Final = 64
 
+#: What announces a short word: to look that up is faster than to read the number.
+SIZES: Final = {b"$%d\r\n" % size: size for size in range(1, 1000)}
 OK: Final = b"+OK\r\n"
 NONE: Final = b"$-1\r\n"
 _INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]{0,18}")
@@ -59,18 +67,16 @@ class Store:
         }
 
     def run(self, name: bytes, arguments: list[bytes]) -> bytes:
-        """Carry out a command; return the reply.
-
-        Raises:
-            Refused: it is unknown, has too few arguments or too many, or cannot be carried out.
-        """
-        command = self._commands.get(name.upper())
-        if command is None:
-            raise Refused(f"ERR unknown command '{shown(name)}'")
-        method, minimum, maximum = command
+        """Carry out a command; return the reply."""
+        method, minimum, maximum = self._commands.get(name.upper(), (None, 0, 0))
+        if method is None:
+            return b"-ERR unknown command '%b'\r\n" % shown(name)
         if not minimum <= len(arguments) <= maximum:
-            raise Refused(f"ERR wrong number of arguments for '{shown(name.lower())}' command")
-        return method(*arguments)
+            return b"-ERR wrong number of arguments for '%b' command\r\n" % shown(name.lower())
+        try:
+            return method(*arguments)
+        except Refused as refusal:
+            return f"-{refusal}\r\n".encode()
 
     def ping(self, message: bytes | None = None) -> bytes:
         """Return the message, PONG without one."""
@@ -108,55 +114,114 @@ class Store:
         self.set(key, b"%d" % total)
         return b":%d\r\n" % total
 
-    async def handler(self, connection: caas_trio.Connection) -> None:
-        """Serve one client."""
-        name = b""
+    def answer(self, commands: Commands) -> bytes:
+        """Run commands that have come, as long as the replies are short; return these."""
+        replies: list[bytes] = []
+        size = 0
         try:
-            while name.upper() != b"QUIT" and (words := await receive_command(connection)) is not None:
-                if not words:
-                    continue
-                name, *arguments = words
-                try:
-                    reply = self.run(name, arguments)
-                except Refused as refusal:
-                    reply = f"-{refusal}\r\n".encode()
-                await connection.send(reply)
-        except caas_trio.LineTooLong:
-            await connection.send(b"-ERR Protocol error: too big inline request\r\n")
+            while size < MAX_REPLIES and (words := commands.take()) is not None:
+                if words:
+                    reply = self.run(words[0], words[1:])
+                    replies.append(reply)
+                    size += len(reply)
+                    commands.over = words[0].upper() == b"QUIT"
         except Garbled as error:
-            await connection.send(f"-ERR Protocol error: {error}\r\n".encode())
+            replies.append(f"-ERR Protocol error: {error}\r\n".encode())
+            commands.over = True
+        return b"".join(replies)
+
+    async def handler(self, connection: caas_trio.Connection) -> None:
+        """Serve one client; the replies to commands that come together leave together."""
+        commands = Commands()
+        missing = 0
+        while not commands.over:
+            chunk = await (connection.receive_exactly(missing) if missing else connection.receive_some())
+            if not chunk:
+                return
+            commands.feed(chunk)
+            while replies := self.answer(commands):
+                await connection.send(replies)
+                if len(replies) < MAX_REPLIES:
+                    break
+                await trio.lowlevel.checkpoint()  # other clients have their turn
+            missing = commands.missing
 
 
-async def receive_command(connection: caas_trio.Connection) -> list[bytes] | None:
-    """Return the words of the next command; None if the input ended before it was complete.
+class Commands:
+    """Cuts what a client sends into commands, which are lists of words, a chunk at a time.
 
-    What has been received is taken without waiting, which is faster.
+    `Connection` cuts lines and counted words as well, in a call for each. With many small ones in flight the
+    calls take longer than all else, which is why this makes none.
 
-    Raises:
-        Garbled: it is none.
+    Attributes:
+        over: whether no command is wanted any more.
+        missing: how many bytes are to come until there can be another command; 0 if that is unknown.
     """
-    line = connection.take_line() or await connection.receive_line()
-    if not line.startswith(b"*"):
-        return line.split() if line.endswith(b"\n") else None
-    left = MAX_COMMAND
-    words: list[bytes] = []
-    for _ in range(count(line, b"*", -1, left // PER_WORD, "multibulk")):
-        line = connection.take_line() or await connection.receive_line()
-        if not line.endswith(b"\n"):
+
+    def __init__(self) -> None:
+        self.over = False
+        self.missing = 0
+        self._chunk = b""
+        self._at = 0  # where in it the next line begins
+        self._words: list[bytes] = []  # of the command that has begun
+        self._expected = 0  # how many more it has
+        self._free = 0  # how many bytes these may take
+
+    def feed(self, chunk: bytes) -> None:
+        """Take in what has been received."""
+        self._chunk = self._chunk[self._at :] + chunk
+        self._at = self.missing = 0
+
+    def take(self) -> list[bytes] | None:
+        """Return the next command; None if it is not complete yet.
+
+        Raises:
+            Garbled: it is none.
+        """
+        if self.over:
             return None
-        size = count(line, b"$", 0, left, "bulk")
-        word = connection.take_exactly(size + 2) or await connection.receive_exactly(size + 2)
-        if not word.endswith(b"\r\n"):
-            raise Garbled("expected CRLF behind a word")
-        words.append(word[:-2])
-        left -= size + PER_WORD
-    return words
+        if not self._expected:
+            line = self._take_line()
+            if not line.startswith(b"*"):
+                return line.split() if line else None
+            self._words, self._free = [], MAX_COMMAND
+            self._expected = max(0, count(line, b"*", -1, MAX_COMMAND // PER_WORD, "multibulk"))
+        chunk = self._chunk
+        while self._expected:
+            start = self._at
+            line = self._take_line()
+            if not line:
+                return None
+            size = SIZES.get(line, MAX_COMMAND)
+            if size > self._free - PER_WORD:
+                size = count(line, b"$", 0, self._free - PER_WORD, "bulk")
+            end = self._at + size
+            if end + 2 > len(chunk):
+                self.missing = end + 2 - len(chunk)
+                self._at = start
+                return None
+            if not chunk.startswith(b"\r\n", end):
+                raise Garbled("expected CRLF behind a word")
+            self._words.append(chunk[self._at : end])
+            self._at = end + 2
+            self._free -= size + PER_WORD
+            self._expected -= 1
+        return self._words
+
+    def _take_line(self) -> bytes:
+        """Return the next line; b"" if it is not complete yet."""
+        start = self._at
+        end = self._chunk.find(b"\n", start) + 1
+        if (end or len(self._chunk)) - start > MAX_LINE:
+            raise Garbled("too big inline request")
+        self._at = end or start
+        return self._chunk[start:end]
 
 
 def count(line: bytes, mark: bytes, minimum: int, maximum: int, kind: str) -> int:
     """Return the number in a line that consists of a mark and a number."""
     if not line.startswith(mark):
-        raise Garbled(f"expected '{mark.decode()}', got '{shown(line[:1])}'")
+        raise Garbled(f"expected '{mark.decode()}', got '{shown(line[:1]).decode()}'")
     found = _COUNT.fullmatch(line)
     if found is None or not minimum <= int(found[1]) <= maximum:
         raise Garbled(f"invalid {kind} length")
@@ -175,9 +240,9 @@ def bulk(value: bytes | None) -> bytes:
     return NONE if value is None else b"$%d\r\n%b\r\n" % (len(value), value)
 
 
-def shown(word: bytes) -> str:
+def shown(word: bytes) -> bytes:
     """Return a client's word as an error may show it."""
-    return re.sub(rb"[^ -~]", b"?", word[:MAX_SHOWN]).decode()
+    return re.sub(rb"[^ -~]", b"?", word[:MAX_SHOWN])
 
 
 app = caas_trio.App(handler=Store().handler, limits=caas_trio.Limits(max_connections=1000))

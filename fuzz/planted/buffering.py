@@ -166,8 +166,8 @@ BUGS: Final = (
     Bug(
         "a count that is just there has to wait",
         "line_buffer",
-        "if len(self._buffer) >= checked_count(",
-        "if len(self._buffer) > checked_count(",
+        "if len(buffer) >= checked_count(",
+        "if len(buffer) > checked_count(",
     ),
     Bug(
         "the search offset outlives counted bytes",

@@ -12,7 +12,7 @@ import trio
 from caas_trio.core.errors import CountRefused, InputEnded, PeerError
 
 from .connectionbase import CALLS_IN_A_ROW, ConnectionBase
-from .wanted import InputEnd, Unwanted, Wanted
+from .wanted import InputEnd, Unwanted, Wanted, WantedSome
 
 
 class ReadingConnection(ConnectionBase):
@@ -43,7 +43,15 @@ class ReadingConnection(ConnectionBase):
         None also at the end of the input, and now and then when it is other tasks' turn: `receive_line`
         is to be asked then.
         """
-        return self._take("take_line", self._line.take)
+        if self._receiving or self._closed:
+            raise self._misused("take_line")
+        if not self._calls_left:
+            return None
+        self._calls_left -= 1
+        try:
+            return self._buffer.next_line()
+        except PeerError as error:
+            raise self._own(error)  # noqa: B904 - it is the same one
 
     async def receive_line_piece(self, max_bytes: int) -> bytes:
         """Return the next line, or its first `max_bytes` bytes if it is longer; b"" at the end.
@@ -134,7 +142,12 @@ class ReadingConnection(ConnectionBase):
         Raises:
             LimitError: `count` is negative.
         """
-        return self._take("take_exactly", lambda: self._buffer.take_exactly(count))
+        if self._receiving or self._closed:
+            raise self._misused("take_exactly")
+        if not self._calls_left:
+            return None
+        self._calls_left -= 1
+        return self._buffer.take_exactly(count)
 
     async def receive_some(self, max_bytes: int = 65536) -> bytes:
         """Return what is there, at least one byte and at most `max_bytes`; b"" at the end of the input.
@@ -142,8 +155,9 @@ class ReadingConnection(ConnectionBase):
         Raises:
             LimitError: `max_bytes` is not 1 or more.
         """
-        take = lambda: self._buffer.take_some(max_bytes) or None  # noqa: E731 - one line
-        return await self._read("receive_some", take) or b""
+        wanted = WantedSome(self._buffer, max_bytes)
+        taken = self._take("receive_some", wanted.take)
+        return (await self._receive(wanted) or b"") if taken is None else taken
 
     async def skip(self, count: int) -> None:
         """Read and drop `count` bytes, without holding them. Cancelled, it may have dropped some.

@@ -75,6 +75,22 @@ class WantedLine(Wanted):
         return b""
 
 
+class WantedSome(Wanted):
+    """What is there, up to so many bytes."""
+
+    __slots__ = ("_max_bytes",)
+
+    def __init__(self, buffer: LineBuffer, max_bytes: int) -> None:
+        super().__init__(buffer, lambda: buffer.take_some(max_bytes) or None)
+        self._max_bytes = max_bytes
+
+    def receive(self, data: Chunk) -> bytes:
+        """Feed the buffer and take what is there; see `Session.receive`."""
+        self.taken = self._buffer.take_some(self._max_bytes, data) or None
+        self.closing = self.taken is not None
+        return b""
+
+
 class Unwanted(Wanted):
     """So many bytes, which are dropped as they come.
 
