@@ -171,6 +171,10 @@ async def _converse(  # noqa: PLR0917 - what an input decides
             await peer.say(text[second:])
         while await peer.go_on():
             await wait_all_tasks_blocked()
+        if not upgrade.over and cuts[0] & 1:
+            with suppress(trio.BrokenResourceError):
+                await peer.stream.send_eof()
+            await wait_all_tasks_blocked()
         if not upgrade.over:
             await trio.sleep(_END_S)
         await peer.go_on()
@@ -202,10 +206,18 @@ class Upgrade:
             else:
                 await self._connection.start_tls(server_context())
             self._upgraded = True
+            await self._expect_no_more_tls()
             self._read = await self._connection.receive_line()
             await self._connection.send(_SECRET)
         except PeerError as error:
             self._failure = error
+
+    async def _expect_no_more_tls(self) -> None:
+        try:
+            await self._connection.start_tls(server_context())
+        except StateError:
+            return
+        raise AssertionError("TLS within TLS")
 
     async def judge(self, behind: bytes, *, read: bool, lenient: bool) -> None:
         """Check what became of it, with so much behind the request, of which some was read with that.
