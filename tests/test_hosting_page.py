@@ -50,7 +50,7 @@ def running(command: str) -> Iterator[Service]:
 
 @pytest.mark.usefixtures("home")
 def test_three_lines() -> None:
-    said, heard = re.findall(r"printf '(.*?)' \| nc.*\n((?:    \w+\n)+)", PAGE)[0]
+    said, heard = re.findall(r"printf '(.*?)' \| caas-client.*\n((?:    \w+\n)+)", PAGE)[0]
     with running(COMMANDS[0]) as service:
         reply = talk(service.connect(), said.encode().decode("unicode_escape").encode())
         assert reply.decode().split() == heard.split()

@@ -70,6 +70,14 @@ _ALL: Final = (
     ),
     Clause("FRAME-8", _SHOULD, "A server that declares no limit SHOULD answer a line of 65536 bytes."),
     Clause(
+        "FRAME-9",
+        _MUST,
+        "Where lines are declared to end with CR LF, a bare CR or a bare LF MUST count as an error, once "
+        "for its line and as soon as it is certain, and MUST NOT end the line; the limit counts the bytes "
+        "before CR LF.",
+        unjudged="the service answers lines that end with LF",
+    ),
+    Clause(
         "ORDER-1",
         _MUST,
         "A client-first server MUST stay silent until a line, or the end of input, is there.",

@@ -6,11 +6,11 @@ EPILOG: Final = """\
 \b
 Examples, and a client to try each with:
   caas-trio                                      the client speaks first
-      printf 'hello\\nworld' | nc -N 127.0.0.1 50007
+      printf 'hello\\nworld' | caas-client tcp://127.0.0.1:50007
   caas-trio --first server unix:$XDG_RUNTIME_DIR/caas.sock     the server prompts at once
-      nc -NU $XDG_RUNTIME_DIR/caas.sock
+      caas-client unix:$XDG_RUNTIME_DIR/caas.sock
   caas-trio --first either tcp://[::1]:7000      a silent client is prompted
-      nc -N ::1 7000
+      caas-client tcp://[::1]:7000
   caas-trio udp://127.0.0.1:7000                 one datagram, one reply
       printf hello | nc -u -w 1 127.0.0.1 7000
   caas-trio --app shout:shout --workers 2        a server of your own, in shout.py
