@@ -77,6 +77,7 @@ async def test_each_kind_of_event_is_logged(mock_clock: MockClock, logged: Logge
     reports.datagram_served(UDP)
     reports.drain_timed_out()
     reports.metrics_unshared(FULL)
+    reports.metrics_unread(ValueError("a"))
     who = {"endpoint": ENDPOINT, "peer": PEER}
     sender = {"endpoint": UDP, "peer": PEER}
     assert logged.lines == [
@@ -88,6 +89,7 @@ async def test_each_kind_of_event_is_logged(mock_clock: MockClock, logged: Logge
         ("warning", "datagram not answered", {"endpoint": UDP, "reason": "an earlier reply was lost"}),
         ("warning", "the drain timeout is over; unfinished conversations were cut off", {}),
         ("warning", "metrics cannot be shared; the page is incomplete", {"error": "Too many open files"}),
+        ("warning", "metrics cannot be read; the status page has a gap", {"error": "ValueError('a')"}),
     ]
 
 

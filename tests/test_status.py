@@ -146,10 +146,31 @@ async def test_a_look_is_taken_every_few_seconds(autojump_clock: MockClock) -> N
         looks.append(1)
         return []
 
+    failures: list[Exception] = []
     history = History(collect)
     with trio.move_on_after(3.5 * PERIOD_S):
-        await history.keep()
+        await history.keep(failures.append)
+    assert not failures
     assert len(looks) == 3
+
+
+async def test_metrics_that_cannot_be_read_end_nothing_and_are_reported_once(
+    autojump_clock: MockClock,
+) -> None:
+    answers: list[list[Metric] | Exception] = [[], ValueError("no values"), OSError("no room"), [], OSError()]
+    reported: list[Exception] = []
+
+    def collect() -> list[Metric]:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    history = History(collect)
+    with trio.move_on_after(5.5 * PERIOD_S):
+        await history.keep(reported.append)
+    assert not answers
+    assert [type(error) for error in reported] == [ValueError, OSError]
 
 
 def test_without_workers_and_metrics_there_is_a_status_all_the_same() -> None:

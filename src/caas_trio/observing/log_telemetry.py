@@ -33,6 +33,10 @@ class LogTelemetry(Reporter):
         """Log that the supervisor's page lacks something of this worker for now."""
         self._log.warning("metrics cannot be shared; the page is incomplete", error=error.strerror)
 
+    def metrics_unread(self, error: Exception) -> None:
+        """Log that the status page has a gap."""
+        self._log.warning("metrics cannot be read; the status page has a gap", error=repr(error))
+
     def exposed(self, endpoints: Sequence[str]) -> None:
         """Log that these endpoints serve every client that reaches them, in plain."""
         self._log.warning(

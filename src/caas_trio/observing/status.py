@@ -206,11 +206,24 @@ class History:
         self._begun = clock()
         self._looks: deque[_Look] = deque([_Look(self._begun)], KEPT)
 
-    async def keep(self) -> None:
-        """Look at the metrics every `PERIOD_S`, until cancelled."""
+    async def keep(self, failed: Callable[[Exception], object]) -> None:
+        """Look at the metrics every `PERIOD_S`, until cancelled.
+
+        Args:
+            failed: called with what the first look raises that fails, and again after one that succeeds:
+                workers share their metrics in files, where one that was taken over may write anything.
+        """
+        failing = False
         while True:
             await trio.sleep(PERIOD_S)
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - whatever is said of what holds no metrics
+                if not failing:
+                    failed(error)
+                failing = True
+            else:
+                failing = False
 
     def look(self) -> None:
         """Look at the metrics, and remember what they are."""

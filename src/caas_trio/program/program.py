@@ -152,7 +152,7 @@ class Program:
         assert self.metrics is not None  # noqa: S101 - or it is not called
         metrics = PrometheusTelemetry(limits, self._registry())
         history = History(metrics.families)
-        nursery.start_soon(history.keep)
+        nursery.start_soon(history.keep, reports.metrics_unread)
         start = partial(
             serve_monitoring,
             self.metrics,

@@ -136,7 +136,7 @@ class Supervisor:
         if first.program.metrics is not None:
             self._metrics = opened.enter_context(SharedMetrics())
             history = History(self._metrics.collect)
-            aside.start_soon(history.keep)
+            aside.start_soon(history.keep, reports.metrics_unread)
             output.monitored_at = await aside.start(
                 partial(
                     serve_monitoring,
