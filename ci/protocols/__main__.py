@@ -39,7 +39,15 @@ EXAMPLES: Final = Path(__file__).parents[2] / "docs" / "examples"
 def serve(app: str, folder: Path) -> Server:
     """Start a server on TCP, on the Unix socket `server` in the folder, and over TLS."""
     endpoints = [f"tcp://{HOST}:0", f"unix:{folder / 'server'}", f"tls://{HOST}:0"]
-    options = ["--app-dir", str(EXAMPLES), "--tls-cert", str(folder / "server.pem")]
+    # A handshake that comes byte by byte takes its time.
+    options = [
+        "--app-dir",
+        str(EXAMPLES),
+        "--tls-cert",
+        str(folder / "server.pem"),
+        "--opening-timeout",
+        "60",
+    ]
     command = [sys.executable, "-m", "caas_trio", "--app", app, *endpoints, *options]
     return start(command, announcements=[LISTENING] * len(endpoints))
 
