@@ -9,19 +9,19 @@ import stat
 import struct
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import pytest
-import trio
 
 from caas_trio import Endpoint, EndpointError, LimitError, ListenError, SocketOptions
+from caas_trio.drivers.machine import MACHINE, Machine
 from caas_trio.server.listeners import listen, listen_all
 
 
-async def reason(text: str) -> str:
+async def reason(text: str, machine: Machine = MACHINE) -> str:
     """Return why it cannot be listened on."""
     with pytest.raises(ListenError) as caught:
-        await listen(Endpoint.parse(text))
+        await listen(Endpoint.parse(text), machine=machine)
     assert caught.value.endpoint == text
     assert "\n" not in caught.value.reason
     return caught.value.reason
@@ -35,49 +35,63 @@ async def test_port_0_is_replaced_by_the_real_port() -> None:
     assert listener.sockets[0].fileno() == -1
 
 
-async def addresses(*_: object, **__: object) -> list[object]:
-    """Stand in for getaddrinfo: a name with two addresses, one of them told twice."""
-    found = [("127.0.0.1", 0), ("127.0.0.2", 0), ("127.0.0.1", 0)]
-    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in found]
+Found: TypeAlias = list[tuple[int, int, int, str, tuple[Any, ...]]]
+
+#: A name with two addresses, one of them told twice.
+TWINS: Final = [("127.0.0.1", 0), ("127.0.0.2", 0), ("127.0.0.1", 0)]
 
 
-async def test_all_addresses_of_a_name_get_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trio.socket, "getaddrinfo", addresses)
-    listener = await listen(Endpoint.parse("tcp://twins.example:0"))
+class NamingMachine(Machine):
+    """A machine that finds these addresses for every name, or fails to; binding fails where `taken` says."""
+
+    def __init__(self, *found: tuple[Any, ...], failure: Exception | None = None, taken: int = 0) -> None:
+        self.found = found
+        self.failure = failure
+        self.taken = taken
+        self.bound: list[tuple[Any, ...]] = []
+
+    async def getaddrinfo(self, *_: object, kind: int, **__: object) -> Found:
+        if self.failure is not None:
+            raise self.failure
+        families = {2: socket.AF_INET, 4: socket.AF_INET6}
+        return [(families[len(each)], kind, 6, "", each) for each in self.found]
+
+    def new_socket(self, family: int, kind: int) -> socket.socket:
+        sock = BindingSocket(family, kind)
+        sock.machine = self
+        return sock
+
+
+class BindingSocket(socket.socket):
+    """A socket whose machine notes where it is bound."""
+
+    machine: NamingMachine
+
+    def bind(self, address: Any) -> None:
+        self.machine.bound.append(address)
+        if len(self.machine.bound) == self.machine.taken:
+            raise OSError(errno.EADDRINUSE, "in use")
+        super().bind(address)
+
+
+async def test_all_addresses_of_a_name_get_the_same_port() -> None:
+    listener = await listen(Endpoint.parse("tcp://twins.example:0"), machine=NamingMachine(*TWINS))
     port = listener.endpoint.port
     assert [sock.getsockname() for sock in listener.sockets] == [("127.0.0.1", port), ("127.0.0.2", port)]
     assert str(listener.endpoint) == f"tcp://twins.example:{port}"
     listener.close()
 
 
-async def test_another_port_is_tried_if_one_address_has_it_in_use(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(trio.socket, "getaddrinfo", addresses)
-    bound: list[tuple[object, ...]] = []
-    bind = socket.socket.bind
-
-    def first_common_port_is_taken(sock: socket.socket, address: tuple[object, ...]) -> None:
-        bound.append(address)
-        if len(bound) == 2:
-            raise OSError(errno.EADDRINUSE, "in use")
-        bind(sock, address)
-
-    monkeypatch.setattr(socket.socket, "bind", first_common_port_is_taken)
-    listener = await listen(Endpoint.parse("tcp://twins.example:0"))
-    assert [host for host, *_ in bound] == ["127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.2"]
+async def test_another_port_is_tried_if_one_address_has_it_in_use() -> None:
+    machine = NamingMachine(*TWINS, taken=2)
+    listener = await listen(Endpoint.parse("tcp://twins.example:0"), machine=machine)
+    assert [host for host, *_ in machine.bound] == ["127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.2"]
     listener.close()
 
 
-async def test_an_unsupported_address_family_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def dual_stack(*_: object, **__: object) -> list[object]:
-        return [
-            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 0, 0, 0)),
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
-        ]
-
-    monkeypatch.setattr(trio.socket, "getaddrinfo", dual_stack)
-    listener = await listen(Endpoint.parse("tcp://both.example:0"))
+async def test_an_unsupported_address_family_is_skipped() -> None:
+    machine = NamingMachine(("2001:db8::1", 0, 0, 0), ("127.0.0.1", 0))
+    listener = await listen(Endpoint.parse("tcp://both.example:0"), machine=machine)
     assert [sock.family for sock in listener.sockets] == [socket.AF_INET]
     listener.close()
 
@@ -185,20 +199,15 @@ async def test_an_address_of_another_machine_is_refused() -> None:
     assert await reason("tcp://192.0.2.1:0") == "the address is not one of this machine's"
 
 
-async def test_an_unknown_host_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nobody(*_: object, **__: object) -> list[object]:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(trio.socket, "getaddrinfo", nobody)
-    assert await reason("tcp://nobody.example:1") == "the host is unknown (Name or service not known)"
+async def test_an_unknown_host_is_refused() -> None:
+    machine = NamingMachine(failure=socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+    found = await reason("tcp://nobody.example:1", machine)
+    assert found == "the host is unknown (Name or service not known)"
 
 
-async def test_no_thread_for_the_lookup_is_a_listen_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def no_room(*_: object, **__: object) -> list[object]:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(trio.socket, "getaddrinfo", no_room)
-    assert await reason("tcp://somebody.example:1") == "resource temporarily unavailable"
+async def test_no_thread_for_the_lookup_is_a_listen_error() -> None:
+    machine = NamingMachine(failure=RuntimeError("can't start new thread"))
+    assert await reason("tcp://somebody.example:1", machine) == "resource temporarily unavailable"
 
 
 async def test_an_error_without_a_message_gets_the_systems(

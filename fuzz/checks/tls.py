@@ -22,7 +22,6 @@ from typing import Final
 
 import trio
 
-from caas_trio.core import tlsengine
 from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.session import First
 from caas_trio.core.trust import Trust
@@ -45,8 +44,8 @@ MODULES: Final = (
 TOKENS: Final = tokens(KNOWN)
 
 #: Session tickets, of some 250 bytes or 1000, stand for answers that are never flushed: Python asks for none.
-vars(tlsengine)["MAX_UNSAID"] = 4000
-_SOME_TICKETS, _MANY_TICKETS = 2, 20
+#: So many are more than `MAX_UNSAID`.
+_SOME_TICKETS, _MANY_TICKETS = 2, 300
 _VERSIONS: Final = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)
 _SECURE: Final = Endpoint.parse("tls://127.0.0.1:50007")
 _PLAIN_ONE: Final = Endpoint.parse("tcp://127.0.0.1:50007")
