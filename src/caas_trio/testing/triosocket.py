@@ -28,7 +28,7 @@ class TrioSocket(trio.socket.SocketType):
     """
 
     def __init__(self, host: Host, sock: Any) -> None:
-        super().__init__()
+        # Without its base's, which earlier releases of trio forbid to call.
         self._host = host
         self._sock = sock
         self._ended = False
