@@ -71,10 +71,10 @@ class SpeaksUpWhenQuiet(Conversation):
     """Says something to a client that is quiet for a second."""
 
     def read(self) -> bytes:
-        self.sock.settimeout(1.0)
+        self.sock.settimeout(1.1)
         with contextlib.suppress(TimeoutError):
             return self.sock.recv(READ_SIZE)
-        self.say(b"250 still there?\r\n")
+        self.say(b"still there?\r\n")
         return super().read()
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 
 from ci.conformance.dialects.protocols import SMTP
 from ci.conformance.dialects.registry import variant, wrong
-from ci.conformance.dialects.serving import READ_SIZE, Conversation, Server
+from ci.conformance.dialects.serving import READ_SIZE, Conversation, Protocol, Server
 
 # READ and HARM
 
@@ -17,8 +18,11 @@ from ci.conformance.dialects.serving import READ_SIZE, Conversation, Server
 class ReadsOn(Conversation):
     """Reads on where much comes at once, and answers none of it."""
 
+    received = 0
+
     def take(self, data: bytes) -> None:
-        if len(data) < READ_SIZE or b"\n" not in data:
+        self.received += len(data)
+        if self.received < 16 * READ_SIZE:
             super().take(data)
 
 
@@ -31,14 +35,19 @@ class OneAtATime(Server):
 
 
 class DiesOfResets(Server):
-    """Ends every conversation when a client resets one."""
+    """Ends every conversation when clients reset several in a row."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        super().__init__(protocol)
+        self.resets: list[float] = []
 
     def converse(self, conversation: Conversation) -> None:
         try:
             conversation.converse()
             conversation.end()
         except ConnectionResetError:
-            for each in list(self.open):
+            self.resets = [when for when in self.resets if time.monotonic() - when < 2] + [time.monotonic()]
+            for each in list(self.open if len(self.resets) > 3 else ()):
                 with contextlib.suppress(OSError):
                     each.sock.shutdown(socket.SHUT_RDWR)
         except OSError:

@@ -106,7 +106,9 @@ class GreetsTheQuiet(Conversation):
         if self.answered == 1:
             self.sock.settimeout(0.45)
             with contextlib.suppress(TimeoutError):
-                return self.sock.recv(READ_SIZE)
+                data = self.sock.recv(READ_SIZE)
+                self.sock.settimeout(None)
+                return data
             self.say(self.protocol.greeting)
             self.answered += 1
         return super().read()
@@ -217,7 +219,7 @@ class AnswersTheLastTwice(Conversation):
     def take(self, data: bytes) -> None:
         said = data.count(b"\n") > 2 and self.pending == b"" and self.protocol is not None
         super().take(data)
-        if said and not self.last:
+        if said and not self.last and b"STARTTLS" not in data:
             self.say(STEADY[self.protocol.dialect])
 
 

@@ -58,18 +58,7 @@ variant(
     also=b"\0",
     run={"ends": _NUL},
 )
-variant(
-    "TERM-3",
-    "EndsAtBareCr",
-    "Takes a CR that no LF follows in the same read for the end of a line, unless it ends the read.",
-    MEMCACHED,
-    base=_AlsoEnds,
-    changed=lambda _, data: (
-        b"\r\n".join(part.replace(b"\r", b"\r\n") for part in data.removesuffix(b"\r").split(b"\r\n"))
-        + (b"\r" if data.endswith(b"\r") else b"")
-    ),
-    run={"ends": Ends({"bare_cr": Meaning.PAYLOAD})},
-)
+wrong("TERM-3", MEMCACHED, ends=Ends({"bare_cr": Meaning.PAYLOAD}))(EndsAtCr)
 
 
 @wrong("TERM-4", SMTP, ends=Ends({"cr_cr_lf": Meaning.END}))

@@ -333,7 +333,5 @@ class Dialect:
 
     @property
     def ghost_is_distinct(self) -> bool:
-        """Whether the ghost's reply can be told from that to the long line."""
-        reply = self.ghost.reply
-        is_numbered = reply is not None and reply.is_numbered
-        return is_numbered or self.line is None or str(reply) != str(self.line.exchange.reply)
+        """Whether the ghost's reply, alone, cannot be that to the long line: it has the ghost's number."""
+        return self.ghost.reply is not None and self.ghost.reply.is_numbered

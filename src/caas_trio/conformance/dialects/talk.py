@@ -77,7 +77,7 @@ class Talk:
         """Return a client that has its greeting, if there is one, and is logged in.
 
         Args:
-            clause: what is broken if there is no greeting; that is GREET-1 without one.
+            clause: what is broken if it is not; GREET-1 and the case's own without one.
 
         Raises:
             Broken: it is not.
@@ -85,7 +85,7 @@ class Talk:
         client = await self.open()
         await client.greeted(clause or "GREET-1")
         for exchange in self.dialect.login:
-            await client.exchange(exchange)
+            await client.exchange(exchange, clause=clause)
         return client
 
     def broken(
@@ -202,10 +202,8 @@ class Client:
 
     def length_of(self, reply: Reply | None, number: int = 0) -> int | None:
         """Return how long the complete reply is that the buffer begins with; None if there is none."""
-        if reply is None:
-            return None
         try:
-            return reply.scan(self.buffer, number, crlf=self.talk.dialect.crlf)
+            return None if reply is None else reply.scan(self.buffer, number, crlf=self.talk.dialect.crlf)
         except WrongReplyError:
             return None
 

@@ -26,7 +26,7 @@ _BEHIND_BYTES: Final = 1 << 17
 async def _unasked(talk: Talk) -> None:
     client = await talk.connect()
     await client.silence("QUIET-1", _WATCHED_S)
-    await client.steady()
+    await client.steady("QUIET-2")
     await client.silence("QUIET-1", _WATCHED_S)
 
 

@@ -106,5 +106,5 @@ CASES = (
     case("TERM-1", "each", _each_terminator),
     case("SAME-1", "ends", _same, after=(*CUT, *PIPELINED), idle=True),
     *(case(_CLAUSES[key], key.replace("_", "-"), _judged(key), after=_STABLE, idle=True) for key in ENDS),
-    case("TERM-6", "astride", _astride, after=_STABLE, idle=True),
+    case("TERM-6", "astride", _astride, after=(*_STABLE, "TERM-1.each/whole"), idle=True),
 )

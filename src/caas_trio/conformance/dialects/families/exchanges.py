@@ -47,10 +47,10 @@ async def _early(talk: Talk) -> None:
 
 async def _unknown(talk: Talk) -> None:
     client = await talk.connect()
-    if talk.dialect.unknown is not None:
-        for _ in range(2):
-            await client.exchange(talk.dialect.unknown)
-            await client.steady()
+    assert talk.dialect.unknown is not None  # noqa: S101 - Need.UNKNOWN
+    for _ in range(2):
+        await client.exchange(talk.dialect.unknown)
+        await client.steady()
 
 
 def _at_once(count: int | None, *, mixed: bool, cut: Cut = WHOLE) -> Run:

@@ -51,13 +51,6 @@ async def _injected(talk: Talk) -> None:
     said = await client.rest()
     if said:
         raise talk.broken("what came in plain was answered over TLS", b"", said[:256])
-    if client.wire.end is not None:
-        return
-    try:
-        await client.steady()
-    except Broken as broken:
-        if broken.fault.received:
-            raise
 
 
 async def _nothing_more_in_plain(talk: Talk) -> None:

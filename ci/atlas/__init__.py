@@ -1,0 +1,1 @@
+"""The atlas: daemons that people run, from Debian's packages, judged by their dialects."""

@@ -1,0 +1,51 @@
+"""Judge the daemons of the atlas: `python -m ci.atlas [--write] [NAME ...] [--case ID ...]`.
+
+Without names, all of them. The pages go to `build/atlas`; with `--write`, `docs/atlas.md` is written anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from .daemons import DAEMONS
+from .judging import Entry, judged
+from .page import as_html, as_markdown
+
+ROOT = Path(__file__).parents[2]
+BUILD = ROOT / "build" / "atlas"
+PAGE = ROOT / "docs" / "atlas.md"
+
+
+def main() -> None:
+    """Judge what is asked for, and write the pages."""
+    parser = argparse.ArgumentParser(prog="python -m ci.atlas")
+    parser.add_argument("names", nargs="*", choices=[[], *(daemon.name for daemon in DAEMONS)])
+    parser.add_argument("--case", action="append", default=[], metavar="ID")
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    BUILD.mkdir(parents=True, exist_ok=True)
+    chosen = [each.name for each in DAEMONS if not options.names or each.name in options.names]
+    task = partial(judged, debs=BUILD / "packages", pages=BUILD, cases=options.case)
+    entries: list[Entry] = []
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        for entry in pool.map(task, chosen):
+            told = entry.absent or ", ".join(each.clause for each in entry.findings) or "no finding"
+            print(f"{entry.name:<16} {entry.version:<28} {entry.seconds:6.1f} s  {told}", flush=True)
+            for finding in entry.findings if options.case else ():
+                print(f"    {finding.case}: {finding.reason} {finding.expected} {finding.received}")
+            entries.append(entry)
+    date = dt.datetime.now(tz=dt.UTC).date().isoformat()
+    (BUILD / "atlas.json").write_text(json.dumps([entry.as_data() for entry in entries], indent=1))
+    (BUILD / "index.html").write_text(as_html(entries, date), encoding="utf-8")
+    if options.write:
+        PAGE.write_text(as_markdown(entries, date), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

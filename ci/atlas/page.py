@@ -1,0 +1,133 @@
+"""The atlas as pages: `docs/atlas.md`, and one of HTML whose cells lead to what was sent and what came."""
+
+from __future__ import annotations
+
+import html
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from caas_trio.conformance.case import Verdict
+from caas_trio.conformance.clauses import CLAUSES, Clause
+from caas_trio.conformance.dialects.clauses import OF_DIALECTS
+from caas_trio.conformance.reports.html import style
+
+from .judging import Entry, page_of
+
+_MARKS = {
+    Verdict.PASSED.value: "✓",
+    Verdict.FAILED.value: "✗",
+    Verdict.NON_STRICT.value: "(✗)",
+    Verdict.NOT_JUDGED.value: "·",
+}
+_EXPLANATIONS = Path(__file__).with_name("explanations.toml")
+_ENDS = {
+    "TERM-2.bare-lf": "bare LF",
+    "TERM-3.bare-cr": "bare CR",
+    "TERM-4.cr-cr-lf": "CR CR LF",
+    "TERM-5.nul": "NUL",
+}
+_TAIL = "HALF-3.tail"
+
+_INTRO = """\
+# The atlas: servers that people run
+
+`nox -s atlas` starts each of these from its Debian package, unprivileged, in a folder of its own, on a
+port of loopback, with the smallest configuration that serves, and judges it by its
+[dialect](dialects.md). This page is what the session of {date} has written; by hand there is one
+sentence for a finding. The clauses are those of [the
+specification](specification.md#reply-any-dialect-requests-and-replies).
+
+✓ kept; ✗ broken (a MUST); (✗) missed (a SHOULD); · not judged: the dialect does not declare it, or
+another finding stands before it. A MUST is the suite's own word; where the protocol's standard says it
+too, the finding names the place. What a server does with its smallest configuration may be meant; the
+sentence says so where we know.
+
+"""
+
+
+def explanations() -> dict[str, dict[str, str]]:
+    """Return what is said by hand of each finding: by daemon, then by clause."""
+    return tomllib.loads(_EXPLANATIONS.read_text(encoding="utf-8"))
+
+
+def _judged_clauses(entries: Sequence[Entry]) -> list[Clause]:
+    """Return the clauses that at least one daemon was judged by."""
+    unjudged = Verdict.NOT_JUDGED.value
+    return [
+        clause
+        for clause in OF_DIALECTS
+        if any(entry.clauses.get(clause.id, unjudged) != unjudged for entry in entries)
+    ]
+
+
+def as_markdown(entries: Sequence[Entry], date: str) -> str:
+    """Return the page for `docs`."""
+    return "".join([_INTRO.format(date=date), *_matrix(entries), *_ends(entries), *_findings(entries)])
+
+
+def _matrix(entries: Sequence[Entry]) -> Iterator[str]:
+    there = [entry for entry in entries if not entry.absent]
+    yield f"| | {' | '.join(entry.name for entry in there)} |\n|---|{'---|' * len(there)}\n"
+    yield f"| version | {' | '.join(entry.version for entry in there)} |\n"
+    for clause in _judged_clauses(there):
+        cells = " | ".join(_MARKS[entry.clauses[clause.id]] for entry in there)
+        yield f"| [{clause.id}](specification.md#{clause.id.lower()}) | {cells} |\n"
+
+
+def _ends(entries: Sequence[Entry]) -> Iterator[str]:
+    yield "\n## What ends a line\n\nWhat each takes for the end of a line, whatever its standard says.\n\n"
+    heads = [*_ENDS.values(), "input without a terminator"]
+    yield f"| | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}\n"
+    for entry in entries:
+        if entry.seen:
+            cells = []
+            for case, name in _ENDS.items():
+                words = entry.seen.get(case, "")
+                for article in (f"a {name} ", f"{name} "):
+                    words = words.removeprefix(article)
+                cells.append(words or "·")
+            tail = entry.seen.get(_TAIL, "·").removeprefix("input that ends without a terminator ")
+            yield f"| {entry.name} | {' | '.join(cells)} | {tail} |\n"
+
+
+def _findings(entries: Sequence[Entry]) -> Iterator[str]:
+    said = explanations()
+    for entry in entries:
+        yield f"\n## {entry.name}\n\n"
+        if entry.absent:
+            yield f"Not judged: {entry.absent}.\n"
+            continue
+        dialect = entry.dialect if "/" in entry.dialect else f"`{entry.dialect}`"
+        yield f"Version {entry.version}, judged as {dialect}.\n\n"
+        yield from () if entry.findings else ["No finding.\n"]
+        for finding in entry.findings:
+            yield f"- **{finding.clause}** {CLAUSES[finding.clause].text}\n"
+            yield f"  Seen: {finding.reason}."
+            if finding.received:
+                yield f" Received: `` {finding.received} ``."
+            yield "\n"
+            if sentence := said.get(entry.name, {}).get(finding.clause):
+                yield f"  {sentence}\n"
+            yield f"  Again: `nox -s atlas -- '{entry.name}' --case {finding.case}`.\n"
+
+
+def as_html(entries: Sequence[Entry], date: str) -> str:
+    """Return the page whose cells lead to the report of each daemon."""
+    there = [entry for entry in entries if not entry.absent]
+    rows = []
+    for clause in _judged_clauses(there):
+        cells = []
+        for entry in there:
+            first = next((each.case for each in entry.findings if each.clause == clause.id), "")
+            link = f"{page_of(entry.name)}#{first or clause.id.partition('-')[0]}"
+            mark = _MARKS[entry.clauses[clause.id]]
+            cells.append(f'<td><a href="{html.escape(link)}">{mark}</a></td>')
+        title = html.escape(clause.text)
+        rows.append(f'<tr><td title="{title}">{clause.id}</td>{"".join(cells)}</tr>')
+    heads = "".join(f"<th>{html.escape(entry.name)}<br>{html.escape(entry.version)}</th>" for entry in there)
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>The atlas</title>'
+        f"<style>{style()}</style></head><body><h1>The atlas, {date}</h1>\n"
+        f"<table><tr><th></th>{heads}</tr>\n{''.join(rows)}</table></body></html>\n"
+    )

@@ -1,0 +1,215 @@
+"""What the cases make of servers that a test scripts: each end of a conversation, each silence."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeAlias
+
+import trio
+
+from caas_trio.conformance import Profile, Result, Verdict
+from caas_trio.conformance.dialects.dialect import Dialect, Ends, Meaning, Oversize
+from caas_trio.conformance.dialects.families import CASES
+from caas_trio.conformance.dialects.parsing import parse
+from caas_trio.conformance.engine import run_case
+from tests.conformance.conftest import scripted
+
+JOBS = parse(
+    """\
+unasked = "NOTE"
+[[probe]]
+request = "PING {n}"
+reply = 'PONG {n}$'
+repeat = true
+[end]
+request = "QUIT"
+reply = 'BYE'
+[line]
+request = "PING {pad}"
+reply = 'PONG'
+[starttls]
+request = "TLS"
+reply = 'GO'
+""",
+    "jobs",
+    "jobs.toml",
+)
+#: What a server does with a line: the reply, None for a FIN.
+Answer: TypeAlias = Callable[[trio.SocketStream, bytes], Awaitable[bytes | None]]
+
+
+async def tried(case_id: str, answer: Answer, dialect: Dialect = JOBS, seconds: float = 1.0) -> Result:
+    """Return what becomes of a case at a server that answers each line so; lines end with LF."""
+
+    async def handler(stream: trio.SocketStream) -> None:
+        pending = b""
+        async for data in stream:
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                reply = await answer(stream, line.removesuffix(b"\r"))
+                if reply is None:
+                    await stream.send_eof()
+                    await trio.sleep_forever()
+                await stream.send_all(reply)
+        await stream.send_eof()
+
+    [case] = [case for case in CASES if case.id == case_id]
+    async with scripted(handler) as endpoint:
+        return await run_case(case, endpoint, Profile(dialect=dialect), seconds)
+
+
+def clauses(result: Result) -> list[str]:
+    """Return what a case found broken."""
+    return [fault.clause for fault in result.faults]
+
+
+async def ping(_: trio.SocketStream, line: bytes) -> bytes:
+    return line.replace(b"PING", b"PONG") + b"\r\n"
+
+
+def at_the_end(reply: bytes | None, *, reset: bool = False) -> Answer:
+    """Return what answers QUIT so, and anything else as it should."""
+
+    async def answer(stream: trio.SocketStream, line: bytes) -> bytes | None:
+        if line != b"QUIT":
+            return await ping(stream, line)
+        if reset:
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            stream.socket.close()
+            raise trio.BrokenResourceError
+        if reply is not None:
+            await stream.send_all(reply)
+        return None
+
+    return answer
+
+
+async def test_the_reply_to_the_end_may_be_lost_in_a_reset() -> None:
+    result = await tried("QUIT-3.behind/whole", at_the_end(None, reset=True))
+    assert (clauses(result), "lost in a reset" in result.why) == (["QUIT-4"], True)
+
+
+async def test_the_end_without_its_reply() -> None:
+    assert clauses(await tried("QUIT-3.behind/whole", at_the_end(None))) == ["QUIT-1"]
+
+
+async def test_more_than_the_reply_to_the_end() -> None:
+    result = await tried("QUIT-5.ends/whole", at_the_end(b"BYE\r\nmore\r\n"))
+    assert (clauses(result), result.why) == (["QUIT-5"], "more came than was due")
+
+
+async def test_a_server_that_does_not_end_behind_the_end() -> None:
+    async def answer(stream: trio.SocketStream, line: bytes) -> bytes:
+        if line != b"QUIT":
+            return await ping(stream, line)
+        await stream.send_all(b"BYE\r\n")
+        await trio.sleep_forever()
+        raise AssertionError
+
+    result = await tried("QUIT-3.behind/whole", answer)
+    assert (clauses(result), result.why) == (["QUIT-5"], "the server's output is still open")
+
+
+async def test_a_line_that_may_come_at_any_time_is_passed_over() -> None:
+    async def answer(stream: trio.SocketStream, line: bytes) -> bytes:
+        return b"NOTE one\r\nNOTE two\r\n" + await ping(stream, line)
+
+    assert (await tried("PIPE-1.three/whole", answer)).verdict is Verdict.PASSED
+
+
+async def test_tls_that_is_promised_and_never_comes() -> None:
+    async def silent(_: trio.SocketStream, line: bytes) -> bytes:
+        return b"GO\r\n" if line == b"TLS" else b""
+
+    result = await tried("STLS-2.works/whole", silent)
+    assert (clauses(result), result.why) == (["STLS-2"], "no answer to the handshake in 1 seconds")
+
+
+async def test_tls_that_is_refused_once_something_was_injected() -> None:
+    assert (await tried("STLS-1.injected/whole", at_the_end(None))).verdict is Verdict.NOT_JUDGED
+
+    async def leaving(stream: trio.SocketStream, _: bytes) -> None:
+        await stream.send_all(b"GO\r\n")
+
+    assert (await tried("STLS-1.injected/whole", leaving)).verdict is Verdict.PASSED
+
+
+async def test_a_request_for_tls_that_gets_no_answer() -> None:
+    async def mute(_: trio.SocketStream, __: bytes) -> bytes:
+        return b""
+
+    assert clauses(await tried("STLS-2.works/whole", mute)) == ["STLS-2"]
+
+
+async def test_what_a_server_makes_of_a_bare_cr() -> None:
+    payload = replace(JOBS, ends=Ends({"bare_cr": Meaning.PAYLOAD}, source="section 1"))
+
+    async def leaving(stream: trio.SocketStream, line: bytes) -> bytes | None:
+        return None if b"\r" in line else await ping(stream, line)
+
+    result = await tried("TERM-3.bare-cr/whole", leaving, payload)
+    assert (result.verdict, result.note) == (Verdict.PASSED, "a bare CR ends the conversation")
+
+    async def mute(stream: trio.SocketStream, line: bytes) -> bytes:
+        return b"" if b"\r" in line else await ping(stream, line)
+
+    result = await tried("TERM-3.bare-cr/whole", mute, payload)
+    assert (result.verdict, result.note) == (Verdict.PASSED, "a bare CR makes the server say nothing")
+
+    async def strict(stream: trio.SocketStream, line: bytes) -> bytes:
+        return b"ERR\r\n" if b"\r" in line else await ping(stream, line)
+
+    must_end = replace(JOBS, ends=Ends({"bare_cr": Meaning.END}, source="section 1"))
+    result = await tried("TERM-3.bare-cr/whole", strict, must_end)
+    assert result.why == "a bare CR ends no line; it has to be the end of one (section 1)"
+
+
+async def test_a_first_request_that_is_refused_for_its_end_was_one_all_the_same() -> None:
+    async def answer(stream: trio.SocketStream, line: bytes) -> bytes:
+        return b"ERR\r\n" if line.endswith(b"\r") else await ping(stream, line)
+
+    result = await tried("TERM-4.cr-cr-lf/whole", answer)
+    assert (result.verdict, result.note) == (Verdict.NOT_JUDGED, "CR CR LF ends a line")
+
+
+async def test_a_line_that_is_too_long_may_end_the_conversation() -> None:
+    dialect = replace(JOBS, oversize=Oversize(1000, None, goes_on=False))
+
+    async def leaving(stream: trio.SocketStream, line: bytes) -> bytes | None:
+        return None if len(line) > 900 else await ping(stream, line)
+
+    async def forgetting(stream: trio.SocketStream, line: bytes) -> bytes:
+        return b"" if len(line) > 900 else await ping(stream, line)
+
+    assert (await tried("LONG-4.afterwards/whole", leaving, dialect)).verdict is Verdict.PASSED
+    assert clauses(await tried("LONG-4.afterwards/whole", forgetting, dialect)) == ["LONG-4"]
+
+
+async def test_timeouts_that_are_kept() -> None:
+    """The server ends a connection 0.5 seconds after its beginning, or after its first line."""
+
+    async def handler(stream: trio.SocketStream) -> None:
+        with trio.move_on_after(0.5) as scope:
+            async for data in stream:
+                if data.endswith(b"\n"):
+                    await stream.send_all(data.replace(b"PING", b"PONG"))
+                    scope.deadline = trio.current_time() + 0.5
+        await stream.send_eof()
+
+    declared = Profile(dialect=replace(JOBS, idle_s=0.5, line_s=0.5))
+    async with scripted(handler) as endpoint:
+        for case in CASES:
+            if case.clause.startswith("IDLE"):
+                assert (await run_case(case, endpoint, declared, 5.0)).verdict is Verdict.PASSED, case.id
+
+
+async def test_a_server_that_reads_nothing_stops_a_client() -> None:
+    async def handler(_: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    [case] = [case for case in CASES if case.clause == "READ-2"]
+    async with scripted(handler) as endpoint:
+        assert (await run_case(case, endpoint, Profile(dialect=JOBS), 1.0)).verdict is Verdict.PASSED
