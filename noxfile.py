@@ -163,6 +163,16 @@ def dialects_proof(session: nox.Session) -> None:
     session.run("python", "-m", "ci.conformance.dialects.proof", *session.posargs)
 
 
+@nox.session
+def atlas(session: nox.Session) -> None:
+    """Judge daemons from Debian's packages, each by its dialect; `-- --write` renews docs/atlas.md.
+
+    The packages are unpacked, not installed; `apt-get update` may have to come first.
+    """
+    session.install(".[html]")
+    session.run("python", "-m", "ci.atlas", *session.posargs)
+
+
 @nox.session(tags=["gate"])
 def conformance_page(session: nox.Session) -> None:
     """Open the suite's pages in Debian's Chromium; CI has to have it."""

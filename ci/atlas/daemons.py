@@ -130,11 +130,11 @@ def _vsftpd(place: Place) -> list[str]:
 
 
 #: That of the dialect's anonymous user: an unprivileged server cannot have the usual one, which it locks in.
-_PASSWORD = "$6$atlas$sbGAHlQBhKDb4OAPdy.5xfTzEegAd/QlBKlHHlvc8JtPVEYaTvkxMb/vm/7mO/KaJmsV/SmX.wdZOfeNJppTl0"
+_HASH = "$6$atlas$sbGAHlQBhKDb4OAPdy.5xfTzEegAd/QlBKlHHlvc8JtPVEYaTvkxMb/vm/7mO/KaJmsV/SmX.wdZOfeNJppTl0"
 
 
 def _proftpd(place: Place) -> list[str]:
-    passwd = place.file("passwd", f"anonymous:{_PASSWORD}:65534:65534::{place.folder}:/bin/sh\n")
+    passwd = place.file("passwd", f"anonymous:{_HASH}:65534:65534::{place.folder}:/bin/sh\n")
     config = place.file(
         "proftpd.conf",
         f"ServerType standalone\nPort {place.port}\nDefaultAddress 127.0.0.1\nUseIPv6 off\n"
@@ -178,7 +178,15 @@ def _mpd(place: Place) -> list[str]:
 
 
 def _gpsd(place: Place) -> list[str]:
-    return [place.program("usr/sbin/gpsd"), "-N", "-n", "-S", str(place.port)]
+    return [
+        place.program("usr/sbin/gpsd"),
+        "-N",
+        "-n",
+        "-S",
+        str(place.port),
+        "-F",
+        str(place.folder / "control"),
+    ]
 
 
 def _clamd(place: Place) -> list[str]:
@@ -234,7 +242,7 @@ DAEMONS = (
         "python3-aiosmtpd",
         "smtp",
         _python("aiosmtpd", "-n", "-l", "127.0.0.1:{port}"),
-        ("python3-atpublic", "python3-attr"),
+        ("python3-public", "python3-attr", "python3-typing-extensions", "python3-pkg-resources"),
     ),
     Daemon(
         "pyftpdlib",

@@ -69,4 +69,4 @@ def test_what_is_hidden_in_a_long_line_is_told_from_its_reply_if_it_can_be() -> 
     assert (redis.ghost.request, redis.ghost_is_distinct) == (("ECHO e{n}",), True)
     assert (memcached.ghost.request, memcached.ghost_is_distinct) == (("version",), False)
     assert (smtp.ghost.request, smtp.ghost_is_distinct) == (("RSET",), False)
-    assert mpd.ghost.request == ("urlhandlers",)
+    assert mpd.ghost.request == ("ping",)
