@@ -1,6 +1,7 @@
 """Judge the daemons of the atlas: `python -m ci.atlas [--write] [NAME ...] [--case ID ...]`.
 
-Without names, all of them. The pages go to `build/atlas`; with `--write`, `docs/atlas.md` is written anew.
+Without names, all of them; with some, what an earlier run said of the others stays. The pages go to
+`build/atlas`; with `--write`, `docs/atlas.md` is written anew. `--case` only prints what came of some cases.
 """
 
 from __future__ import annotations
@@ -41,10 +42,21 @@ def main() -> None:
                 print(f"    {finding.case}: {finding.reason} {finding.expected} {finding.received}")
             entries.append(entry)
     date = dt.datetime.now(tz=dt.UTC).date().isoformat()
+    if options.case:
+        return
+    entries = _with_earlier(entries)
     (BUILD / "atlas.json").write_text(json.dumps([entry.as_data() for entry in entries], indent=1))
     (BUILD / "index.html").write_text(as_html(entries, date), encoding="utf-8")
     if options.write:
         PAGE.write_text(as_markdown(entries, date), encoding="utf-8")
+
+
+def _with_earlier(entries: list[Entry]) -> list[Entry]:
+    """Return these entries, and for the other daemons those of an earlier run, in the order of the atlas."""
+    kept = BUILD / "atlas.json"
+    earlier = [Entry.of_data(data) for data in json.loads(kept.read_text())] if kept.exists() else []
+    by_name = {entry.name: entry for entry in (*earlier, *entries)}
+    return [by_name[daemon.name] for daemon in DAEMONS if daemon.name in by_name]
 
 
 if __name__ == "__main__":

@@ -177,18 +177,6 @@ def _mpd(place: Place) -> list[str]:
     return [place.program("usr/bin/mpd"), "--no-daemon", config]
 
 
-def _gpsd(place: Place) -> list[str]:
-    return [
-        place.program("usr/sbin/gpsd"),
-        "-N",
-        "-n",
-        "-S",
-        str(place.port),
-        "-F",
-        str(place.folder / "control"),
-    ]
-
-
 def _clamd(place: Place) -> list[str]:
     place.file("db/atlas.ndb", "Atlas.Test:0:*:6174206c6173\n")
     config = place.file(
@@ -196,22 +184,6 @@ def _clamd(place: Place) -> list[str]:
         f"Foreground yes\nTCPSocket {place.port}\nTCPAddr 127.0.0.1\nDatabaseDirectory {place.folder}/db\n",
     )
     return [place.program("usr/sbin/clamd"), "-c", config]
-
-
-def _oidentd(place: Place) -> list[str]:
-    return [place.program("usr/sbin/oidentd"), "-i", "-p", str(place.port), "-a", "127.0.0.1", "-l", "200"]
-
-
-def _inetd(service: str) -> Start:
-    """Return what starts inetutils' inetd with a service of its own."""
-
-    def start(place: Place) -> list[str]:
-        line = f"127.0.0.1:{place.port} stream tcp nowait {place.user} {service}\n"
-        config = place.file("inetd.conf", line)
-        pid = f"--pidfile={place.folder}/pid"
-        return [place.program("usr/sbin/inetutils-inetd"), "-d", "-R", "100000", pid, config]
-
-    return start
 
 
 def _python(*words: str) -> Start:
@@ -234,9 +206,7 @@ DAEMONS = (
     Daemon("Dovecot (POP3)", "dovecot-core", "pop3", _dovecot("pop3"), ("dovecot-pop3d",)),
     Daemon("Dovecot (IMAP)", "dovecot-core", "imap", _dovecot("imap"), ("dovecot-imapd",)),
     Daemon("mpd", "mpd", "mpd", _mpd),
-    Daemon("gpsd", "gpsd", _own("gpsd"), _gpsd),
     Daemon("clamd", "clamav-daemon", _own("clamd"), _clamd),
-    Daemon("oidentd", "oidentd", _own("ident"), _oidentd),
     Daemon(
         "aiosmtpd",
         "python3-aiosmtpd",

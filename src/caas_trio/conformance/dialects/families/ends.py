@@ -84,7 +84,7 @@ async def _astride(talk: Talk) -> None:
         size = len(talk.dialect.steady.sent(100_000, end))
         for offset in range(size - len(end), size + 1):
             taken = await _taken(talk, end, at(offset, "astride"))
-            if taken is not whole:
+            if (taken is Taken.END) != (whole is Taken.END):
                 cut = f"a read ends {offset - size + len(end)} bytes into it"
                 raise talk.broken(f"{_NAMES[key]} {whole.value} in one read, and {taken.value} if {cut}")
 
@@ -95,7 +95,7 @@ async def _same(talk: Talk) -> None:
         first = await _taken(talk, end, clause="SAME-1")
         for number in range(2, _TIMES + 1):
             again = await _taken(talk, end, clause="SAME-1")
-            if again is not first:
+            if (again is Taken.END) != (first is Taken.END):
                 reason = f"{_NAMES[key]} {first.value} at first, and {again.value} the {number}th time"
                 raise talk.broken(reason)
 
