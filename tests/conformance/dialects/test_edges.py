@@ -164,7 +164,7 @@ async def test_what_a_server_makes_of_a_bare_cr() -> None:
 
     must_end = replace(JOBS, ends=Ends({"bare_cr": Meaning.END}, source="section 1"))
     result = await tried("TERM-3.bare-cr/whole", strict, must_end)
-    assert result.why == "a bare CR ends no line; it has to be the end of one (section 1)"
+    assert result.why == "a bare CR ends no line; it must end one (section 1)"
 
 
 async def test_a_first_request_that_is_refused_for_its_end_was_one_all_the_same() -> None:

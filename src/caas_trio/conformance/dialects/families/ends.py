@@ -62,8 +62,8 @@ def _judged(key: str) -> Run:
             raise UnjudgedError(f"the dialect does not say what {_NAMES[key]} is; here it {taken.value}")
         if (taken is Taken.END) != (wanted is Meaning.END):
             source = f" ({talk.dialect.ends.source})" if talk.dialect.ends.source else ""
-            is_end = "" if wanted is Meaning.END else "not "
-            raise talk.broken(f"{talk.note}; it has {is_end}to be the end of one{source}")
+            must = "must" if wanted is Meaning.END else "must not"
+            raise talk.broken(f"{talk.note}; it {must} end one{source}")
 
     return script
 
