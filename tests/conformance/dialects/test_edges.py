@@ -213,3 +213,14 @@ async def test_a_server_that_reads_nothing_stops_a_client() -> None:
     [case] = [case for case in CASES if case.clause == "READ-2"]
     async with scripted(handler) as endpoint:
         assert (await run_case(case, endpoint, Profile(dialect=JOBS), 1.0)).verdict is Verdict.PASSED
+
+
+async def test_a_quiet_connection_that_is_ended_too_early() -> None:
+    async def handler(stream: trio.SocketStream) -> None:
+        await stream.send_all((await stream.receive_some()).replace(b"PING", b"PONG"))
+        await stream.send_eof()
+
+    [case] = [case for case in CASES if case.clause == "IDLE-1"]
+    async with scripted(handler) as endpoint:
+        result = await run_case(case, endpoint, Profile(dialect=replace(JOBS, idle_s=5.0)), 1.0)
+    assert (clauses(result), "was ended after" in result.why) == (["IDLE-1"], True)
