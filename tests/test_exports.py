@@ -11,6 +11,7 @@ import pytest
 
 import caas_trio
 import caas_trio.observing
+import caas_trio.testing
 from caas_trio.core import telemetry
 from caas_trio.core.telemetry import EVENTS
 
@@ -40,6 +41,13 @@ def test_the_types_of_public_signatures_can_be_named() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'serve_threads'"):
         _ = caas_trio.serve_threads  # type: ignore[attr-defined]
+
+
+def test_the_kit_for_tests_is_exported() -> None:
+    names = {"Network", "serving", "check_any_split", "check_hostile"}
+    assert names < {name for name in caas_trio.testing.__all__ if getattr(caas_trio.testing, name)}
+    with pytest.raises(AttributeError, match="no attribute 'check_all'"):
+        _ = caas_trio.testing.check_all  # type: ignore[attr-defined]
 
 
 def test_the_service_observers_are_exported() -> None:
