@@ -18,6 +18,9 @@ _FLOOD: Final = 4
 #: one for each would be too much.
 _OBJECT: Final = 40
 
+#: A client that does not read sends so many times as much, so that its replies fill all buffers.
+_UNREAD: Final = 4
+
 #: Long enough for a server to have read what was sent (seconds): nothing takes time on the network.
 _TURN_S: Final = 0.001
 
@@ -58,12 +61,12 @@ class Attacker:
         """Return a new connection."""
         return await self._place.open_stream(client="attacker")
 
-    async def send_flood(self, stream: trio.SocketStream, text: bytes) -> None:
+    async def send_flood(self, stream: trio.SocketStream, text: bytes, times: int = 1) -> None:
         """Send a text until a server that keeps it, or an object for each, keeps too much."""
         piece = text * -(-_PIECE // len(text))
         enough = _FLOOD * self._max_memory
         if text != _ENDLESS:
-            enough = min(enough, self._max_memory // _OBJECT * len(text))
+            enough = min(enough, times * self._max_memory // _OBJECT * len(text))
         sent = 0
         with suppress(trio.BrokenResourceError):
             while sent < enough:
@@ -133,13 +136,13 @@ async def _slow_sender(attacker: Attacker) -> None:
 
 
 async def _never_reads(attacker: Attacker) -> None:
-    await attacker.send_flood(await attacker.open(), attacker.data)
+    await attacker.send_flood(await attacker.open(), attacker.data, _UNREAD)
 
 
 async def _slow_reader(attacker: Attacker) -> None:
     stream = await attacker.open()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(attacker.send_flood, stream, attacker.data)
+        nursery.start_soon(attacker.send_flood, stream, attacker.data, _UNREAD)
         with suppress(trio.BrokenResourceError):
             while await stream.receive_some(1):  # noqa: ASYNC110 - it is to be slow
                 await trio.sleep(_SLOW_S)

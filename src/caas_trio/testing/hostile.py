@@ -23,9 +23,6 @@ from .place import Place, serving
 _LOOKS_S: Final = (0.1, 5.0)
 _PATIENCE_S: Final = 10.0
 
-#: The sockets' buffers are small, so that a server feels at once that nobody reads (bytes).
-_BUFFER: Final = 8192
-
 #: How long the server has to close what bad clients have left (seconds).
 _SETTLING_S: Final = 60.0
 
@@ -79,8 +76,6 @@ async def check_hostile(
     with _tracing():
         for name, attack in ATTACKS.items():
             network = Network(seed)
-            for host in ("server", "attacker"):
-                network.host(host).set_buffers(send=_BUFFER, receive=_BUFFER)
             try:
                 async with serving(app, network=network, limits=limits, driver=driver) as place:
                     attacker = Attacker(place, data, network.random("attack"), max_memory)
