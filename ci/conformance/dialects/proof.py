@@ -32,7 +32,7 @@ from .wrong import WRONG
 
 #: Servers judged at a time. Those that are not judged as they should be are judged alone, a second time.
 _ATTEMPTS = (4, 1, 1)
-_TIMEOUT_S = 2.0
+_TIMEOUT_S = 4.0
 
 
 @dataclass(frozen=True)

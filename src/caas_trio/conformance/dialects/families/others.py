@@ -14,7 +14,7 @@ from caas_trio.conformance.profile import Need
 from .common import CUT, PIPELINED, case, halves
 
 _LATE_S: Final = 0.5
-_QUIET_S: Final = 1.0
+_QUIET_S: Final = 2.0
 _PIECE: Final = 1 << 20
 #: More than the usual kernel takes for both directions of one connection.
 _MEBIBYTES: Final = 24
