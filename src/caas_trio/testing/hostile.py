@@ -183,7 +183,10 @@ def _traced() -> int:
 
 def _what(error: Exception) -> str:
     """Return what was wrong, with what the app has raised on the way."""
-    text = str(error) if isinstance(error, _Wrong) else told([error])
+    cause: BaseException = error
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    text = str(cause) if isinstance(cause, _Wrong) else told([cause])
     return "; ".join([text, *getattr(error, "__notes__", ())])
 
 
