@@ -7,6 +7,7 @@ import pytest
 from caas_trio import (
     CaasError,
     EndpointError,
+    InputEnded,
     LimitError,
     LineTooLong,
     ListenError,
@@ -22,6 +23,8 @@ from caas_trio.core.errors import contained
     ("error", "branch", "message"),
     [
         (LineTooLong(10), PeerError, "line longer than 10 bytes"),
+        (InputEnded(5, 3), PeerError, "the input ended after 3 of 5 bytes"),
+        (InputEnded(None, 3), PeerError, "the input ended after 3 bytes, within a body"),
         (ProxyHeaderError("no"), PeerError, "bad PROXY header: no"),
         (EndpointError("x", "it is not"), UsageError, "'x' is not an endpoint: it is not"),
         (EndpointError("x", "it is not"), ValueError, "'x' is not an endpoint: it is not"),

@@ -8,6 +8,7 @@ import socket
 import stat
 import struct
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -15,7 +16,8 @@ import pytest
 
 from caas_trio import Endpoint, EndpointError, LimitError, ListenError, SocketOptions
 from caas_trio.drivers.machine import MACHINE, Machine
-from caas_trio.server.listeners import listen, listen_all
+from caas_trio.program.sharedsockets import SharedSockets
+from caas_trio.server.listeners import listen, listen_all, set_backlog
 
 
 async def reason(text: str, machine: Machine = MACHINE) -> str:
@@ -155,8 +157,27 @@ async def test_so_many_connections_may_wait() -> None:
     [listener] = await listen_all([Endpoint.parse("tcp://127.0.0.1:0")], options=SocketOptions(backlog=2))
     with closing(listener):
         assert backlog_of(listener.sockets[0]) == 2
-        await listen_all([listener])
+        set_backlog(listener, SocketOptions())
         assert backlog_of(listener.sockets[0]) > 100
+
+
+async def test_an_open_listener_is_not_listened_on_again() -> None:
+    """Whoever does so last is whom a successor stops, and a worker is not its supervisor."""
+    [listener] = await listen_all([Endpoint.parse("tcp://127.0.0.1:0")], options=SocketOptions(backlog=2))
+    with closing(listener):
+        await listen_all([listener], options=SocketOptions(backlog=7))
+        assert backlog_of(listener.sockets[0]) == 2
+
+
+async def test_a_reload_changes_the_backlog_of_sockets_that_stay() -> None:
+    endpoints = [Endpoint.parse("tcp://127.0.0.1:0"), Endpoint.parse("udp://127.0.0.1:0")]
+    change_to = partial(SharedSockets.changed_to, endpoints=endpoints, unix_mode=0o600, takeover=False)
+    first = await change_to(SharedSockets(), options=SocketOptions(backlog=2))
+    second = await change_to(first, options=SocketOptions(backlog=7))
+    try:
+        assert backlog_of(second.groups[0][0].sockets[0]) == 7
+    finally:
+        second.close()
 
 
 async def test_so_many_connections_may_wait_on_a_unix_socket(tmp_path: Path) -> None:

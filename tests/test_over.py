@@ -27,9 +27,11 @@ from caas_trio import (
     TooMuchUnsent,
     TooSlow,
     current_connection,
+    serve,
 )
 
 from .certificates import HOST, client_context, server_context
+from .support.streams import connect as connect_to
 
 SHOUTER = """
 import sys
@@ -149,6 +151,23 @@ async def test_a_stream_that_is_in_use_does_not_come_back() -> None:
         with pytest.raises(StateError, match="busy"):
             connection.detach()
         nursery.cancel_scope.cancel()
+
+
+async def test_a_connection_of_the_hub_has_no_stream_to_give_back() -> None:
+    refused: list[str] = []
+
+    async def handler(connection: Connection) -> None:
+        with pytest.raises(StateError) as raised:
+            connection.detach()
+        refused.append(str(raised.value))
+
+    async with trio.open_nursery() as nursery:
+        start = partial(serve, handler, "tcp://127.0.0.1:0", driver="hub")
+        [endpoint] = await nursery.start(start)
+        async with await connect_to(endpoint) as client:
+            assert await client.receive_some() == b""
+        nursery.cancel_scope.cancel()
+    assert refused == ["detach does not fit the state not over a stream"]
 
 
 async def test_at_the_end_the_other_sides_end_is_waited_for(autojump_clock: MockClock) -> None:

@@ -201,10 +201,9 @@ class HubTransport(Channel):
         if self._end_output():
             return
         with trio.move_on_after(self.limits.write_timeout):  # TLS has something to say at the end
-            while True:
+            while not self._end_output():
                 await self._until(self._poller.machine.wait_writable)
-                if self._end_output():
-                    return
+            return
         raise TooSlow("write_timeout")
 
     def _end_output(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from caas_trio.core.endpoint import Endpoint
 from caas_trio.server.inherited import INHERITED
-from caas_trio.server.listeners import Listener, listen_all
+from caas_trio.server.listeners import Listener, listen_all, set_backlog
 from caas_trio.server.mixed import how_many
 from caas_trio.server.socketoptions import SocketOptions
 
@@ -67,7 +67,7 @@ class SharedSockets:
     ) -> SharedSockets:
         """Return the sockets of these endpoints: those that are open already, and new ones for the rest.
 
-        The options of those that are open already are changed by the workers that serve them.
+        Those that are open already get the new backlog; the workers that serve them set the other options.
 
         Raises:
             ListenError: one cannot be opened; then none is.
@@ -82,6 +82,7 @@ class SharedSockets:
                     opened.callback(self.drop, group)
                 else:
                     free.remove(group)
+                    _set_backlogs(group, options)
                 groups.append(group)
             opened.pop_all()
         return SharedSockets(groups, [each for each in self.kept if any(each is one for one in free)])
@@ -110,6 +111,13 @@ class SharedSockets:
             self.kept.append(group)
         else:
             _close(group)
+
+
+def _set_backlogs(group: _Group, options: SocketOptions) -> None:
+    """Set the backlog of stream sockets, unless a stop has closed them in the meantime."""
+    for listener in group:
+        if all(sock.type == SOCK_STREAM and sock.fileno() >= 0 for sock in listener.sockets):
+            set_backlog(listener, options)
 
 
 def _close(group: _Group) -> None:

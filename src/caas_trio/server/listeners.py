@@ -174,7 +174,10 @@ async def listen_all(
             for listener in found:
                 opened.callback(listener.close)
                 if kind is socket.SOCK_STREAM:
-                    _set_options(listener, options)
+                    for sock in listener.sockets:
+                        _set_stream_options(sock, options)  # they may have been opened with others
+                    if not isinstance(endpoint, Listener):
+                        set_backlog(listener, options)
             listeners += found
         opened.pop_all()
     return listeners
@@ -216,13 +219,15 @@ def _set_stream_options(sock: socket.socket, options: SocketOptions) -> None:
         sock.setsockopt(level, name, value)
 
 
-def _set_options(listener: Listener, options: SocketOptions) -> None:
-    """Set the options of a listener's stream sockets; they may have been opened with others."""
-    inherited = listener.asked.scheme in INHERITED
-    backlog = options.backlog or (None if inherited else BACKLOG)
-    for sock in listener.sockets:
-        _set_stream_options(sock, options)
-        if backlog is not None:
+def set_backlog(listener: Listener, options: SocketOptions) -> None:
+    """Set how many connections may wait; not for a socket that was inherited, unless a number is asked for.
+
+    Only for the process that answers for the sockets: whoever calls `listen` last is whom the kernel names
+    to a successor that takes the path over (SO_PEERCRED, unix(7)).
+    """
+    backlog = options.backlog or (None if listener.asked.scheme in INHERITED else BACKLOG)
+    if backlog is not None:
+        for sock in listener.sockets:
             sock.listen(backlog)
 
 
