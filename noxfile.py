@@ -18,6 +18,8 @@ AT_HAND = f"{sys.version_info.major}.{sys.version_info.minor}"
 #: A process of pytest for each core and one more, since tests wait for processes and clients; one that has
 #: no tests left takes some of another's.
 IN_PARALLEL = (f"--numprocesses={(os.cpu_count() or 1) + 1}", "--dist=worksteal")
+#: What the short gate, and other Pythons, leave out: `coverage` runs it.
+QUICK = ("-m", "not slow")
 
 nox.needs_version = ">=2026.10.20"
 nox.options.sessions = ["lint", "types", "tests", "fuzz_replay", "conformance_quick"]
@@ -79,14 +81,14 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Test the installed wheel on the Python at hand."""
+    """Test the installed wheel on the Python at hand, without what is slow by its nature."""
     session.install(".[html]", *group("tests"))
-    run_tests(session, "pytest", *session.posargs)
+    run_tests(session, "pytest", *(session.posargs or QUICK))
 
 
 @nox.session(tags=["gate"])
 def coverage(session: nox.Session) -> None:
-    """Run the tests once more, and require that they reach every line and branch of the package.
+    """Run all the tests, and require that they reach every line and branch of the package.
 
     Where processes and threads race, a run may miss a branch that the next one takes: what is missing then
     is printed, and one more run is added.
@@ -108,7 +110,7 @@ def coverage(session: nox.Session) -> None:
 def pythons(session: nox.Session) -> None:
     """Test the installed wheel on each other supported Python."""
     session.install(".[html]", *group("tests"))
-    run_tests(session, "pytest", *session.posargs)
+    run_tests(session, "pytest", *(session.posargs or QUICK))
 
 
 @nox.session(python=PYTHONS[0], tags=["gate"])
@@ -118,7 +120,7 @@ def oldest(session: nox.Session) -> None:
     allowed = [*project["dependencies"], *project["optional-dependencies"]["html"]]
     pinned = [requirement.replace(">=", "==") for requirement in allowed]
     session.install(".", *pinned, *group("tests"))
-    run_tests(session, "pytest", *session.posargs)
+    run_tests(session, "pytest", *(session.posargs or QUICK))
 
 
 @nox.session

@@ -17,6 +17,8 @@ import pytest
 from .support.processes import service
 from .support.sockets import receive_all, talk
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def endpoint(tmp_path: Path) -> str:

@@ -50,6 +50,7 @@ def test_selection_by_prefix_and_by_id() -> None:
     assert select(["NOTHING"]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("profile", "endpoint", "prefixes"),
     [

@@ -15,7 +15,7 @@ from caas_trio import App, Connection, ConnectionLost, First, Limits, LineSessio
 from caas_trio.testing import CheckFailed, check_hostile
 
 # Each check is a minute's work for a machine that is busy, and a few seconds for one that is not.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 #: Less than the default, for the sake of time: what a wrong server must not hold, and enough for a right one.
 SMALL = 400_000

@@ -17,6 +17,8 @@ from ci.conformance.dialects.protocols import MEMCACHED, SMTP
 from ci.conformance.dialects.serving import Server
 from ci.conformance.dialects.wrong import WRONG
 
+pytestmark = pytest.mark.slow
+
 RIGHT = [name for name in trials() if name.startswith("right-")]
 #: What makes a server work for a long while.
 _HEAVY = ("READ-2", "HARM-3")
