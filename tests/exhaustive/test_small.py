@@ -21,11 +21,11 @@ def test_every_conversation_of_four_bytes(oversize: Oversize) -> None:
 
 
 @pytest.mark.parametrize("terminator", Terminator)
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_mixture_of_a_kind_of_reading_with_another_over_three_bytes(
+@pytest.mark.parametrize("kind", list(KINDS)[:-1])
+def test_every_mixture_of_a_kind_of_reading_with_each_that_follows_over_three_bytes(
     kind: str, terminator: Terminator
 ) -> None:
-    chosen = [mixture for mixture in mixtures() if kind in mixture]
+    chosen = [mixture for mixture in mixtures() if kind == mixture[0]]
     steps = [explore(Reading(mixture, max_line, terminator), 3) for mixture in chosen for max_line in LIMITS]
     assert min(steps) > 100
 
