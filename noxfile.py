@@ -14,12 +14,16 @@ import nox
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
+#: Those that the gate tests on; CI's workflows test on all of them.
+NEWEST = PYTHONS[-2:]
 AT_HAND = f"{sys.version_info.major}.{sys.version_info.minor}"
 #: A process of pytest for each core and one more, since tests wait for processes and clients; one that has
 #: no tests left takes some of another's.
 IN_PARALLEL = (f"--numprocesses={(os.cpu_count() or 1) + 1}", "--dist=worksteal")
-#: What the short gate, and other Pythons, leave out: `coverage` runs it.
+#: What the short gate leaves out: `coverage` runs it.
 QUICK = ("-m", "not slow")
+#: On other Pythons, and with other dependencies, the tests of the benchmark and its like say nothing new.
+ELSEWHERE = (*QUICK, *(f"--ignore=tests/{folder}" for folder in ("bench", "ci", "deploy", "soak")))
 
 nox.needs_version = ">=2026.10.20"
 nox.options.sessions = ["lint", "types", "tests", "fuzz_replay", "conformance_quick"]
@@ -106,11 +110,11 @@ def coverage(session: nox.Session) -> None:
         session.run("coverage", "report")
 
 
-@nox.session(python=[python for python in PYTHONS if python != AT_HAND], tags=["gate"])
+@nox.session(python=[python for python in NEWEST if python != AT_HAND], tags=["gate"])
 def pythons(session: nox.Session) -> None:
-    """Test the installed wheel on each other supported Python."""
+    """Test the installed wheel on the newest Pythons; `nox -s tests -P 3.12` does so on another one."""
     session.install(".[html]", *group("tests"))
-    run_tests(session, "pytest", *(session.posargs or QUICK))
+    run_tests(session, "pytest", *(session.posargs or ELSEWHERE))
 
 
 @nox.session(python=PYTHONS[0], tags=["gate"])
@@ -120,7 +124,7 @@ def oldest(session: nox.Session) -> None:
     allowed = [*project["dependencies"], *project["optional-dependencies"]["html"]]
     pinned = [requirement.replace(">=", "==") for requirement in allowed]
     session.install(".", *pinned, *group("tests"))
-    run_tests(session, "pytest", *(session.posargs or QUICK))
+    run_tests(session, "pytest", *(session.posargs or ELSEWHERE))
 
 
 @nox.session
