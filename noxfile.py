@@ -205,7 +205,7 @@ def status_page(session: nox.Session) -> None:
     """Open the status page of a service in Debian's Chromium; `-- --write` renews its picture."""
     if shutil.which("chromium") is None and not os.environ.get("CI"):
         session.skip("chromium is not installed; Debian has it as the package chromium")
-    session.install(".", *group("page"))
+    session.install(".[html]", *group("page"))
     session.run("python", "-m", "ci.status_page", *session.posargs)
 
 
