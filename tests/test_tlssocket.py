@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -205,12 +206,16 @@ trio.run(main)
 """
 
 
-def test_an_idle_connection_takes_at_most_24_kib() -> None:
+#: Most of it is OpenSSL's, which takes more since it knows post-quantum key exchange.
+IDLE_BYTES = 24 * 1024 if ssl.OPENSSL_VERSION_INFO < (3, 1) else 40 * 1024
+
+
+def test_an_idle_connection_takes_no_more_than_is_documented() -> None:
     command = [sys.executable, "-c", IDLE, "300"]
     measured = subprocess.run(
         command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent
     )
-    assert int(measured.stdout) <= 24 * 1024
+    assert int(measured.stdout) <= IDLE_BYTES
 
 
 def test_a_reset_in_a_handshake_is_a_lost_connection(pair: tuple[socket.socket, socket.socket]) -> None:
