@@ -10,6 +10,7 @@ from caas_trio.conformance.profile import Profile
 
 from . import (
     concurrency,
+    counting,
     datagrams,
     ending,
     flow,
@@ -29,6 +30,7 @@ CASES: Final[tuple[Case, ...]] = (
     *lines.CASES,
     *order.CASES,
     *limits.CASES,
+    *counting.CASES,
     *oversize.CASES,
     *ending.CASES,
     *watching.CASES,
