@@ -40,6 +40,14 @@ _SKIPPED: Final = (
     "LIMIT-8.line-behind/before-lf",
     "LIMIT-9.two/whole",
 )
+_RESUMED: Final = (
+    *_SKIPPED,
+    "LIMIT-1.limit/whole",
+    "LIMIT-1.among-others/whole",
+    "LIMIT-6.many/whole",
+    "LIMIT-2.in-thirds/whole",
+    "FRAME-3.between/whole",
+)
 
 #: How far beyond its limit a line may be: by a byte, by a buffer, by far.
 _BEYOND: Final = (1, 2, 3, 7, 63, 64, 65, 255, 256, 1000, 4096, 65536, 300_000)
@@ -261,14 +269,7 @@ CASES: Final = (
         "sequence",
         conversations(_sequence),
         needs=(*_DISCARD, *_CONVERSATION),
-        after=(
-            *_SKIPPED,
-            "LIMIT-1.limit/whole",
-            "LIMIT-1.among-others/whole",
-            "LIMIT-6.many/whole",
-            "LIMIT-2.in-thirds/whole",
-            "FRAME-3.between/whole",
-        ),
+        after=_RESUMED,
     ),
     Case(
         "LIMIT-8",
@@ -283,15 +284,7 @@ CASES: Final = (
         "tail-behind",
         _tails(lambda _: 1, skipped=True),
         needs=(*_DISCARD, *_CONVERSATION),
-        after=(
-            *_SKIPPED,
-            "FRAME-4.line-and-tail/whole",
-            "LIMIT-1.limit/whole",
-            "LIMIT-1.among-others/whole",
-            "LIMIT-6.many/whole",
-            "LIMIT-2.in-thirds/whole",
-            "FRAME-3.between/whole",
-        ),
+        after=(*_RESUMED, "FRAME-4.line-and-tail/whole"),
     ),
     Case(
         "LIMIT-9", "lengths", conversations(_each_beyond), needs=(*_DISCARD, *_CONVERSATION), after=_SKIPPED
