@@ -18,6 +18,7 @@ from caas_trio import __version__
 from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.printable import printable
 from caas_trio.core.session import First, Oversize
+from caas_trio.core.terminator import TERMINATORS
 
 from .baseline import Baseline, BaselineError, Comparison
 from .baseline import text as as_baseline
@@ -107,6 +108,13 @@ A mail server, by what a dialect says of SMTP; docs/dialects.md tells how one is
 @click.option("--oversize", type=values_of(Oversize), help="What it does with a longer line.")
 @click.option(
     "--once", is_flag=True, help="It answers one line per connection, as socketserver's examples do."
+)
+@click.option(
+    "--terminator",
+    type=click.Choice(list(TERMINATORS)),
+    default="lf",
+    show_default=True,
+    help="What ends a line; with crlf, FRAME-9 alone is judged.",
 )
 @click.option("--proxy", type=values_of(Proxy), help="It expects a PROXY header of this version.")
 @click.option(

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.errors import TlsError
 from caas_trio.core.session import First, Oversize
+from caas_trio.core.terminator import TERMINATORS, Terminator
 
 from . import datagram
 from .case import Case
@@ -33,7 +34,7 @@ def declared_dialect(context: click.Context, values: dict[str, Any]) -> Dialect 
     if values["dialect"] in SERVICES:
         values["service"] = SERVICES[values["dialect"]].value
         return None
-    for option in ("service", "first", "prompt", "max_line", "oversize", "once"):
+    for option in ("service", "first", "prompt", "max_line", "oversize", "once", "terminator"):
         if context.get_parameter_source(option) is not ParameterSource.DEFAULT:
             fail(f"--{option.replace('_', '-')} says nothing beside --dialect, which says what is spoken")
     try:
@@ -74,6 +75,9 @@ def declared_profile(endpoint: Endpoint, values: dict[str, Any], dialect: Dialec
     service = Service(values["service"])
     if not service.has_lines and (oversize or values["max_line"] is not None or values["once"]):
         fail(f"--max-line, --oversize and --once are about lines, and --service {service.value} is not")
+    terminator = TERMINATORS[values["terminator"]]
+    if terminator is Terminator.CRLF and (not service.has_lines or endpoint.scheme in datagram.SCHEMES):
+        fail("--terminator is about lines, which there are none of here")
     if not values["prompt"] and values["first"] != "client":
         fail("a prompt of nothing is silence")
     if (values["tls_ca"] or values["tls_insecure"]) and endpoint.scheme is not Scheme.TLS:
@@ -87,10 +91,11 @@ def declared_profile(endpoint: Endpoint, values: dict[str, Any], dialect: Dialec
     return Profile(
         service=service,
         first=First(values["first"]),
-        prompt=values["prompt"].encode(errors="surrogateescape") + b"\n",
+        prompt=values["prompt"].encode(errors="surrogateescape") + terminator.value,
         max_line=values["max_line"],
         oversize=oversize,
         once=values["once"],
+        terminator=terminator,
         proxy=Proxy(values["proxy"]) if values["proxy"] else None,
         datagrams=endpoint.scheme in datagram.SCHEMES,
         tls_ca=values["tls_ca"],
