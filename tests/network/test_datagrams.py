@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import random
+import select
 import socket
 import sys
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from caas_trio.testing.datagrams import DatagramSocket
-from caas_trio.testing.files import EPOLLERR, EPOLLIN, EPOLLOUT
+from caas_trio.testing.files import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, Epoll
 from caas_trio.testing.links import Conditions
 from caas_trio.testing.streams import StreamSocket
 from caas_trio.testing.world import CREDENTIALS
@@ -82,8 +84,27 @@ def test_what_finds_no_room_is_lost() -> None:
     while server.ready & EPOLLIN:
         server.recv(1)
         count += 1
-    assert count == lab.server.receive_buffer // 1256
+    assert count == lab.server.receive_buffer // 1256 + 1
     assert lab.kernel.trace[-1].what == "dropped"
+
+
+def test_the_longest_one_finds_room() -> None:
+    lab = Lab()
+    server, client = bound(lab), DatagramSocket(lab.client, socket.AF_INET)
+    client.sendto(bytes(65507), (lab.server.addresses[0], 7))
+    assert len(server.recv(65536)) == 65507
+
+
+def test_what_was_shut_down_neither_sends_nor_gets_anything() -> None:
+    lab = Lab()
+    client = DatagramSocket(lab.client, socket.AF_INET)
+    assert code(client.shutdown, socket.SHUT_RD) == "ENOTCONN"
+    client.connect((lab.server.addresses[0], 7))
+    client.shutdown(socket.SHUT_RD)
+    assert client.ready == EPOLLIN | EPOLLOUT | EPOLLRDHUP
+    client.shutdown(socket.SHUT_WR)
+    assert client.ready == EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP
+    assert code(client.send, b"a") == "EPIPE"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -142,6 +163,33 @@ def test_a_unix_socket_holds_a_few_and_then_its_sender_has_to_wait() -> None:
     assert code(client.sendto, b"a", "\0name") == "EAGAIN"
 
 
+@pytest.mark.parametrize("real", [False, True])
+def test_the_sender_that_is_connected_learns_when_there_is_room_again(real: bool) -> None:  # noqa: FBT001
+    lab, name = Lab(), f"\0caas-{os.getpid()}-full"
+
+    def made() -> Any:
+        return (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            if real
+            else DatagramSocket(lab.server, socket.AF_UNIX)
+        )
+
+    with made() as server, made() as client, made() as other:
+        for each in (server, client, other):
+            each.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        server.bind(name)
+        client.connect(name)
+        for _ in range(11):
+            other.sendto(b"a", name)
+        with closing(select.epoll() if real else Epoll(lab.server.descriptors)) as epoll:
+            epoll.register(client.fileno(), EPOLLOUT)
+            assert epoll.poll(0) == []
+            server.recv(1)
+            assert epoll.poll(0) == [(client.fileno(), EPOLLOUT)]
+            client.send(b"a")
+            assert epoll.poll(0) == []
+
+
 def test_who_leaves_its_peer_drops_what_that_has_sent() -> None:
     lab = Lab()
     socks = [DatagramSocket(lab.server, socket.AF_UNIX) for _ in range(5)]
@@ -175,30 +223,30 @@ def test_a_socket_that_is_bound_keeps_its_address_when_it_connects() -> None:
     assert client.getsockname() == (lab.client.addresses[0], 9)
 
 
-CALLS = ("send", "send", "send", "recv", "connect", "peer", "close", "bind", "stream")
+CALLS = ("send", "send", "send", "recv", "connect", "peer", "close", "bind", "stream", "shutdown")
 
 
 def play(socks: list[Any], names: list[Any], script: list[tuple[str, int, int]]) -> list[str]:
     """Return what each call of a script comes to; the last socket is a stream socket that listens."""
     found = []
     for name, one, other in script:
-        sock, address = socks[one], names[other]
+        sock, address = socks[one], names[-1 if name == "stream" else other]
         try:
             match name:
                 case "send":
                     found.append(str(sock.sendto(b"x" * other, address)))
                 case "recv":
                     found.append(str(len(sock.recv(10))))
-                case "connect":
+                case "connect" | "stream":
                     found.append(str(sock.connect(address)))
                 case "peer":
                     found.append(str(bool(sock.getpeername())))
                 case "close":
                     found.append(str(sock.close()))
+                case "shutdown":
+                    found.append(str(sock.shutdown(other % 3)))
                 case "bind":
                     found.append(str(sock.bind(address)))
-                case "stream":
-                    found.append(str(sock.connect(names[-1])))
         except OSError as error:
             found.append(errno.errorcode[error.errno or 0])
     return found

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from .files import EPOLLERR, EPOLLIN, EPOLLOUT, os_error
+from .files import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, os_error
 from .links import schedule_datagram
 from .sockets import SimSocket
 from .world import CREDENTIALS, Node
@@ -41,20 +41,38 @@ class DatagramSocket(SimSocket):
         super().__init__(node, family, socket.SOCK_DGRAM)
         self.remote: Any = None
         self._peer: DatagramSocket | None = None  # of a Unix socket that is connected
+        self._senders: dict[DatagramSocket, None] = {}  # those that are connected to this one
         self._waiting: deque[_Arrived] = deque()
         self._held = 0
+        self._input_ended = False
+        self._output_ended = False
         self._options[socket.SOL_SOCKET, socket.SO_SNDBUF] = node.send_buffer
         self._options[socket.SOL_SOCKET, socket.SO_RCVBUF] = node.receive_buffer
 
     @property
     def ready(self) -> int:
-        """What it is ready for; a Unix socket that is full is noticed by `send` alone."""
-        events = EPOLLOUT
+        """What it is ready for; that the receiver is full, `sendto` alone notices if it is not connected."""
+        events = 0 if self._must_wait else EPOLLOUT
         if self._waiting:
             events |= EPOLLIN
+        if self._input_ended:
+            events |= EPOLLIN | EPOLLRDHUP
+        if self._input_ended and self._output_ended:
+            events |= EPOLLHUP
         if self.error:
             events |= EPOLLERR | EPOLLIN
         return events
+
+    @property
+    def _must_wait(self) -> bool:
+        """Whether the Unix socket that it is connected to has no room for more."""
+        peer = self._peer
+        return peer is not None and not peer.closed and peer._peer is not self and peer.is_full  # noqa: SLF001 - of the same class
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many wait at a Unix socket that there is no room for one more."""
+        return len(self._waiting) > _MAX_WAITING
 
     def connect(self, address: Any) -> None:
         """Set where `send` sends to, and whom it receives from.
@@ -67,6 +85,7 @@ class DatagramSocket(SimSocket):
             former, self._peer = self._peer, self._reachable(os.fsdecode(address))
             if self._peer is not former:
                 self._leave(former)
+                self._peer._senders[self] = None  # noqa: SLF001 - of the same class
             self.remote = address
             return
         self.node.world.route(self.node, address[0])
@@ -75,6 +94,19 @@ class DatagramSocket(SimSocket):
         if self.local[0] == self._any:
             self.local = self.as_address(source, self.local[1])
         self.remote = self.as_address(address[0], address[1])
+
+    def shutdown(self, how: int) -> None:
+        """End the input, the output, or both; those that send to the input of a Unix socket are told.
+
+        Raises:
+            OSError: ENOTCONN, of a UDP socket that is not connected.
+        """
+        self.require_open()
+        if not self.is_local and self.remote is None:
+            raise os_error(errno.ENOTCONN)
+        self._input_ended |= how != socket.SHUT_WR
+        self._output_ended |= how != socket.SHUT_RD
+        self.changed()
 
     def getpeername(self) -> Any:
         """Return where `send` sends to.
@@ -102,12 +134,15 @@ class DatagramSocket(SimSocket):
         """Send a datagram; a UDP one that cannot be kept is lost, a Unix one not sent.
 
         Raises:
-            OSError: EMSGSIZE, EHOSTUNREACH; of an earlier one, ECONNREFUSED; of a Unix socket ENOENT,
-                ECONNREFUSED, EPERM if the receiver is connected elsewhere, EAGAIN if it is full.
+            OSError: EMSGSIZE, EHOSTUNREACH; EPIPE after a shutdown; of an earlier one, ECONNREFUSED; of a
+                Unix socket ENOENT, ECONNREFUSED, EPERM if the receiver is connected elsewhere, EAGAIN if
+                it is full.
         """
         self.require_open()
         self.raise_error()
         address, payload = rest[-1], bytes(data)
+        if self._output_ended:
+            raise os_error(errno.EPIPE)
         if self.is_local:
             self._send_local(payload, os.fsdecode(address))
         else:
@@ -166,10 +201,14 @@ class DatagramSocket(SimSocket):
             return self._waiting[0]
         arrived = self._waiting.popleft()
         self._held -= len(arrived.data) + _OVERHEAD
+        for sender in self._senders:
+            sender.changed()
         return arrived
 
     def _leave(self, former: DatagramSocket | None) -> None:
         """Drop what waits from a former peer, and tell it so if it sends here."""
+        if former is not None:
+            former._senders.pop(self, None)  # noqa: SLF001 - of the same class
         if self._waiting and former is not None:
             self._waiting.clear()
             self._held = 0
@@ -188,7 +227,9 @@ class DatagramSocket(SimSocket):
         target = self._reachable(name)
         if len(data) > self._options[socket.SOL_SOCKET, socket.SO_SNDBUF]:
             raise os_error(errno.EMSGSIZE)
-        if len(target._waiting) > _MAX_WAITING:  # noqa: SLF001 - of the same class
+        if target._input_ended:  # noqa: SLF001 - of the same class
+            raise os_error(errno.EPIPE)
+        if target.is_full:
             raise os_error(errno.EAGAIN)
         target.arrived(data, self.local, self.node.credentials)
 
@@ -219,13 +260,18 @@ class DatagramSocket(SimSocket):
             self.error = errno.ECONNREFUSED
             self.changed()
 
+    def _released(self) -> None:
+        super()._released()
+        if self._peer is not None:
+            self._peer._senders.pop(self, None)  # noqa: SLF001 - of the same class
+
     def arrived(self, data: bytes, address: Any, credentials: tuple[int, int, int]) -> None:
         """Take a datagram, if there is room for it and it is from where this socket is connected to."""
         size = len(data) + _OVERHEAD
         if not self.is_local:
             if self.remote is not None and self.remote[:2] != address[:2]:
                 return
-            if self._held + size > self._options[socket.SOL_SOCKET, socket.SO_RCVBUF]:
+            if self._held > self._options[socket.SOL_SOCKET, socket.SO_RCVBUF]:  # one may go beyond it
                 self.node.world.kernel.record(str(self.local), "dropped", data)
                 return
         self._held += size
