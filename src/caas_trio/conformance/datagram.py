@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import socket
 from typing import Any, Final
 
@@ -22,40 +23,35 @@ _MAX_DATAGRAM: Final = 65536
 #: Silence that shows that no second reply, and none to somebody else, comes.
 _SILENCE_S: Final = 0.1
 #: A Unix socket takes so few datagrams that a server has not read yet that a sender may have to wait.
-_MAX_SENDS: Final = 50
-_SEND_DELAY_S: Final = 0.01
+_SEND_TIMEOUT_S: Final = 0.5
 
 #: The schemes whose endpoints take datagrams.
 SCHEMES: Final = frozenset({Scheme.UDP, Scheme.UNIXGRAM})
 
 
-async def _plain(endpoint: Endpoint, *, connected: bool = True) -> tuple[socket.socket, Any]:
+async def _open(endpoint: Endpoint, *, connected: bool = True) -> tuple[trio.socket.SocketType, Any]:
     """Return a socket that sends to the endpoint, and the address to send to.
 
     One that is connected hears nobody else. OSError if the machine says that nobody is there.
     """
+    local: Any = None
     if endpoint.scheme is Scheme.UNIXGRAM:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        sock.bind("")  # an abstract name of the kernel's choice, for the reply to go to
+        sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        local = f"\0caas-conformance-{secrets.token_hex(8)}"  # for the reply to go to
         address: Any = unix_address(endpoint)
     else:
         found = await trio.socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_DGRAM)
         family, kind, protocol, _, address = found[0]
-        sock = socket.socket(family, kind, protocol)
+        sock = trio.socket.socket(family, kind, protocol)
     try:
-        sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        if local is not None:
+            await sock.bind(local)
         if connected:
-            sock.connect(address)
+            await sock.connect(address)
     except BaseException:
         sock.close()
         raise
     return sock, address
-
-
-async def _open(endpoint: Endpoint) -> trio.socket.SocketType:
-    """Return a connected one, for trio."""
-    sock, _ = await _plain(endpoint)
-    return trio.socket.from_stdlib_socket(sock)
 
 
 async def ask(endpoint: Endpoint, step: Ask, log: WireLog, timeout_s: float) -> Mismatch | None:
@@ -136,7 +132,8 @@ async def _come_together(
     async with trio.open_nursery() as nursery:
         with contextlib.ExitStack() as sockets, contextlib.suppress(OSError):
             for client, data in enumerate(step.data):
-                sock = sockets.enter_context(await _open(endpoint))
+                sock, _ = await _open(endpoint)
+                sockets.enter_context(sock)
                 nursery.start_soon(listen, sock, client)
                 await sock.send(data)
                 log.add(client, Event.SENT, data)
@@ -151,7 +148,8 @@ async def _replies(endpoint: Endpoint, step: Ask, log: WireLog, timeout_s: float
     """Return what one datagram brings: no reply, one, or one too many."""
     replies: list[bytes] = []
     try:
-        with await _open(endpoint) as sock:
+        sock, _ = await _open(endpoint)
+        with sock:
             await sock.send(step.data)
             log.add(step.client, Event.SENT, step.data)
             while len(replies) < 2:  # noqa: PLR2004 - the second one is the one too many
@@ -174,8 +172,8 @@ async def _replies_from_anywhere(
     Raises:
         Broken: it came from somewhere else.
     """
-    plain, server = await _plain(endpoint, connected=False)
-    with trio.socket.from_stdlib_socket(plain) as sock, trio.move_on_after(timeout_s):
+    sock, server = await _open(endpoint, connected=False)
+    with sock, trio.move_on_after(timeout_s):
         try:
             await sock.sendto(step.data, server)
         except OSError:
@@ -197,31 +195,22 @@ def _text(address: object) -> bytes:
 
 async def abandon(endpoint: Endpoint, data: bytes, log: WireLog) -> None:
     """Send a datagram from a socket that is closed before the reply can come."""
-    with contextlib.suppress(OSError):
-        sock, server = await _plain(endpoint)
-        with sock:
+    with contextlib.suppress(OSError, trio.TooSlowError):
+        sock, server = await _open(endpoint)
+        with sock, trio.fail_after(_SEND_TIMEOUT_S):
             # However fast the server is, its reply finds nobody: over UDP since the socket, being
             # connected to itself, is not the server's any more. That brings an ICMP error.
             if endpoint.scheme is Scheme.UNIXGRAM:
                 sock.shutdown(socket.SHUT_RD)
             else:
-                sock.connect(sock.getsockname())
-            await _send_in_time(sock, data, server)
+                await sock.connect(sock.getsockname())
+            await sock.sendto(data, server)
         log.add(0, Event.SENT, data)
-
-
-async def _send_in_time(sock: socket.socket, data: bytes, server: Any) -> None:
-    """Send a datagram, later if there is no room for it yet. OSError if it never goes."""
-    for _ in range(_MAX_SENDS):
-        with contextlib.suppress(BlockingIOError):
-            sock.sendto(data, server)
-            return
-        await trio.sleep(_SEND_DELAY_S)
-    raise TimeoutError("there is no room for a datagram")
 
 
 async def probe(endpoint: Endpoint) -> None:
     """Return unless the machine says that nobody is there. OSError if it does."""
-    with await _open(endpoint) as sock, trio.move_on_after(_SILENCE_S):
+    sock, _ = await _open(endpoint)
+    with sock, trio.move_on_after(_SILENCE_S):
         await sock.send(b"")
         await sock.recv(_MAX_DATAGRAM)

@@ -10,7 +10,6 @@ from caas_trio.conformance.profile import Profile
 
 from . import (
     concurrency,
-    counting,
     datagrams,
     ending,
     flow,
@@ -21,19 +20,15 @@ from . import (
     others,
     oversize,
     proxied,
-    strict,
     watching,
 )
 
 CASES: Final[tuple[Case, ...]] = (
     *order.SANITY,
-    *strict.SANITY,
     *framing.CASES,
-    *strict.CASES,
     *lines.CASES,
     *order.CASES,
     *limits.CASES,
-    *counting.CASES,
     *oversize.CASES,
     *ending.CASES,
     *watching.CASES,
@@ -45,12 +40,7 @@ CASES: Final[tuple[Case, ...]] = (
 )
 
 #: What tells whether a server still serves; one of them fits each profile.
-STILL_SERVED: Final = (
-    order.STILL_SERVED,
-    strict.STILL_SERVED,
-    datagrams.STILL_SERVED,
-    dialects.STILL_SERVED,
-)
+STILL_SERVED: Final = (order.STILL_SERVED, datagrams.STILL_SERVED, dialects.STILL_SERVED)
 
 
 def cases_of(profile: Profile) -> tuple[Case, ...]:
