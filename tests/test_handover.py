@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -19,13 +18,12 @@ from caas_trio import (
     Endpoint,
     Limits,
     LineSession,
-    LocalPeer,
 )
 from caas_trio.drivers.drain import DRAIN_READ_TIMEOUT_S
-from caas_trio.server import unixsocket
 from caas_trio.server.server import HANDOVER_DELAY_S
 
 from .support.drivers import serve, serve_sessions
+from .support.machines import HookedMachine
 from .support.recorder import Recorder
 
 #: Every test runs over both drivers.
@@ -64,7 +62,7 @@ class Old:
         self.endpoints = await self.nursery.start(until_over)
 
     def signal(self, pid: int, number: int) -> None:
-        """Stand in for `os.kill`."""
+        """Note the signal that it gets."""
         assert (pid, number) == (12345, signal.SIGTERM)
         self.told = trio.current_time()
         self.stop.set()
@@ -78,7 +76,9 @@ class Old:
     async def hand_over(self) -> None:
         """Start a successor with another service, which takes over."""
         session = partial(LineSession, bytes.lower)
-        await self.nursery.start(partial(serve_sessions, session, f"unix:{self.path}", takeover=True))
+        machine = HookedMachine(kill=self.signal, peer=lambda: (12345, 0, 0))
+        start = partial(serve_sessions, session, f"unix:{self.path}", takeover=True, machine=machine)
+        await self.nursery.start(start)
 
     def since(self) -> float:
         """Return how many seconds ago it was told."""
@@ -86,10 +86,8 @@ class Old:
 
 
 @pytest.fixture
-async def old(tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Old]:
+async def old(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Old]:
     old = Old(tmp_path / "caas.sock", nursery)
-    monkeypatch.setattr(os, "kill", old.signal)
-    monkeypatch.setattr(unixsocket, "credentials", lambda _: LocalPeer(12345, 0, 0))
     with trio.fail_after(1000):
         yield old
 

@@ -10,16 +10,17 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from caas_trio import Endpoint, ListenError, LocalPeer
-from caas_trio.server import pathlock, unixsocket
+from caas_trio import Endpoint, ListenError
+from caas_trio.drivers.machine import MACHINE, Machine
 from caas_trio.server.pathlock import PathLock, opened_at
 from caas_trio.server.unixsocket import UnixSocket, bind_unix
+
+from .support.machines import HookedMachine, forbid
 
 MODE = 0o660
 
@@ -29,8 +30,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "caas.sock"
 
 
-def bind(path: Path | str, mode: int = MODE, scheme: str = "unix", *, takeover: bool = False) -> UnixSocket:
-    return bind_unix(Endpoint.parse(f"{scheme}:{path}"), mode, takeover=takeover)
+def bind(
+    path: Path | str,
+    mode: int = MODE,
+    scheme: str = "unix",
+    *,
+    takeover: bool = False,
+    machine: Machine = MACHINE,
+) -> UnixSocket:
+    return bind_unix(Endpoint.parse(f"{scheme}:{path}"), mode, takeover=takeover, machine=machine)
 
 
 def reason(path: Path | str, scheme: str = "unix", *, takeover: bool = False) -> str:
@@ -79,19 +87,14 @@ def umask(mask: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("mask", [0, 0o077])
 @pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])
-def test_the_mode_is_set_before_the_first_client(
-    path: Path, mode: int, mask: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_mode_is_set_before_the_first_client(path: Path, mode: int, mask: int) -> None:
     seen: list[tuple[set[str], int]] = []
-    listen = socket.socket.listen
 
-    def look_first(sock: socket.socket, backlog: int) -> None:
+    def look_first(sock: socket.socket, _: int) -> None:
         made = Path(os.fsdecode(sock.getsockname()))
         seen.append((names(path.parent), stat.S_IMODE(made.lstat().st_mode)))
-        listen(sock, backlog)
 
-    monkeypatch.setattr(socket.socket, "listen", look_first)
-    with umask(mask), closing(bind(path, mode)) as bound:
+    with umask(mask), closing(bind(path, mode, machine=HookedMachine(listen=look_first))) as bound:
         assert seen == [({"caas.sock.new", "caas.sock.lock"}, mode)]
         assert stat.S_IMODE(path.lstat().st_mode) == mode
         assert bound.sock.getblocking() is False
@@ -106,16 +109,14 @@ def test_the_lock_is_removed_with_the_socket(path: Path, scheme: str) -> None:
     assert names(path.parent) == set()
 
 
-def test_a_datagram_socket_is_bound_with_its_mode(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_datagram_socket_is_bound_with_its_mode(path: Path) -> None:
     modes: list[int] = []
-    chmod = Path.chmod
 
-    def look_first(made: Path, mode: int) -> None:
-        modes.append(stat.S_IMODE(made.stat().st_mode))
-        chmod(made, mode)
+    def look(_: socket.socket, name: str) -> None:
+        modes.append(stat.S_IMODE(Path(name).stat().st_mode))
 
-    monkeypatch.setattr(Path, "chmod", look_first)
-    with umask(0), closing(bind(path, 0o600, "unixgram")) as bound:
+    machine = HookedMachine(bound=look)
+    with umask(0), closing(bind(path, 0o600, "unixgram", machine=machine)) as bound:
         assert modes == [0o600]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
             client.sendto(b"hello", str(path))
@@ -160,15 +161,10 @@ def test_a_server_without_our_lock_keeps_its_path(path: Path, kind: socket.Socke
         assert names(path.parent) == {"caas.sock"}
 
 
-def test_a_socket_we_may_not_probe_is_left(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_we_may_not_probe_is_left(path: Path) -> None:
     leave_a_dead_socket(path)
-
-    def forbid(*_: object) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(socket.socket, "connect", forbid)
     with pytest.raises(PermissionError):
-        bind(path)
+        bind(path, machine=HookedMachine(connect=forbid))
     assert names(path.parent) == {"caas.sock"}
 
 
@@ -223,13 +219,9 @@ def test_an_abstract_socket_leaves_no_file(tmp_path: Path, monkeypatch: pytest.M
         assert names(tmp_path) == set()
 
 
-def test_a_failed_rename_leaves_no_temporary_socket(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbid(*_: object) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(Path, "rename", forbid)
+def test_a_failed_rename_leaves_no_temporary_socket(path: Path) -> None:
     with pytest.raises(PermissionError):
-        bind(path)
+        bind(path, machine=HookedMachine(rename=forbid))
     assert names(path.parent) == set()
 
 
@@ -261,19 +253,16 @@ class TestTheLock:
         assert again is not None
         again.release()
 
-    def test_a_removed_lock_file_locks_nothing(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_removed_lock_file_locks_nothing(self, path: Path) -> None:
         """The last holder removes the file between our opening it and our locking it."""
-        flock = fcntl.flock
         tries: list[int] = []
 
-        def slowly(file: int, operation: int) -> None:
+        def remove_it_once(file: int) -> None:
             tries.append(file)
             if len(tries) == 1:
                 Path(f"{path}.lock").unlink()
-            flock(file, operation)
 
-        monkeypatch.setattr(fcntl, "flock", slowly)
-        lock = PathLock.take(path)
+        lock = PathLock.take(path, HookedMachine(lock=remove_it_once))
         assert lock is not None
         assert len(tries) == 2
         assert PathLock.take(path) is None
@@ -296,44 +285,35 @@ class TestTheLock:
         assert stat.S_IMODE(Path(f"{path}.lock").stat().st_mode) == 0o600
         lock.release()
 
-    def test_an_existing_lock_file_is_opened_without_creating(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_an_existing_lock_file_is_opened_without_creating(self, path: Path) -> None:
         """The kernel forbids it (fs.protected_regular) for another user's file in a sticky directory."""
-        opened = os.open
 
-        def protected(name: Any, flags: int, *mode: int) -> int:
-            if flags & os.O_CREAT and Path(name).exists():
+        def protected(name: Path, flags: int, mode: int) -> int:
+            if flags & os.O_CREAT and name.exists():
                 raise PermissionError
-            return opened(name, flags, *mode)
+            return os.open(name, flags, mode)
 
-        monkeypatch.setattr(os, "open", protected)
         leave_a_dead_socket(path)
         Path(f"{path}.lock").touch()
-        with closing(bind(path)) as bound:
+        with closing(bind(path, machine=HookedMachine(open_file=protected))) as bound:
             assert reaches(path, bound)
 
-    def test_a_lock_file_created_meanwhile_is_opened(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        opened = os.open
-
-        def made_just_now(name: Any, flags: int, *mode: int) -> int:
+    def test_a_lock_file_created_meanwhile_is_opened(self, path: Path) -> None:
+        def made_just_now(name: Path, flags: int, mode: int) -> int:
             if flags & os.O_CREAT:
-                os.close(opened(name, os.O_CREAT, 0o600))
-            return opened(name, flags, *mode)
+                os.close(os.open(name, os.O_CREAT, 0o600))
+            return os.open(name, flags, mode)
 
-        monkeypatch.setattr(os, "open", made_just_now)
-        lock = PathLock.take(path)
+        lock = PathLock.take(path, HookedMachine(open_file=made_just_now))
         assert lock is not None
         lock.release()
 
-    def test_a_lock_file_that_keeps_changing_is_an_error(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(pathlock, "is_at", lambda *_: False)
+    def test_a_lock_file_that_keeps_changing_is_an_error(self, path: Path) -> None:
+        def remove_it(_: int) -> None:
+            Path(f"{path}.lock").unlink()
+
         with pytest.raises(OSError, match="the lock comes and goes"):
-            PathLock.take(path)
+            PathLock.take(path, HookedMachine(lock=remove_it))
 
     def test_a_lock_that_is_no_file_is_refused(self, path: Path) -> None:
         os.mkfifo(f"{path}.lock")
@@ -352,127 +332,126 @@ class TestStrangers:
     """Another user may write to the directory, and has left something there."""
 
     @pytest.fixture
-    def strangers(self, monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    def strangers(self) -> set[int]:
         """The inodes that belong to the other user."""
-        inodes: set[int] = set()
-        for module in (pathlock, unixsocket):
-            monkeypatch.setattr(module, "is_trusted", lambda status: status.st_ino not in inodes)
-        monkeypatch.delattr(os, "kill")
-        return inodes
+        return set()
+
+    @pytest.fixture
+    def machine(self, strangers: set[int]) -> HookedMachine:
+        """A machine on which they do, and on which no process may get a signal."""
+        return HookedMachine(strangers)
 
     def leave(self, strangers: set[int], file: Path | str) -> None:
         strangers.add(os.lstat(file).st_ino)
 
-    def test_a_free_lock_is_replaced(self, path: Path, strangers: set[int]) -> None:
+    def test_a_free_lock_is_replaced(self, path: Path, machine: HookedMachine, strangers: set[int]) -> None:
         file = Path(f"{path}.lock")
         file.touch()
         self.leave(strangers, file)
         with file.open() as theirs:
-            lock = PathLock.take(path)
+            lock = PathLock.take(path, machine)
             assert lock is not None
             fcntl.flock(theirs, fcntl.LOCK_EX | fcntl.LOCK_NB)  # theirs locks nothing
-            assert PathLock.take(path) is None
+            assert PathLock.take(path, machine) is None
         lock.release()
         assert names(path.parent) == set()
 
     @pytest.mark.parametrize("takeover", [False, True])
     def test_a_lock_that_another_user_holds_is_named(
-        self, path: Path, strangers: set[int], *, takeover: bool
+        self, path: Path, machine: HookedMachine, strangers: set[int], *, takeover: bool
     ) -> None:
-        theirs = PathLock.take(path)
+        theirs = PathLock.take(path, machine)
         assert theirs is not None
         self.leave(strangers, f"{path}.lock")
         with pytest.raises(PermissionError, match="another user holds the lock"):
-            bind(path, takeover=takeover)
+            bind(path, takeover=takeover, machine=machine)
         theirs.release()
 
-    async def refusal(self, path: Path) -> str:
+    async def refusal(self, path: Path, machine: HookedMachine) -> str:
         """Return why a path cannot be taken over whose lock is held."""
-        lock = PathLock.take(path)
+        lock = PathLock.take(path, machine)
         assert lock is not None
-        with closing(bind(path, takeover=True)) as new, pytest.raises(ListenError) as caught:
+        with closing(bind(path, takeover=True, machine=machine)) as new, pytest.raises(ListenError) as caught:
             await new.take_over()
         lock.release()
         return caught.value.reason
 
-    async def test_a_symbolic_link_is_never_a_successors_lock(self, path: Path, strangers: set[int]) -> None:
+    async def test_a_symbolic_link_is_never_a_successors_lock(
+        self, path: Path, machine: HookedMachine, strangers: set[int]
+    ) -> None:
         with closing(bind(path.with_name("other"))) as other:
             path.symlink_to("other")  # noqa: ASYNC240 - nothing else runs
             told = f"there is a symbolic link at {path}, and another server holds its lock"
-            assert await self.refusal(path) == told
+            assert await self.refusal(path, machine) == told
             with pytest.raises(BlockingIOError):
                 other.sock.accept()
         assert not strangers
 
     async def test_the_socket_of_another_user_is_never_signalled(
-        self, path: Path, strangers: set[int]
+        self, path: Path, machine: HookedMachine, strangers: set[int]
     ) -> None:
         with socket.socket(socket.AF_UNIX) as theirs:
             theirs.bind(str(path))
             theirs.listen()
             self.leave(strangers, path)
-            assert await self.refusal(path) == f"its socket belongs to user {os.getuid()}"
+            assert await self.refusal(path, machine) == f"its socket belongs to user {os.getuid()}"
 
-    async def test_a_hard_link_is_never_a_successors_lock(self, path: Path, strangers: set[int]) -> None:
+    async def test_a_hard_link_is_never_a_successors_lock(
+        self, path: Path, machine: HookedMachine, strangers: set[int]
+    ) -> None:
         with closing(bind(path.with_name("other"))):
             path.hardlink_to(path.with_name("other"))  # noqa: ASYNC240 - nothing else runs
-            assert await self.refusal(path) == "its socket has another name, too"
+            assert await self.refusal(path, machine) == "its socket has another name, too"
         assert not strangers
 
     async def test_a_process_of_another_user_is_not_signalled(
-        self, path: Path, strangers: set[int], monkeypatch: pytest.MonkeyPatch
+        self, path: Path, machine: HookedMachine, strangers: set[int]
     ) -> None:
-        monkeypatch.setattr(unixsocket, "credentials", lambda _: LocalPeer(12345, os.getuid() + 1, 0))
+        machine.hooks["peer"] = lambda: (12345, os.getuid() + 1, 0)
         with socket.socket(socket.AF_UNIX) as ours:
             ours.bind(str(path))
             ours.listen()
             told = f"a server of user {os.getuid() + 1} listens on it"
-            assert await self.refusal(path) == told
+            assert await self.refusal(path, machine) == told
         assert not strangers
 
     @pytest.mark.parametrize("which", ["", ".lock"])
     def test_a_successor_of_another_user_is_ignored(
-        self, path: Path, strangers: set[int], which: str
+        self, path: Path, machine: HookedMachine, strangers: set[int], which: str
     ) -> None:
-        old = bind(path)
-        new = bind(path, takeover=True)
+        old = bind(path, machine=machine)
+        new = bind(path, takeover=True, machine=machine)
         self.leave(strangers, f"{path}.next{which}")
         assert not old.withdraw()
         assert not path.exists()
         old.close()
         new.close()
 
-    def test_a_successor_replaced_meanwhile_is_ignored(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        old = bind(path)
+    def test_a_successor_replaced_meanwhile_is_ignored(self, path: Path, machine: HookedMachine) -> None:
+        old = bind(path, machine=machine)
         new = bind(path, takeover=True)
-        rename = Path.rename
 
-        def replaced(beside: Path, target: Path) -> None:
+        def replace(beside: Path, _: Path) -> None:
             beside.unlink()
             leave_a_dead_socket(beside)
-            rename(beside, target)
 
-        with monkeypatch.context() as raced:
-            raced.setattr(Path, "rename", replaced)
-            assert not old.withdraw()
+        machine.hooks["rename"] = replace
+        assert not old.withdraw()
         assert not path.exists()
         new.close()
         old.close()
 
-    def test_a_socket_replaced_during_bind_is_refused(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_socket_replaced_during_bind_is_refused(self, path: Path, machine: HookedMachine) -> None:
         precious = path.with_name("precious")
         precious.touch(0o600)
 
-        def replaced(sock: socket.socket, address: str) -> None:
+        def replace(_: socket.socket, address: str) -> None:
+            Path(address).unlink()
             Path(address).symlink_to(precious)
 
-        monkeypatch.setattr(socket.socket, "bind", replaced)
+        machine.hooks["bound"] = replace
         with pytest.raises(PermissionError, match="it was replaced while it was made"):
-            bind(path, 0o666)
+            bind(path, 0o666, machine=machine)
         assert stat.S_IMODE(precious.stat().st_mode) == 0o600
 
 
@@ -497,20 +476,22 @@ def test_a_relative_path_survives_the_removal_of_its_directory(
 
 
 class TestATakeover:
-    """Both servers are of this process here, and a signal is what `tell` makes of it."""
+    """Both servers are of this process here, and a signal is what the test makes of it."""
 
     @pytest.fixture
-    def told(self, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    def told(self) -> list[Callable[[], object]]:
         """What happens when the old server is told to stop, in turn."""
-        actions: list[Callable[[], object]] = []
+        return []
+
+    @pytest.fixture
+    def machine(self, told: list[Callable[[], object]]) -> HookedMachine:
+        """A machine on which the old server is another process."""
 
         def kill(pid: int, number: int) -> None:
             assert (pid, number) == (12345, signal.SIGTERM)
-            actions.pop(0)()
+            told.pop(0)()
 
-        monkeypatch.setattr(os, "kill", kill)
-        monkeypatch.setattr(unixsocket, "credentials", lambda _: LocalPeer(12345, 0, 0))
-        return actions
+        return HookedMachine(kill=kill, peer=lambda: (12345, 0, 0))
 
     async def test_without_a_predecessor_a_takeover_does_not_wait(self, path: Path) -> None:
         with closing(bind(path, takeover=True)) as bound:
@@ -519,10 +500,10 @@ class TestATakeover:
             assert names(path.parent) == {"caas.sock", "caas.sock.lock"}
 
     async def test_a_takeover_hands_the_path_over_and_keeps_the_queue(
-        self, path: Path, told: list[Callable[[], object]]
+        self, path: Path, told: list[Callable[[], object]], machine: HookedMachine
     ) -> None:
         old = bind(path)
-        new = bind(path, takeover=True)
+        new = bind(path, takeover=True, machine=machine)
         assert reaches(path, old)
         assert names(path.parent) == {
             *("caas.sock", "caas.sock.lock"),
@@ -557,10 +538,10 @@ class TestATakeover:
         assert names(path.parent) == set()
 
     async def test_the_old_server_exits_at_the_signal(
-        self, path: Path, told: list[Callable[[], object]]
+        self, path: Path, told: list[Callable[[], object]], machine: HookedMachine
     ) -> None:
         old = bind(path)
-        new = bind(path, takeover=True)
+        new = bind(path, takeover=True, machine=machine)
 
         def gone() -> None:
             old.close()
@@ -612,11 +593,12 @@ class TestATakeover:
         self,
         path: Path,
         told: list[Callable[[], object]],
+        machine: HookedMachine,
         autojump_clock: MockClock,  # noqa: ARG002 - it only has to be there
     ) -> None:
         lock = PathLock.take(path)
         assert lock is not None
-        new = bind(path, takeover=True)
+        new = bind(path, takeover=True, machine=machine)
         leave_a_dead_socket(path)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(new.take_over)
@@ -662,26 +644,22 @@ class TestATakeover:
         self,
         path: Path,
         told: list[Callable[[], object]],
-        monkeypatch: pytest.MonkeyPatch,
+        machine: HookedMachine,
         autojump_clock: MockClock,  # noqa: ARG002 - it only has to be there
     ) -> None:
-        monkeypatch.setattr(unixsocket, "_TAKEOVER_TIMEOUT_S", 0.5)
         old = bind(path)
-        new = bind(path, takeover=True)
+        new = bind(path, takeover=True, machine=machine)
         told.append(lambda: None)
         with pytest.raises(ListenError, match="does not stop"):
-            await new.take_over()
+            await new.take_over(timeout_s=0.5)
         new.close()
         assert names(path.parent) == {"caas.sock", "caas.sock.lock"}
         old.close()
 
     @pytest.mark.parametrize("pid", [-1, 0, os.getpid()], ids=["unknown", "elsewhere", "this"])
-    async def test_a_server_that_cannot_be_signalled_keeps_its_path(
-        self, path: Path, pid: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(unixsocket, "credentials", lambda _: LocalPeer(pid))
-        monkeypatch.delattr(os, "kill")
-        with closing(bind(path)) as old, closing(bind(path, takeover=True)) as new:
+    async def test_a_server_that_cannot_be_signalled_keeps_its_path(self, path: Path, pid: int) -> None:
+        machine = HookedMachine(peer=lambda: (pid, -1, -1))
+        with closing(bind(path)) as old, closing(bind(path, takeover=True, machine=machine)) as new:
             with pytest.raises(
                 ListenError, match="another server listens on it, and cannot be signalled to stop"
             ):
@@ -713,18 +691,12 @@ class TestATakeover:
         old.close()
         assert names(path.parent) == {"caas.sock.next"}
 
-    def test_a_successor_whose_rename_fails_keeps_waiting(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        old = bind(path)
+    def test_a_successor_whose_rename_fails_keeps_waiting(self, path: Path) -> None:
+        sticky = HookedMachine()
+        old = bind(path, machine=sticky)
         new = bind(path, takeover=True)
-
-        def forbid(*_: Any) -> None:
-            raise PermissionError
-
-        with monkeypatch.context() as sticky:
-            sticky.setattr(Path, "rename", forbid)
-            assert not old.withdraw()
+        sticky.hooks["rename"] = forbid
+        assert not old.withdraw()
         old.close()
         assert names(path.parent) == {"caas.sock.next", "caas.sock.next.lock"}
         new.close()

@@ -27,7 +27,7 @@ core knows neither clocks nor connections.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -239,8 +239,13 @@ class StateError(UsageError, RuntimeError):
         return f"{self.call} does not fit the state {self.state}"
 
 
-class _EndpointUnusable(CaasError):  # noqa: N818 - the base of two that are errors by name
-    attempt: ClassVar[str]
+class ListenError(CaasError):
+    """The machine does not let us listen where we were asked to.
+
+    Attributes:
+        endpoint: the endpoint, as text.
+        reason: why not, one clause without a full stop.
+    """
 
     def __init__(self, endpoint: str, reason: str) -> None:
         super().__init__(endpoint, reason)
@@ -248,21 +253,10 @@ class _EndpointUnusable(CaasError):  # noqa: N818 - the base of two that are err
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"cannot {self.attempt} {self.endpoint}: {self.reason}"
+        return f"cannot listen on {self.endpoint}: {self.reason}"
 
 
-class ListenError(_EndpointUnusable):
-    """The machine does not allow a server to listen on an endpoint.
-
-    Attributes:
-        endpoint: the endpoint, as text.
-        reason: why not, one clause without a full stop.
-    """
-
-    attempt = "listen on"
-
-
-class ConnectError(_EndpointUnusable):
+class ConnectError(CaasError):
     """A server cannot be reached.
 
     Attributes:
@@ -270,7 +264,13 @@ class ConnectError(_EndpointUnusable):
         reason: why not, one clause without a full stop.
     """
 
-    attempt = "connect to"
+    def __init__(self, endpoint: str, reason: str) -> None:
+        super().__init__(endpoint, reason)
+        self.endpoint = endpoint
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot connect to {self.endpoint}: {self.reason}"
 
 
 class AppError(CaasError):

@@ -10,13 +10,14 @@ import socket
 import sys
 import termios
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import trio
 
 
 class Machine:
-    """Sockets, epoll, waiting for them, the clock that measures work, and descriptors of this process.
+    """Sockets, epoll, waiting for them, the clock that measures work, descriptors, and what Unix paths need.
 
     A server or client gets one as a parameter and asks it for all of that; `MACHINE` is the real one. A
     simulated one, as `caas_trio.testing` has it, replaces its methods, and its sockets have the methods of
@@ -108,6 +109,30 @@ class Machine:
     def close(self, fd: int) -> None:
         """Close a descriptor."""
         os.close(fd)
+
+    def open_file(self, path: Path, flags: int, mode: int = 0o777) -> int:
+        """Return a descriptor of a file; see `os.open`."""
+        return os.open(path, flags, mode)
+
+    def lock_file(self, file: int) -> None:
+        """Lock a file for this process alone; it is released with the descriptor.
+
+        Raises:
+            BlockingIOError: another process has it.
+        """
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def rename(self, path: Path, target: Path) -> None:
+        """Rename a file, over what is at `target`."""
+        path.rename(target)
+
+    def is_trusted(self, status: os.stat_result) -> bool:
+        """Return whether a file belongs to this user or to root."""
+        return status.st_uid in {0, os.geteuid()}
+
+    def kill(self, pid: int, number: int) -> None:
+        """Send a signal to a process."""
+        os.kill(pid, number)
 
     def max_descriptors(self) -> int | None:
         """Return how many descriptors the process may have open; None for any number."""

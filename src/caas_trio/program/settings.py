@@ -14,7 +14,6 @@ from caas_trio.core.capitals import Utf8Capitals, ascii_capitals, utf8_capitals
 from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.limits import Limits
 from caas_trio.core.session import First, Oversize, Service
-from caas_trio.core.terminator import TERMINATORS
 from caas_trio.core.trust import Network, Trust
 from caas_trio.drivers.choice import DriverName
 from caas_trio.observing.logs import LogFormat, open_log
@@ -61,7 +60,6 @@ class Settings:
     oversize: str
     text: str
     once: bool
-    terminator: str
     allow_from: tuple[Network, ...]
     proxy_protocol: bool
     proxy_on: tuple[Endpoint, ...]
@@ -165,14 +163,8 @@ class Settings:
 
     @property
     def _lines(self) -> LineOptions:
-        terminator = TERMINATORS[self.terminator]
-        return LineOptions(
-            first=First(self.first),
-            prompt=self.prompt.encode(errors="surrogateescape") + terminator.value,
-            oversize=self.policy,
-            once=self.once,
-            terminator=terminator,
-        )
+        prompt = self.prompt.encode(errors="surrogateescape") + b"\n"
+        return LineOptions(first=First(self.first), prompt=prompt, oversize=self.policy, once=self.once)
 
     @property
     def _sockets(self) -> SocketOptions:
@@ -195,11 +187,5 @@ class Settings:
             proxy_on=frozenset(self.proxy_on),
             proxy_from=self.proxy_from or Trust.proxy_from,
             unix_mode=self.unix_mode,
-            tls=certificates_for(
-                self.endpoints,
-                self.tls_cert,
-                self.tls_key,
-                self.tls_client_ca,
-                has_app=self.app is not None,
-            ),
+            tls=certificates_for(self.endpoints, self.tls_cert, self.tls_key, self.tls_client_ca),
         )

@@ -8,13 +8,14 @@ not sticky, they can take away anything at any time; nothing that a server does 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
+
+from caas_trio.drivers.machine import MACHINE, Machine
 
 #: How often the file of a lock may turn out to be another one than that which was opened.
 _MAX_TRIES: Final = 100
@@ -39,11 +40,6 @@ def absolute(path: str | Path, directory: str | None = None) -> Path:
         start = start.parent
         del steps[0]
     return start.joinpath(*steps)
-
-
-def is_trusted(status: os.stat_result) -> bool:
-    """Return whether a file belongs to this user or to root."""
-    return status.st_uid in {0, os.geteuid()}
 
 
 def status_at(path: Path) -> os.stat_result | None:
@@ -95,7 +91,7 @@ class PathLock:
         self._file = file
 
     @classmethod
-    def take(cls, path: Path) -> PathLock | None:
+    def take(cls, path: Path, machine: Machine = MACHINE) -> PathLock | None:
         """Return the lock of `path`, or None if another server holds it, of this process or not.
 
         The file of another user that no server holds is replaced: that user could take it away from us.
@@ -107,7 +103,7 @@ class PathLock:
         name = Path(f"{path}.lock")
         for _ in range(_MAX_TRIES):
             with ExitStack() as opened:
-                file = _open(name)
+                file = _open(name, machine)
                 if file is None:
                     continue
                 opened.callback(os.close, file)
@@ -115,15 +111,15 @@ class PathLock:
                 if not stat.S_ISREG(status.st_mode):
                     raise OSError(errno.EEXIST, "what is there is no file", str(name))
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    machine.lock_file(file)
                 except BlockingIOError:
-                    if is_trusted(status):
+                    if machine.is_trusted(status):
                         return None
                     raise PermissionError(errno.EPERM, "another user holds the lock", str(name)) from None
                 # The last holder may have removed the file since it was opened; then it locks nothing.
                 if not is_at(name, status):
                     continue
-                if not is_trusted(status):
+                if not machine.is_trusted(status):
                     name.unlink()
                     continue
                 opened.pop_all()
@@ -139,15 +135,15 @@ class PathLock:
             os.close(self._file)
 
 
-def _open(name: Path) -> int | None:
+def _open(name: Path, machine: Machine) -> int | None:
     """Return a descriptor of the file of a lock, which is made if need be; None if it came just now.
 
     What is there is opened without O_CREAT: `fs.protected_regular` forbids that for another user's file.
     """
     with suppress(FileNotFoundError):
-        return os.open(name, _OPEN_FLAGS)
+        return machine.open_file(name, _OPEN_FLAGS)
     try:
-        file = os.open(name, _OPEN_FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+        file = machine.open_file(name, _OPEN_FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return None
     with ExitStack() as on_failure:

@@ -35,7 +35,7 @@ from caas_trio.core.errors import ListenError
 from caas_trio.core.peer import credentials
 from caas_trio.drivers.machine import MACHINE, Machine
 
-from .pathlock import PathLock, absolute, is_at, is_trusted, kind_of_file, opened_at, status_at
+from .pathlock import PathLock, absolute, is_at, kind_of_file, opened_at, status_at
 
 #: As deep as the kernel allows: it lowers this to net.core.somaxconn by itself.
 BACKLOG: Final = 65535
@@ -57,10 +57,11 @@ _SILENT: Final = "another server holds its lock and does not listen: its socket 
 class _Place:
     """A path at which there is a socket of ours, and the lock that makes it ours."""
 
-    def __init__(self, path: Path, made: os.stat_result, lock: PathLock) -> None:
+    def __init__(self, path: Path, made: os.stat_result, lock: PathLock, machine: Machine) -> None:
         self.path = path
         self.made = made
         self.lock = lock
+        self._machine = machine
 
     def give_up(self) -> bool:
         """Leave the path to a successor that waits, or leave nothing there; give up the lock.
@@ -71,7 +72,7 @@ class _Place:
             opened.callback(self.lock.release)
             if not is_at(self.path, self.made):
                 return False
-            if _hand_over(self.path):
+            if _hand_over(self.path, self._machine):
                 return True
             self.path.unlink()
             return False
@@ -84,16 +85,22 @@ class UnixSocket:
         sock: non-blocking; a stream socket listens.
     """
 
-    def __init__(self, endpoint: Endpoint, sock: socket.socket, place: _Place | None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, sock: socket.socket, place: _Place | None, machine: Machine
+    ) -> None:
         self.sock = sock
+        self._machine = machine
         self._endpoint = endpoint
         self._path = absolute(endpoint.path)
         self._place = place
 
-    async def take_over(self) -> None:
+    async def take_over(self, timeout_s: float = _TAKEOVER_TIMEOUT_S) -> None:
         """Signal the server at the path to stop, and return once the path is ours; at once if it is.
 
         Cancelled, the socket goes on waiting beside the path. Withdrawn meanwhile, it returns, too.
+
+        Args:
+            timeout_s: seconds that the server may take.
 
         Raises:
             ListenError: that server is another user's, cannot be signalled, or does not stop; or no process
@@ -103,9 +110,9 @@ class UnixSocket:
         path = self._path
         signalled = False
         silent_until = trio.current_time() + _SILENCE_S
-        with trio.move_on_after(_TAKEOVER_TIMEOUT_S):
+        with trio.move_on_after(timeout_s):
             while (beside := self._waits_beside(path)) is not None:
-                lock = PathLock.take(path)
+                lock = PathLock.take(path, self._machine)
                 if lock is not None:
                     self._move_to(path, lock, beside)
                     continue
@@ -142,10 +149,10 @@ class UnixSocket:
         with ExitStack() as opened:
             opened.callback(lock.release)
             if not is_at(path, waited.made):  # the old server was killed, or had stopped already
-                _make_way(self._endpoint, path)
-                waited.path.rename(path)
+                _make_way(self._endpoint, path, self._machine)
+                self._machine.rename(waited.path, path)
             waited.lock.release()
-            self._place = _Place(path, waited.made, lock)
+            self._place = _Place(path, waited.made, lock, self._machine)
             opened.pop_all()
 
     def _tell_to_stop(self, path: Path) -> bool:
@@ -155,7 +162,7 @@ class UnixSocket:
             BlockingIOError: its queue is full, so that its process cannot be found.
             ListenError: it is no process of this user or root, or cannot be sent a signal.
         """
-        with socket.socket(socket.AF_UNIX) as sock:
+        with self._machine.new_socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
             try:
                 with opened_at(path) as (name, status):
@@ -169,7 +176,7 @@ class UnixSocket:
         if peer.uid not in {0, os.geteuid()}:
             raise ListenError(str(self._endpoint), f"a server of user {peer.uid} listens on it")
         with suppress(ProcessLookupError):
-            os.kill(peer.pid, signal.SIGTERM)
+            self._machine.kill(peer.pid, signal.SIGTERM)
         return True
 
     def _check(self, path: Path, status: os.stat_result) -> None:
@@ -177,7 +184,7 @@ class UnixSocket:
         if not stat.S_ISSOCK(status.st_mode):
             there_is = f"there is a {kind_of_file(status.st_mode)} at {path}"
             raise ListenError(str(self._endpoint), f"{there_is}, and another server holds its lock")
-        if not is_trusted(status):
+        if not self._machine.is_trusted(status):
             raise ListenError(str(self._endpoint), f"its socket belongs to user {status.st_uid}")
         if status.st_nlink != 1:
             raise ListenError(str(self._endpoint), "its socket has another name, too")
@@ -206,45 +213,47 @@ def bind_unix(
         excess = f"the path has {size} bytes; a Unix socket's has at most {_MAX_PATH_BYTES}"
         raise ListenError(str(endpoint), excess)
     if endpoint.path.startswith("@"):
-        return UnixSocket(endpoint, _bind(f"\0{endpoint.path[1:]}", kind, None, machine), None)
+        return UnixSocket(endpoint, _bind(f"\0{endpoint.path[1:]}", kind, None, machine), None, machine)
     if not machine.has_files:
-        return UnixSocket(endpoint, _bind(endpoint.path, kind, None, machine), None)
+        return UnixSocket(endpoint, _bind(endpoint.path, kind, None, machine), None, machine)
     path = absolute(endpoint.path)
-    lock = PathLock.take(path)
+    lock = PathLock.take(path, machine)
     if lock is not None:
-        return _bind_at(endpoint, path, lock, kind, mode)
+        return _bind_at(endpoint, path, lock, kind, mode, machine)
     beside = Path(f"{path}.next")
-    lock = PathLock.take(beside) if takeover and kind is socket.SOCK_STREAM else None
+    lock = PathLock.take(beside, machine) if takeover and kind is socket.SOCK_STREAM else None
     if lock is None:
         raise ListenError(str(endpoint), _TAKEN)
-    return _bind_at(endpoint, beside, lock, kind, mode)
+    return _bind_at(endpoint, beside, lock, kind, mode, machine)
 
 
-def _bind_at(
-    endpoint: Endpoint, path: Path, lock: PathLock, kind: socket.SocketKind, mode: int
+def _bind_at(  # noqa: PLR0917 - each is what `bind_unix` has found
+    endpoint: Endpoint, path: Path, lock: PathLock, kind: socket.SocketKind, mode: int, machine: Machine
 ) -> UnixSocket:
     """Bind at `path`, whose lock is held and is given up should that fail."""
     with ExitStack() as opened:
         opened.callback(lock.release)
-        _make_way(endpoint, path)
+        _make_way(endpoint, path, machine)
         if kind is socket.SOCK_DGRAM:
             # No detour: its replies bear the name it was bound to, and a client may look at that.
-            sock = opened.enter_context(_bind(endpoint.path, kind, mode))
+            sock = opened.enter_context(_bind(endpoint.path, kind, mode, machine))
             made = path.lstat()
         else:
-            sock, made = _bind_and_rename(endpoint, path, mode)
+            sock, made = _bind_and_rename(endpoint, path, mode, machine)
         opened.pop_all()
-    return UnixSocket(endpoint, sock, _Place(path, made, lock))
+    return UnixSocket(endpoint, sock, _Place(path, made, lock, machine), machine)
 
 
-def _bind_and_rename(endpoint: Endpoint, path: Path, mode: int) -> tuple[socket.socket, os.stat_result]:
+def _bind_and_rename(
+    endpoint: Endpoint, path: Path, mode: int, machine: Machine
+) -> tuple[socket.socket, os.stat_result]:
     """Return a socket that listens when it comes to `path`, and what is there then."""
     with ExitStack() as opened, _bindable_name(path) as new:
-        _make_way(endpoint, new)
-        sock = opened.enter_context(_bind(str(new), socket.SOCK_STREAM, mode))
+        _make_way(endpoint, new, machine)
+        sock = opened.enter_context(_bind(str(new), socket.SOCK_STREAM, mode, machine))
         made = new.lstat()
         try:
-            new.rename(path)
+            machine.rename(new, path)
         except OSError:
             new.unlink()
             raise
@@ -252,9 +261,7 @@ def _bind_and_rename(endpoint: Endpoint, path: Path, mode: int) -> tuple[socket.
     return sock, made
 
 
-def _bind(
-    address: str, kind: socket.SocketKind, mode: int | None, machine: Machine = MACHINE
-) -> socket.socket:
+def _bind(address: str, kind: socket.SocketKind, mode: int | None, machine: Machine) -> socket.socket:
     with ExitStack() as opened:
         sock = opened.enter_context(machine.new_socket(socket.AF_UNIX, kind))
         if mode is not None:
@@ -294,25 +301,25 @@ def _bindable_name(path: Path) -> Iterator[Path]:
         os.close(opened)
 
 
-def _make_way(endpoint: Endpoint, path: Path) -> None:
+def _make_way(endpoint: Endpoint, path: Path, machine: Machine) -> None:
     """Remove a dead socket from `path`; refuse anything else that is there."""
     status = status_at(path)
     if status is None:
         return
     if not stat.S_ISSOCK(status.st_mode):
         raise ListenError(str(endpoint), f"there is a {kind_of_file(status.st_mode)} at {path} already")
-    if _is_alive(path):
+    if _is_alive(path, machine):
         raise ListenError(str(endpoint), _TAKEN)
     path.unlink()
 
 
-def _is_alive(path: Path) -> bool:
+def _is_alive(path: Path, machine: Machine) -> bool:
     """Return whether a process has the socket at `path`, one without our lock.
 
     A datagram socket asks: a server of connections notices nothing of it, a full queue does not
     matter, and a dead socket is told from one of another kind, which refuses with EPROTOTYPE.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+    with machine.new_socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         try:
             with opened_at(path) as (name, _):
                 sock.connect(name)
@@ -324,20 +331,20 @@ def _is_alive(path: Path) -> bool:
     return True
 
 
-def _hand_over(path: Path) -> bool:
+def _hand_over(path: Path, machine: Machine) -> bool:
     """Rename the socket of a living successor to `path`; return whether there is one."""
     beside = Path(f"{path}.next")
     made = status_at(beside)
-    if made is None or not stat.S_ISSOCK(made.st_mode) or not is_trusted(made):
+    if made is None or not stat.S_ISSOCK(made.st_mode) or not machine.is_trusted(made):
         return False
     try:
-        lock = PathLock.take(beside)
+        lock = PathLock.take(beside, machine)
         if lock is None:
-            beside.rename(path)
+            machine.rename(beside, path)
             return is_at(path, made)
         with ExitStack() as held:  # it was killed, or what is there is another program's
             held.callback(lock.release)
-            if not _is_alive(beside):
+            if not _is_alive(beside, machine):
                 beside.unlink()
     except OSError:  # it gave up just now, or is another user's in a sticky directory
         return False

@@ -1,0 +1,96 @@
+"""Machines that are the real one but for what a test says."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from caas_trio.drivers.machine import Machine
+
+
+def nothing_of(*_: object) -> None:
+    """Do nothing."""
+
+
+def forbid(*_: object) -> None:
+    """Raise PermissionError."""
+    raise PermissionError
+
+
+class HookedSocket(socket.socket):
+    """A socket that calls a hook before it does something.
+
+    Attributes:
+        hooks: what is called with the socket and the arguments, by the name of the method.
+    """
+
+    hooks: dict[str, Callable[..., Any]]
+
+    def bind(self, address: Any) -> None:
+        """Bind it; then call the hook `bound`."""
+        self.hooks.get("bind", nothing_of)(self, address)
+        super().bind(address)
+        self.hooks.get("bound", nothing_of)(self, address)
+
+    def connect(self, address: Any) -> None:
+        """Connect it."""
+        self.hooks.get("connect", nothing_of)(self, address)
+        super().connect(address)
+
+    def listen(self, backlog: int = 128) -> None:
+        """Listen."""
+        self.hooks.get("listen", nothing_of)(self, backlog)
+        super().listen(backlog)
+
+    def getsockopt(self, level: int, option: int, size: int = 0) -> Any:
+        """Return an option; the hook `peer` returns whose the other end is."""
+        if option == socket.SO_PEERCRED and "peer" in self.hooks:
+            return struct.pack("3i", *self.hooks["peer"]())
+        return super().getsockopt(level, option, size) if size else super().getsockopt(level, option)
+
+
+class HookedMachine(Machine):
+    """The machine, with hooks for what it does to Unix sockets and their paths.
+
+    Args:
+        strangers: the inodes that belong to another user.
+        **hooks: for sockets see `HookedSocket`; `rename` and `lock` are called first, `open_file` and
+            `kill` in place of what the machine does.
+    """
+
+    def __init__(self, strangers: set[int] | None = None, **hooks: Callable[..., Any]) -> None:
+        self._strangers = strangers if strangers is not None else set[int]()
+        self.hooks = hooks
+
+    def new_socket(self, family: int, kind: int) -> socket.socket:
+        """Return a socket with the hooks."""
+        sock = HookedSocket(family, kind)
+        sock.hooks = self.hooks
+        return sock
+
+    def open_file(self, path: Path, flags: int, mode: int = 0o777) -> int:
+        """Return a descriptor of a file."""
+        opened: Any = self.hooks.get("open_file", super().open_file)
+        return int(opened(path, flags, mode))
+
+    def lock_file(self, file: int) -> None:
+        """Lock a file."""
+        self.hooks.get("lock", nothing_of)(file)
+        super().lock_file(file)
+
+    def rename(self, path: Path, target: Path) -> None:
+        """Rename a file."""
+        self.hooks.get("rename", nothing_of)(path, target)
+        super().rename(path, target)
+
+    def is_trusted(self, status: os.stat_result) -> bool:
+        """Return whether a file does not belong to the other user."""
+        return status.st_ino not in self._strangers
+
+    def kill(self, pid: int, number: int) -> None:
+        """Call the hook: no process gets a signal."""
+        self.hooks["kill"](pid, number)
