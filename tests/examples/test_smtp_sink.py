@@ -8,6 +8,9 @@ import pytest
 from smtp_sink import MAX_COMMAND, MAX_FAILURES, MAX_RECIPIENTS, MAX_SIZE, MAX_TEXT, handler
 
 from caas_trio import connect
+from caas_trio.conformance import Profile, Verdict, judge
+from caas_trio.conformance.dialects.families import CASES
+from caas_trio.conformance.dialects.parsing import load
 from tests.certificates import HOST, client_context
 
 from .talking import ask, served, talk
@@ -160,3 +163,13 @@ async def test_commands_behind_starttls_are_never_run() -> None:
         await client.send(b"STARTTLS\r\nNOOP\r\n")
         heard = b"".join([line async for line in client])
     assert heard == b"220 caas ESMTP sink\r\n220 2.0.0 go ahead\r\n"
+
+
+async def test_nothing_is_smuggled_through_it() -> None:
+    """The suite's cases for SMTP of what ends a body, whole and byte by byte, and of STARTTLS."""
+    cases = [case for case in CASES if case.sanity or case.clause in ("TERM-7", "STLS-1", "STLS-2")]
+    async with served(handler) as endpoint:
+        report = await judge(endpoint, Profile(dialect=load("smtp")), cases)
+    judged = [result for result in report.results if not result.case.sanity]
+    assert [result.why for result in judged if result.verdict is not Verdict.PASSED] == []
+    assert len(judged) > 15

@@ -10,9 +10,19 @@ def _smtp(conversation: Conversation, line: bytes) -> bytes:
     if word == b"STARTTLS" and conversation.certificate is not None:
         return conversation.turn_to_tls(b"220 go ahead\r\n")
     conversation.last = word == b"QUIT"
+    if word == b"DATA":
+        conversation.block = _message
     replies = {b"EHLO": b"250-here\r\n250 PIPELINING\r\n", b"QUIT": b"221 bye\r\n"}
-    replies |= dict.fromkeys([b"RSET", b"NOOP"], b"250 OK\r\n")
+    replies |= dict.fromkeys([b"RSET", b"NOOP", b"MAIL", b"RCPT"], b"250 OK\r\n")
+    replies[b"DATA"] = b"354 go ahead\r\n"
     return replies.get(word, b"500 unknown\r\n")
+
+
+def _message(conversation: Conversation, line: bytes) -> bytes:
+    if line == b".":
+        return b"250 taken\r\n"
+    conversation.block = _message
+    return b""
 
 
 def _pop3(conversation: Conversation, line: bytes) -> bytes:

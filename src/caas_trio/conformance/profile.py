@@ -127,6 +127,7 @@ class Need(enum.Enum):
     LONG_LINES = "the dialect has no request that can be made long"
     LIMIT_OF_LINES = "the dialect sets no length that a line may have"
     OVERSIZE = "the dialect does not say what becomes of a line that is too long"
+    BODY = "the dialect has no body that ends with a lone dot"
     END = "the dialect has no request that ends the conversation"
     STARTTLS = "the dialect has no request that turns to TLS"
     SEVERAL_CLIENTS = "the dialect allows one client at a time"
@@ -170,6 +171,7 @@ _MET: Final[dict[Need, Callable[[Profile], bool]]] = {
     Need.LONG_LINES: _declares(lambda dialect: dialect.line),
     Need.LIMIT_OF_LINES: _declares(lambda dialect: dialect.line and dialect.line.size),
     Need.OVERSIZE: _declares(lambda dialect: dialect.oversize),
+    Need.BODY: _declares(lambda dialect: dialect.body),
     Need.END: _declares(lambda dialect: dialect.end),
     Need.STARTTLS: _declares(lambda dialect: dialect.starttls),
     Need.SEVERAL_CLIENTS: _declares(lambda dialect: dialect.clients > 1),

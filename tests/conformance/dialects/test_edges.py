@@ -30,6 +30,10 @@ reply = 'BYE'
 [line]
 request = "PING {pad}"
 reply = 'PONG'
+[body]
+request = "PUT"
+reply = 'SEND'
+accepted = 'TAKEN'
 [starttls]
 request = "TLS"
 reply = 'GO'
@@ -135,6 +139,21 @@ async def test_tls_that_is_refused_once_something_was_injected() -> None:
         await stream.send_all(b"GO\r\n")
 
     assert (await tried("STLS-1.injected/whole", leaving)).verdict is Verdict.PASSED
+
+
+async def test_a_server_that_takes_no_body_is_not_judged_by_where_one_ends() -> None:
+    result = await tried("TERM-7.lf-dot-lf/whole", ping)
+    told = "the server takes no body: the reply is not the declared one to PUT: b'PUT'"
+    assert (result.verdict, result.reason) == (Verdict.NOT_JUDGED, told)
+
+
+async def test_a_body_that_ends_too_early_is_told() -> None:
+    async def answer(_: trio.SocketStream, line: bytes) -> bytes:
+        return {b"PUT": b"SEND\r\n", b".": b"TAKEN\r\n"}.get(line, b"")
+
+    result = await tried("TERM-7.crlf-dot-lf/whole", answer)
+    told = "CRLF DOT LF ended the body, and the text behind it was a request"
+    assert (clauses(result), result.why) == (["TERM-7"], told)
 
 
 async def test_a_request_for_tls_that_gets_no_answer() -> None:

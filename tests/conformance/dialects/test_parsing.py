@@ -61,6 +61,16 @@ bare_cr = "payload"
 nul = "end"
 tail = "request"
 
+[body]
+request = "PUT"
+reply = "GO"
+accepted = "TAKEN"
+source = "section 2"
+
+[[body.before]]
+request = "TO x"
+reply = "OK"
+
 [starttls]
 request = "TLS"
 reply = "GO"
@@ -95,6 +105,9 @@ def test_a_file_says_everything() -> None:
     assert dialect.ends.meanings == {"bare_cr": Meaning.PAYLOAD, "nul": Meaning.END}
     assert dialect.ends.tail_is_request
     assert dialect.starttls is not None
+    assert dialect.body is not None
+    assert [each.request for each in dialect.body.before] == [("TO x",)]
+    assert (dialect.body.exchange.request, str(dialect.body.accepted)) == (("PUT",), "TAKEN")
 
 
 def test_what_is_not_said_has_a_default() -> None:
@@ -189,6 +202,7 @@ def test_the_page_names_every_dialect_that_comes_along() -> None:
             PROBE + '[line]\nbytes = 70000\nrequest = "A{pad}"\nreply = "B"',
             "jobs.toml:6: line.bytes: it has to be from 1 to 65536",
         ),
+        (PROBE + '[body]\nrequest = "A"\nreply = "B"', "jobs.toml:5: body: accepted is missing"),
         (PROBE + '[oversize]\nreply = "B"', "jobs.toml:5: oversize: bytes is missing"),
         (
             PROBE + "[oversize]\nbytes = 9",

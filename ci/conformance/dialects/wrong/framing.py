@@ -75,6 +75,24 @@ class SkipsCrCrLf(Conversation):
         return line
 
 
+class _AlsoEndsBodies(_AlsoEnds):
+    """Takes something else for the end of a body as well."""
+
+    def changed(self, data: bytes) -> bytes:
+        return data.replace(self.also, b"\r\n.\r\n") if self.block is not None else data
+
+
+for _name, _also in (("Lf", b"\n.\n"), ("Cr", b"\r.\r"), ("Half", b"\r\n.\n")):
+    variant(
+        "TERM-7",
+        f"EndsBodiesAt{_name}",
+        "Takes a lone dot between other ends for the end of a message: SMTP smuggling.",
+        SMTP,
+        base=_AlsoEndsBodies,
+        also=_also,
+    )
+
+
 @wrong("TERM-1", MEMCACHED, terminators=(b"\r\n", b"\n"))
 class WantsCrLf(Conversation):
     """Takes CRLF alone for the end of a line."""

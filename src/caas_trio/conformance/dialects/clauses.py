@@ -51,6 +51,7 @@ OF_DIALECTS: Final = (
     _must("TERM-4", "Where the dialect says what CR CR LF is, the server MUST take it for that."),
     _must("TERM-5", "Where the dialect says what a NUL is, the server MUST take it for that."),
     _must("TERM-6", "What ends a line MUST NOT depend on where a read ends."),
+    _must("TERM-7", "A body MUST end at the line that is a lone dot, and at nothing that looks like one."),
     _must("LONG-1", "A line as long as the dialect allows MUST be taken."),
     _must("LONG-2", "The end of a long line MUST NOT be taken for a request of its own."),
     _must("LONG-3", "A line that is too long MUST get the reply declared for it, once."),

@@ -255,6 +255,23 @@ class Ends:
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """Lines that a client sends up to one that is a lone dot, such as a message of mail.
+
+    Attributes:
+        before: what leads to it.
+        exchange: the request that it follows on, and the go-ahead.
+        accepted: the reply to all of it.
+        source: where the standard says how it ends.
+    """
+
+    before: tuple[Exchange, ...]
+    exchange: Exchange
+    accepted: Reply
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Dialect:
     """A line protocol, as the suite sees it.
 
@@ -271,6 +288,7 @@ class Dialect:
         line: how long a line has to be taken.
         oversize: what becomes of a longer one.
         ends: what else may end a line.
+        body: lines of the client's up to a lone dot.
         starttls: the request that turns to TLS.
         unasked: lines that a server may say at any time.
         burst: how many requests may be sent without waiting for a reply.
@@ -292,6 +310,7 @@ class Dialect:
     line: LineLimit | None = None
     oversize: Oversize | None = None
     ends: Ends = Ends()
+    body: Body | None = None
     starttls: Exchange | None = None
     unasked: Pattern | None = None
     burst: int = 100

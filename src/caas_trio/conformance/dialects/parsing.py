@@ -15,6 +15,7 @@ from caas_trio.core.printable import printable
 from .dialect import (
     MAX_LINE,
     PAD,
+    Body,
     Dialect,
     Ends,
     Exchange,
@@ -277,6 +278,7 @@ def _dialect(table: _Table, name: str, declared: str) -> Dialect:
         line=_line(table.table("line")),
         oversize=_oversize(table.table("oversize")),
         ends=_ends(table.table("ends")),
+        body=_body(table.table("body")),
         starttls=_optional(table.table("starttls")),
         unasked=table.pattern("unasked"),
         burst=table.count("burst", 100),
@@ -355,6 +357,17 @@ def _oversize(table: _Table | None) -> Oversize | None:
     if reply is None and goes_on:
         raise table.wrong("", "reply is missing; without one, goes_on has to be false")
     return Oversize(size, reply, goes_on, source)
+
+
+def _body(table: _Table | None) -> Body | None:
+    if table is None:
+        return None
+    before = tuple(_closed(each) for each in table.tables("before"))
+    exchange, accepted, source = table.exchange(), table.reply("accepted"), table.text("source")
+    if accepted is None:
+        raise table.missing("accepted")
+    table.close()
+    return Body(before, exchange, accepted, source)
 
 
 def _ends(table: _Table | None) -> Ends:

@@ -6,13 +6,14 @@ from typing import Final
 
 from caas_trio.conformance.case import Case
 
-from . import cutting, ending, ends, exchanges, limits, others, upgrade
+from . import bodies, cutting, ending, ends, exchanges, limits, others, upgrade
 
 CASES: Final[tuple[Case, ...]] = (
     *exchanges.SANITY,
     *exchanges.CASES,
     *cutting.CASES,
     *ends.CASES,
+    *bodies.CASES,
     *limits.CASES,
     *ending.CASES,
     *others.CASES,
