@@ -23,6 +23,8 @@ from caas_trio import (
 )
 from caas_trio.server.app import as_app
 
+from .support.sessions import Echo
+
 
 async def handler(connection: Connection) -> None:
     """Do nothing."""
@@ -41,22 +43,6 @@ class Waiting:
 
 def service(line: bytes) -> bytes:
     return line
-
-
-class Echo(Session):
-    """A session that needs nothing."""
-
-    closing = False
-
-    def open(self) -> bytes:
-        return b""
-
-    def receive(self, data: bytes | bytearray | memoryview) -> bytes:
-        return bytes(data)
-
-    def end_of_input(self) -> bytes:
-        self.closing = True
-        return b""
 
 
 class Half(Session):

@@ -12,7 +12,6 @@ import sys
 import tty
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hypothesis import given
@@ -25,7 +24,7 @@ from caas_trio.client.display import LineEnds, Screen
 from caas_trio.core.printable import printable
 
 from .certificates import write_files
-from .support.processes import Service, service
+from .support.processes import Interrupted, Service, service
 
 COMMAND = [sys.executable, "-m", "caas_trio.client"]
 
@@ -219,16 +218,11 @@ def test_line_ends_are_the_same_however_they_are_cut(data: bytes, cuts: list[int
     assert converted == data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
-class _Interrupted(ModuleType):
-    def __getattr__(self, name: str) -> object:
-        raise KeyboardInterrupt
-
-
-def test_an_interruption_while_it_is_loaded_is_told(
+def test_an_interruption_while_the_program_is_loaded_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = "caas_trio.client.command"
-    monkeypatch.setitem(sys.modules, name, _Interrupted(name))
+    monkeypatch.setitem(sys.modules, name, Interrupted(name))
     with pytest.raises(SystemExit, match="130"):
         __main__.main()
     assert capsys.readouterr().err == "caas-client: interrupted\n"

@@ -6,7 +6,7 @@ import itertools
 import math
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 import pytest
 import trio
@@ -82,14 +82,21 @@ class Pair:
             self.hub.close()
 
 
+@contextmanager
+def opened_pair(kind: str, nursery: trio.Nursery) -> Iterator[Pair]:
+    """Yield a pair; where there is a hub, it runs. Close the pair's sockets at the end."""
+    pair = Pair(kind)
+    if pair.hub is not None:
+        nursery.start_soon(pair.hub.run)
+    yield pair
+    pair.close()
+
+
 @pytest.fixture(params=KINDS)
 def pair(request: pytest.FixtureRequest, nursery: trio.Nursery) -> Iterator[Pair]:
-    """Run the test once over each kind of channel; where there is a hub, it runs."""
-    made = Pair(str(request.param))
-    if made.hub is not None:
-        nursery.start_soon(made.hub.run)
-    yield made
-    made.close()
+    """Run the test once over each kind of channel."""
+    with opened_pair(str(request.param), nursery) as opened:
+        yield opened
 
 
 async def test_lines_counts_and_delimiters_mix_without_losing_a_byte(
@@ -496,12 +503,8 @@ async def test_every_later_call_flushes_first(pair: Pair, end: str, nursery: tri
     nursery.cancel_scope.cancel()
 
 
-async def test_held_replies_leave_when_the_client_reads(
-    nursery: trio.Nursery,
-) -> None:
-    pair = Pair("hub")
-    assert pair.hub is not None
-    nursery.start_soon(pair.hub.run)
+@pytest.mark.parametrize("pair", ["hub"], indirect=True)
+async def test_held_replies_leave_when_the_client_reads(pair: Pair, nursery: trio.Nursery) -> None:
     await pair.client.send_all(b"a\nb\n")
     await pair.connection.receive_line()
     said = 0
@@ -518,15 +521,10 @@ async def test_held_replies_leave_when_the_client_reads(
     assert not pair.channel.write_buffer  # type: ignore[attr-defined]
     assert await pair.connection.receive_line() == b"b\n"
     nursery.cancel_scope.cancel()
-    pair.close()
 
 
-async def test_the_send_after_lost_replies_raises(
-    nursery: trio.Nursery,
-) -> None:
-    pair = Pair("hub")
-    assert pair.hub is not None
-    nursery.start_soon(pair.hub.run)
+@pytest.mark.parametrize("pair", ["hub"], indirect=True)
+async def test_the_send_after_lost_replies_raises(pair: Pair, nursery: trio.Nursery) -> None:
     await pair.client.send_all(b"a\nb\n")
     await pair.connection.receive_line()
     await pair.client.aclose()
@@ -537,7 +535,6 @@ async def test_the_send_after_lost_replies_raises(
     with pytest.raises(ConnectionLost):
         await pair.connection.send(b"B\n")
     nursery.cancel_scope.cancel()
-    pair.close()
 
 
 async def test_reads_that_need_not_wait_checkpoint_regularly(pair: Pair, nursery: trio.Nursery) -> None:

@@ -15,6 +15,7 @@ from caas_trio.core.session import DEFAULT_PROMPT
 
 from .models import capitals
 from .strategies import LIMITS, chunked
+from .support.sessions import Echo
 
 PROMPT = b"say something:\n"
 
@@ -241,22 +242,10 @@ def test_the_default_prompt_can_be_told_from_any_reply() -> None:
 
 
 def test_on_silence_is_optional() -> None:
-    class Deaf(Session):
-        closing = False
-
-        def open(self) -> bytes:
-            return b""
-
-        def receive(self, data: bytes | bytearray | memoryview) -> bytes:
-            return bytes(data)
-
-        def end_of_input(self) -> bytes:
-            return b""
-
-    deaf = Deaf()
-    assert not deaf.awaits_silence
-    assert (deaf.unfinished, deaf.oversize_lines) == (0, 0)
-    assert deaf.silence() == b""
+    session = Echo()
+    assert not session.awaits_silence
+    assert (session.unfinished, session.oversize_lines) == (0, 0)
+    assert session.silence() == b""
 
 
 CALLS: dict[str, Callable[[LineSession], bytes]] = {

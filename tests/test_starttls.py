@@ -33,7 +33,7 @@ from .certificates import HOST, authority, client_context, server_context, write
 from .support.drivers import serve
 from .support.recorder import ConnectionRecorder
 from .support.streams import receive, receive_all
-from .test_connection import ENDPOINT, LIMITS, PEER, Pair
+from .test_connection import ENDPOINT, LIMITS, PEER, Pair, opened_pair
 
 _REQUEST, _ANSWER, _INJECTED = b"STARTTLS\r\n", b"go ahead\r\n", b"RSET\r\n"
 _OPENING_S = 5
@@ -42,11 +42,8 @@ _OPENING_S = 5
 @pytest.fixture(params=["memory", "stream", "hub"])
 def pair(request: pytest.FixtureRequest, nursery: trio.Nursery) -> Iterator[Pair]:
     """Run the test once over each kind of channel that begins in plain."""
-    made = Pair(str(request.param))
-    if made.hub is not None:
-        nursery.start_soon(made.hub.run)
-    yield made
-    made.close()
+    with opened_pair(str(request.param), nursery) as opened:
+        yield opened
 
 
 def client_of(pair: Pair, context: ssl.SSLContext | None = None) -> TlsStream:

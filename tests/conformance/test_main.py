@@ -16,7 +16,6 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import trio
@@ -32,6 +31,7 @@ from ci.conformance.dialects.proof import running
 from ci.conformance.dialects.protocols import MEMCACHED
 from ci.conformance.dialects.serving import Server as DialectServer
 from ci.conformance.reference import Conversation, Server, Settings
+from tests.support.processes import Interrupted
 
 from .conftest import StartRight
 
@@ -396,16 +396,11 @@ def test_an_interruption_beside_the_run_is_told_too(right: StartRight, tmp_path:
     assert process.returncode == 130
 
 
-class _Interrupted(ModuleType):
-    def __getattr__(self, name: str) -> object:
-        raise KeyboardInterrupt
-
-
-def test_an_interruption_while_it_is_loaded_is_told(
+def test_an_interruption_while_the_program_is_loaded_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = "caas_trio.conformance.command"
-    monkeypatch.setitem(sys.modules, name, _Interrupted(name))
+    monkeypatch.setitem(sys.modules, name, Interrupted(name))
     with pytest.raises(SystemExit, match="130"):
         __main__.main()
     assert capsys.readouterr().err == "caas-conformance: interrupted\n"

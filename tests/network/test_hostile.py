@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -25,6 +25,19 @@ ENOUGH = 700_000
 async def shout(connection: Connection) -> None:
     async for line in connection:
         await connection.send(line.upper())
+
+
+def noting(lost: trio.Event) -> Callable[[Connection], Awaitable[None]]:
+    """Return a handler that sets an event when it loses its client."""
+
+    async def handle(connection: Connection) -> None:
+        try:
+            await shout(connection)
+        except ConnectionLost:
+            lost.set()
+            raise
+
+    return handle
 
 
 async def test_a_right_handler_passes(autojump_clock: MockClock) -> None:
@@ -80,16 +93,9 @@ async def takes_the_server_along() -> AsyncIterator[object]:
         await lost.wait()
         raise RuntimeError("what now")
 
-    async def handle(connection: Connection) -> None:
-        try:
-            await shout(connection)
-        except ConnectionLost:
-            lost.set()
-            raise
-
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch)
-        yield handle
+        yield noting(lost)
         nursery.cancel_scope.cancel()
 
 
@@ -153,15 +159,7 @@ async def resets_others() -> AsyncIterator[object]:
 @asynccontextmanager
 async def does_not_stop() -> AsyncIterator[object]:
     lost = trio.Event()
-
-    async def handle(connection: Connection) -> None:
-        try:
-            await shout(connection)
-        except ConnectionLost:
-            lost.set()
-            raise
-
-    yield handle
+    yield noting(lost)
     if lost.is_set():
         await trio.sleep_forever()
 
