@@ -42,7 +42,7 @@ def line_limit(value: int) -> int:
 
 
 def checked_count(name: str, value: int, least: int = 1) -> int:
-    """Return `value` if so many bytes can be taken; raise `LimitError` otherwise."""
+    """Return `value` if it is a number of bytes that can be taken; raise `LimitError` otherwise."""
     if value < least:
         raise LimitError(name, value, f"{least} or more")
     return value
@@ -78,8 +78,8 @@ class ByteBuffer:
 
     def __init__(self, max_line: int = DEFAULT_MAX_LINE, terminator: Terminator = _LF) -> None:
         self._buffer = bytearray()
-        self._searched = 0  # no line ends, nor breaks, in the first so many bytes
-        self._sought = NOT_SOUGHT  # by `take_until`: what, and up to where in vain
+        self._searched = 0  # how many bytes at the front hold no end and no break of a line
+        self._sought = NOT_SOUGHT  # what `take_until` sought last, and up to where it is not
         self._skip_to = LF  # while SKIPPED: what ends it,
         self._skip_tail = b""  # and the last bytes dropped, which may have begun it
         self._front = WITHIN
@@ -195,7 +195,7 @@ class ByteBuffer:
         return self._take_front(len(self._buffer))
 
     def _take_front(self, end: int) -> bytes:
-        """Take so many bytes, which are held."""
+        """Take bytes that are held."""
         taken = self._take(self._buffer, end, searched=max(0, self._searched - end))
         self._finished += bool(taken)
         if self._front is STREAMED and LF in taken:
@@ -216,14 +216,14 @@ class ByteBuffer:
         return taken
 
     def _move_sought(self, taken: int) -> None:
-        """Keep the place where `take_until` goes on, now that so many bytes leave the front."""
+        """Keep the place where `take_until` goes on when bytes leave the front."""
         delimiter, start = self._sought
         self._sought = (delimiter, max(0, start - taken))
 
     def _drop(
         self, source: bytes | bytearray, delimiter: bytes, start: int = 0, error: PeerError | None = None
     ) -> NoReturn:
-        """Drop a line that is none, as far as it is here, and report it: as oversize by default.
+        """Drop what has come of an invalid line, and report it: as oversize by default.
 
         What is behind it stays where it is: many such lines in one chunk cost no copy each.
         """

@@ -1,4 +1,4 @@
-"""What CaaS does to a text: `ascii_capitals`, `Utf8Capitals`, `utf8_capitals`.
+"""Capitals, in ASCII and in Unicode: `ascii_capitals`, `Utf8Capitals`, `utf8_capitals`.
 
 No I/O, no clock, no trio.
 """
@@ -31,7 +31,7 @@ class Utf8Capitals(StreamTransform):
         self._decoder = codecs.getincrementaldecoder("utf-8")(_UNTOUCHED)
 
     def end(self) -> bytes:
-        """Return what is held back, which now will not become a character."""
+        """Return what is held back: it will not become a character any more."""
         return self._raise(b"", final=True)
 
     def _raise(self, data: bytes, *, final: bool = False) -> bytes:

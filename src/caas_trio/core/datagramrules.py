@@ -64,7 +64,7 @@ class Datagram(NamedTuple):
 
 @dataclass(frozen=True)
 class Rules:
-    """What one socket goes by.
+    """The rules of one socket.
 
     Attributes:
         own: its own address.

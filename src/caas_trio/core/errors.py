@@ -10,12 +10,12 @@
     │   ├── TooSlow               it let a timeout pass
     │   ├── ProxyHeaderError      an invalid PROXY header
     │   ├── ConnectionLost        it reset the connection, or is gone
-    │   └── HandshakeFailed       it did not agree with us on TLS
+    │   └── HandshakeFailed       the TLS handshake with it failed
     ├── UsageError                our own caller asked for something that makes no sense
     │   ├── EndpointError         a text or a set of values that names no endpoint
     │   ├── LimitError            a limit or a delay outside its range
     │   └── StateError            a call that does not fit what has happened so far
-    ├── ListenError               the machine does not let us listen where we were asked to
+    ├── ListenError               the machine does not allow a server to listen there
     ├── ConnectError              a server cannot be reached
     └── TlsError                  a certificate or a key cannot be used
 
@@ -79,7 +79,7 @@ class BareTerminator(PeerError):  # noqa: N818 - as LineTooLong
 
 
 class CountRefused(PeerError):  # noqa: N818 - as LineTooLong
-    """The peer announced, or sent, another number of bytes than it may.
+    """The peer announced, or sent, a number of bytes that is not allowed.
 
     Attributes:
         count: how many it announced; of a body without a count, how many it sent.
@@ -168,7 +168,7 @@ class ConnectionLost(PeerError):  # noqa: N818 - as LineTooLong
 
 
 class HandshakeFailed(PeerError):  # noqa: N818 - as LineTooLong
-    """The peer and we did not agree on TLS; nothing was said but an alert.
+    """The TLS handshake failed; nothing was sent but an alert.
 
     Attributes:
         reason: why not, one clause without a full stop, in OpenSSL's words.
@@ -314,7 +314,7 @@ class TlsError(CaasError):
 #: KeyboardInterrupt is the user's, and ends the server.
 FAULTS: Final = (Exception, SystemExit)
 
-#: What a session cannot mean to raise: Ctrl-C, and the interpreter that throws a task away. All else is a
+#: What a session does not raise by itself: Ctrl-C, and the interpreter that throws a task away. All else is a
 #: bug of its own.
 NOT_OURS: Final = (KeyboardInterrupt, GeneratorExit)
 

@@ -38,7 +38,7 @@ def encode_proxy_header(header: ProxyHeader) -> bytes:
     Hosts are written as `ipaddress` does, without a zone.
 
     Raises:
-        ValueError: the header's version has no way to say this.
+        ValueError: the header's version cannot express this.
     """
     if header.version == 1:
         return _encode_line(header)

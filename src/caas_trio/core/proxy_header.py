@@ -44,7 +44,8 @@ DGRAM: Final = 2
 CRC32C: Final = 3
 MAX_PORT: Final = 65535
 
-#: What begins version 2: the signature, version and command, family and transport, and how long the rest is.
+#: The fixed part of version 2: the signature, version and command, family and transport, and how long the
+#: rest is.
 FIXED: Final = struct.Struct("!12scBH")
 #: The addresses of version 2, by family.
 INET: Final = 1
@@ -75,12 +76,12 @@ class ProxyHeader:
 
     Attributes:
         version: 1 or 2.
-        source: the client's address; None if the header tells none, as with UNKNOWN and LOCAL: then
+        source: the client's address; None if the header gives none, as with UNKNOWN and LOCAL: then
             the connection's own addresses count.
         destination: the address that the client connected to; None in the same cases.
-        local: whether the proxy connects for itself, to see whether we are well.
+        local: whether the proxy connects for itself, as for a health check.
         datagram: whether the client came by UDP or by Unix datagrams.
-        tlvs: what else version 2 tells, in order, the checksum left out.
+        tlvs: the further fields of version 2, in order, without the checksum.
         checksum: whether there is one; it has been verified.
     """
 

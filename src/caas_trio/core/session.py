@@ -81,7 +81,7 @@ class Session(abc.ABC):
     @property
     @abc.abstractmethod
     def closing(self) -> bool:
-        """Whether the server has said its last: no further call fits, the output is to be ended."""
+        """Whether the server is done: no further call is allowed, and the output is to be ended."""
 
     @property
     def awaits_silence(self) -> bool:

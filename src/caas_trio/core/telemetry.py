@@ -1,4 +1,4 @@
-"""What a server reports, and to whom: `Telemetry`."""
+"""The events that a server reports: `Telemetry`; the counts that it keeps."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ BOUNDS: Final = (
 )
 
 
-#: Lines of so many bytes are found faster than counted.
+#: From this many bytes a line on, LFs are found faster one by one than counted.
 _LONG: Final = 64
 
 
 class Conversation(Protocol):
-    """What finds lines too long; it may be asked at any time."""
+    """A conversation, which counts its oversize lines."""
 
     @property
     def oversize_lines(self) -> int:
@@ -75,7 +75,7 @@ class ListenerStats:
     Attributes:
         endpoint: where they came in.
         accepted: how many were admitted.
-        ended: how many of these have ended, by how they did.
+        ended: how many of these have ended, by outcome.
     """
 
     __slots__ = ("accepted", "ended", "endpoint")
@@ -142,13 +142,13 @@ class ServerStats:
         self._oversize_before += conversation.oversize_lines
 
     def read(self, data: bytes) -> None:
-        """Note what was read."""
+        """Count what was read."""
         size = len(data)
         self.received += size
         self.lines += data.count(LF) if size < _LONG else _line_feeds(data)
 
     def served(self, reads: int, seconds: float) -> None:
-        """Note that so many reads were served, each within so many seconds."""
+        """Count reads that were served, and the seconds within which each of them was."""
         self.waits[bisect_left(BOUNDS, seconds)] += reads
         self.waited += reads * seconds
 
@@ -184,7 +184,7 @@ class Telemetry:
         """Note that connections, or datagrams, are taken there from now on."""
 
     def counting(self, stats: ServerStats) -> None:
-        """Note what counts connections, bytes and lines from now on.
+        """Receive the statistics, which count connections, bytes and lines from now on.
 
         Unless it is overridden, bytes and lines are not counted.
         """
@@ -204,7 +204,7 @@ class Telemetry:
         """
 
     def conversation_begun(self, stats: ConnectionStats, endpoint: Endpoint, peer: Peer) -> None:
-        """Note that a connection has shown what it had to, and is served from now on."""
+        """Note that the handshakes of a connection are done, and that it is served from now on."""
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:
         """Note that a session or a handler raised `error`; its connection was ended, no other."""
@@ -220,7 +220,7 @@ class Telemetry:
         """Note that a connection was refused, and why."""
 
     def datagram_served(self, endpoint: Endpoint) -> None:
-        """Note that a datagram was answered, or that the service has no answer to it.
+        """Note that a datagram was answered, or that the service returned no reply.
 
         Each datagram is reported once, here or by one of the next two, unless a stop cuts it off.
         """
@@ -249,12 +249,12 @@ _OF_EACH: Final = ("connection_opened", "conversation_begun", "connection_closed
 
 
 def listens_to_each(telemetry: Telemetry) -> bool:
-    """Return whether it wants every connection reported. If not, no connection keeps what it would report."""
+    """Return whether a telemetry wants every connection reported; if not, no connection keeps the values."""
     return any(_listens(telemetry, name) for name in _OF_EACH)
 
 
 def listens_to_stats(telemetry: Telemetry) -> bool:
-    """Return whether it wants to know what is moved."""
+    """Return whether a telemetry wants bytes and lines counted."""
     return _listens(telemetry, "counting")
 
 
@@ -275,7 +275,7 @@ def together(*telemetries: Telemetry) -> Telemetry:
 
 
 def guarded(telemetry: Telemetry) -> Telemetry:
-    """Return what passes on to `telemetry` what it listens to, and raises nothing."""
+    """Return a telemetry that passes events on to `telemetry` and raises nothing."""
     safe = Telemetry()
     for name in EVENTS:
         if _listens(telemetry, name):
@@ -284,7 +284,7 @@ def guarded(telemetry: Telemetry) -> Telemetry:
 
 
 class _Guard:
-    """Calls an observer of one event; logs the first error that it raises."""
+    """Calls the observer of one event; logs the first error that it raises."""
 
     def __init__(self, observe: Callable[..., None], event: str) -> None:
         self._observe = observe
@@ -309,7 +309,7 @@ def _calling_each(wanted: Sequence[Callable[..., None]]) -> Callable[..., None]:
 
 
 class BoundedNames:
-    """Keeps a bounded number of names, the first that come: a name may come from outside."""
+    """Keeps a bounded number of names, the first ones: names may come from outside."""
 
     def __init__(self, max_names: int = 32) -> None:
         self._max_names = max_names
@@ -325,7 +325,7 @@ class BoundedNames:
 
 
 def outcome_of(error: Exception) -> Outcome:
-    """Return what a peer's error that ended a conversation counts as."""
+    """Return the outcome of a conversation that a peer's error ended."""
     match error:
         case ConnectionLost():
             return Outcome.LOST

@@ -19,7 +19,7 @@ CR: Final = b"\r"
 LF: Final = b"\n"
 CRLF: Final = b"\r\n"
 
-#: Beginning with one of two bytes, it is sought for as fast as a single one.
+#: A pattern that begins with one of two bytes is searched for as fast as a single byte.
 _BARE: Final = re.compile(rb"\r(?!\n)|\n(?<!\r\n)")
 
 
@@ -39,7 +39,7 @@ class Found(NamedTuple):
 
     Attributes:
         end: where it ends, its terminator included; 0 if that is not known yet.
-        seen: so many bytes need not be looked at again, if that is not known yet.
+        seen: how many bytes need not be looked at again, if that is not known yet.
         bare: where its first bare CR or LF is; -1 if there is none.
     """
 

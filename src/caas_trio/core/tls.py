@@ -1,4 +1,4 @@
-"""What a server shows over TLS, and whom it lets in: `Certificates`; whom a client trusts: `client_context`.
+"""The certificates of a server: `Certificates`; the TLS context of a client: `client_context`.
 
 No trio. Reads files, and nothing else.
 """
@@ -21,9 +21,9 @@ _NO_COMPRESSED_CERTIFICATES: Final = 1 << 33
 
 
 class Certificates:
-    """A certificate, its key and whose certificates clients must show, from files in PEM.
+    """A certificate, its key, and the CAs of clients' certificates, from files in PEM.
 
-    TLS 1.2 is the least that is spoken. Clients may resume sessions, by tickets, but none from
+    The minimum version is TLS 1.2. Clients may resume sessions, by tickets, but none from
     before a reload: a client that it shuts out stays out.
 
     Args:
@@ -76,7 +76,7 @@ def client_context(
     *,
     insecure: bool = False,
 ) -> ssl.SSLContext:
-    """Return how a client looks at a server's certificate, and what it shows itself. TLS 1.2 is the least.
+    """Return the TLS context of a client: which servers it trusts, and its own certificate; at least TLS 1.2.
 
     Args:
         authorities: the file of the CAs one of which must have issued the server's certificate; None
@@ -102,10 +102,10 @@ def client_context(
 
 
 def _load_chain(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    """Load what is to be shown."""
+    """Load the certificate to present, its chain and its key."""
 
     def ask_nobody() -> NoReturn:
-        """Stand in for OpenSSL, which would ask at the terminal."""
+        """Refuse to ask for a password; OpenSSL would ask at the terminal."""
         raise TlsError(key, "it is encrypted; a key without a password is needed")
 
     try:
@@ -141,7 +141,7 @@ def load_authorities(context: ssl.SSLContext, file: Path) -> None:
 
 
 def session_context(shared: ssl.SSLContext) -> ssl.SSLContext:
-    """Return a context to keep the session of one connection in, which is to use `shared` for all else.
+    """Return a context that keeps the session of one connection; the connection uses `shared` for all else.
 
     OpenSSL keeps the sessions of clients that take no ticket in the context that a connection begins
     with: 20480 of them, for two hours, each with the whole chain of the client's certificate. Nothing in
@@ -158,7 +158,7 @@ def session_context(shared: ssl.SSLContext) -> ssl.SSLContext:
 
 
 def openssl_words(error: ssl.SSLError) -> str:
-    """Return why, in lower case; the words are OpenSSL's own, and never the peer's."""
+    """Return OpenSSL's reason, in lower case; it contains nothing that the peer sent."""
     words: str = getattr(error, "verify_message", "") or error.reason or "protocol error"
     return words.replace("_", " ").lower()
 

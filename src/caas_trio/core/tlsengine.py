@@ -23,7 +23,7 @@ READ_SIZE: Final = 2 * RECORD
 #: Key updates carry none, and each costs as much as ten lines.
 MAX_EMPTY: Final = RECORD + 4096
 
-#: What reads may leave to be said: answers to key updates and the like, sent with what is sent next.
+#: How much reads may leave to be sent: answers to key updates and the like, sent with the next data.
 MAX_UNSAID: Final = 65536
 
 
@@ -48,11 +48,12 @@ class TlsEngine:
     Args:
         context: certificates and options.
         server_side: which side this is.
-        server_hostname: for the client's side, whom it expects.
+        server_hostname: on the client's side, the name that it expects in the certificate.
 
     Attributes:
         established: whether the handshake is done.
-        input_ended: whether OpenSSL has met the end of the input, or what breaks it: no more is to be fed.
+        input_ended: whether OpenSSL has met the end of the input, or something that breaks it: no more is
+            to be fed.
         output_ended: whether `close_output` has been called.
         drained: whether a read would give None for certain, unless more is fed.
     """
@@ -109,8 +110,8 @@ class TlsEngine:
     def shake_hands(self, data: bytes) -> bytes:
         """Take in what was received, nothing with b""; return what is to be sent now.
 
-        The last that a server has to say in TLS 1.3 are session tickets, which are not urgent: they are
-        sent with what is sent first. A client that sends a line and leaves would answer them with a
+        In TLS 1.3 a server's last messages are session tickets, which are not urgent: they are sent with
+        the first data. A client that sends a line and leaves would answer them with a
         reset, and the line be lost (trio issue 819).
 
         Raises:
@@ -155,14 +156,14 @@ class TlsEngine:
         return self._tls
 
     def alert(self) -> bytes:
-        """Return what a side whose handshake failed is owed: an alert, b"" if it speaks no TLS."""
+        """Return the alert that is due after a failed handshake; b"" if the other side does not speak TLS."""
         return self._outgoing.read() if self._gate.speaks_tls else b""
 
     def certificate(self) -> Mapping[str, Any] | None:
         """Return the other side's certificate, as `ssl.SSLSocket.getpeercert` gives it; None without one.
 
         Raises:
-            HandshakeFailed: a name in it is no UTF-8, which Python demands.
+            HandshakeFailed: a name in it is not UTF-8, which Python demands.
         """
         try:
             return self.tls.getpeercert() or None
@@ -179,7 +180,7 @@ class TlsEngine:
 
     @property
     def buffered(self) -> int:
-        """How many bytes, encrypted or not, are here, and one for the end; `read` goes on with them."""
+        """How many bytes are held, encrypted or not, and one for the end; `read` goes on with them."""
         return len(self._unread) + self._incoming.pending + self.tls.pending() + self.input_ended
 
     def feed(self, data: bytes) -> None:
@@ -188,10 +189,10 @@ class TlsEngine:
         self._incoming.write(data)
 
     def read(self, max_bytes: int) -> bytes | None:
-        """Return what was said, b"" at the end of the input; None if more has to be fed first.
+        """Return decrypted input, b"" at its end; None if more has to be fed first.
 
         Raises:
-            OSError: the input was tampered with (what was said before is returned first), or the other side
+            OSError: the input was tampered with (what came before is returned first), or the other side
                 asks for answers and does not let them out.
         """
         if self._unread:
@@ -227,7 +228,7 @@ class TlsEngine:
         return part
 
     def _decrypt_more(self, max_bytes: int) -> bytes:
-        """Return what can be read behind a record; what breaks the input is raised by the next read."""
+        """Return what can be read behind a record; an error in the input is raised by the next read."""
         parts: list[bytes] = []
         try:
             while max_bytes > 0 and (part := self._read_record(min(max_bytes, RECORD))):
@@ -243,7 +244,7 @@ class TlsEngine:
         return b"".join(parts)
 
     def _end_input(self) -> None:
-        """Note that every read from now on gives the end, or what has broken the input."""
+        """Note that every read from now on returns the end, or raises what has broken the input."""
         self.input_ended = True
         self.drained = False
 

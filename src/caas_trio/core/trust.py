@@ -1,4 +1,4 @@
-"""Which peers may connect, and what they have to show first: `Trust`.
+"""Which peers may connect, and what they must present first: `Trust`.
 
 No I/O, no clock, no trio.
 """
@@ -16,7 +16,8 @@ from .errors import EndpointError, LimitError
 from .peer import InternetPeer, LocalPeer, Peer, unmapped
 from .tls import Certificates
 
-#: The permission bits that decide which users may connect; those for set-user-id and the like say nothing.
+#: The permission bits that decide which users may connect; those for set-user-id and the like have no
+#: meaning.
 _MAX_MODE: Final = 0o777
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -31,8 +32,8 @@ class Trust:
     """Which peers may connect. By default all may: choose an endpoint that strangers do not reach.
 
     Attributes:
-        allow_from: the networks that internet peers may come from; empty for all. Behind a proxy
-            that tells the client's address, that one counts.
+        allow_from: the networks that internet peers may come from; empty for all. Behind a proxy that
+            passes the client's address on, that one counts.
         allow_uids: the user ids that the processes behind Unix sockets may have; empty for all.
         proxy_protocol: whether every connection begins with a PROXY header (see `ProxyHeader`),
             which is read before anything else. Never guessed: without one a connection is refused.
@@ -45,7 +46,7 @@ class Trust:
         tls: what tls endpoints are served with, `Certificates` or a context of your own; they need it.
 
     Raises:
-        LimitError: the mode is no set of permissions, or a network is one of IPv4-mapped addresses:
+        LimitError: the mode is not a set of permissions, or a network is one of IPv4-mapped addresses:
             no peer has such an address (see `InternetPeer`).
     """
 
@@ -58,7 +59,7 @@ class Trust:
     tls: Certificates | ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no mode, and networks that no peer is in."""
+        """Refuse values that are not a mode, and networks that no peer is in."""
         if not 0 <= self.unix_mode <= _MAX_MODE:
             raise LimitError("unix_mode", self.unix_mode, "0 to 0o777")
         for name, networks in (("allow_from", self.allow_from), ("proxy_from", self.proxy_from)):
@@ -114,7 +115,7 @@ class Trust:
 
     @property
     def asks(self) -> bool:
-        """Whether anything is asked about a peer, on any endpoint."""
+        """Whether any endpoint has a rule about its peers."""
         return bool(self.allow_from or self.allow_uids or self.proxy_protocol or self.proxy_on)
 
     def asks_for(self, address: object) -> bool:
@@ -130,7 +131,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _within(host: str, networks: Iterable[Network]) -> bool:
-    """Return whether an address is in one of some networks; one that is not known is in none."""
+    """Return whether an address is in one of `networks`; an unknown one is in none."""
     if not host:
         return False
     address = ipaddress.ip_address(host)

@@ -1,4 +1,4 @@
-"""What a driver gives the server for each connection: a `Channel`."""
+"""A connection, as every driver offers it: `Channel`."""
 
 from __future__ import annotations
 
@@ -86,16 +86,16 @@ class Channel(abc.ABC):
         """Perform a TLS handshake; all that is received and sent from then on goes over TLS.
 
         What was buffered is sent before. The caller bounds the time, sees that nothing else is under way,
-        and that nothing of what has been read is still to be served. Cancelled or failed, nothing but
-        the end of the output fits any more.
+        and that nothing of what has been read is still to be served. Cancelled or failed, nothing but the
+        end of the output is allowed any more.
 
         Args:
             context: certificates and options.
             server_side: which side this is.
-            server_hostname: for the client's side, whom it expects.
+            server_hostname: on the client's side, the name that it expects in the certificate.
 
         Raises:
-            HandshakeFailed: the two sides did not agree; the other one has been sent its alert.
+            HandshakeFailed: the handshake failed; the other side has been sent its alert.
             ConnectionLost: the other side left, or reset the connection.
             TooSlow: it did not accept what was buffered within `write_timeout`.
             StateError: the connection is over TLS already.
@@ -132,7 +132,7 @@ class Channel(abc.ABC):
         """Keep these timeouts from now on; a read or a send that is under way may keep its own."""
 
     def detach(self) -> trio.abc.Stream:
-        """Return the stream below, which the channel owns no more.
+        """Return the stream below, which the channel no longer owns.
 
         Raises:
             StateError: there is none.
@@ -141,7 +141,7 @@ class Channel(abc.ABC):
 
     @abc.abstractmethod
     async def close_gracefully(self) -> None:
-        """End the output and linger: read on, throwing away, until the client ends its own.
+        """End the output and linger: read and discard until the client ends its own.
 
         A close with unread input would make the kernel send a reset, which can destroy replies that
         the client has not read yet. Returns after `linger_timeout` seconds at the latest.

@@ -23,7 +23,7 @@ def uses_hub(name: DriverName, *, has_epoll: bool = MACHINE.has_epoll) -> bool:
     """Return whether connections go through the hub, on a machine that has epoll or not.
 
     Raises:
-        UsageError: there is no such driver, or not on this machine.
+        UsageError: there is no such driver, or it is not available on this machine.
     """
     if name not in ("auto", "hub", "stream"):
         raise UsageError(f"{name!r} is no driver; there are auto, hub and stream")

@@ -1,4 +1,4 @@
-"""Commands, and bodies of lines: what servers make of the lines of a connection. `Commands`."""
+"""Commands, which are lines without their terminators, and bodies of lines: `Commands`."""
 
 from __future__ import annotations
 

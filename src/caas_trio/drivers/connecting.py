@@ -19,7 +19,7 @@ def connectable(endpoint: Endpoint) -> Endpoint:
     """Return the endpoint.
 
     Raises:
-        EndpointError: it takes no connections, or is known to this process only.
+        EndpointError: it does not take connections, or is known to this process only.
     """
     if endpoint.scheme not in CONNECTABLE:
         known = ", ".join(scheme.value for scheme in CONNECTABLE)

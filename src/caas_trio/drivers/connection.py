@@ -1,4 +1,4 @@
-"""What a handler talks through, and a client: `Connection`."""
+"""A connection, as a handler or a client uses it: `Connection`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Connection(UpgradingConnection):
     The server closes the connection when the handler returns: a `send` that is under way in another
     task is finished, the output is ended in an orderly way, and every later call raises `StateError`,
     as a read that is under way does. A handler need not catch `PeerError`: what the peer did ends its
-    connection, and is no failure of the handler. `PeerError.connection` tells whose peer it was.
+    connection, and is no failure of the handler. `PeerError.connection` is the connection whose peer it
+    was.
 
     All reads raise `ConnectionLost` if the client has reset the connection, `TooSlow` if it let
     `idle_timeout` or `line_timeout` pass, and `StateError` if another task is reading or the
@@ -71,8 +72,8 @@ class Connection(UpgradingConnection):
             stream: the stream.
             limits: what counts is `max_line`, `max_unsent`, and the idle, line, write and linger timeouts.
             terminator: what ends a line.
-            endpoint: what `endpoint` is to say; None if there is none.
-            peer: what `peer` is to say; by default, a local one of which nothing is known.
+            endpoint: the value of `endpoint`; None if there is none.
+            peer: the value of `peer`; by default, a local one of which nothing is known.
         """
         limits = limits or Limits()
         drain = Drain()
@@ -145,7 +146,7 @@ class Connection(UpgradingConnection):
         return Commands(self, too_long, max_too_long, max_commands)
 
     async def receive_dot_stuffed(self, limit: int) -> bytes:
-        """Return the lines up to one that is a lone dot, which is taken too; leading dots are undone.
+        """Return the lines up to one that is a lone dot, which is taken too; leading dots are removed.
 
         That is a body as SMTP, POP3 and NNTP have it; declare `Terminator.CRLF` for those. Whatever is
         wrong with a body, all of it is read before that is raised, without being held, so that no part
@@ -164,5 +165,5 @@ class Connection(UpgradingConnection):
     # The rest is the server's.
 
     def begin(self) -> None:
-        """Note that the current task, and those it will start, belong to this connection's handler."""
+        """Mark the current task, and those that it starts, as this connection's handler."""
         current_connection.set(self)

@@ -1,4 +1,4 @@
-"""What reading from a connection and sending on it have in common: `ConnectionBase`."""
+"""What reads and sends on a connection share: `ConnectionBase`."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ CALLS_IN_A_ROW: Final = 128
 #: The connection whose handler, or a task that it has started, is running.
 current_connection: ContextVar[Connection | None] = ContextVar("caas_trio_connection", default=None)
 
-#: What no other process has had, or will have: with the process's number, for those that it forks.
+#: Part of `id`: identifies this process; with the process id, those that it forks too.
 _START: Final = secrets.token_hex(4)
 
 _numbers = count(1)
 
 
 class ConnectionBase:
-    """A connection's parts, and who is to blame for what goes wrong; see `Connection`."""
+    """The parts of a connection, and the attribution of errors; see `Connection`."""
 
     peer: Peer
     certificate: Mapping[str, Any] | None
@@ -81,7 +81,7 @@ class ConnectionBase:
         """Where the connection came in, or what was connected to.
 
         Raises:
-            StateError: it was made by `over`, which was not told.
+            StateError: it was made by `over`, without an endpoint.
         """
         if self._endpoint is None:
             raise StateError("endpoint", "unknown")
@@ -89,7 +89,7 @@ class ConnectionBase:
 
     @property
     def id(self) -> str:
-        """A text that no other connection has, of this process, another one or one that is gone."""
+        """A text that identifies the connection: no other one has it, in this process or any other."""
         return f"{_START}-{os.getpid():x}-{self._number}"
 
     @property
@@ -180,12 +180,12 @@ class ConnectionBase:
         return served is not None and served is not self and not self._standalone
 
     def _own(self, error: PeerError) -> PeerError:
-        """Return a peer's error with the mark that it is this peer's."""
+        """Return a peer's error, marked as this connection's."""
         error.connection = self
         return error
 
     def _misused(self, call: str) -> PeerError | StateError:
-        """Return what a call is to raise that the connection cannot serve."""
+        """Return the error of a call that the connection cannot serve."""
         if self.failure is not None and not self._is_foreign():
             return self.failure
         return StateError(call, "closed" if self._closed else "busy: another task is in the same call")

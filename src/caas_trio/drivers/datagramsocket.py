@@ -83,7 +83,7 @@ class DatagramSocket:
         return Datagram(data, address, whole)
 
     def send(self, reply: bytes, datagram: Datagram) -> OSError | None:
-        """Send the reply to a datagram from where that one came to; return what was in the way."""
+        """Send the reply to a datagram from the address that it came to; return the error if that fails."""
         try:
             self.sock.sendmsg([reply], datagram.local, 0, datagram.address)  # type: ignore[arg-type]
         except OSError as error:
@@ -91,7 +91,7 @@ class DatagramSocket:
         return None
 
     def _ask_for_more(self) -> int:
-        """Ask the kernel for what a reply needs; return the size of what it will tell.
+        """Ask the kernel for what a reply needs; return the size of the control messages.
 
         There is room for just that: a local peer that sends descriptors along does not open them here.
         """
@@ -118,7 +118,7 @@ class DatagramSocket:
 
 
 def _is_local(address: bytes, machine: Machine) -> bool:
-    """Return whether an IPv4 address that a datagram was sent to, and came to, is this machine's own.
+    """Return whether the IPv4 address that a datagram was sent to is this machine's own.
 
     The kernel connects a socket to a broadcast address only where that was asked for.
     """

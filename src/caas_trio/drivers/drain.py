@@ -33,7 +33,7 @@ async def either(*events: trio.Event | None) -> None:
 
 
 class Drain:
-    """Tells every connection of a server to finish, and wakes those that wait.
+    """Notifies every connection of a server to finish, and wakes those that wait.
 
     Attributes:
         begun: whether the server is stopping.
@@ -62,7 +62,7 @@ class Drain:
 
     @contextmanager
     def opening(self, seconds: float) -> Iterator[trio.CancelScope]:
-        """Bound a handshake to so many seconds, and to `STOPPING_TIMEOUT_S` once the drain has begun."""
+        """Bound a handshake to `seconds`, and to `STOPPING_TIMEOUT_S` once the drain has begun."""
 
         def hurry() -> None:
             scope.deadline = min(scope.deadline, trio.current_time() + STOPPING_TIMEOUT_S)
@@ -72,7 +72,7 @@ class Drain:
 
     @contextmanager
     def waiting(self, seconds: float = math.inf) -> Iterator[trio.CancelScope]:
-        """Bound a wait for input: until so many seconds are over, or the drain begins.
+        """Bound a wait for input: until `seconds` are over, or the drain begins.
 
         Once it has begun, the wait lasts `DRAIN_READ_TIMEOUT_S`: long enough for what is there
         already. `cancelled_caught` of the scope tells whether the wait ended without input.

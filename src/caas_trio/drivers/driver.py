@@ -1,4 +1,4 @@
-"""What moves the bytes of a server's connections: `Driver`."""
+"""The drivers, which move the bytes of a server's connections: `Driver`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from caas_trio.core.session import Session
 
 from .channel import Channel
 
-#: What a server knows a connection by.
+#: The server's object for a connection.
 C = TypeVar("C")
 
 
@@ -37,7 +37,7 @@ class FirstTurn(Generic[C]):
         return False
 
     def poll_until_idle(self) -> None:
-        """Poll until nothing comes any more; what one connection can send is bounded."""
+        """Poll until nothing more comes; how much is read from one connection is bounded."""
 
     def spawn_rest(self) -> None:
         """Move all connections that are left to `remaining`."""
@@ -52,11 +52,11 @@ class Driver(abc.ABC):
 
     @abc.abstractmethod
     def first_turn(self) -> FirstTurn[C]:
-        """Return what serves the connections that an accept loop takes in one turn."""
+        """Return a `FirstTurn` for the connections that an accept loop takes in one turn."""
 
     @abc.abstractmethod
     async def run(self) -> None:
-        """Serve until cancelled. To be run in a task of its own, as long as there are channels."""
+        """Serve until cancelled. Run it in a task of its own, as long as there are channels."""
 
     @abc.abstractmethod
     def close(self) -> None:

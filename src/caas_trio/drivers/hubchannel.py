@@ -23,7 +23,7 @@ class HubChannel(HubTransport):
     """A connection whose socket the hub serves, and whose sessions it runs.
 
     Attributes:
-        session: what the hub is to run; None while the task is awake.
+        session: the one that the hub runs; None while the task is awake.
         stamp: when its client last sent something, or its task began to wait.
     """
 
@@ -99,7 +99,7 @@ class HubChannel(HubTransport):
         return trio.lowlevel.wait_task_rescheduled(self)  # noqa: ASYNC105 - as above
 
     def interrupt(self) -> None:
-        """Wake the task that the hub runs a session for; see `Channel.interrupt`."""
+        """Wake the task whose session the hub runs; see `Channel.interrupt`."""
         if self.session is not None:
             self.wake()
 

@@ -21,23 +21,23 @@ from .channel import Channel
 from .poller import EPOLLIN, EPOLLOUT, Poller
 from .tlssocket import TlsSocket, acknowledge
 
-#: What one read can give; a session may want less.
+#: The size of a read; a session may want less.
 READ_SIZE: Final = MAX_CHUNK
 
 #: How many bytes a channel holds for sending them together.
 MAX_HELD: Final = 65536
 
-#: When something has happened of which the time is not known yet.
+#: The time of an event that is not known yet.
 JUST_NOW: Final = math.inf
 
 
 class HubTransport(Channel):
-    """What moves the bytes of a `HubChannel`; it owns the socket.
+    """Moves the bytes of a `HubChannel`; owns the socket.
 
     Attributes:
         sock: the socket, non-blocking; over TLS, a `TlsSocket`.
         tls: the same over TLS, else None.
-        watched: the events that the hub's epoll is to tell of; 0 if it is not registered there.
+        watched: the events that the hub's epoll reports; 0 if it is not registered there.
         write_buffer: what is still to be sent: what is buffered to be sent with what follows (a
             bytearray), or what the kernel did not take.
         sent_at: when the server last sent of its own accord.
@@ -73,29 +73,29 @@ class HubTransport(Channel):
 
     @property
     def needs_no_linger(self) -> bool:
-        """Whether nothing is unread or write_buffer, so that the close ends the output without a reset."""
+        """Whether nothing is unread or unsent, so that closing ends the output without a reset."""
         said_all = self.tls is None or self.tls.engine.output_ended
         return self.eof_received and not self.write_buffer and said_all
 
     @property
     def certificate(self) -> Mapping[str, Any] | None:  # type: ignore[override]
-        """What the client has shown over TLS; see `Channel`."""
+        """The client's certificate; see `Channel`."""
         return None if self.tls is None else self.tls.certificate
 
     @property
     def buffered(self) -> int:
-        """How many bytes of input TLS holds, of which the kernel does not tell."""
+        """How many bytes of input TLS holds, which the kernel does not report."""
         return 0 if self.tls is None else self.tls.engine.buffered
 
     @property
     def reading(self) -> int:
-        """The events to watch for while the client is to be read from: with input here, any will do."""
+        """The events to watch for while the client is to be read from; any, if TLS holds input already."""
         if self.tls is None or self.tls.engine.drained or not self.buffered:
             return self._poller.listening
         return EPOLLIN | EPOLLOUT
 
     def recv_nowait(self, max_bytes: int = READ_SIZE) -> bytes | None:
-        """Return what is there already, b"" at the end of input; None if nothing is.
+        """Return what has been received, b"" at the end of the input; None if nothing has.
 
         Raises:
             ConnectionLost: the client reset the connection.
@@ -121,7 +121,7 @@ class HubTransport(Channel):
 
     @property
     def at_eof(self) -> bool:
-        """Whether nothing is left to be read but the end of the input.
+        """Return whether nothing is left to read but the end of the input.
 
         Raises:
             ConnectionLost: the client reset the connection.
@@ -159,7 +159,7 @@ class HubTransport(Channel):
         raise TooSlow("write_timeout")
 
     def send_nowait(self, data: bytes | memoryview) -> bytes | memoryview:
-        """Send what the kernel takes, what was held before it; see `Channel.send_nowait`."""
+        """Send what the kernel takes, buffered data first; see `Channel.send_nowait`."""
         if self.write_buffer:
             data = b"".join((self.write_buffer, data))
             self.write_buffer = b""
@@ -237,7 +237,7 @@ class HubTransport(Channel):
         self._poller.sweep_for(limits)
 
     async def close_gracefully(self) -> None:
-        """End the output and let the client go; see `Channel.close_gracefully`."""
+        """End the output and linger; see `Channel.close_gracefully`."""
         await self.send_eof()
         data = self.recv_nowait()
         if data == b"":

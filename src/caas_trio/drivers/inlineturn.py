@@ -2,8 +2,8 @@
 
 Under load, a client's lines have come by the time its connection is accepted, and the end of its
 input comes soon after the reply. For such a conversation a task and a place in the hub's epoll would
-cost more than all the rest. So an accept loop, where its queue is empty, has those answered that it
-has just accepted; a connection that is not through by the end of the turn gets a task. Nothing else
+cost more than all the rest. So an accept loop whose queue is empty answers the connections that it has
+just accepted; one that is not over by the end of the turn gets a task. Nothing else
 runs meanwhile: wherever a connection could be cancelled, it has a task.
 """
 
@@ -63,7 +63,7 @@ class InlineTurn(FirstTurn[C]):
         return bool(self._waiting) and any(self._poll_once() for _ in range(_SILENT_ROUNDS))
 
     def poll_until_idle(self) -> None:
-        """Poll until nothing comes any more; each client is read from three times at most."""
+        """Poll until nothing more comes; each client is read from three times at most."""
         while self.poll():
             pass
 
@@ -75,9 +75,9 @@ class InlineTurn(FirstTurn[C]):
             self.remaining.append((connection, None))
 
     def _poll_once(self) -> bool:
-        """Answer what has been sent by now; return whether that was anything, or the end of it.
+        """Answer what clients have sent by now; return whether there was any input, or an end of input.
 
-        A client that has been answered before, and says more, is here to stay: it gets a task.
+        A client that sends more after it has been answered is going to stay: it gets a task.
         """
         reads, begun = 0, self._monotonic()
         for _ in range(len(self._waiting)):

@@ -19,7 +19,7 @@ import trio
 class Machine:
     """Sockets, epoll, waiting for them, the clock that measures work, descriptors, and what Unix paths need.
 
-    A server or client gets one as a parameter and asks it for all of that; `MACHINE` is the real one. A
+    A server or client gets one as a parameter and uses it for all of these; `MACHINE` is the real one. A
     simulated one, as `caas_trio.testing` has it, replaces its methods, and its sockets have the methods of
     `socket.socket` that are called here.
 
@@ -50,7 +50,7 @@ class Machine:
     def accept(self, listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, Any]:
         """Return what `listening.accept()` does, in two thirds of the time.
 
-        That one finds out about family, type and timeouts again for each connection.
+        `socket.accept` asks for family, type and timeouts again for each connection.
         """
         fd, address = listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - as gevent does
         return socket.socket(family, kind, 0, fd), address
@@ -70,7 +70,7 @@ class Machine:
     async def getaddrinfo(
         self, host: str, port: int, *, kind: int, flags: int = 0
     ) -> list[tuple[int, int, int, str, tuple[Any, ...]]]:
-        """Look a host up; see `trio.socket.getaddrinfo`."""
+        """Resolve a host name; see `trio.socket.getaddrinfo`."""
         return list(await trio.socket.getaddrinfo(host, port, type=kind, flags=flags))
 
     async def open_tcp(self, host: str, port: int) -> trio.SocketStream:
@@ -99,7 +99,7 @@ class Machine:
         return trio.SocketStream(sock)
 
     def open_spare(self) -> int:
-        """Open a descriptor that keeps a place in the table; `close` closes it.
+        """Open a descriptor that reserves a place in the table; `close` closes it.
 
         Raises:
             OSError: there is none left.

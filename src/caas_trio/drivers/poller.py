@@ -21,13 +21,13 @@ EPOLLOUT: Final = 4
 #: costliest kind takes about a millisecond, and the kernel returns first those that wait longest.
 _EVENTS: Final = 64
 
-#: Timeouts are looked at so many times within the shortest of them, and at least so often (seconds).
+#: How many times timeouts are checked within the shortest of them, and the longest interval (seconds).
 _SWEEPS: Final = 8
 _MAX_SWEEP_INTERVAL_S: Final = 1.0
 
 
 def sweep_interval(limits: Limits) -> float:
-    """Return how often timeouts are to be looked at, in seconds."""
+    """Return how often timeouts are checked, in seconds."""
     shortest = min(limits.idle_timeout, limits.line_timeout, limits.write_timeout)
     return min(shortest / _SWEEPS, _MAX_SWEEP_INTERVAL_S)
 
@@ -37,7 +37,7 @@ class _HasDescriptor(Protocol):
 
 
 class Watched(Protocol):
-    """What can be watched.
+    """A channel that can be watched.
 
     Attributes:
         watched: the events that epoll reports; 0 if it is not registered.
@@ -61,11 +61,11 @@ class Poller:
         stats: counts what all channels move; None if nothing is counted.
         counting: whether each channel counts, too.
         counted: whether anything is.
-        listening: the events a socket is watched for whose client is to be read from.
-        woken: whether tasks are about to run that the hub has woken.
+        listening: the events to watch for on a socket that is to be read from.
+        woken: whether the hub has woken tasks that have not run yet.
         machine: what the sockets are on.
         channels: what is watched, by descriptor, and None between.
-        sweep: ends the wait for the next look at the timeouts; None if no wait is under way.
+        sweep: ends the wait for the next check of the timeouts; None if no wait is under way.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Poller:
         return self.epoll.poll(0, _EVENTS)
 
     def watch(self, channel: Watched, events: int) -> None:
-        """Watch for these events, for none with 0.
+        """Watch for these events; for none with 0.
 
         Raises:
             StateError: the socket is closed.
@@ -119,12 +119,12 @@ class Poller:
         channel.watched = events
 
     def sweep_for(self, limits: Limits) -> None:
-        """Look at the timeouts no later than these ones of a single channel demand."""
+        """Check the timeouts as soon as the limits of one channel demand."""
         if self.sweep is not None:
             self.sweep.deadline = min(self.sweep.deadline, trio.current_time() + sweep_interval(limits))
 
     def sweep_interval(self) -> float:
-        """Return how soon the timeouts of all that is watched are to be looked at, in seconds."""
+        """Return how soon the timeouts of all watched channels are to be checked, in seconds."""
         interval = sweep_interval(self.limits)
         for channel in self.all_watched():
             if channel.limits is not self.limits:

@@ -16,7 +16,7 @@ from .wanted import InputEnd, Unwanted, Wanted, WantedSome
 
 
 class ReadingConnection(ConnectionBase):
-    """A connection, as far as it is read from; see `Connection`."""
+    """The reads of a connection; see `Connection`."""
 
     @property
     def oversize_lines(self) -> int:
@@ -56,7 +56,7 @@ class ReadingConnection(ConnectionBase):
     async def receive_line_piece(self, max_bytes: int) -> bytes:
         """Return the next line, or its first `max_bytes` bytes if it is longer; b"" at the end.
 
-        A piece that ends without a terminator is no line: the next call goes on within it. Where lines
+        A piece without a terminator is not a whole line: the next call goes on within it. Where lines
         end with CR LF, that is not cut: a piece is a byte shorter instead.
 
         Raises:
@@ -72,7 +72,7 @@ class ReadingConnection(ConnectionBase):
     async def __anext__(self) -> bytes:
         """Return the next line, as `receive_line` does.
 
-        `_receive` stands here once more: a coroutine less for each line makes a handler faster by 6 %.
+        This repeats `_receive`: one coroutine less for each line makes a handler faster by 6 %.
         """
         wanted = self._line
         line = self._take("receive_line", wanted.take)
@@ -121,7 +121,7 @@ class ReadingConnection(ConnectionBase):
 
         Args:
             count: how many.
-            limit: the most that the peer may announce, where the count is what it has announced.
+            limit: the most that the peer may announce, where `count` comes from the peer.
 
         Raises:
             CountRefused: the count is negative or above the limit. Nothing has been read: `skip` may
@@ -150,7 +150,7 @@ class ReadingConnection(ConnectionBase):
         return self._buffer.take_exactly(count)
 
     async def receive_some(self, max_bytes: int = 65536) -> bytes:
-        """Return what is there, at least one byte and at most `max_bytes`; b"" at the end of the input.
+        """Return what has come, at least one byte and at most `max_bytes`; b"" at the end of the input.
 
         Raises:
             LimitError: `max_bytes` is not 1 or more.

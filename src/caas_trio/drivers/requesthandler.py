@@ -1,4 +1,4 @@
-"""Request handlers with `rfile` and `wfile`, in the shape that `socketserver` has them."""
+"""Request handlers with `rfile` and `wfile`, in the shape of `socketserver`'s."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _ALL: Final = -1
 
 
 class Reader:
-    """The input of a connection, in the words of a binary file, but with `await`.
+    """The input of a connection, with the methods of a binary file, but async.
 
-    As `Connection`'s, its reads raise `PeerError`s.
+    Its reads raise `PeerError`s, as those of `Connection` do.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -69,7 +69,7 @@ class Reader:
 
 
 class Writer:
-    """The output of a connection, in the words of a binary file, but with `await`."""
+    """The output of a connection, with the methods of a binary file, but async."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -80,7 +80,7 @@ class Writer:
         return len(data)
 
     async def writelines(self, lines: Iterable[bytes]) -> None:
-        """Send all the lines, which bring their own terminators."""
+        """Send all the lines, whose terminators are included."""
         await self._connection.send(b"".join(lines))
 
     async def flush(self) -> None:
@@ -89,11 +89,11 @@ class Writer:
 
 
 class ServerInfo:
-    """What a handler may want to know of its server.
+    """What a handler may know of its server.
 
     Attributes:
         endpoint: where the connection came in.
-        server_address: the same as `socketserver` has it: host and port, or a path.
+        server_address: the same in the form of `socketserver`: host and port, or a path.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -148,7 +148,7 @@ class StreamRequestHandler(_RequestHandler):
 
 
 class PacketReader:
-    """A datagram in the words of a binary file, with `await` as `Reader` has it."""
+    """A datagram, with the methods of a binary file, but async."""
 
     def __init__(self, packet: bytes) -> None:
         self._file = io.BytesIO(packet)
@@ -176,7 +176,7 @@ class PacketReader:
 
 
 class PacketWriter:
-    """The reply to a datagram in the words of a binary file; it is sent when the handler is done.
+    """The reply to a datagram, with the methods of a binary file; it is sent when the handler has returned.
 
     Attributes:
         reply: what was written; None if nothing ever was, not even b"".
@@ -193,11 +193,11 @@ class PacketWriter:
         return len(data)
 
     async def writelines(self, lines: Iterable[bytes]) -> None:
-        """Add all the lines, which bring their own terminators."""
+        """Add all the lines, whose terminators are included."""
         await self.write(b"".join(lines))
 
     async def flush(self) -> None:
-        """Do nothing: there is one datagram to send, and its time is the end."""
+        """Do nothing: the one datagram is sent at the end."""
 
 
 class DatagramRequestHandler(_RequestHandler):
@@ -211,7 +211,7 @@ class DatagramRequestHandler(_RequestHandler):
         packet: the datagram.
         client_address: host and port of the sender; on a Unix socket its path, or None if it has none.
         peer: the same for the internet; on a Unix socket the process that sent it, where the kernel
-            tells.
+            reports it.
         server: see `ServerInfo`.
         rfile: the datagram to read from; see `PacketReader`.
         wfile: the reply to write to; see `PacketWriter`.
@@ -233,5 +233,5 @@ class DatagramRequestHandler(_RequestHandler):
 
 
 def address_of(peer: Peer) -> tuple[str, int] | str:
-    """Return a peer's address as the stdlib has it: host and port; "" on a Unix socket."""
+    """Return a peer's address in the form of the stdlib: host and port; "" on a Unix socket."""
     return (peer.host, peer.port) if isinstance(peer, InternetPeer) else ""

@@ -15,7 +15,7 @@ from .sendqueue import SendQueue
 
 
 class SendingConnection(ReadingConnection):
-    """A connection that is sent on as well; see `Connection`."""
+    """The sends of a connection; see `Connection`."""
 
     async def send(self, data: Chunk) -> None:
         """Send all of `data`; waits while the client does not read.
@@ -69,7 +69,7 @@ class SendingConnection(ReadingConnection):
                 self._sending = False
 
     def post(self, data: Chunk) -> bool:
-        """Send `data`, or have it sent as soon as the client reads; return whether that will be tried.
+        """Send `data` now, or later as soon as the client reads; return whether it is accepted.
 
         It never waits and never raises what a peer did, so that a client that does not read costs the
         caller nothing, in whichever task: over `max_unsent` bytes that wait, this connection ends, and
@@ -150,7 +150,7 @@ class SendingConnection(ReadingConnection):
         raise self._misused(call)
 
     async def _wait_for_turn(self) -> None:
-        """Return when the tasks that came before have sent; it is this task that sends then."""
+        """Return when the tasks that came before have sent, and it is this task's turn."""
         if self._queue is None:
             self._queue = SendQueue()
         await self._queue.wait_for_turn()
@@ -166,7 +166,7 @@ class SendingConnection(ReadingConnection):
             self._queue.wake_next()
 
     async def _send_posted(self, queue: SendQueue) -> None:
-        """Send what was posted, in a task of its own. What goes wrong is the connection's failure."""
+        """Send what was posted, in a task of its own; an error becomes the connection's `failure`."""
         try:
             while queue.posted:
                 await self._channel.send_all(queue.take_posted())
@@ -195,7 +195,7 @@ class SendingConnection(ReadingConnection):
     async def _give_up(self, call: str, error: PeerError) -> None:
         """Close the connection for what its peer did; raise that in this connection's own tasks.
 
-        A task of another connection's handler goes on: it is this one's handler that gets the error.
+        In a task of another connection's handler, raise nothing: this connection's handler gets the error.
         """
         foreign = self._is_foreign()
         if self._closed and not foreign:

@@ -1,4 +1,4 @@
-"""What waits to be sent on a connection: tasks, and posted bytes. `SendQueue`."""
+"""The queue of a connection's sends: tasks that wait, and posted bytes. `SendQueue`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SendQueue:
         self._tasks.unpark()
 
     def post(self, data: bytes | memoryview, limit: int) -> bool:
-        """Add what is to be sent, unless more than `limit` bytes would wait; return whether it was added."""
+        """Add data to send, unless more than `limit` bytes would wait; return whether it was added."""
         if self._under_way + len(self._posted) + len(data) > limit:
             return False
         self._posted += data

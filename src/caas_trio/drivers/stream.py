@@ -46,7 +46,7 @@ class StreamDriver(Driver):
         return StreamChannel(stream, self._limits, self._drain, stats=self._stats)
 
     def first_turn(self) -> FirstTurn[C]:
-        """Return what gives every connection a task; see `Driver.first_turn`."""
+        """Return a `FirstTurn` that gives every connection a task; see `Driver.first_turn`."""
         return FirstTurn()
 
     async def run(self) -> None:
@@ -150,7 +150,7 @@ class StreamChannel(Channel):
 
     def interrupt(self) -> None:
         """Cancel the read that is under way; see `Channel.interrupt`."""
-        self._interrupted = True  # it may have got a part of what it waits for, and wait again
+        self._interrupted = True  # it may have received a part of a line, and wait again
         if self._wait is not None:
             self._wait.cancel()
 

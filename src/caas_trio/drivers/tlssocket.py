@@ -1,4 +1,4 @@
-"""TLS over a non-blocking socket: `TlsSocket`, for what a channel of the hub's asks of its socket."""
+"""TLS over a non-blocking socket, with the methods that the hub's channels call: `TlsSocket`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _HasOptions(Protocol):
 
 
 def acknowledge(sock: _HasOptions) -> None:
-    """Acknowledge what a handshake has ended with at once.
+    """Acknowledge the end of a handshake at once.
 
     The client's last word needs no answer, so the kernel puts that off, by 40 ms; until then Nagle's
     algorithm keeps the client's first line back.
@@ -42,7 +42,7 @@ class TlsSocket:
     Attributes:
         raw: the socket itself.
         engine: what encrypts and decrypts.
-        certificate: what the other side has shown, once it is known; None if it was not asked.
+        certificate: the other side's certificate, once it is known; None if none was asked for.
     """
 
     __slots__ = ("_owed", "_records", "certificate", "engine", "raw")
@@ -62,8 +62,8 @@ class TlsSocket:
         """Go on with the handshake; return the events of epoll to be waited for, 0 once it is done.
 
         Raises:
-            HandshakeFailed: the two sides did not agree; the other one has been sent its alert, if the
-                kernel took it.
+            HandshakeFailed: the handshake failed; the other side has been sent its alert, if the kernel
+                took it.
             ConnectionLost: the other side is gone.
         """
         engine = self.engine
@@ -87,7 +87,7 @@ class TlsSocket:
         return EPOLLOUT
 
     def recv(self, max_bytes: int) -> bytes:
-        """Return what was said, b"" at the end of the input.
+        """Return decrypted input, b"" at its end.
 
         Raises:
             BlockingIOError: nothing whole has come.
@@ -109,7 +109,7 @@ class TlsSocket:
         """Send what the kernel takes of `data`; return how many bytes of it that is.
 
         Raises:
-            BlockingIOError: it is none.
+            BlockingIOError: it took none.
             OSError: the connection was reset, or the output has ended.
         """
         engine = self.engine
@@ -129,7 +129,7 @@ class TlsSocket:
         return sent
 
     def shutdown(self, how: int) -> None:
-        """End the output (`how` is SHUT_WR) with close_notify, or with the alert that tells of broken input.
+        """End the output (`how` is SHUT_WR) with close_notify, or with the alert for broken input.
 
         Raises:
             BlockingIOError: the kernel has no room; to be called again.

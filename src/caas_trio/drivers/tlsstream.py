@@ -1,7 +1,7 @@
 """TLS over any stream: `TlsStream`, in which each direction ends by itself.
 
-`trio.SSLStream` knows no half-close (trio issue 823): it cannot say its last and go on reading, and
-what a client sends while that is being said breaks it.
+`trio.SSLStream` has no half-close (trio issue 823): it cannot end its output and go on reading, and what
+a client sends meanwhile breaks it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
         transport: what carries the records.
         context: certificates and options.
         server_side: which side this is.
-        server_hostname: for the client's side, whom it expects.
+        server_hostname: on the client's side, the name that it expects in the certificate.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
         Raises:
             trio.BrokenResourceError: it failed; an `ssl.SSLError` or a `HandshakeFailed` that is the
-                cause tells why. Without one the other side has ended or reset the connection.
+                cause says why. Without one the other side has ended or reset the connection.
         """
         engine = self.engine
         with _translated():
@@ -95,7 +95,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
     async def send_eof(self) -> None:
         """Send close_notify and end the transport's output. May be called again.
 
-        A stream that is broken ends with the alert that says so instead.
+        A broken stream ends with an alert instead.
 
         Raises:
             trio.BrokenResourceError: the other side is gone.
@@ -107,7 +107,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
             await self.transport.send_eof()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Return what is there, b"" at the end of the input. Cancelled, it has taken nothing.
+        """Return what has come, b"" at the end of the input. Cancelled, it has taken nothing.
 
         Raises:
             trio.BrokenResourceError: the connection was reset, cut off or tampered with.
@@ -142,7 +142,7 @@ class TlsStream(trio.abc.HalfCloseableStream):
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Raise what a stream raises, for what OpenSSL objects to; see `TlsEngine`."""
+    """Turn OpenSSL's errors into those of a stream; see `TlsEngine`."""
     try:
         yield
     except (OSError, HandshakeFailed) as error:

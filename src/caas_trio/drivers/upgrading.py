@@ -1,4 +1,4 @@
-"""From plain to TLS in the middle of a conversation: `UpgradingConnection`."""
+"""The upgrade to TLS in the middle of a conversation: `UpgradingConnection`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .sending import SendingConnection
 
 
 class UpgradingConnection(SendingConnection):
-    """A connection that may go on over TLS; see `Connection`."""
+    """The upgrade of a connection to TLS; see `Connection`."""
 
     @property
     def can_start_tls(self) -> bool:
@@ -28,20 +28,21 @@ class UpgradingConnection(SendingConnection):
 
         For protocols in which the client asks for that in a line: send the answer in plain, then call
         this. What the client has sent behind its line is never taken for something that came over TLS
-        (CVE-2011-0411): if any of it is here, the connection fails. `certificate` is what the peer has
-        then shown. Other tasks' sends that are under way are finished in plain, later ones go over TLS.
+        (CVE-2011-0411): if any of it is here, the connection fails. `certificate` is then the peer's.
+        Other tasks' sends that are under way are finished in plain, later ones go over TLS.
 
         The handshake may take `opening_timeout`, and less once the server drains. Failed or cancelled,
         the connection is closed for every later call; the server ends it in an orderly way.
 
         Args:
-            certificates: what to show, or a context of your own; by default, what the server's `Trust` has
-                for tls endpoints. A client's is by default one that trusts the system's CAs.
+            certificates: the certificate to present, or a context of your own; by default, what the
+                server's `Trust` has for tls endpoints. A client's is by default one that trusts the
+                system's CAs.
             server_hostname: the name that the server's certificate must have, for a client; None on the
                 server's side.
 
         Raises:
-            HandshakeFailed: the two sides did not agree, or the peer did not wait for the answer.
+            HandshakeFailed: the handshake failed, or the peer did not wait for the answer.
             ConnectionLost: the peer left, or reset the connection.
             TooSlow: the handshake took too long.
             StateError: the connection is over TLS already, or closed, or another task is reading.

@@ -1,4 +1,4 @@
-"""What the hub wakes a task with: `WakeUp`."""
+"""The value that the hub wakes a task with: `WakeUp`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class WakeUp(outcome.Outcome[None]):
-    """What a parked task is woken with: nothing. One object serves all.
+    """Wakes a parked task, with None. One object serves all.
 
-    An `outcome.Value` is good for once, and to make and unwrap it is a quarter of what trio takes to
-    wake a task, which a handler pays for each line.
+    An `outcome.Value` can be used once, and making and unwrapping it is a quarter of the cost of waking a
+    task, which a handler pays for each line.
     """
 
     __slots__ = ()

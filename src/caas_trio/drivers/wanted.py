@@ -34,7 +34,7 @@ class Wanted(Session):
         self.closing = False
 
     def try_now(self) -> bytes:
-        """Take what is there; there is never a reply."""
+        """Take what is there."""
         self.taken = self.take()
         self.closing = self.taken is not None or self._buffer.ended
         return b""
@@ -76,7 +76,7 @@ class WantedLine(Wanted):
 
 
 class WantedSome(Wanted):
-    """What is there, up to so many bytes."""
+    """What has come, up to a number of bytes."""
 
     __slots__ = ("_max_bytes",)
 
@@ -92,7 +92,7 @@ class WantedSome(Wanted):
 
 
 class Unwanted(Wanted):
-    """So many bytes, which are dropped as they come.
+    """A number of bytes, which are dropped as they come.
 
     Attributes:
         left: how many are still to come.
@@ -111,7 +111,7 @@ class Unwanted(Wanted):
         self.left = count
 
     def _drop(self) -> bytes | None:
-        """Drop what is there of it; b"" once that is all."""
+        """Drop what has come; return b"" once that is all."""
         if self.left:
             self.left -= len(self._buffer.take_some(self.left))
         return None if self.left else b""

@@ -1,1 +1,1 @@
-"""The server: it listens, lets in, holds each connection in a nursery, and stops in order."""
+"""The server: it listens, admits connections, runs each in a nursery, and stops in order."""

@@ -132,7 +132,7 @@ class Acceptor(Generic[S]):
         return True
 
     def _take_over(self) -> None:
-        """Close the connections that have ended in this turn, and give those a task that need one."""
+        """Close the connections that have ended in this turn, and start a task for each that needs one."""
         turn = self._turn
         for connection in turn.ended:
             connection.end_inline()
@@ -157,4 +157,4 @@ def _set(options: Iterable[tuple[int, int, int]], accepted: socket.socket) -> No
         for level, name, value in options:
             accepted.setsockopt(level, name, value)
     except OSError:
-        return  # the client has reset the connection, which its first read will tell
+        return  # the client has reset the connection; the first read will show that

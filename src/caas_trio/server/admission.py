@@ -24,7 +24,7 @@ from .hostrates import HostRates
 REFUSAL: Final = b"error: too many connections\n"
 
 #: Descriptors that are not a connection's: the standard streams, listeners, trio's and the hub's
-#: own, what a handler opens, and refused connections that are being let go.
+#: own, what a handler opens, and refused connections that linger.
 RESERVED_DESCRIPTORS: Final = 32 + MACHINE.gentle_refusals
 
 #: The prefix of an IPv6 address that counts as one host: the least that one customer gets.
@@ -39,7 +39,7 @@ Host: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address | Network | None
 
 
 class NoPlace(enum.Enum):
-    """In place of the host of a connection that has no place."""
+    """Stands for the host of a connection that has no place."""
 
     NO_PLACE = enum.auto()
 
@@ -53,7 +53,7 @@ class Admission:
     Attributes:
         limit: how many may be open at a time.
         open: how many are.
-        refusing: how many refused ones are being let go.
+        refusing: how many refused ones linger.
     """
 
     def __init__(self, limits: Limits, machine: Machine = MACHINE) -> None:
@@ -69,7 +69,7 @@ class Admission:
 
     @property
     def shut(self) -> bool:
-        """Whether no connection is to be accepted for now."""
+        """Whether no connection may be accepted for now."""
         return self._makes_clients_wait and self.open >= self.limit
 
     @property
@@ -88,7 +88,7 @@ class Admission:
             await self._waiting.park()
 
     def end_waiting(self) -> None:
-        """Refuse connections from here on for which there is no room, instead of letting them wait."""
+        """Refuse connections for which there is no room, from now on, instead of making them wait."""
         self._makes_clients_wait = False
 
     def host_of(self, address: str | None) -> Host:
@@ -140,7 +140,7 @@ class Admission:
 
     @property
     def gentle(self) -> bool:
-        """Whether one more refused connection may be let go gently."""
+        """Whether one more refused connection may linger."""
         return self.refusing < self._max_refusing
 
 
@@ -160,7 +160,7 @@ class SpareDescriptor:
         self._keep()
 
     def reject(self, listening: socket.socket, words: bytes = REFUSAL) -> bool:
-        """Accept one connection, tell it why and close it; return whether that could be done."""
+        """Accept one connection, send it the reason and close it; return whether that could be done."""
         if self._spare is None:
             self._keep()
             return False

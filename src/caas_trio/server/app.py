@@ -1,4 +1,4 @@
-"""What a server can serve: `App`, and the objects that `as_app` takes for one."""
+"""What a server can serve: `App`, and the objects that `as_app` accepts for one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from caas_trio.drivers.requesthandler import DatagramRequestHandler, StreamReque
 from .datagram import DatagramService
 from .served import Handler, NewSession
 
-#: Yields what is served, or something that `as_app` takes for it; see `serve_app`.
+#: Yields an app, or an object that `as_app` accepts for one; see `serve_app`.
 Lifespan: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]
 
 #: How the annotation of a parameter may name a connection, if it is a text.
@@ -131,7 +131,7 @@ def _of_class(kind: type[Any]) -> App:
 
 
 def _check(name: str, thing: Any) -> None:
-    """Refuse what is not of the kind that the attribute `name` of an `App` wants."""
+    """Refuse a value that does not suit the attribute `name` of an `App`."""
     if isinstance(thing, type):
         _check_class(name, thing)
     elif callable(thing):
@@ -210,21 +210,21 @@ def _is_needed(parameter: inspect.Parameter) -> bool:
 
 
 def _is_context_manager(function: Callable[..., object]) -> bool:
-    """Return whether it is what `contextlib.asynccontextmanager` makes of an async generator function."""
+    """Return whether an object is a function that `contextlib.asynccontextmanager` has made."""
     bare = _function(function)
     wrapped = getattr(bare, "__wrapped__", None)
     return inspect.isasyncgenfunction(wrapped) and not inspect.isasyncgenfunction(bare)
 
 
 def _function(thing: Any) -> Any:
-    """Return the function that is run by a call."""
+    """Return the function that runs when an object is called."""
     while isinstance(thing, partial):
         thing = thing.func
     return thing if inspect.isroutine(thing) else type(thing).__call__
 
 
 def _is_plain_function(function: object) -> bool:
-    """Return whether a call of it is known not to return something to await."""
+    """Return whether a call is known to return nothing to await."""
     return (
         inspect.isfunction(function)
         and function.__name__ != "<lambda>"

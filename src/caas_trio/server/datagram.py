@@ -49,7 +49,7 @@ _OF_AN_EARLIER_ONE: Final = frozenset(
     }
 )
 
-#: What is in the way of a reply; anything else means that there is no way to its address.
+#: Why a reply cannot be sent; any other error means that its address cannot be reached.
 _OBSTACLES: Final = {
     errno.EAGAIN: Drop.NO_ROOM,
     errno.ENOBUFS: Drop.NO_ROOM,
@@ -94,7 +94,7 @@ async def serve_datagrams(
     Raises:
         TypeError: the service is an async function or a class of another kind.
         EndpointError: an endpoint is not one, or not of a scheme that is served.
-        ListenError: the machine does not let us listen; then no endpoint is served.
+        ListenError: the machine does not allow to listen; then no endpoint is served.
         ExceptionGroup: of OSError: a socket failed.
     """
     if isinstance(service, type) and not issubclass(service, DatagramRequestHandler):
@@ -145,7 +145,7 @@ async def serve_datagrams(
 
 
 class _Door(NamedTuple):
-    """One socket, what it goes by, and what it is a part of."""
+    """One socket, its rules, and its server."""
 
     socket: DatagramSocket
     rules: Rules
@@ -177,7 +177,7 @@ class _Server:
         self._memory = bytearray(MAX_BYTES)
 
     async def receive(self, door: _Door) -> None:
-        """Serve what comes until cancelled."""
+        """Serve datagrams until cancelled."""
         until_ready = partial(self._machine.wait_readable, door.socket.sock)
         while True:
             self._watchdog.tick(door.socket)
@@ -185,7 +185,7 @@ class _Server:
                 await self._burst(door)
 
     async def receive_last(self, door: _Door) -> None:
-        """Serve what waits in the kernel."""
+        """Serve the datagrams that wait in the kernel."""
         for _ in range(0, door.socket.max_waiting, self._machine.datagram_burst):
             await trio.lowlevel.checkpoint()
             if not await self._burst(door):
@@ -245,7 +245,7 @@ class _Server:
             self._handled -= 1
 
     def _reply(self, door: _Door, datagram: Datagram, reply: bytes | None) -> None:
-        """Send a reply, unless there is none or something is against it."""
+        """Send a reply, unless there is none or a rule forbids it."""
         reason = None
         if reply is not None:
             reason = door.rules.withheld(datagram, reply) or self._send(door, datagram, reply)
@@ -255,7 +255,7 @@ class _Server:
             self.telemetry.datagram_dropped(reason, door.endpoint, datagram.peer)
 
     def _send(self, door: _Door, datagram: Datagram, reply: bytes) -> Drop | None:
-        """Send a reply; return what was in the way."""
+        """Send a reply; return why it could not be sent."""
         error = door.socket.send(reply, datagram)
         if error is not None and error.errno in _OF_AN_EARLIER_ONE and isinstance(datagram.address, tuple):
             earlier, error = error, door.socket.send(reply, datagram)
@@ -267,7 +267,7 @@ class _Server:
 
 
 def _checked(reply: object) -> bytes | None:
-    """Return what a service returned, if that is a reply."""
+    """Return what a service returned, if it is a reply."""
     if reply is None or isinstance(reply, bytes):
         return reply
     if isinstance(reply, bytearray | memoryview):

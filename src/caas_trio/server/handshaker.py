@@ -1,4 +1,4 @@
-"""What a client has to show before its conversation: `Handshaker`, for PROXY headers and TLS."""
+"""The handshakes before a conversation: `Handshaker`, for PROXY headers and TLS."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TLS: Final = Scheme.TLS
 
 
 class Established(NamedTuple):
-    """A connection that has shown what it had to; its host is counted.
+    """A connection whose handshakes are done; its host is counted.
 
     Attributes:
         channel: what it goes over; it owns the socket.
@@ -77,18 +77,18 @@ class Handshaker:
         self._machine = machine
 
     def required(self, endpoint: Endpoint) -> bool:
-        """Return whether a client of this endpoint has to show something, by `perform`."""
+        """Return whether connections to this endpoint begin with a handshake."""
         return endpoint.scheme is _TLS or self._trust.expects_header(endpoint)
 
     async def perform(self, sock: socket.socket, peer: Peer, endpoint: Endpoint) -> Established:
-        """Read the PROXY header and agree on TLS, as far as the endpoint wants it.
+        """Read the PROXY header and perform the TLS handshake, as the endpoint requires.
 
         All of it takes no longer than `limits.opening_timeout`, and less once the server drains. The caller
         closes the socket if it fails.
 
         Raises:
             ConnectionLost: the client left, or reset the connection.
-            Refused: it did something else, is too slow, or may not connect.
+            Refused: the client did something else, is too slow, or may not connect.
         """
         host: Host = None
         try:
@@ -154,7 +154,7 @@ class Handshaker:
 
 
 async def _proxy_header(sock: socket.socket, machine: Machine) -> ProxyHeader:
-    """Take the header off the front of the input, and not a byte more."""
+    """Read the header, and not a byte more."""
     sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
     parser = ProxyHeaderParser()
     taken = 0

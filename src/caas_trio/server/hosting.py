@@ -69,14 +69,14 @@ async def serve_app(
     """Serve an app on endpoints of every kind, until `stop` is set.
 
     Args:
-        app: what is served; its own limits and telemetry are not looked at.
+        app: what is served; its own limits and telemetry are ignored.
         endpoints: where.
         task_status: for `nursery.start`; see `serve_mixed`.
         limits: those to keep.
         **options: those of `serve`; datagrams get what is in `CommonOptions`.
 
     Raises:
-        UsageError: there is an endpoint for connections or for datagrams, and the app takes none.
+        UsageError: there is an endpoint for connections or for datagrams, and the app does not take them.
     """
     streams = partial(_streams(app, limits), limits=limits, **options)
     common = {name: value for name, value in options.items() if name in CommonOptions.__annotations__}

@@ -12,7 +12,7 @@ import trio
 #: would have to connect within one second.
 MAX_HOSTS: Final = 65536
 
-#: What sums of intervals may be off by, in seconds.
+#: The rounding error allowed for sums of intervals, in seconds.
 _ROUNDING_S: Final = 1e-6
 
 

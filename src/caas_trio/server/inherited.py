@@ -46,7 +46,7 @@ class Inherited(NamedTuple):
 def passed(endpoint: Endpoint, kind: socket.SocketKind) -> list[int]:
     """Return the descriptors that an fd or systemd endpoint names and that are of this kind.
 
-    What is no datagram socket counts as a stream socket; `inherit` says what else it is.
+    Anything but a datagram socket counts as a stream socket; `inherit` refuses what is neither.
 
     Raises:
         ListenError: systemd has passed nothing of that name.
@@ -60,7 +60,7 @@ def inherit(endpoint: Endpoint, kind: socket.SocketKind = socket.SOCK_STREAM) ->
     """Return the sockets of this kind that an fd or systemd endpoint names; the caller closes them.
 
     They are made close-on-exec and non-blocking. The latter holds for every process that has the
-    same socket: one that still accepts from it, and blocks, would be in for a surprise.
+    same socket: one that still accepts from it, and expects to block, gets an error.
 
     Raises:
         ListenError: none was passed, or what was passed cannot be served.
@@ -82,7 +82,7 @@ def inherit(endpoint: Endpoint, kind: socket.SocketKind = socket.SOCK_STREAM) ->
 
 @cache
 def _environment() -> tuple[str | None, str | None, str | None]:
-    """Return what systemd says, and unset it: it is not for the processes that this one starts."""
+    """Return systemd's variables, and unset them: they are not for the processes that this one starts."""
     pid, count, names = (
         os.environ.pop(name, None) for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
     )
@@ -120,7 +120,7 @@ def is_listening(number: int) -> bool:
 
 
 def _kind(number: int) -> int | None:
-    """Return the kind of socket that a descriptor is; None if it is none."""
+    """Return the kind of socket that a descriptor is; None if it is not a socket."""
     try:
         with _looked_at(number) as sock:
             return sock.type
@@ -132,7 +132,7 @@ def _looked_at(number: int) -> socket.socket:
     """Return a socket object of a descriptor that may be none, to be closed by the caller.
 
     Raises:
-        OSError: it is no socket.
+        OSError: it is not a socket.
     """
     copy = os.dup(number)
     try:

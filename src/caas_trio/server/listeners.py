@@ -1,4 +1,4 @@
-"""Listening sockets: from an `Endpoint` to a `Listener`, and back to nothing at the end."""
+"""Listening sockets: `listen` opens a `Listener` for an `Endpoint`."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ _SERVED: Final = {
 class Listener:
     """An endpoint that accepts connections, or takes datagrams.
 
-    `serve` and its like take one in place of an endpoint: what the caller has opened, or shares
-    between processes, say.
+    `serve` and its like take one in place of an endpoint: one that the caller has opened, or shares
+    between processes.
 
     Attributes:
         asked: the endpoint that was asked for.
@@ -222,7 +222,7 @@ def _set_stream_options(sock: socket.socket, options: SocketOptions) -> None:
 def set_backlog(listener: Listener, options: SocketOptions) -> None:
     """Set how many connections may wait; not for a socket that was inherited, unless a number is asked for.
 
-    Only for the process that answers for the sockets: whoever calls `listen` last is whom the kernel names
+    Only for the process that answers for the sockets: the kernel names the one that called `listen` last
     to a successor that takes the path over (SO_PEERCRED, unix(7)).
     """
     backlog = options.backlog or (None if listener.asked.scheme in INHERITED else BACKLOG)
@@ -233,7 +233,7 @@ def set_backlog(listener: Listener, options: SocketOptions) -> None:
 
 @contextlib.contextmanager
 def _naming(endpoint: Endpoint) -> Iterator[None]:
-    """Turn what the machine says into a `ListenError` that names the endpoint."""
+    """Turn errors of the machine into a `ListenError` that names the endpoint."""
     try:
         yield
     except OSError as error:

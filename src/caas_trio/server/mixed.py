@@ -34,7 +34,7 @@ async def serve_mixed(
     counts = [[how_many(each, kind) for each in endpoints] for kind in (SOCK_DGRAM, SOCK_STREAM)]
     async with trio.open_nursery() as nursery:
         bound: list[list[Endpoint]] = [[] for _ in endpoints]
-        # Datagrams first: a server may be taken over, and that is told to stop once all else is open.
+        # Datagrams first: a server may be taken over, and which is signalled to stop once all else is open.
         for serve, own in zip((datagrams, streams), counts, strict=True):
             if any(own):
                 wanted = [each for each, count in zip(endpoints, own, strict=True) if count]
@@ -45,7 +45,7 @@ async def serve_mixed(
 
 
 def how_many(endpoint: Endpoint | Listener, kind: SocketKind) -> int:
-    """Return how many endpoints of a kind it will turn out to be."""
+    """Return how many endpoints of one kind an endpoint stands for."""
     if isinstance(endpoint, Listener):
         return int(endpoint.sockets[0].type is kind)
     if endpoint.scheme in INHERITED:

@@ -1,4 +1,4 @@
-"""What `serve`, `serve_sessions` and `serve_datagrams` take: their options, said once."""
+"""The options of `serve`, `serve_sessions` and `serve_datagrams`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names in a directory that others may write to: `PathLock`, and what is trusted there.
+"""Locks and trusted files in a directory that others may write to: `PathLock`.
 
 A file is trusted if it belongs to this user or to root, and is no symbolic link. In a sticky directory, such
 as /tmp, no other user can then put it there or remove it. In one that others may write to and that is
@@ -43,7 +43,7 @@ def absolute(path: str | Path, directory: str | None = None) -> Path:
 
 
 def status_at(path: Path) -> os.stat_result | None:
-    """Return what is at a path, a symbolic link itself; None if there is nothing."""
+    """Return the status of what is at a path, of a symbolic link itself; None if there is nothing."""
     try:
         return path.lstat()
     except FileNotFoundError:
@@ -60,7 +60,7 @@ def is_at(path: Path, made: os.stat_result) -> bool:
 def opened_at(
     path: Path, path_only: int | None = getattr(os, "O_PATH", None)
 ) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield a name for the very file at a path, whatever comes to the path meanwhile, and what it is.
+    """Yield a name for the file that is at a path now, whatever replaces it meanwhile, and its status.
 
     A symbolic link is not followed. The name is a short one, and good as long as the block lasts.
 
@@ -98,7 +98,7 @@ class PathLock:
 
         Raises:
             PermissionError: another user holds it, or its file may not be opened or replaced.
-            OSError: its file cannot be made, or is no file.
+            OSError: its file cannot be made, or is not a regular file.
         """
         name = Path(f"{path}.lock")
         for _ in range(_MAX_TRIES):

@@ -1,4 +1,4 @@
-"""What is reported without a telemetry, and how: `LoggingTelemetry`, and what every log shares."""
+"""Reports of what goes wrong: `LoggingTelemetry`, the default, and `Reporter`, which every log shares."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import BoundedNames, Telemetry
 from caas_trio.drivers.connection import current_connection
 
-#: A kind of event is reported once within so many seconds; what repeats it is counted.
+#: How often events of one kind are reported, in seconds; the others are counted.
 INTERVAL_S: Final = 10.0
 
 #: What `logging` takes for `exc_info`.
@@ -44,7 +44,7 @@ class Reporter(Telemetry, abc.ABC):
 
     @abc.abstractmethod
     def write(self, level: int, event: str, values: Mapping[str, object], bug: ExcInfo | None = None) -> None:
-        """Write one event down; `level` is one of the logging module's."""
+        """Log one event; `level` is one of the logging module's."""
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:
         """Report a bug, with its traceback."""
@@ -82,7 +82,7 @@ class Reporter(Telemetry, abc.ABC):
         self._untold.clear()
 
     def _failed(self, event: str, error: Exception, endpoint: Endpoint, peer: Peer) -> None:
-        """Report a bug; one that is raised somewhere else is of another kind."""
+        """Report a bug; a bug raised at another place is another kind of event."""
         frames = app_frames(error.__traceback__)
         kind = _Kind(event, self._reason(f"{type(error).__name__} at {_where(frames)}"))
         exc_info: ExcInfo = (type(error), error, frames)
@@ -130,7 +130,7 @@ class LoggingTelemetry(Reporter):
 
 
 def app_frames(traceback: TracebackType | None) -> TracebackType | None:
-    """Return a traceback from the first frame on that is not ours; all of it if there is none."""
+    """Return the part of a traceback from the app's first frame on; all of it if there is none."""
     rest = traceback
     while rest is not None and rest.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         rest = rest.tb_next

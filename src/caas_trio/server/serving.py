@@ -1,4 +1,4 @@
-"""What is called to serve connections: `serve` and `serve_sessions`."""
+"""The servers of connections: `serve` and `serve_sessions`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def serve(
     numbers, in the order given.
 
     A stop has three phases. Setting `stop` makes the server take what waits in its accept queues,
-    close its listeners and tell the conversations (`Connection.draining`); these may read what had
+    close its listeners and notify the conversations (`Connection.draining`); these may read what had
     been received, then their input counts as ended; `limits.drain_timeout` seconds after the stop
     they are cancelled. Where another server takes a path of this one over (`takeover`), all of its
     conversations go on between the first two phases, for a second, or half of `limits.drain_timeout`
@@ -53,7 +53,7 @@ async def serve(
         TypeError: the handler is a class of another kind, such as one of `socketserver`'s.
         EndpointError: an endpoint is not one, or not of a scheme that is served.
         UsageError: a tls endpoint has no certificate, or the machine lacks the driver.
-        ListenError: the machine does not let us listen; then no endpoint is served.
+        ListenError: the machine does not allow to listen; then no endpoint is served.
         ExceptionGroup: of OSError: a listening socket failed.
     """
     handle = _handle_requests(handler) if isinstance(handler, type) else handler

@@ -1,4 +1,4 @@
-"""What the kernel is told about stream sockets: `SocketOptions`."""
+"""The options of stream sockets: `SocketOptions`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _MAX_BACKLOG: Final = 2147483647
 
 @dataclass(frozen=True, kw_only=True)
 class SocketOptions:
-    """What the kernel is told about listening sockets and their connections; times in seconds.
+    """Options of listening sockets and their connections; times in seconds.
 
     Attributes:
-        keepalive: how long a TCP connection may be silent before the kernel asks whether the peer is
-            still there; one that does not answer is lost after as long again, or after `user_timeout` if that
+        keepalive: how long a TCP connection may be silent before the kernel probes the peer; one that
+            does not answer is lost after as long again, or after `user_timeout` if that
             is set. `math.inf` for never.
         user_timeout: how long what was sent over TCP may remain unacknowledged, or unsent because the
             peer does not read, before the connection is lost (TCP_USER_TIMEOUT, RFC 5482); `math.inf` for as
@@ -38,7 +38,7 @@ class SocketOptions:
     backlog: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what the kernel would refuse, or take for something else."""
+        """Refuse values that the kernel would refuse, or misread."""
         for name, limit in (("keepalive", _MAX_KEEPALIVE_S), ("user_timeout", _MAX_USER_TIMEOUT_S)):
             seconds = getattr(self, name)
             if not 1 <= seconds <= limit and seconds != math.inf:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 def thread_needed() -> Iterator[None]:
     """Raise OSError(EAGAIN) if no thread can be started, as for a process.
 
-    trio looks names up and starts processes in a thread; Python knows no better than a RuntimeError.
+    trio looks names up and starts processes in a thread; without one, Python raises a mere RuntimeError.
     """
     try:
         yield

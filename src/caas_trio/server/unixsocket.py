@@ -1,4 +1,4 @@
-"""Unix sockets at a path: none is stolen, none is left behind, and at a takeover none is missing.
+"""Unix sockets at a path: none is stolen, none is left behind, and none is missing during a takeover.
 
 What is at a path is changed only by the server that holds the lock beside it (flock(2)), and it holds
 the lock as long as the path is its own. So the lock says which server is alive, and the kernel releases
@@ -11,8 +11,8 @@ link; see `pathlock`. Beside a path there may be
 
 A takeover: the new server listens at PATH.next, tells the old one to stop (SIGTERM), and waits for
 the lock. The old one renames PATH.next to PATH, gives up the lock, and only then takes what waits
-in its own accept queue. Every client finds a socket that listens, at any moment. What else the old
-server does for those it has is `Server`'s affair.
+in its own accept queue. Every client finds a socket that listens, at any moment. What the old server does
+for the clients that it has is decided in `Server`.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class UnixSocket:
 
         Raises:
             BlockingIOError: its queue is full, so that its process cannot be found.
-            ListenError: it is no process of this user or root, or cannot be sent a signal.
+            ListenError: the process is another user's and not root's, or cannot be sent a signal.
         """
         with self._machine.new_socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
@@ -316,8 +316,8 @@ def _make_way(endpoint: Endpoint, path: Path, machine: Machine) -> None:
 def _is_alive(path: Path, machine: Machine) -> bool:
     """Return whether a process has the socket at `path`, one without our lock.
 
-    A datagram socket asks: a server of connections notices nothing of it, a full queue does not
-    matter, and a dead socket is told from one of another kind, which refuses with EPROTOTYPE.
+    A datagram socket asks: a server of connections does not notice, a full queue does not matter, and a
+    dead socket differs from one of another kind, which refuses with EPROTOTYPE.
     """
     with machine.new_socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         try:

@@ -1,4 +1,4 @@
-"""A sign of life from the loops that take connections, and datagrams: `Watchdog`."""
+"""Signs of life of the loops that take connections and datagrams: `Watchdog`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import trio
 
 
 class Watchdog:
-    """Calls `beat` as long as every loop that takes connections or datagrams runs, for a watchdog.
+    """Calls `beat` as long as every loop that takes connections or datagrams runs.
 
     Args:
         beat: called from the loops themselves; it must not block.
