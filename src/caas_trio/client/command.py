@@ -31,7 +31,7 @@ _INTERRUPTED: Final = 130
 
 _VERSIONS: Final[dict[str | None, Literal[1, 2] | None]] = {None: None, "v1": 1, "v2": 2}
 
-#: What a user can do something about; anything else is a bug.
+#: The errors that a user can do something about; any other one is a bug.
 _USER_ERRORS: Final = (CaasError, click.ClickException, KeyboardInterrupt)
 
 _EPILOG: Final = """\
@@ -53,7 +53,7 @@ told in one line on standard error.
 
 @dataclass(frozen=True)
 class _TlsOptions:
-    """What the command line says of TLS."""
+    """The options for TLS."""
 
     ca: Path | None
     cert: Path | None
@@ -128,7 +128,7 @@ async def _converse(endpoint: Endpoint, tls: _TlsOptions, values: dict[str, Any]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command line and return its exit status; what goes wrong is told in one line."""
+    """Run the command line and return its exit status; an error is reported in one line."""
     try:
         status = command.main([*arguments], prog_name=PROGRAM, standalone_mode=False)
     except* _USER_ERRORS as failures:
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _complain(failure: BaseException) -> int:
-    """Report what is wrong, and return the exit status; one of several speaks for all."""
+    """Report an error, or the first of several, and return the exit status."""
     while isinstance(failure, BaseExceptionGroup):
         failure = (failure.subgroup(KeyboardInterrupt) or failure).exceptions[0]
     match failure:

@@ -41,20 +41,20 @@ async def connect(
 
     Args:
         endpoint: the server.
-        limits: what the server is held to: `opening_timeout` bounds all that comes before the block; the
-            rest is as for `Connection.over`.
+        limits: `opening_timeout` bounds all that comes before the block; the rest is as for
+            `Connection.over`.
         terminator: what ends a line.
-        tls: how the certificate of a tls endpoint is looked at, see `client_context`; by default it must
+        tls: how the certificate of a tls endpoint is verified, see `client_context`; by default it must
             come from a CA that the system trusts, and be for the endpoint's host.
         server_hostname: the name that the certificate must be for instead.
-        proxy_header: what the connection begins with, before TLS; a number for a PROXY header of that
-            version which names this side itself.
+        proxy_header: the bytes that the connection begins with, before TLS; a number for a PROXY header
+            of that version with this side's own addresses.
         machine: where the client runs: on the real one, or on a host of `caas_trio.testing.Network`.
 
     Raises:
-        EndpointError: the endpoint is none, or takes no connections.
-        ConnectError: the server cannot be reached, or leaves before TLS is agreed on.
-        HandshakeFailed: there is no TLS with it, or its certificate is not trusted.
+        EndpointError: the endpoint is invalid, or does not take connections.
+        ConnectError: the server cannot be reached, or leaves before the TLS handshake is done.
+        HandshakeFailed: the TLS handshake failed, or its certificate is not trusted.
     """
     target = connectable(Endpoint.parse(endpoint) if isinstance(endpoint, str) else endpoint)
     limits = limits or Limits()
@@ -93,7 +93,7 @@ async def _open(target: Endpoint, machine: Machine) -> trio.SocketStream:
 
 
 def _header(stream: trio.SocketStream, header: ProxyHeader | Literal[1, 2]) -> ProxyHeader:
-    """Return a header, which for a number names this side of the stream."""
+    """Return the header; for a number, one with the addresses of the stream."""
     if isinstance(header, ProxyHeader):
         return header
     ours, theirs = stream.socket.getsockname(), stream.socket.getpeername()

@@ -1,4 +1,4 @@
-"""Bytes for people, and from them: `Screen`, which shows nothing that would act on a terminal; `LineEnds`."""
+"""Bytes for a terminal, and from one: `Screen`, which escapes all that would act on it; `LineEnds`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 class Screen:
     r"""Turns what a server sends into text for a terminal, however it is cut into reads.
 
-    Lines and tabs stay, CR LF is a line's end, and UTF-8 is read. Every other control character, and
-    whatever is no UTF-8, is escaped in the notation of Python: `\x1b[2J` clears no screen.
+    Lines and tabs stay, CR LF is a line's end, and UTF-8 is decoded. Every other control character, and
+    every byte that is not UTF-8, is escaped in the notation of Python.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Screen:
         self._held = ""  # a CR that an LF may follow
 
     def show(self, data: bytes) -> str:
-        """Return the text for what one read gave; for b"", the end, what was held back."""
+        """Return the text for what one read gave; for b"", the end, return what was held back."""
         text = self._held + self._decoder.decode(data, final=not data)
         self._held = "\r" if data and text.endswith("\r") else ""
         lines = text[: len(text) - len(self._held)].replace("\r\n", "\n").split("\n")
@@ -38,7 +38,7 @@ class LineEnds:
         self._after_cr = False
 
     def convert(self, data: bytes) -> bytes:
-        """Return what is to be sent for what one read gave."""
+        """Return the bytes to send for what one read gave."""
         converted = _BARE_LF.sub(CRLF, CR + data if self._after_cr else data)
         converted = converted[len(CR) :] if self._after_cr else converted
         self._after_cr = data.endswith(CR)

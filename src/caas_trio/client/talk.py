@@ -53,7 +53,7 @@ class StandardStreams:
         self._screen = Screen() if os.isatty(output_fd) else None
 
     async def read(self) -> bytes:
-        """Return what is there; b"" at the end.
+        """Return what one read gives; b"" at the end.
 
         Raises:
             StreamError: it cannot be read.

@@ -1,4 +1,4 @@
-"""What is seen of a server: the log, the metrics, and where they are asked for."""
+"""What an operator sees of a server: the log, the metrics, and the pages that show them."""
 
 from __future__ import annotations
 

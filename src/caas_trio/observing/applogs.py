@@ -1,4 +1,4 @@
-"""What the code of an app logs, in the service's own log: `carry_app_logs`."""
+"""The log output of an app, sent to the service's own log: `carry_app_logs`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def carry_app_logs(log: FilteringBoundLogger) -> Iterator[None]:
 
 
 class _Forwarder(logging.Handler):
-    """Hands records of the logging module on."""
+    """Forwards records of the logging module."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the code of an app counts, on the service's own page: `AppMetrics`."""
+"""The metrics of an app, on the service's own page: `AppMetrics`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 
 class AppMetrics(Collector):
-    """All that is registered with prometheus_client's default registry, but what that has by itself."""
+    """All that is registered with prometheus_client's default registry, except its own collectors."""
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics, for prometheus_client."""

@@ -1,8 +1,8 @@
 """Writing lines where a write may block, without ever waiting for it: `LineWriter`.
 
 A pipe that is not read, a terminal stopped with Ctrl-S and a network file system that hangs all block
-the process that writes. O_NONBLOCK is no way out: it belongs to the open file, which other processes
-share. So a thread writes, and what there is no room for is dropped and counted.
+the process that writes. O_NONBLOCK does not help: it belongs to the open file, which other processes
+share. So a thread writes; lines for which there is no room are dropped and counted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_WAITING: Final = 1 << 18
 #: The most bytes that a write puts into a pipe whole, wherever others write to it, too (pipe(7)).
 MAX_LINE: Final = select.PIPE_BUF
 
-#: How often (seconds) it is tried again to say that lines were lost.
+#: How often (seconds) the notice that lines were lost is tried again.
 RETRY_DELAY_S: Final = 1.0
 
 Write: TypeAlias = Callable[[int, bytes], int]
@@ -34,11 +34,11 @@ class LineWriter:
     next one is tried all the same, since a full disk is not full for ever.
 
     Args:
-        fd: where to; the caller keeps it open.
-        notice: returns what to write in the place of so many lines that were lost.
+        fd: the descriptor; the caller keeps it open.
+        notice: returns what to write in place of a number of lost lines.
         write: writes to a descriptor, as `os.write`.
         start: starts a thread.
-        retry_delay: how often (seconds) it is tried again to write the notice.
+        retry_delay: how often (seconds) writing the notice is tried again.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class LineWriter:
         self._closed = False
 
     def write(self, lines: bytes) -> None:
-        """Take lines to be written, together; drop and count them if too much waits already."""
+        """Accept lines to be written together; drop and count them if too much waits already."""
         with self._changed:
             if (self._size and self._size + len(lines) > MAX_WAITING) or not self._started():
                 self._lost += 1
@@ -74,7 +74,7 @@ class LineWriter:
             self._changed.notify_all()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until all is written, so long at most; return whether it is."""
+        """Wait until all is written, `seconds` at most; return whether it is."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._size, seconds)
 
@@ -91,7 +91,7 @@ class LineWriter:
     def _started(self) -> bool:
         if self._thread is None:
             thread = threading.Thread(target=self._run, name="log", daemon=True)
-            # Signals are for the main thread: what that one blocks would be delivered to this one.
+            # Signals are for the main thread: those that it blocks would be delivered to this one.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             try:
                 self._start(thread)
@@ -150,7 +150,7 @@ class LineWriter:
 
 
 def _pieces(lines: bytes) -> Iterator[bytes]:
-    """Yield so many lines at a time as make up `MAX_LINE` bytes at most; a longer line by itself."""
+    """Yield lines joined into pieces of at most `MAX_LINE` bytes; a longer line by itself."""
     while len(lines) > MAX_LINE:
         end = lines.rfind(b"\n", 0, MAX_LINE) + 1 or lines.find(b"\n") + 1 or len(lines)
         yield lines[:end]

@@ -1,4 +1,4 @@
-"""What the command line logs while it serves: `LogTelemetry`."""
+"""The log of the command line while it serves: `LogTelemetry`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LogTelemetry(Reporter):
     """Logs what is wrong, with structlog: at once, and a flood of the same once in ten seconds.
 
     Args:
-        log: where to. A bug comes with `exc_info`, which a processor of the log has to render.
+        log: the logger. A bug comes with `exc_info`, which a processor of the log has to render.
     """
 
     def __init__(self, log: FilteringBoundLogger) -> None:
@@ -30,7 +30,7 @@ class LogTelemetry(Reporter):
         self._log.log(level, event, **values, **trace)
 
     def metrics_unshared(self, error: OSError) -> None:
-        """Log that the supervisor's page lacks something of this worker for now."""
+        """Log that some metrics of this worker are missing on the supervisor's page for now."""
         self._log.warning("metrics cannot be shared; the page is incomplete", error=error.strerror)
 
     def metrics_unread(self, error: Exception) -> None:
@@ -48,15 +48,15 @@ class LogTelemetry(Reporter):
         self._log.warning("the drain timeout is over; unfinished conversations were cut off")
 
     def reloaded(self) -> None:
-        """Log that new connections are shown new certificates."""
+        """Log that new connections get new certificates."""
         self._log.info("the certificates have been reloaded")
 
     def reload_failed(self, error: TlsError) -> None:
-        """Log why they are not."""
+        """Log why the certificates could not be reloaded."""
         self._log.error("the certificates could not be reloaded; the old ones stay", reason=error)
 
     def nothing_to_reload(self, *, new_code: bool = False) -> None:
-        """Log that a reload was asked for in vain."""
+        """Log that there is nothing to reload."""
         reason = "new code needs --workers" if new_code else "there is no tls endpoint"
         self._log.warning(f"nothing to reload: {reason}")
 
@@ -70,7 +70,7 @@ class ConnectionEnds(Telemetry):
     def connection_closed(
         self, outcome: Outcome, stats: ConnectionStats | None, endpoint: Endpoint, peer: Peer, seconds: float
     ) -> None:
-        """Log the end of a connection, and what went over it."""
+        """Log the end of a connection, and how many bytes it moved."""
         self._log.info(
             "connection ended",
             endpoint=endpoint,

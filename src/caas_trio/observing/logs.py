@@ -28,7 +28,7 @@ from .linewriter import MAX_LINE, LineWriter
 MAX_TOLD: Final = 200
 _MAX_EVENT: Final = 4096
 
-#: The values that have lines of their own: structlog writes what has these names below the event.
+#: The values that get lines of their own, below the event; structlog gives these names to them.
 _BLOCKS: Final = frozenset({"exception", "stack"})
 
 #: How many frames, lines and characters of a line of a traceback are logged: those at its end.
@@ -39,7 +39,7 @@ _MAX_LINE: Final = 1000
 #: How long (seconds) the end of the process waits for the log to be written.
 FLUSH_TIMEOUT_S: Final = 1.0
 
-#: The levels that are used, the most talkative first.
+#: The levels, the most verbose first.
 LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -66,7 +66,7 @@ def open_log(log_format: LogFormat, level: str) -> structlog.typing.FilteringBou
 def log_to(
     writer: LineWriter, log_format: LogFormat, level: str, *, lost: str
 ) -> structlog.typing.FilteringBoundLogger:
-    """Return a logger of the same kind for a writer of its own; `lost` is the event that lines were lost."""
+    """Return a logger of the same kind for another writer; `lost` is the event that lines were lost."""
     processors = _processors(log_format, colors=False)
 
     def encoded(line: str) -> bytes:
@@ -90,7 +90,7 @@ def _processors(log_format: LogFormat, *, colors: bool) -> list[structlog.typing
 def _notice(
     processors: list[structlog.typing.Processor], told: str, encode: Callable[[str], bytes]
 ) -> Callable[[int], bytes]:
-    """Return what renders the event that lines were lost."""
+    """Return a function that renders the event that lines were lost."""
 
     def notice(lost: int) -> bytes:
         event: Any = {"event": told, "lines": lost}
@@ -113,7 +113,7 @@ def _logger(
 
 
 def tell(message: str) -> None:
-    """Write one line to standard error, or nothing if that is gone; wait for it, and not for long."""
+    """Write one line to standard error, or nothing if that is gone; wait a short time for it."""
     _write(message)
     flush_log()
 
@@ -138,7 +138,7 @@ def _encoded(line: str) -> bytes:
 
 
 def _standard_error() -> LineWriter | None:
-    """Return what writes to standard error; None if there is none, or it has no descriptor."""
+    """Return a writer to standard error; None if there is none, or it has no descriptor."""
     return _writer_to(sys.stderr.fileno()) if _has_descriptor(sys.stderr) else None
 
 
@@ -151,9 +151,9 @@ def _has_descriptor(stream: TextIO | None) -> TypeGuard[TextIO]:
 
 @cache
 def _writer_to(fd: int) -> LineWriter | None:
-    """Return what writes to a descriptor, or rather to a copy: its number may be used again.
+    """Return a writer to a copy of a descriptor: its number may be used again.
 
-    A socket that listens is no place for a log: it was inherited to be served.
+    Return None for a listening socket: it was inherited to be served.
     """
     if is_listening(fd):
         return None
@@ -176,7 +176,7 @@ def _add_connection(_: object, __: str, event: MutableMapping[str, Any]) -> Muta
 
 
 def _format_traceback(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Put text in the place of `exc_info`."""
+    """Replace `exc_info` by text."""
     if error := event.pop("exc_info", None):
         formatted = traceback.TracebackException(*error, limit=-_MAX_FRAMES, compact=True)
         event["exception"] = "".join(formatted.format())
@@ -211,7 +211,7 @@ def _renderer(log_format: LogFormat, *, colors: bool) -> structlog.typing.Proces
 
 
 def _fitting(render: structlog.typing.Processor) -> structlog.typing.Processor:
-    """Return a renderer none of whose lines is too long for a write in one piece."""
+    """Return a renderer whose lines can each be written in one piece."""
 
     def rendered(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
         limit = MAX_TOLD
@@ -236,7 +236,7 @@ def _shortened(value: object, limit: int) -> object:
 
 
 class _Lines:
-    """What structlog hands its lines to."""
+    """The sink that structlog writes its lines to."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = write

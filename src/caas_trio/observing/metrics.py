@@ -34,22 +34,22 @@ _TIMEOUTS: Final = ("opening_timeout", "idle_timeout", "line_timeout", "write_ti
 #: What `ServerStats` counts, and the counters of the same names.
 _MOVED: Final = ("received", "sent", "lines", "oversize")
 
-#: What becomes of a gauge where several processes serve: of those that live, or of all there were.
+#: How a gauge is added up where several processes serve: over those that live, or over all there were.
 _Mode: TypeAlias = Literal["livemax", "livesum", "sum"]
 
 
 class _Times(Histogram):
-    """A histogram of what was counted elsewhere."""
+    """A histogram of values that were counted elsewhere."""
 
     def add(self, counts: Iterable[int], seconds: float) -> None:
-        """Add so many observations to each bucket, the last of which is for what is beyond the bounds."""
+        """Add observations, as a number for each bucket; the last bucket is for those beyond the bounds."""
         for bucket, count in zip(self._buckets, counts, strict=True):
             bucket.inc(count)
         self._sum.inc(seconds)
 
 
 class _Running:
-    """A counter whose sum is known from elsewhere."""
+    """A counter whose sum is counted elsewhere."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -61,10 +61,10 @@ class _Running:
 
 
 class _Connections:
-    """Those of an endpoint.
+    """The connections of an endpoint.
 
     Attributes:
-        listener_stats: what counts them; several listeners may be at one endpoint.
+        listener_stats: their statistics; several listeners may be at one endpoint.
     """
 
     def __init__(self, metrics: _Metrics, endpoint: Endpoint) -> None:
@@ -86,7 +86,7 @@ class _Connections:
 
 
 class _Metrics:
-    """The metrics as prometheus_client has them."""
+    """The metrics, as objects of prometheus_client."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -132,7 +132,7 @@ class _UpdateFirst(Collector):
 
 
 class PrometheusTelemetry(Telemetry):
-    """Counts what happens, for prometheus_client; give it to `serve`.
+    """Counts events, for prometheus_client; give it to `serve`.
 
     Admitted connections add up: `connections_accepted_total` is `connections_open` and all of
     `connections_total`, at every moment.
@@ -170,7 +170,7 @@ class PrometheusTelemetry(Telemetry):
             yield from metric.collect()
 
     def update(self) -> None:
-        """Hand prometheus_client what was counted since the last time."""
+        """Pass on to prometheus_client what was counted since the last time."""
         metrics = self._metrics
         for connections in self._connections.values():
             connections.update()
@@ -192,7 +192,7 @@ class PrometheusTelemetry(Telemetry):
             self._datagrams[endpoint] += 0
 
     def counting(self, stats: ServerStats) -> None:
-        """Follow what the connections of a server do."""
+        """Keep the statistics of a server."""
         self._stats.append(stats)
         for listener_stats in stats.listeners:
             endpoint = listener_stats.endpoint
@@ -228,7 +228,7 @@ class PrometheusTelemetry(Telemetry):
         self._metrics.failed.inc()
 
     def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:  # noqa: ARG002
-        """Count what the machine had no room for."""
+        """Count a connection or a datagram that the machine had no room for."""
         self._metrics.accept_errors.inc()
 
     def drain_timed_out(self) -> None:

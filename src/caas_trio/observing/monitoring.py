@@ -1,4 +1,4 @@
-"""What monitoring asks over HTTP: `serve_monitoring`.
+"""The HTTP server for monitoring: `serve_monitoring`.
 
     /          what the service does, as a page for people
     /status    the same as text
@@ -6,8 +6,8 @@
     /healthz   200 as long as the process serves at all
     /readyz    200 while connections are accepted, else 503
 
-A service of this package like any other, on a listener of its own: each connection is asked for one
-request, within a time, and ended. However many come, only so many are answered in a second.
+It is a service of this package like any other, on a listener of its own. Each connection may send one
+request, within a timeout, and is then ended. The number of answers in a second is limited.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _MAX_HEAD: Final = 8192
 #: How long (seconds) a request may take to arrive.
 _REQUEST_TIMEOUT_S: Final = 2.0
 
-#: The least between two answers (seconds): a page costs some milliseconds, in which nothing else is
-#: done, so a client that asks all the time takes a tenth of a processor and no more.
+#: The shortest time between two answers (seconds): a page costs some milliseconds, in which nothing else is
+#: done, so a client that asks all the time takes a tenth of a processor at the most.
 PACE: Final = 0.05
 
 _LIMITS: Final = Limits(
@@ -50,14 +50,14 @@ _LIMITS: Final = Limits(
     linger_timeout=0.5,
 )
 
-#: What a target begins with that is a whole URI; schemes know no case (RFC 3986, section 3.1).
+#: The beginning of a target that is a whole URI; schemes are case-insensitive (RFC 3986, section 3.1).
 _ABSOLUTE: Final = re.compile(rb"https?://[^/]", re.IGNORECASE)
 
 _ALLOWED: Final = (b"GET", b"HEAD")
 
 
 class Answer(NamedTuple):
-    """What a page is."""
+    """A page, as it is answered."""
 
     status: HTTPStatus
     body: bytes
@@ -65,7 +65,7 @@ class Answer(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-#: What a browser is told of the page for people.
+#: The headers of the page for people.
 _PAGE_HEADERS: Final = (
     ("Content-Security-Policy", POLICY),
     ("Cross-Origin-Resource-Policy", "same-origin"),
@@ -87,7 +87,7 @@ async def serve_monitoring(
     """Answer until cancelled.
 
     Args:
-        endpoint: where; a tcp or unix one.
+        endpoint: where to listen; a tcp or unix one.
         metrics: returns the page at /metrics.
         ready: returns whether connections are accepted.
         telemetry: called for each failure here.
@@ -95,7 +95,7 @@ async def serve_monitoring(
         task_status: for `nursery.start`; see `caas_trio.serve`.
 
     Raises:
-        ListenError: the machine does not let us listen.
+        ListenError: the machine does not allow to listen there.
     """
 
     def readiness() -> Answer:
@@ -164,7 +164,7 @@ class Responder:
 
 
 async def _receive(http: h11.Connection, connection: Connection) -> object:
-    """Return the request, or what came in its place."""
+    """Return the request, or as much of it as came."""
     while (event := http.next_event()) is h11.NEED_DATA:
         http.receive_data(await connection.receive_some(_MAX_HEAD))
     return event
@@ -173,8 +173,7 @@ async def _receive(http: h11.Connection, connection: Connection) -> object:
 def _path(target: bytes) -> bytes:
     """Return the path that a request's target names, decoded, without a slash at its end.
 
-    The target may be a whole URI (RFC 9112, section 3.2.2), which says once more where we are, and the
-    query says nothing that these pages know.
+    The target may be a whole URI (RFC 9112, section 3.2.2), whose authority is ignored, as is the query.
     """
     path, _, _ = target.partition(b"?")
     if _ABSOLUTE.match(path):
@@ -184,7 +183,7 @@ def _path(target: bytes) -> bytes:
 
 
 def _written(http: h11.Connection, answer: Answer, method: bytes = b"GET") -> bytes:
-    """Return an answer as it is sent."""
+    """Return the bytes of an answer."""
     headers = [
         ("Content-Type", answer.content_type),
         ("Content-Length", str(len(answer.body))),

@@ -1,7 +1,7 @@
-"""Each refused connection as a line of its own, for what counts them, such as fail2ban: `RefusalStream`.
+"""Refused connections, a line for each, for programs such as fail2ban that count them: `RefusalStream`.
 
-The log has one line for a flood of refusals; here nothing is left out but what cannot be written, and
-that is counted. Datagrams are not here: an attacker can forge their senders, and have others banned.
+The log has one line for a flood of refusals; here each refusal has a line, and lines that cannot be
+written are counted. Datagrams are not here: an attacker can forge their senders, and have others banned.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class RefusalLog(Telemetry):
-    """Logs each refused connection, its address first: what follows may be of the client's choosing.
+    """Logs each refused connection, its address first: the client may choose what follows.
 
     Args:
-        log: where to.
-        flush: waits until all is written, so many seconds at most, and returns whether it is.
+        log: the logger.
+        flush: waits until all is written, at most a number of seconds, and returns whether it is.
     """
 
     def __init__(self, log: FilteringBoundLogger, flush: Callable[[float], bool]) -> None:
@@ -63,7 +63,7 @@ class RefusalStream:
 
     @contextmanager
     def open(self) -> Iterator[RefusalLog]:
-        """Yield what logs them. No call of it waits; at the end it is waited for the file, for a second.
+        """Yield a telemetry that logs them, without waiting; then wait up to a second for the file.
 
         Raises:
             OSError: the file cannot be opened, or made.
@@ -95,7 +95,7 @@ class AppendedFile:
         self._fd = self._open()
 
     def write(self, _: int, data: bytes) -> int:
-        """Write to what has the path by now, and return how many bytes were written; for `LineWriter`.
+        """Write to the file at the path, as it is now; return how many bytes were written.
 
         Raises:
             OSError: it cannot be written, or opened anew.
@@ -111,7 +111,7 @@ class AppendedFile:
         os.close(self._fd)
 
     def _open(self) -> int:
-        # Not to wait for the reader of a named pipe; a write may wait, in its thread.
+        # So as not to wait for the reader of a named pipe; a write may wait, in its thread.
         fd = os.open(self._path, _FLAGS | os.O_NONBLOCK, _MODE)
         os.set_blocking(fd, True)
         return fd

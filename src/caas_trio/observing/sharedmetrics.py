@@ -1,8 +1,7 @@
 """The metrics of several worker processes on one page: `SharedMetrics`, and a worker's part in it.
 
 This is prometheus_client's multiprocess mode: each worker writes its metrics into mapped files, and
-the supervisor adds them up for each scrape. A worker that is killed takes nothing with it that
-it has written.
+the supervisor adds them up for each scrape. What a worker has written is not lost when it is killed.
 
 That mode names files after process ids, and they pile up with every worker there ever was
 (github.com/prometheus/client_python/issues/568). Here they are named after slots: small numbers that
@@ -39,7 +38,7 @@ REPLACED_FOR: Final = ("timeout", "lifetime", "max_rss")
 
 
 class SharedMetrics:
-    """What the supervisor shows: a context manager, which owns the folder that the workers write to.
+    """The metrics of all workers: a context manager, which owns the folder that they write to.
 
     Connections add up at every moment, as they do in one process: those admitted are open or have
     ended, and those that a worker had open when it died were cut off.
@@ -60,7 +59,7 @@ class SharedMetrics:
     def __enter__(self) -> Self:
         with ExitStack() as opened:
             self.folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="caas-trio-")))
-            # What cleans old files away, as systemd-tmpfiles does, leaves locked folders alone
+            # Programs that remove old files, such as systemd-tmpfiles, leave locked folders alone
             # (github.com/python/cpython/issues/81831); without this one no worker could start.
             lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             opened.callback(os.close, lock)
@@ -78,11 +77,11 @@ class SharedMetrics:
         return generate_latest(self._registry)
 
     def worker_gone(self, slot: int) -> bool:
-        """Account for what the worker in this slot had open; its process has ended, somehow.
+        """Count the connections that the worker in this slot had open as cut off; its process has ended.
 
-        If that cannot be read, for want of a descriptor, say, what is known stays. A worker that had been
-        taken over may have written anything: such files are removed, for the next worker would go on
-        with them.
+        If its files cannot be read, for want of a descriptor for example, the last known numbers stay. A
+        worker that had been taken over may have written anything: such files are removed, for the next
+        worker would go on with them.
 
         Returns:
             Whether its files held metrics.
@@ -139,16 +138,16 @@ class SharedMetrics:
 def join(folder: Path, slot: int, on_error: OnError) -> None:
     """Write the metrics of this process, a worker, into the supervisor's folder.
 
-    Call it before any metric is made. No two processes may have one slot at a time. What there is no
-    room for is kept in memory until there is; `on_error` is called with the reason, once.
+    Call it before any metric is made. No two processes may have one slot at a time. Values for which
+    there is no room are kept in memory until there is; `on_error` is called with the reason, once.
 
-    What `prometheus_client` does otherwise depends on the environment at the moment it is imported.
+    Without this, `prometheus_client` decides by the environment at the moment it is imported.
     """
     values.ValueClass = slot_values(folder, slot, on_error)
 
 
 async def keep_writing(update: Callable[[], None]) -> None:
-    """Call `update` once in a while, and when cancelled for the last time."""
+    """Call `update` at intervals, and once more when cancelled."""
     try:
         while True:
             await trio.sleep(PERIOD)
@@ -169,7 +168,7 @@ def _let_in(sums: Iterable[Metric]) -> tuple[Tally[str], Tally[str]]:
 
 
 def _correct(family: Metric, value: Callable[[str, Sample], float]) -> None:
-    """Replace the value of each sample by that of its endpoint and itself."""
+    """Replace the value of each sample by a value computed from its endpoint and itself."""
     family.samples = [each._replace(value=value(each.labels["endpoint"], each)) for each in family.samples]
 
 

@@ -1,8 +1,8 @@
 """The values of a worker's metrics, in mapped files that never end it: `slot_values`.
 
-They are prometheus_client's, which maps files as they grow, without their blocks: on a full file system
+prometheus_client maps files as they grow, without allocating their blocks: on a full file system
 the kernel ends a process that writes there with SIGBUS. Here a file gets its blocks before they are
-mapped. While there is none for it, a value is kept in memory and written as soon as there is.
+mapped. While there is no room for it, a value is kept in memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
-#: What a file has when it is made (bytes); it doubles when it is full.
+#: The size of a new file (bytes); it doubles when it is full.
 _INITIAL_SIZE: Final = 1 << 16
 
 #: The largest file that is read (bytes): more than any number of values that make sense on a page.
@@ -33,7 +33,7 @@ OnError: TypeAlias = Callable[[OSError], object]
 
 
 class AllocatedDict(MmapedDict):
-    """A file of values whose blocks are there before they are mapped.
+    """A file of values whose blocks are allocated before they are mapped.
 
     Raises:
         OSError: there is no room for it.
@@ -97,10 +97,10 @@ class Files:
 def check_file(file: Path) -> None:
     """Refuse a file whose values do not follow one another, of a process that may have been taken over.
 
-    prometheus_client trusts the lengths in it: a negative one keeps it going in a circle.
+    prometheus_client trusts the lengths in it: a negative one makes it loop for ever.
 
     Raises:
-        ValueError: the file is none of values.
+        ValueError: the file is not one of values.
         OSError: it cannot be read.
     """
     with file.open("rb") as opened:
@@ -176,14 +176,14 @@ class _Value:
         """Return None: exemplars are not shared."""
 
     def _share(self) -> None:
-        """Share a value that waits for room, this one first of all, and if there is some, the others, too."""
+        """Share a value that waits for room, and then the others that wait, if there is room."""
         waits = self if self._file is None else next(iter(self.files.unshared), None)
         if waits is not None and waits.take_room():
             for other in tuple(self.files.unshared):
                 other.take_room()
 
     def take_room(self) -> bool:
-        """Go on with what the file has, if there is room in it; return whether there is."""
+        """Take a place in the file, and go on from the value there; return whether there is room."""
         self._file = self.files.room_for(self._kind, self._key)
         if self._file is None:
             self.files.unshared.add(self)

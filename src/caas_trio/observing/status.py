@@ -1,6 +1,6 @@
-"""What a service does and has done in the last minutes: `Status`, and the `History` that it is made of.
+"""What a service does and has done in the last minutes: `Status`, and the `History` behind it.
 
-All of it is read off the metrics, as Prometheus would: nothing is counted for it.
+All of it is read from the metrics, as Prometheus would: nothing else is counted for it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from prometheus_client.core import Metric
 
 from caas_trio import __version__
 
-#: How often (seconds) the metrics are looked at, and how many of these looks are kept: five minutes.
+#: How often (seconds) the metrics are sampled, and how many samples are kept: five minutes.
 PERIOD_S: Final = 5.0
 KEPT: Final = 61
 
-#: What percentiles of reply times are of, in seconds.
+#: The period that percentiles of reply times cover, in seconds.
 WINDOW_S: Final = 60.0
 
 PERCENTILES: Final = (50, 90, 99)
 
-#: The figures that are counters: name, unit, sample.
+#: The counters that are shown: name, unit, sample.
 _COUNTERS: Final = (
     ("new connections", "/s", "caas_trio_connections_accepted_total"),
     ("lines", "/s", "caas_trio_lines_total"),
@@ -46,14 +46,14 @@ _BUCKET: Final = "caas_trio_reply_seconds_bucket"
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """A figure, and what it has been.
+    """A value, and its history.
 
     Attributes:
         name: what is counted.
         unit: of `now` and `history`.
-        now: what it is.
+        now: the present value.
         total: what has been counted since the start; None for what does not add up.
-        history: what it was, the oldest first, one value for each `PERIOD_S`.
+        history: earlier values, the oldest first, one for each `PERIOD_S`.
     """
 
     name: str
@@ -87,7 +87,7 @@ class WorkerStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class ReloadStatus:
-    """The last reload: how many seconds ago it was, and why it failed; None if it did not."""
+    """The last reload: how many seconds ago it was, and why it failed (None if it did not)."""
 
     ago_s: float
     failure: str | None
@@ -98,7 +98,7 @@ class ServiceStatus:
     """What the metrics do not say.
 
     Attributes:
-        state: what it does: "starting", "serving" or "stopping".
+        state: "starting", "serving" or "stopping".
         workers: the processes.
         reload: the last one; None if there was none.
     """
@@ -110,12 +110,12 @@ class ServiceStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """All of it at one moment.
+    """The status of a service at one moment.
 
     Attributes:
         service: what the metrics do not say.
         age_s: how many seconds ago the history began.
-        series: the figures.
+        series: the values that change.
         limit: how many connections may be open.
         reply_times: in seconds, of the last minute, for each of `PERCENTILES`; nan if no client was served.
         endpoints: those for connections.
@@ -151,7 +151,7 @@ class LastReload:
         self._last = self._clock(), failure
 
     def status(self) -> ReloadStatus | None:
-        """Return how it went; None if there was none."""
+        """Return the last reload; None if there was none."""
         if self._last is None:
             return None
         at, failure = self._last
@@ -160,13 +160,13 @@ class LastReload:
 
 @dataclass(frozen=True)
 class _Look:
-    """What one look at the metrics has found.
+    """One sample of the metrics.
 
     Attributes:
-        at: when that was, in seconds.
+        at: its time, in seconds.
         sums: over all labels, by the name of the sample.
         labelled: by the name of the sample and its labels.
-        buckets: how many replies took no longer than so many seconds, by that bound.
+        buckets: by bound in seconds: how many replies took no longer.
     """
 
     at: float
@@ -175,7 +175,7 @@ class _Look:
     buckets: dict[float, float] = field(default_factory=dict)
 
     def add(self, families: Iterable[Metric]) -> None:
-        """Add what some metrics are."""
+        """Add the values of some metrics."""
         for family in families:
             for sample in family.samples:
                 if sample.name == _BUCKET:
@@ -191,7 +191,7 @@ class _Look:
 
 
 class History:
-    """Looks at the metrics now and then, and remembers the last minutes.
+    """Samples the metrics at intervals, and keeps those of the last minutes.
 
     Args:
         collect: returns the metrics.
@@ -207,10 +207,10 @@ class History:
         self._looks: deque[_Look] = deque([_Look(self._begun)], KEPT)
 
     async def keep(self, failed: Callable[[Exception], object]) -> None:
-        """Look at the metrics every `PERIOD_S`, until cancelled.
+        """Sample the metrics every `PERIOD_S`, until cancelled.
 
         Args:
-            failed: called with what the first look raises that fails, and again after one that succeeds:
+            failed: called with the error of a sample that fails, once until one succeeds:
                 workers share their metrics in files, where one that was taken over may write anything.
         """
         failing = False
@@ -226,7 +226,7 @@ class History:
                 failing = False
 
     def look(self) -> None:
-        """Look at the metrics, and remember what they are."""
+        """Take a sample of the metrics."""
         self._looks.append(self._now())
 
     def status(self, service: ServiceStatus) -> Status:
@@ -252,7 +252,7 @@ class History:
 
 
 def _older(looks: Sequence[_Look], seconds: float) -> _Look:
-    """Return the newest look that is older than the last by so much; the oldest if none is."""
+    """Return the newest sample that is at least this much older than the last one; the oldest if none is."""
     latest = looks[-1].at - seconds
     return next((look for look in reversed(looks) if look.at <= latest), looks[0])
 
@@ -281,7 +281,7 @@ def _series(looks: Sequence[_Look], before: _Look) -> Iterable[Series]:
 
 
 def _rate(one: _Look, two: _Look, before: float, after: float) -> float:
-    """Return by how much something has grown in a second; what is not known any more has not."""
+    """Return the growth of a counter per second; 0 if it is gone."""
     return max(0.0, after - before) / max(two.at - one.at, 1e-3)
 
 
@@ -304,9 +304,9 @@ def _endpoints(before: _Look, now: _Look) -> Iterable[EndpointStatus]:
 
 
 def percentile(one: _Look, two: _Look, share: float) -> float:
-    """Return within how many seconds so many per cent of the replies between two looks were made.
+    """Return the seconds within which `percent` per cent of the replies between two samples were made.
 
-    As Prometheus has it, a bucket is taken to be filled evenly. Return nan if there were none.
+    As in Prometheus, a bucket counts as filled evenly. Return nan if there were no replies.
     """
     counts = sorted((bound, count - one.buckets.get(bound, 0)) for bound, count in two.buckets.items())
     total = counts[-1][1] if counts else 0

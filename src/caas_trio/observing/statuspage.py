@@ -1,7 +1,7 @@
-"""A `Status` as a page for browsers: `as_page`, and what a browser may do with it: `POLICY`.
+"""A `Status` as a page for browsers: `as_page`, and the page's Content-Security-Policy: `POLICY`.
 
-The figures are in the page, so it needs no script; the one that it has fetches the page again and again,
-and puts its new main part in the place of the old one. Whatever was not written here is escaped.
+The values are in the page, so it works without its script, which fetches the page at intervals and
+replaces the main part. Every text that does not come from this module is escaped.
 """
 
 from __future__ import annotations

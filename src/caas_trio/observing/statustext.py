@@ -18,7 +18,7 @@ _TIMES: Final = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def number(value: float, unit: str = "") -> str:
-    """Return a number in four characters or so, with its unit; a dash for what is not known."""
+    """Return a number in about four characters, with its unit; a dash if it is not known."""
     if math.isnan(value):
         return "-"
     if unit == "s":
@@ -42,12 +42,12 @@ def duration(seconds: float) -> str:
 
 
 def total(series: Series) -> str:
-    """Return what a figure adds up to; "" if it does not."""
+    """Return the total of a series; "" if it has none."""
     return "" if series.total is None else f"{series.total:,.0f}"
 
 
 def shown_rows(status: Status) -> list[Series]:
-    """Return the figures that are shown: datagrams only where there were any."""
+    """Return the series that are shown: datagrams only if there were any."""
     return [each for each in status.series if each.name != "datagrams" or each.total]
 
 

@@ -1,4 +1,4 @@
-"""Which options apply to what is served, and what they make of it: `apply`.
+"""The options of the command line, applied to an app: `apply`.
 
 No I/O, no clock, no trio.
 """
@@ -27,7 +27,7 @@ _WAYS: Final = {
 
 _CONNECTIONS: Final = ("handler", "service", "session")
 
-#: Which ways to serve an option is for; those that are not here are for all.
+#: The ways to serve that an option is for; options that are not here are for all.
 _FOR: Final[dict[str, Sequence[str]]] = {
     **dict.fromkeys(("first", "prompt", "oversize", "once"), ("service",)),
     "max_line": ("service", "handler"),
@@ -67,7 +67,7 @@ def apply(
         endpoints: where.
 
     Raises:
-        UsageError: an option was set that does nothing for what is served.
+        UsageError: an option was set that has no effect on what is served.
     """
     ways = _ways(app, endpoints)
     for option, wanted in _FOR.items():

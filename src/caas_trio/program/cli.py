@@ -24,11 +24,11 @@ __all__ = ["command", "main", "run"]
 def run(arguments: Sequence[str], *, begin: Callable[[], object] = lambda: None) -> int:
     """Run the command line and return its exit status; a user's mistake is reported in one line.
 
-    The first argument may be `status`, which no endpoint is: see `caas_trio.program.status_command`.
+    The first argument may be `status`; see `caas_trio.program.status_command`.
 
     Args:
         arguments: without the program's name.
-        begin: called once they have been parsed and are to be served.
+        begin: called once they have been parsed and the service is about to start.
     """
     interpreter = Interpreter.current()
     try:

@@ -1,4 +1,4 @@
-"""The options of the command line, and the `Program` that they come to."""
+"""The options of the command line: `command`; the `Program` that a command line describes: `parse`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PROGRAM: Final = "caas-trio"
 
 
 def _read_config(context: click.Context, _: click.Parameter, file: Path | None) -> Path | None:
-    """Use the settings of the file as defaults, unless there are some already."""
+    """Use the settings of the file as defaults, unless there are defaults already."""
     if file is not None and context.default_map is None:
         context.default_map = read_config(file, context)
     return file
@@ -359,7 +359,7 @@ def parse(
 
     Raises:
         click.ClickException: the command line, a variable or the file is wrong.
-        CaasError: so is what they name.
+        CaasError: something that they name is wrong.
     """
     result: Program | int | None = command.main(
         arguments,

@@ -4,8 +4,8 @@
     first = "server"
     max-line = 100
 
-A value is what would be written behind the option, or the number that it is; a switch is true or
-false; what may be repeated is a list. The command line and the environment win over it.
+A value is the text behind the option, or a number; a switch is true or false; an option that may be
+repeated is a list. The command line and the environment take precedence.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import click
 
 from .options import MODE
 
-#: What is asked of the program itself, and is no setting.
+#: Options that are not settings.
 _NO_SETTINGS: Final = frozenset({"config", "explain", "version", "help"})
 
 _Text: TypeAlias = str | list[str] | bool
@@ -34,13 +34,13 @@ def read_config(file: Path, context: click.Context) -> dict[str, _Text]:
 
     Raises:
         click.ClickException: the file cannot be read.
-        click.UsageError: it is no TOML, or says what the command line could not say.
+        click.UsageError: it is not TOML, or holds values that the command line could not express.
     """
     try:
         found = tomllib.loads(file.read_text("utf-8-sig"))  # some editors begin it with a BOM
     except OSError as error:
         raise click.ClickException(f"cannot use {file}: {(error.strerror or str(error)).lower()}") from error
-    except ValueError as error:  # both that it is no TOML, and that it is no UTF-8
+    except ValueError as error:  # both for invalid TOML and for invalid UTF-8
         raise click.UsageError(f"{file} is no TOML: {error}") from error
     except RecursionError as error:
         raise click.UsageError(f"{file} is no TOML that can be read: it is nested too deeply") from error
@@ -72,7 +72,7 @@ def check_replacement(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         new: what it says now.
 
     Raises:
-        click.UsageError: it says nothing any more, or names no endpoints any more.
+        click.UsageError: it is empty now, or names no endpoints any more.
     """
     if old and not new:
         raise click.UsageError("the file of settings is empty now; if that is meant, restart the service")
@@ -83,7 +83,7 @@ def check_replacement(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
 
 
 def _key(parameter: click.Parameter) -> str:
-    """Return what a parameter is called in the file."""
+    """Return the key of a parameter in the file."""
     return max(parameter.opts, key=len).lstrip("-")
 
 
@@ -92,7 +92,7 @@ def _repeated(parameter: click.Parameter) -> bool:
 
 
 def _kind(parameter: click.Parameter) -> str:
-    """Return what a parameter's value is in the file."""
+    """Return the kind of value that a parameter has in the file."""
     if _repeated(parameter):
         return "a list of texts" if parameter.multiple else "a list of one text or more"
     if isinstance(parameter, click.Option) and parameter.is_flag:
@@ -115,7 +115,7 @@ def _written(parameter: click.Parameter, value: Any) -> _Text | None:
 
 
 def _scalar(value: Any) -> str | None:
-    """Return a text or a number as text; None if it is neither, or no command line can hold it."""
+    """Return a text or a number as text; None if it is neither, or cannot stand on a command line."""
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         return None
     text = str(value)

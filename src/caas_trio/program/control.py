@@ -47,7 +47,7 @@ class Control:
         """Return the next line, without its LF; None if the other end is gone.
 
         Raises:
-            ControlError: the line is too long, or no UTF-8.
+            ControlError: the line is too long, or not UTF-8.
         """
         while (line := self._lines.next_line()) is None:
             await trio.sleep_until(self._next_read)

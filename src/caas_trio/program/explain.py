@@ -1,4 +1,4 @@
-"""What the settings come to: the table of `--explain`."""
+"""The table of `--explain`: the settings, and what they cost."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from caas_trio.server.app import App, Lifespan
 
 from .options import MODE
 
-#: How many bytes a service may make of one: a letter of UTF-8 may become three times as long.
+#: The factor by which a service may make a text longer: a letter of UTF-8 may become three times as long.
 GROWTH: Final = {"ascii": 1, "utf-8": 3}
 
-#: What OpenSSL and what is between it and a session hold at most for a connection, in bytes: measured,
+#: The most bytes that OpenSSL and the layer between it and a session hold for a connection: measured,
 #: after 60 KB at a time in both directions; and what certificates take that clients show, for each
 #: byte of the handshake.
 TLS_BUFFERS: Final = 192 * 1024
@@ -46,11 +46,11 @@ def explanation(
     driver: DriverName,
     app: App | Lifespan | None = None,
 ) -> str:
-    """Return what each setting is and where it comes from, and what they may cost together.
+    """Return each setting, where it comes from, and what all of them may cost together.
 
     Args:
         context: of the command line, once it is read.
-        limits: what it came to.
+        limits: the limits that it asks for.
         text: a key of `GROWTH`.
         oversize: what becomes of lines that are too long.
         workers: how many processes serve, each within the limits.
@@ -87,7 +87,7 @@ def session_ceiling(max_line: int, growth: int, oversize: Oversize, driver: Driv
 
     Args:
         max_line: the most bytes of a line before its LF.
-        growth: how many bytes a service may make of one.
+        growth: the factor by which a service may make a text longer.
         oversize: what becomes of lines that are too long.
         driver: what runs it; for TLS "stream". What TLS holds itself is not counted.
     """
@@ -95,7 +95,7 @@ def session_ceiling(max_line: int, growth: int, oversize: Oversize, driver: Driv
     wanted = LineSession(bytes.upper, max_line=max_line, oversize=oversize).max_chunk
     read = min(wanted, HUB_READ_SIZE if hub else STREAM_READ_SIZE)
     reply = growth * (max_line + read)
-    if oversize is Oversize.DISCARD:  # the most is said to lines that are just too long
+    if oversize is Oversize.DISCARD:  # the longest reply is to lines that are just too long
         lines = (max_line + read) // (max_line + 2)
         reply = max(reply, lines * len(f"error: line longer than {max_line} bytes\n"))
     return max_line + reply + (0 if hub else read)

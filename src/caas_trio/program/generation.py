@@ -1,4 +1,4 @@
-"""The workers of one reading of the settings, and the places that they fill: `Generation`, `Place`."""
+"""The workers of one load of the settings, and the places that they fill: `Generation`, `Place`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .worker_process import GRACE_S, Worker
 
 
 class Generation:
-    """The workers of one reading of the settings.
+    """The workers of one load of the settings.
 
     Args:
-        program: what the settings came to.
+        program: the settings.
         sockets: what they serve.
 
     Attributes:
@@ -45,7 +45,7 @@ class Generation:
             self.settled.set()
 
     def fail(self, reason: str) -> None:
-        """Abandon it before it is settled."""
+        """Abandon the generation before it is settled."""
         self.failure = reason
         self.end(Command.STOP)
 

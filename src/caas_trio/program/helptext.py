@@ -1,4 +1,4 @@
-"""What `--help` ends with."""
+"""The end of `--help`."""
 
 from typing import Final
 

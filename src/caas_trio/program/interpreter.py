@@ -1,4 +1,4 @@
-"""The Python that runs this process, to start another one that is like it: `Interpreter`."""
+"""The interpreter of this process, to start another process that is like it: `Interpreter`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _OPTIONS: Final = {
     "safe_path": "P",
 }
 
-#: Nothing is imported before the path is the parent's: what the directory, PYTHONPATH or a zip would add.
+#: Nothing is imported before the path is the parent's, without what the directory, PYTHONPATH or a zip adds.
 _BOOT: Final = "import sys; sys.path[:] = sys.argv[2:]; from {module} import main; main(int(sys.argv[1]))"
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """How a process was started, as far as another one has to be started alike.
+    """How a process was started, so that another one can be started in the same way.
 
     Attributes:
         executable: the absolute path of the interpreter.
@@ -45,7 +45,7 @@ class Interpreter:
 
     @classmethod
     def current(cls) -> Self:
-        """Return what runs this process; call it before anything has changed the directory or the path."""
+        """Return this process's interpreter; call it before the directory or the path changes."""
         try:
             directory: str | None = os.getcwd()  # noqa: PTH109 - as text
         except OSError:
@@ -70,7 +70,7 @@ class Interpreter:
 def _extras(given: Mapping[str, str | bool], *, utf8: bool) -> list[str]:
     """Return the -X options that a process was given, and the one for UTF-8 if it has switched to that.
 
-    It does so in the C locale, of which those that it starts see another one (PEP 538).
+    It does so in the C locale; the processes that it starts see another locale (PEP 538).
     """
     named = {**given, "utf8": "1"} if utf8 else given
     return [f"-X{name}" if value is True else f"-X{name}={value}" for name, value in named.items()]

@@ -24,7 +24,7 @@ from caas_trio.server.hosting import first_cause
 
 _PACKAGE: Final = str(Path(__file__).parent.parent)
 
-#: Whose frames are left out of a traceback: they are on the way to the app's own code.
+#: The modules whose frames are left out of a traceback: they lead to the app's own code.
 _ON_THE_WAY: Final = (_PACKAGE, importlib.__file__, "<frozen importlib")
 
 
@@ -52,10 +52,10 @@ class AppName:
         Args:
             text: MODULE:NAME.
             folder: what is to be first on the path.
-            folder_needed: whether it has to be there.
+            folder_needed: whether the folder has to exist.
 
         Raises:
-            UsageError: the text is something else, such as the name of a file; or there is no folder.
+            UsageError: the text is something else, such as the name of a file; or the folder does not exist.
         """
         module, colon, name = text.partition(":")
         if module.endswith(".py") or "/" in module:
@@ -73,10 +73,10 @@ async def load(app: AppName) -> App | Lifespan:
     """Import an app and return it.
 
     It is async so that a module that calls `trio.run` while it is imported fails, and does not serve
-    in our place.
+    instead of this program.
 
     Raises:
-        UsageError: there is no such module, no such name in it, or it is nothing that can be served.
+        UsageError: there is no such module, no such name in it, or the object cannot be served.
         AppError: the module fails while it is imported; the cause has a traceback of the app's frames.
     """
     found: object = _import(app)
@@ -108,7 +108,7 @@ def _import(app: AppName) -> ModuleType:
 
 
 def _tell(app: AppName, error: BaseException) -> NoReturn:
-    """Raise what is to be said of a failed import."""
+    """Raise the error that reports a failed import."""
     frames = _own_frames(error.__traceback__)
     if frames is None and isinstance(error, ModuleNotFoundError):
         folder = app.folder.absolute()
@@ -151,6 +151,6 @@ def _modules_in(folder: Path) -> list[str]:
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
-    """Return a question about the name that is most like one that there is not; "" if none is like it."""
+    """Return a question that suggests the most similar name; "" if none is similar."""
     near = difflib.get_close_matches(name, [each for each in names if not each.startswith("__")], 1)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -63,7 +63,7 @@ class SharedSocket:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerConfig:
-    """What a worker is to do.
+    """The configuration of a worker.
 
     Attributes:
         arguments: the command line.
@@ -94,7 +94,7 @@ class WorkerConfig:
 
     @classmethod
     def from_line(cls, line: str) -> WorkerConfig:
-        """Return what `to_line` was called on."""
+        """Return the config that `to_line` has written."""
         fields = json.loads(line)
         return cls(**{**fields, "sockets": [SharedSocket(**each) for each in fields["sockets"]]})
 
@@ -112,8 +112,8 @@ class Kind(enum.StrEnum):
     """The messages of a worker to its supervisor."""
 
     READY = "ready"
-    ALIVE = "alive"  # its loops that accept go round
-    TURNED = "turned"  # its event loop does
+    ALIVE = "alive"  # its loops that accept are running
+    TURNED = "turned"  # its event loop is
     DRAIN = "drain"  # how many seconds its drain may take
     FAILED = "failed"
     MISUSED = "misused"  # by a mistake of the user's
@@ -129,7 +129,7 @@ class Message(NamedTuple):
     """A line of a worker.
 
     Attributes:
-        kind: what it says.
+        kind: which message it is.
         reason: why it failed, or how many seconds, in printable characters; empty for the others.
     """
 
@@ -138,7 +138,7 @@ class Message(NamedTuple):
 
     @classmethod
     def drain(cls, seconds: float) -> Message:
-        """Return the message that a drain may take so long; more than thirty years is for ever."""
+        """Return the message that says how long a drain may take; more than thirty years is for ever."""
         return cls(Kind.DRAIN, f"{seconds:.3f}" if seconds < _FOR_EVER_S else "inf")
 
     def to_line(self) -> str:
@@ -149,7 +149,7 @@ class Message(NamedTuple):
 
 
 class ControlLines:
-    """Cuts what the other end sends into lines.
+    """Splits what the other end sends into lines.
 
     Args:
         max_bytes: how long a line may be.
@@ -166,7 +166,7 @@ class ControlLines:
         """Return the next whole line, without its LF; None if there is none yet.
 
         Raises:
-            ControlError: it is too long, or no UTF-8.
+            ControlError: it is too long, or not UTF-8.
         """
         try:
             line = self._buffer.next_line()
@@ -178,14 +178,14 @@ class ControlLines:
 
 
 class MessageParser:
-    """Parses the lines of one worker, and holds it to their order."""
+    """Parses the lines of one worker, and checks their order."""
 
     def __init__(self) -> None:
         self._last: Kind | None = None
         self._seen: set[Kind] = set()
 
     def parse(self, line: str) -> Message:
-        """Return the message that a line is.
+        """Return the message in a line.
 
         Raises:
             ControlError: it is invalid, or comes out of order.
@@ -200,7 +200,7 @@ class MessageParser:
             raise ControlError(f"{kind!s} comes after {self._last!s}")
         if kind in _ONCE & self._seen:
             raise ControlError(f"{kind!s} comes twice")
-        if kind is Kind.DRAIN and Kind.READY in self._seen:  # it might want to be waited for by now
+        if kind is Kind.DRAIN and Kind.READY in self._seen:  # the drain may have begun by now
             raise ControlError("drain comes after ready")
         if kind is Kind.DRAIN and not _SECONDS.fullmatch(reason):
             raise ControlError("drain comes without a number of seconds")

@@ -1,4 +1,4 @@
-"""What the options of the command line take: click's parameter types."""
+"""The parameter types of the command line, for click."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class StartDirectory:
         self._path = path
 
     def resolve(self, value: str | Path) -> Path:
-        """Return the path that a value means; what is above the directory outlives the directory."""
+        """Return the path that a value stands for; leading `..` are resolved, for the directory may go."""
         return Path(value) if self._path is None else absolute(value, self._path)
 
 
@@ -115,7 +115,7 @@ class StreamType(FileType):
 
 
 class NumberType(click.ParamType[float]):
-    """A number that is not less than `least`; nan never is."""
+    """A number that is not less than `least`; nan is refused."""
 
     def __init__(self, kind: type[int | float], least: int, name: str) -> None:
         self.name = name
@@ -167,7 +167,7 @@ STREAM: Final = StreamType()
 def certificates_for(
     endpoints: Iterable[Endpoint], certificate: Path | None, key: Path | None, client_ca: Path | None
 ) -> Certificates | None:
-    """Return the certificates that the options ask for; None if no endpoint needs any.
+    """Return the certificates of the options; None if no endpoint needs any.
 
     Raises:
         click.UsageError: the options and the endpoints do not fit.
@@ -196,7 +196,8 @@ def check_proxied(
     """Refuse options about PROXY headers that would do nothing.
 
     Raises:
-        UsageError: a header is expected where no connections are, or proxies are named and no header is.
+        UsageError: a header is expected where there are no connections, or proxies are named and no
+            header is.
     """
     connections = [endpoint for endpoint in endpoints if endpoint.scheme not in DATAGRAMS]
     for endpoint in on:

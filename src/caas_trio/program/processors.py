@@ -23,11 +23,11 @@ def schedulable() -> int:
 def processors(root: Path = Path("/"), count: Callable[[], int] = schedulable) -> int:
     """Return how many processors this process may use, 1 at least.
 
-    Those that it may be scheduled on, and no more than the quotas of its cgroups come to, rounded up: in a
-    container with 1.5 processors of a machine with 64, that is 2.
+    They are those that it may be scheduled on, limited by the quotas of its cgroups, rounded up: in a
+    container with 1.5 of a machine's 64 processors, that is 2.
 
     Args:
-        root: where /proc and /sys are.
+        root: the folder of /proc and /sys.
         count: how many it may be scheduled on.
     """
     quota = min(_quotas(root), default=math.inf)
@@ -52,7 +52,7 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _ratio(words: list[str]) -> Iterator[float]:
-    """Yield quota by period if there is a quota: `max`, and -1 in version 1, is none."""
+    """Yield quota by period if there is a quota: `max`, and -1 in version 1, mean no quota."""
     with suppress(ValueError, ZeroDivisionError):
         quota, period = map(int, words)
         if quota > 0:

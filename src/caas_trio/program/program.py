@@ -1,4 +1,4 @@
-"""The service as one process: what was asked for, signals, the log, monitoring, and where it listens."""
+"""The service as one process: its settings, signals, the log, monitoring, and its announcement."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ class Program:
         trust: see `Trust`.
         takeover: whether to take paths over; see `serve`.
         driver: what moves the bytes; see `serve`.
-        log: where to.
+        log: the logger.
         log_ends: whether the end of each connection is logged too.
         refusals: where each refused connection is logged; None for nowhere.
         sockets: see `SocketOptions`.
-        metrics: where to answer to monitoring; None for nowhere.
+        metrics: where monitoring is served; None for nowhere.
         workers: how many processes serve.
-        worker_limits: what each of them may do and still go on.
-        watched: the folder of which a change has the app started anew; None for none.
-        config: what a file of settings says; None without one.
+        worker_limits: the limits of each of them.
+        watched: the folder whose changes restart the app; None for none.
+        config: the settings of the file; None without one.
     """
 
     app: App | AppName
@@ -119,7 +119,7 @@ class Program:
         def begin_to_stop() -> None:
             manager.stopping()
             stop.set()
-            if not output.done:  # a name may be being looked up; the app's context may wait for anything
+            if not output.done:  # a name may still be looked up, or the app's context may wait
                 opening.cancel()
 
         with closing(reports), receive_signals() as signals:
@@ -148,7 +148,7 @@ class Program:
     async def _monitor(
         self, limits: Limits, nursery: trio.Nursery, reports: LogTelemetry, state: _State
     ) -> PrometheusTelemetry:
-        """Start to answer to monitoring; return what counts for it."""
+        """Start the server for monitoring; return the telemetry that counts for it."""
         assert self.metrics is not None  # noqa: S101 - or it is not called
         metrics = PrometheusTelemetry(limits, self._registry())
         history = History(metrics.families)
@@ -165,7 +165,7 @@ class Program:
         return metrics
 
     def _registry(self) -> CollectorRegistry:
-        """Return a registry for the service's metrics; what a named app has counts in it, too."""
+        """Return a registry for the service's metrics, and those of a named app."""
         registry = CollectorRegistry()
         if isinstance(self.app, AppName):
             registry.register(AppMetrics())
@@ -265,7 +265,7 @@ class Program:
 
 
 class _State:
-    """What one process does."""
+    """The state of a service of one process."""
 
     def __init__(self, output: Announcement, stop: trio.Event, last_reload: LastReload) -> None:
         self.output = output
@@ -275,13 +275,13 @@ class _State:
 
     @property
     def name(self) -> str:
-        """A word for it."""
+        """The state: "starting", "serving" or "stopping"."""
         if self._stop.is_set():
             return "stopping"
         return "serving" if self.output.done else "starting"
 
     def status(self) -> ServiceStatus:
-        """Return it as it is shown."""
+        """Return the status that is shown."""
         pid, age = os.getpid(), trio.current_time() - self._begun
         worker = WorkerStatus(number=0, pid=pid, state=self.name, age_s=age, memory=resident_bytes(pid))
         return ServiceStatus(state=self.name, workers=[worker], reload=self._last_reload.status())
@@ -306,11 +306,11 @@ def reload(trust: Trust, reports: LogTelemetry, manager: Notifier, *, has_app: b
 
 
 class Announcement:
-    """Says where the service listens, once it does, and logs if that is wide open.
+    """Announces where the service listens, and logs if any client may connect.
 
     Attributes:
-        done: whether it does.
-        monitored_at: where else it listens.
+        done: whether the service listens.
+        monitored_at: where monitoring is served.
     """
 
     def __init__(self, trust: Trust, reports: LogTelemetry, manager: Notifier) -> None:
@@ -321,7 +321,7 @@ class Announcement:
         self._manager = manager
 
     def started(self, endpoints: Sequence[Endpoint] = ()) -> None:
-        """Write a line for each endpoint; tell the service manager."""
+        """Write a line for each endpoint; notify the service manager."""
         exposed = [str(endpoint) for endpoint in endpoints if self._trust.exposes(endpoint)]
         if exposed:
             self._reports.exposed(exposed)

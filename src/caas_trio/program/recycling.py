@@ -1,4 +1,4 @@
-"""When a worker has to be replaced although it serves: `WorkerLimits`, `wait_until_worn` and `StackPipe`."""
+"""When a worker that still serves is to be replaced: `WorkerLimits`, `wait_until_worn` and `StackPipe`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ DEFAULT_TIMEOUT_S: Final = 30.0
 #: How many signs that its loop turns a worker gives in that time.
 TURNS_PER_TIMEOUT: Final = 4
 
-#: How often (seconds) the memory of a worker is looked at.
+#: How often (seconds) the memory of a worker is checked.
 _PERIOD_S: Final = 1.0
 
-#: By how much a limit is varied, so that not all workers reach it at the same moment.
+#: The fraction by which a limit is varied, so that not all workers reach it at the same moment.
 _JITTER: Final = 0.1
 
-#: What a pipe holds, and more than a stack takes.
+#: The size of a pipe, which is more than a stack takes.
 _MAX_STACK_BYTES: Final = 65536
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerLimits:
-    """What a worker may do and still go on; `math.inf` for no limit.
+    """The limits beyond which a worker is replaced; `math.inf` for no limit.
 
     Attributes:
         timeout: how many seconds its loop may stand still before it is killed.
@@ -55,7 +55,7 @@ async def wait_until_worn(
 
     Args:
         pid: the process.
-        limits: those to vary, and to keep.
+        limits: the limits, which are varied.
         vary: returns a number between two.
         rss_of: returns how many bytes of resident memory a process has.
     """
@@ -79,7 +79,7 @@ def resident_bytes(pid: int) -> int:
 
 
 class StackPipe:
-    """What a worker that is killed by a fault, or for standing still, writes its stack to.
+    """The pipe to which a worker that crashes, or is killed because it stood still, writes its stack.
 
     A context manager, for the supervisor's end. No write to it blocks.
 

@@ -1,4 +1,4 @@
-"""When a worker that died is replaced, and when that is given up: `Restarts`.
+"""When a worker that died is replaced, and when its place is given up: `Restarts`.
 
 No I/O, no clock, no trio.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-#: A worker that has been ready for so long counts as a good one.
+#: A worker that has been ready for this long (seconds) counts as a good one.
 SETTLED_S: Final = 1.0
 
 #: The delay after the first failure; it doubles with each one that follows.
@@ -16,7 +16,7 @@ FIRST_DELAY_S: Final = 0.1
 #: The longest delay while there is no room.
 MAX_DELAY_S: Final = 5.0
 
-#: After so many failures in a row, the place is given up.
+#: After this many failures in a row, the place is given up.
 MAX_FAILURES: Final = 5
 
 

@@ -52,8 +52,8 @@ def run(
             before anything is served and left after the drain.
         *endpoints: where to listen, as for `serve`, connections and datagrams alike;
             tcp://127.0.0.1:50007 by default.
-        **options: see `ServeOptions`. The limits are by default those of the `App`, and its telemetry is told
-            beside the one that is given. Setting `stop` is another signal.
+        **options: see `ServeOptions`. The limits are by default those of the `App`, and its telemetry is
+            called beside the one that is given. Setting `stop` is another signal.
 
     Raises:
         SystemExit: with status 2 for a wrong call, and 1 for what the machine does not allow, or the
@@ -75,7 +75,7 @@ def run(
 
 @dataclass(frozen=True)
 class _Script:
-    """What a script serves, and how; see `run`."""
+    """A server that is the whole of a script; see `run`."""
 
     app: App | Lifespan
     endpoints: Sequence[Endpoint | Listener]
@@ -91,7 +91,7 @@ class _Script:
 
         def begin_to_stop() -> None:
             stop.set()
-            if not announced.is_set():  # a name is looked up, or an app's context waits
+            if not announced.is_set():  # a name may still be looked up, or the app's context may wait
                 opening.cancel()
 
         with receive_signals([signal.SIGTERM, signal.SIGINT, *hangup]) as signals:

@@ -1,4 +1,4 @@
-"""From the values of the options to a `Program`: `Settings`."""
+"""The values of the options, and the `Program` that they describe: `Settings`."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Settings:
     def policy(self) -> Oversize:
         """What happens to a line that is too long."""
         if self.app is not None and "oversize" not in self.given:
-            return Oversize.REJECT  # an app may not know what to do with a piece of a line
+            return Oversize.REJECT  # an app may not be able to serve a piece of a line
         return Oversize(self.oversize)
 
     @property
@@ -118,14 +118,14 @@ class Settings:
         return AppName.parse(self.app, self.app_dir, folder_needed="app_dir" in self.given)
 
     def program(self, config: Mapping[str, Any] | None) -> Program:
-        """Return the program that these settings come to.
+        """Return the program that these settings describe.
 
         Args:
-            config: what a file of settings says; None without one.
+            config: the settings of the file; None without one.
 
         Raises:
             click.UsageError: options contradict each other.
-            CaasError: what they name is not there, or wrong.
+            CaasError: something that they name does not exist, or is wrong.
         """
         served = self.served
         if self.reload:

@@ -15,7 +15,7 @@ from caas_trio.server.socketoptions import SocketOptions
 
 from .messages import SharedSocket
 
-#: What one endpoint that was asked for came to.
+#: The listeners of one endpoint that was asked for.
 _Group: TypeAlias = list[Listener]
 
 
@@ -23,12 +23,12 @@ class SharedSockets:
     """The sockets of some endpoints; the supervisor closes them.
 
     Sockets that were passed to the process can be had only once. Those that are not wanted any more are
-    kept, in case that they are wanted again: clients that connect meanwhile wait in their queues, as they
+    kept, in case they are wanted again: clients that connect meanwhile wait in their queues, as they
     do before systemd starts a service.
 
     Attributes:
-        groups: the listeners that each endpoint came to.
-        kept: the like, of passed sockets that are not wanted now.
+        groups: the listeners of each endpoint.
+        kept: the same, of passed sockets that are not wanted now.
     """
 
     def __init__(self, groups: Sequence[_Group] = (), kept: Iterable[_Group] = ()) -> None:
@@ -46,7 +46,7 @@ class SharedSockets:
         return any(listener.handed_over for group in self.groups for listener in group)
 
     def described(self) -> list[SharedSocket]:
-        """Return what a worker has to know of them."""
+        """Return the description that a worker gets."""
         return [
             SharedSocket(
                 asked=str(listener.asked),
@@ -97,7 +97,7 @@ class SharedSockets:
         """Take paths away and close descriptors; the workers have their own.
 
         Args:
-            but: others, which go on; what was passed to the process is theirs to keep.
+            but: sockets that go on; those that were passed to the process are kept by them.
         """
         others = [] if but is None else [*but.groups, *but.kept]
         with ExitStack() as closing:

@@ -1,4 +1,4 @@
-"""What the signals ask for: `receive_signals` and `handle_signals`; `Terminal`; and when they are held."""
+"""Signals while the service runs: `receive_signals`, `handle_signals`, `signals_held`; `Terminal`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import trio
 
 from .startup import HANDLED, handled_signals
 
-#: What open(2) says of /dev/tty where the process has no terminal, or one that has been hung up.
+#: The errors of open(2) for /dev/tty where the process has no terminal, or one that has been hung up.
 _NO_TERMINAL: Final = frozenset({errno.ENXIO, errno.EIO})
 
 
@@ -97,7 +97,7 @@ class Terminal:
     """The controlling terminal that the process was started at, if there was one.
 
     Args:
-        name: the file that stands for it.
+        name: its file.
     """
 
     def __init__(self, name: str = "/dev/tty") -> None:
@@ -105,7 +105,7 @@ class Terminal:
         self._was_there = self._error() is None
 
     def is_lost(self) -> bool:
-        """Return whether there was one and it has been closed."""
+        """Return whether there was a terminal and it has been closed."""
         return self._was_there and self._error() in _NO_TERMINAL
 
     def _error(self) -> int | None:

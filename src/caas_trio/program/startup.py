@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-#: Two that ask for a stop, a second of which cuts everything off, and one that asks for a reload.
+#: Two that ask for a stop, and at the second time for an immediate end; one that asks for a reload.
 HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -28,7 +28,7 @@ def exit_on_stop(leave: Callable[[int], object] = os._exit) -> None:
     """End the process with 0 at a stop from now on, and hold SIGHUP: nothing is served yet.
 
     Args:
-        leave: ends the process, without a way for a module that is being imported to prevent it.
+        leave: ends the process; a module that is being imported must not be able to prevent it.
     """
     for number in handled_signals():
         if number != signal.SIGHUP:
@@ -37,5 +37,5 @@ def exit_on_stop(leave: Callable[[int], object] = os._exit) -> None:
 
 
 def hold_signals() -> None:
-    """Block `HANDLED` for good: the kernel keeps what comes, and what is never unblocked does nothing."""
+    """Block `HANDLED` for good: the kernel keeps the signals, which do nothing unless they are unblocked."""
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)

@@ -1,4 +1,4 @@
-"""`caas-trio status URL`: what a running service does, once or again and again, in a terminal."""
+"""`caas-trio status URL`: the status of a running service in a terminal, once or repeatedly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from caas_trio.core.printable import printable
 _TIMEOUT_S: Final = 5.0
 _MAX_ANSWER: Final = 1 << 20
 
-#: How long (seconds) it is waited before the next look.
+#: The interval between two fetches (seconds).
 _PERIOD_S: Final = 2.0
 
 #: ECMA-48: to the first line; erase the rest of this one; erase all that follows.
@@ -26,7 +26,7 @@ _HOME, _ERASE_LINE, _ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 class AddressType(click.ParamType[Endpoint]):
-    """Where a service answers to monitoring: what it says of `--metrics` when it starts, or HOST:PORT."""
+    """Where a service answers to monitoring: the URL that it prints for `--metrics`, or HOST:PORT."""
 
     name = "url"
 
@@ -63,13 +63,13 @@ async def _show(endpoint: Endpoint, watch: bool) -> None:  # noqa: FBT001 - trio
         await trio.sleep(_PERIOD_S)
         try:
             lines = await fetch(endpoint)
-        except click.ClickException as error:  # it may be being restarted
+        except click.ClickException as error:  # it may be restarting
             lines = [error.message]
         show(lines, sys.stdout, watch=watch)
 
 
 def show(lines: Sequence[str], output: TextIO, *, watch: bool) -> None:
-    """Write lines; on a terminal that is watched, in the place of those before."""
+    """Write lines; on a terminal, with `--watch`, over the lines before."""
     encoding = output.encoding or "utf-8"
     lines = [line.encode(encoding, "replace").decode(encoding) for line in lines]
     if watch and output.isatty():
@@ -83,7 +83,7 @@ async def fetch(endpoint: Endpoint) -> list[str]:
     """Return the lines of a service's status; nothing in them reaches a terminal as anything but text.
 
     Raises:
-        click.ClickException: there is no answer, or it is none of a service.
+        click.ClickException: there is no answer, or it does not come from a service.
     """
     answer = b""
     try:

@@ -1,9 +1,9 @@
 """Several processes as one service: `Supervisor`.
 
 It opens the sockets, starts workers that inherit them, and replaces those that die. It serves no client
-itself, so what a client does cannot take it down. To read the settings anew (SIGHUP) is to start other
-workers on the same sockets: once all of them are ready, the old ones retire. If they do not get ready,
-nothing has changed.
+itself, so what a client does cannot take it down. At a reload (SIGHUP) it reads the settings again and
+starts other workers on the same sockets: once all of them are ready, the old ones retire. If they do not
+get ready, nothing changes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from .worker_process import Death, StartProcess, Worker, is_no_room, start_proce
 #: How many signs of life a worker gives in the time that the service manager's watchdog may take.
 _BEATS_PER_INTERVAL: Final = 4
 
-#: How many seconds after a worn worker could not be replaced that is tried again.
+#: How many seconds after a failed replacement of a worn worker the next one is tried.
 _RETRY_S: Final = 60.0
 
 Parse: TypeAlias = Callable[[Sequence[str]], Program | int]
@@ -57,12 +57,12 @@ class Supervisor:
 
     Args:
         arguments: the command line.
-        program: what it comes to for now.
+        program: the settings that the command line describes now.
         interpreter: starts the workers.
         parse: reads the command line again.
         start: starts a worker.
         wait_until_worn: returns once a worker should be replaced, and why.
-        changes: yields something each time that the files in a folder have changed.
+        changes: yields the changed files each time that files in a folder have changed.
         sockets: those that are open already.
     """
 
@@ -120,7 +120,7 @@ class Supervisor:
                 async with trio.open_nursery() as self._places:
                     if program.watched is not None:
                         aside.start_soon(self._watch, program.watched, ask)
-                        self._places.start_soon(self._stopped.wait)  # it goes on without a worker
+                        self._places.start_soon(self._stopped.wait)  # the service goes on without a worker
                     with self._starting:
                         await self._begin_to_serve(aside, opened, reports)
                         aside.start_soon(self._reload_when, asked)
@@ -129,7 +129,7 @@ class Supervisor:
             raise (UsageError if self._failure.misused else WorkersFailed)(self._failure.reason)
 
     async def _begin_to_serve(self, aside: trio.Nursery, opened: ExitStack, reports: LogTelemetry) -> None:
-        """Return when the first workers are ready and it has been said where they listen."""
+        """Start the first workers; return when they are ready and their endpoints have been announced."""
         first = self._current
         output = Announcement(first.program.trust, reports, self._manager)
         first.sockets = await self._opened(first.program)
@@ -190,7 +190,7 @@ class Supervisor:
             options=program.sockets,
         )
 
-    # What the signals ask for.
+    # Signals.
 
     def _stop(self) -> None:
         """Drain all workers. A client that connects from now on is refused, or finds a successor."""
@@ -216,7 +216,7 @@ class Supervisor:
                 await self._reload()
 
     async def _reload(self) -> None:
-        """Replace the workers by some with new settings, or log why not."""
+        """Replace the workers by new ones with new settings, or log why that fails."""
         old = self._current
         reason: str | None = None
         try:
@@ -313,7 +313,7 @@ class Supervisor:
                     await generation.over.wait()
 
     async def _run_worker(self, generation: Generation, place: Place) -> Death | None:
-        """Start a worker and wait for its end; return what it died of, None if it ended on command."""
+        """Start a worker and wait for its end; return why it died, None if it ended on command."""
         slot = next(number for number in count() if number not in self._slots)
         self._slots.add(slot)
         limits = generation.program.worker_limits
@@ -398,7 +398,7 @@ def _parse(arguments: Sequence[str], directory: str | None) -> Program | int:
 
 
 def _ask(channel: trio.MemorySendChannel[None]) -> None:
-    """Ask for a reload; one that has not begun will do for this one, too."""
+    """Ask for a reload, unless one is about to begin."""
     with suppress(trio.WouldBlock):
         channel.send_nowait(None)
 

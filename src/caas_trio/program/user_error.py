@@ -9,7 +9,7 @@ import click
 from caas_trio.core.errors import CaasError, UsageError
 from caas_trio.core.printable import printable
 
-#: What a user can do something about; anything else is a bug.
+#: The errors that a user can do something about; any other one is a bug.
 USER_ERRORS: Final = (CaasError, OSError, click.Abort, click.ClickException, KeyboardInterrupt)
 
 _FAILED: Final = 1
@@ -24,7 +24,7 @@ class UserMessage(NamedTuple):
 
 
 def user_error(failure: BaseException) -> UserMessage:
-    """Return what to say of one of `USER_ERRORS`, or of a group of them; its first one speaks for all."""
+    """Return the message for one of `USER_ERRORS`, or for a group of them, which is that of the first one."""
     while isinstance(failure, BaseExceptionGroup):
         failure = failure.exceptions[0]
     match failure:

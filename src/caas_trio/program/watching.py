@@ -13,7 +13,7 @@ from caas_trio.core.errors import UsageError
 
 _LIBRARY: Final = "watchfiles"
 
-#: How long (milliseconds) files have to be left alone: editors write several at once.
+#: How long (milliseconds) no file must have changed: editors write several at once.
 _DEBOUNCE_MS: Final = 200
 
 

@@ -41,7 +41,7 @@ def main(descriptor: int) -> NoReturn:
 
 
 def run(sock: socket.socket) -> int:
-    """Serve as a supervisor at the other end of a socket says, and close it; return the exit status."""
+    """Serve as the supervisor at the other end of a socket commands, and close it; return the exit status."""
     with sock:
         control = Control(sock)
         try:
@@ -114,7 +114,7 @@ async def _serve(
 
 
 class WorkerControl:
-    """What the supervisor's commands come to, and the message that the worker serves.
+    """Executes the supervisor's commands, and reports that the worker serves.
 
     Args:
         control: the channel to the supervisor.
@@ -137,7 +137,7 @@ class WorkerControl:
         self._listeners = listeners
 
     def started(self, value: object = None) -> None:  # noqa: ARG002 - the endpoints are the supervisor's
-        """Send that it serves."""
+        """Report that the worker serves."""
         self._control.send_nowait(Kind.READY)
 
     async def run(self) -> None:
@@ -165,7 +165,7 @@ class WorkerControl:
 
 
 async def _tell_turns(control: Control, interval: float) -> None:
-    """Send once in a while that the loop turns, which this proves."""
+    """Send at intervals that the loop turns, which the sending itself proves."""
     while interval < math.inf:
         control.send_nowait(Kind.TURNED)
         await trio.sleep(interval)
@@ -181,4 +181,4 @@ def take(passed: SharedSocket) -> Listener:
 
 
 def _nothing() -> None:
-    """Leave it to the supervisor."""
+    """Do nothing: the supervisor handles this signal."""

@@ -25,19 +25,19 @@ WORKER_TIMEOUT_S: Final = 30.0
 #: How long a worker may take to end once its drain is over.
 GRACE_S: Final = 5.0
 
-#: How long a worker that stood still may take to write its stack down and end.
+#: How long a worker that stood still may take to write its stack and end.
 _ABORT_S: Final = 1.0
 
-#: How long it is waited for what a worker that seems to stand still may have sent in time.
+#: How long to wait for a message that a worker, which seems to stand still, may have sent in time.
 _SECOND_LOOK_S: Final = 0.5
 
-#: How often the end of a process is looked for, once it is due. It takes neither a thread nor a descriptor.
+#: How often a process is polled for its end, once that is due. This takes neither a thread nor a descriptor.
 _POLL_S: Final = 0.01
 
 #: How many seconds lie between two reads of what a worker sends.
 _READ_PAUSE_S: Final = 0.01
 
-#: What the machine says if it has no room for a process, a socket or a thread just now.
+#: The errors of a machine that has no room for a process, a socket or a thread just now.
 _NO_ROOM: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOBUFS})
 
 
@@ -49,7 +49,7 @@ def is_no_room(failure: BaseException) -> bool:
 
 
 class Process(Protocol):
-    """What a worker needs of a process."""
+    """A process, as far as `Worker` uses it."""
 
     @property
     def pid(self) -> int:
@@ -80,7 +80,7 @@ StartProcess: TypeAlias = Callable[[WorkerConfig], StartedProcess]
 
 
 class Death(NamedTuple):
-    """What a worker died of.
+    """The death of a worker.
 
     Attributes:
         slot: the number of the worker.
@@ -103,7 +103,7 @@ class Death(NamedTuple):
     stood_still: bool = False
 
     def log_fields(self) -> dict[str, object]:
-        """Return what is logged of it."""
+        """Return the fields of the log event."""
         process = {} if self.pid is None else {"pid": self.pid}
         return {"worker": self.slot, **process, "reason": self.reason}
 
@@ -112,7 +112,7 @@ class Worker:
     """A worker process, from its start to its end.
 
     Args:
-        config: what it is to do.
+        config: its configuration.
         started: the process.
         on_message: called with the worker after each of its messages.
         turn_timeout: how many seconds may lie between two messages once it is ready.
@@ -122,7 +122,7 @@ class Worker:
         pid: that of its process.
         started_at: when it was started, by trio's clock.
         was_ready: set once it serves.
-        drain_timeout: how many seconds its drain may take, as far as it has said.
+        drain_timeout: how many seconds its drain may take; None before it has reported that.
     """
 
     def __init__(
@@ -165,13 +165,13 @@ class Worker:
 
     @property
     def state(self) -> str:
-        """What it does, in a word: it starts, serves, retires or stops."""
+        """Its state: it starts, serves, retires or stops."""
         if self._command is not None:
             return "retiring" if self._command is Command.RETIRE else "stopping"
         return "serving" if self.ready else "starting"
 
     def end(self, command: Command, seconds: float) -> None:
-        """Send it a command to end; it is killed unless it has ended within so many seconds.
+        """Send it a command to end; kill it unless it has ended within `seconds`.
 
         A further command does not put that off.
         """
@@ -216,7 +216,7 @@ class Worker:
     async def _next_line(self) -> str | None:
         """Return the next line of the worker; None if it is gone, or stands still.
 
-        Where time is up it is looked at once more: it may be this process that stood still.
+        When the time is up, look once more: it may be this process that stood still.
         """
         timeout = self._turn_timeout if self.was_ready.is_set() else math.inf
         for seconds in (timeout, _SECOND_LOOK_S):
@@ -226,7 +226,7 @@ class Worker:
         return None
 
     def death(self) -> Death | None:
-        """Return what it died of, once it is gone; None if it ended on command.
+        """Return why it died, once it is gone; None if it ended on command.
 
         A worker that was killed before it served has ended on command: it was still being loaded.
         """
@@ -281,7 +281,7 @@ class Worker:
 
 
 class _PolledProcess:
-    """A process whose end is looked for again and again; see `Process`."""
+    """A process that is polled for its end; see `Process`."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -307,7 +307,7 @@ def start_process(
 ) -> StartedProcess:
     """Start a worker that inherits the sockets of its config; return once it runs, in milliseconds.
 
-    It has a process group of its own: what is typed at a terminal is for the supervisor alone. It begins
+    It has a process group of its own: signals from a terminal go to the supervisor alone. It begins
     with signals held, so that none ends it before it can handle them.
 
     Args:
