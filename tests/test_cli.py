@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import io
 import ipaddress
 import json
 import math
@@ -13,11 +13,11 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from types import MethodType
-from typing import Any
 
 import click
 import pytest
@@ -148,20 +148,12 @@ def test_a_plain_file_at_the_path_is_reported_and_kept(
     assert precious.read_text() == "data"
 
 
-def test_a_closed_standard_output_is_reported(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    echo = click.echo
-
-    def full(message: Any, *, err: bool = False) -> None:
-        if not err:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        echo(message, err=err)
-
-    monkeypatch.setattr(sys, "stdout", sys.stdout)  # to have it back
-    monkeypatch.setattr(click, "echo", full)
-    assert cli.run(["tcp://127.0.0.1:0"]) == 1
-    assert sys.stdout is None
+def test_a_closed_standard_output_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    with open("/dev/full", "wb", buffering=0) as device:  # noqa: PTH123 - a device
+        full = io.TextIOWrapper(device, write_through=True)
+        with redirect_stdout(full):
+            assert cli.run(["tcp://127.0.0.1:0"]) == 1
+            assert sys.stdout is None
     assert capsys.readouterr().err == f"caas-trio: {CLOSED}\n"
 
 
@@ -173,36 +165,40 @@ def test_a_closed_standard_error_keeps_the_exit_status() -> None:
     assert ended.returncode == 2
 
 
-def test_an_interrupt_during_startup_is_reported(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: object) -> None:
+def test_an_interrupt_during_startup_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trio, "run", interrupted)
-    assert cli.run([]) == 1
+    assert cli.run([], run_async=interrupted) == 1
     assert capsys.readouterr().err.endswith("caas-trio: interrupted\n")
 
 
-@pytest.fixture
-def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Program]]:
-    """Catch what the command line would run."""
-    programs: list[Program] = []
+class Asked(list[Program]):
+    """What command lines would run."""
 
-    def run(served: MethodType) -> None:
-        program = served.__self__
+    def run(self, arguments: list[str]) -> int:
+        """Run a command line as far as it serves."""
+        return cli.run(arguments, run_async=self._keep)
+
+    def _keep(self, serve: Callable[[], Awaitable[None]]) -> None:
+        assert isinstance(serve, MethodType)
+        program = serve.__self__
         if isinstance(program, Supervisor):
             program = program._first
         assert isinstance(program, Program)
-        programs.append(program)
-
-    monkeypatch.setattr(trio, "run", run)
-    yield programs
-    assert len(programs) == 1
+        self.append(program)
 
 
-def test_the_defaults(asked_for: list[Program], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run([]) == 0
+@pytest.fixture
+def asked_for() -> Iterator[Asked]:
+    """Catch what the command line would run."""
+    asked = Asked()
+    yield asked
+    assert len(asked) == 1
+
+
+def test_the_defaults(asked_for: Asked, capsys: pytest.CaptureFixture[str]) -> None:
+    assert asked_for.run([]) == 0
     [program] = asked_for
     assert (program.log_ends, program.metrics, program.takeover) == (False, None, False)
     program.log.warning("an event")
@@ -287,7 +283,7 @@ FLAGS = {"once", "proxy_protocol", "takeover"}
 @pytest.mark.parametrize("source", ["options", "variables"])
 def test_every_option_is_also_a_variable(
     source: str,
-    asked_for: list[Program],
+    asked_for: Asked,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -300,7 +296,7 @@ def test_every_option_is_also_a_variable(
             f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items() if name not in FLAGS
         ]
         arguments += [f"--{name.replace('_', '-')}" for name in FLAGS]
-    assert cli.run([*arguments, "unix:@a", "tcp://[::1]:0"]) == 0
+    assert asked_for.run([*arguments, "unix:@a", "tcp://[::1]:0"]) == 0
     [program] = asked_for
     assert (program.log_ends, program.takeover) == (True, True)
     assert program.metrics == Endpoint.parse("tcp://[::1]:9464")
@@ -342,7 +338,7 @@ def test_every_option_is_also_a_variable(
 
 @pytest.mark.parametrize("source", ["options", "variables", "file"])
 def test_an_app_is_named(
-    source: str, asked_for: list[Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: str, asked_for: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = []
     if source == "options":
@@ -353,7 +349,7 @@ def test_an_app_is_named(
     else:
         (tmp_path / "settings.toml").write_text(f'app = "shouts:shout"\napp-dir = "{tmp_path}"\n')
         arguments = ["--config", str(tmp_path / "settings.toml")]
-    assert cli.run(arguments) == 0
+    assert asked_for.run(arguments) == 0
     [program] = asked_for
     assert program.app == AppName("shouts", "shout", tmp_path)
     assert program.lines.oversize is Oversize.REJECT
@@ -361,26 +357,25 @@ def test_an_app_is_named(
 
 
 def test_reload_restarts_the_app_on_changes(
-    asked_for: list[Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked_for: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "watchfiles.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "watchfiles", raising=False)
-    assert cli.run(["--app", "shouts:shout", "--app-dir", str(tmp_path), "--reload"]) == 0
+    assert asked_for.run(["--app", "shouts:shout", "--app-dir", str(tmp_path), "--reload"]) == 0
     [program] = asked_for
     assert program.watched == tmp_path
     assert (program.supervised, program.workers, program.log_ends) == (True, 1, True)
 
 
-def test_oversize_applies_to_an_app(asked_for: list[Program]) -> None:
-    assert cli.run(["--app", "shouts:shout", "--oversize", "stream"]) == 0
+def test_oversize_applies_to_an_app(asked_for: Asked) -> None:
+    assert asked_for.run(["--app", "shouts:shout", "--oversize", "stream"]) == 0
     [program] = asked_for
     assert program.lines.oversize is Oversize.STREAM
     assert not program.supervised
 
 
-def test_an_app_with_one_worker_has_a_supervisor(asked_for: list[Program]) -> None:
-    assert cli.run(["--app", "shouts:shout", "--workers", "1", "--worker-timeout", "0"]) == 0
+def test_an_app_with_one_worker_has_a_supervisor(asked_for: Asked) -> None:
+    assert asked_for.run(["--app", "shouts:shout", "--workers", "1", "--worker-timeout", "0"]) == 0
     [program] = asked_for
     assert program.supervised
     assert program.worker_limits == WorkerLimits(timeout=math.inf)
@@ -391,7 +386,7 @@ TLS_OPTIONS = {"tls_cert": 0, "tls_key": 1, "tls_client_ca": 2}
 
 @pytest.mark.parametrize("source", ["options", "variables"])
 def test_the_files_of_certificates_are_read(
-    source: str, asked_for: list[Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: str, asked_for: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = write_files(tmp_path)
     arguments = ["tls://127.0.0.1:0"]
@@ -400,7 +395,7 @@ def test_the_files_of_certificates_are_read(
             monkeypatch.setenv(f"CAAS_TRIO_{name.upper()}", str(files[which]))
         else:
             arguments += [f"--{name.replace('_', '-')}", str(files[which])]
-    assert cli.run(arguments) == 0
+    assert asked_for.run(arguments) == 0
     [program] = asked_for
     trust = program.trust
     assert isinstance(trust.tls, Certificates)

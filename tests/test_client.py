@@ -24,7 +24,7 @@ from caas_trio.client.display import LineEnds, Screen
 from caas_trio.core.printable import printable
 
 from .certificates import write_files
-from .support.processes import Interrupted, Service, service
+from .support.processes import Service, service
 
 COMMAND = [sys.executable, "-m", "caas_trio.client"]
 
@@ -37,7 +37,9 @@ def run(*arguments: str, sent: bytes = b"") -> tuple[int, bytes, str]:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Service]:
-    with service("--first", "server", endpoints=("tcp://127.0.0.1:0", "unix:@caas-test-client")) as running:
+    with service(
+        "--first", "server", endpoints=("tcp://127.0.0.1:0", f"unix:@caas-test-client-{os.getpid()}")
+    ) as running:
         yield running
 
 
@@ -218,18 +220,28 @@ def test_line_ends_are_the_same_however_they_are_cut(data: bytes, cuts: list[int
     assert converted == data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
-def test_an_interruption_while_the_program_is_loaded_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = "caas_trio.client.command"
-    monkeypatch.setitem(sys.modules, name, Interrupted(name))
+def test_an_interruption_while_the_program_is_loaded_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def load() -> None:
+        raise KeyboardInterrupt
+
     with pytest.raises(SystemExit, match="130"):
-        __main__.main()
+        __main__.main(load)
     assert capsys.readouterr().err == "caas-client: interrupted\n"
 
 
-def test_it_runs_as_a_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["caas-client", "--version"])
-    with pytest.raises(SystemExit, match="0"):
-        __main__.main()
-    assert capsys.readouterr().out.startswith("caas-client, version ")
+def test_it_runs_as_a_program() -> None:
+    command = [sys.executable, "-m", "caas_trio.client", "--version"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told.startswith("caas-client, version ")
+
+
+def test_the_program_is_the_command_and_exits_as_it_says() -> None:
+    given: list[list[str]] = []
+
+    def run(arguments: list[str]) -> int:
+        given.append(arguments)
+        return 7
+
+    with pytest.raises(SystemExit, match="7"):
+        __main__.main(lambda: run)
+    assert given == [sys.argv[1:]]

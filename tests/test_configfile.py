@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from caas_trio import Endpoint
 from caas_trio.program import cli
 from caas_trio.program.command import parse
 from caas_trio.program.options import FileType, StartDirectory
+from caas_trio.program.processors import processors
 from caas_trio.program.program import Program
 
 from .test_cli import told
@@ -73,15 +73,8 @@ def test_a_config_file_brings_a_supervisor(tmp_path: Path) -> None:
     assert not program().supervised
 
 
-def test_workers_0_is_one_per_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "process_cpu_count", lambda: 3, raising=False)  # since Python 3.13
-    assert program("--workers", "0").workers == 3
-    monkeypatch.delattr(os, "process_cpu_count")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 3, 5}, raising=False)
-    assert program("--workers", "0").workers == 3
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert program("--workers", "0").workers == 1
+def test_workers_0_is_one_per_processor() -> None:
+    assert program("--workers", "0").workers == processors()
 
 
 def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 import trio
@@ -42,9 +42,10 @@ from caas_trio import (
 )
 from caas_trio.core.datagramrules import MAX_BYTES, Drop
 from caas_trio.core.peer import Peer
-from caas_trio.drivers import datagramsocket
+from caas_trio.drivers.machine import Machine
 from caas_trio.server.datagram import DatagramService
 
+from .support.machines import HookedMachine, failing
 from .support.recorder import Recorder
 from .support.sockets import descriptors
 
@@ -267,34 +268,14 @@ async def test_a_reply_to_a_closed_socket_is_dropped(endpoint: str) -> None:
 linux = pytest.mark.skipif(sys.platform != "linux", reason="this is of Linux")
 
 
-@pytest.fixture
-def prepare(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[socket.socket], object]], None]:
-    """Return a function that lays a hand on the sockets of servers to come, before these use them."""
-
-    def prepare(hand: Callable[[socket.socket], object]) -> None:
-        bind = socket.socket.bind
-
-        def bind_and_prepare(sock: socket.socket, address: Any) -> None:
-            bind(sock, address)
-            hand(sock)
-
-        monkeypatch.setattr(socket.socket, "bind", bind_and_prepare)
-
-    return prepare
-
-
-Prepare: TypeAlias = Callable[[Callable[[socket.socket], object]], None]
-
-
-def tell_of_icmp_errors(sock: socket.socket) -> None:
+def tell_of_icmp_errors(sock: socket.socket, *_: object) -> None:
     """Set IP_RECVERR: errors of a reply come with the next call. A passed socket may have it set."""
     sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
 
 
 @linux
-async def test_an_icmp_error_at_a_receive_is_reported_and_serving_goes_on(prepare: Prepare) -> None:
-    prepare(tell_of_icmp_errors)
-    async with serving() as server:
+async def test_an_icmp_error_at_a_receive_is_reported_and_serving_goes_on() -> None:
+    async with serving(machine=HookedMachine(bound=tell_of_icmp_errors)) as server:
         with server.plain_client() as gone:
             gone.send(b"gone")
         assert await server.ask(b"hello") == b"HELLO"
@@ -322,38 +303,17 @@ class Patient(DatagramRequestHandler):
         await self.wfile.write(data.upper())
 
 
-async def test_an_icmp_error_at_a_send_does_not_lose_another_reply(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    sendmsg = socket.socket.sendmsg
-    errors = [errno.ECONNREFUSED]
-
-    def tell_of_an_earlier_one(sock: socket.socket, *arguments: Any) -> int:
-        if errors:
-            raise OSError(errors.pop(), "connection refused")
-        return sendmsg(sock, *arguments)
-
-    async with serving() as server:
-        monkeypatch.setattr(socket.socket, "sendmsg", tell_of_an_earlier_one)
+async def test_an_icmp_error_at_a_send_does_not_lose_another_reply() -> None:
+    machine = HookedMachine(sendmsg=failing(errno.ECONNREFUSED))
+    async with serving(machine=machine) as server:
         assert await server.ask(b"hello") == b"HELLO"
     assert server.telemetry.dropped == {Drop.UNDELIVERED: 1}
     assert server.telemetry.served == 1
 
 
 @pytest.mark.parametrize("error", [errno.ENOBUFS, errno.ENOMEM])
-async def test_without_memory_receiving_pauses_and_goes_on(
-    error: int, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recvmsg_into = socket.socket.recvmsg_into
-    errors = [error, error]
-
-    def fail_at_first(sock: socket.socket, *arguments: Any) -> Any:
-        if errors:
-            raise OSError(errors.pop(), "no memory")
-        return recvmsg_into(sock, *arguments)
-
-    monkeypatch.setattr(socket.socket, "recvmsg_into", fail_at_first)
-    async with serving() as server:
+async def test_without_memory_receiving_pauses_and_goes_on(error: int, autojump_clock: MockClock) -> None:
+    async with serving(machine=HookedMachine(recvmsg_into=failing(error, error))) as server:
         with server.plain_client() as client:
             client.send(b"hello")
             await trio.sleep(1)  # the mock clock's
@@ -361,20 +321,15 @@ async def test_without_memory_receiving_pauses_and_goes_on(
     assert server.telemetry.accept_errors == [error, error]
 
 
-async def test_a_socket_that_fails_ends_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(errno.EBADF, "bad descriptor")
-
-    monkeypatch.setattr(socket.socket, "recvmsg_into", fail)
-
+async def test_a_socket_that_fails_ends_the_server() -> None:
     async def serve_until_it_fails() -> None:
-        async with serving() as server:
+        async with serving(machine=HookedMachine(recvmsg_into=failing(errno.EBADF))) as server:
             with server.plain_client() as client:
                 client.send(b"hello")
 
     with pytest.raises(ExceptionGroup) as caught:
         await serve_until_it_fails()
-    assert caught.group_contains(OSError, match="bad descriptor")
+    assert caught.group_contains(OSError, match="Bad file descriptor")
 
 
 @pytest.mark.parametrize(
@@ -389,17 +344,15 @@ async def test_a_socket_that_fails_ends_the_server(monkeypatch: pytest.MonkeyPat
     ],
 )
 async def test_a_reply_that_cannot_be_sent_is_dropped_and_reported(
-    error: int, reason: Drop, endpoint: str, monkeypatch: pytest.MonkeyPatch
+    error: int, reason: Drop, endpoint: str
 ) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(error, "no")
-
-    async with serving(bytes.upper, endpoint) as server:
-        with server.plain_client() as client, monkeypatch.context() as patch:
-            patch.setattr(socket.socket, "sendmsg", fail)
+    machine = HookedMachine(sendmsg=failing(*[error] * 10))
+    async with serving(bytes.upper, endpoint, machine=machine) as server:
+        with server.plain_client() as client:
             client.send(b"lost")
             while not server.telemetry.dropped[reason]:
                 await trio.lowlevel.checkpoint()
+        del machine.hooks["sendmsg"]
         assert await server.ask(b"hello") == b"HELLO"
     assert server.telemetry.dropped == {reason: 1}
 
@@ -560,12 +513,15 @@ async def test_ipv4_clients_of_a_dual_stack_socket_obey_the_ipv4_rules(dual_stac
     assert server.telemetry.dropped == {"the address is not allowed": 1, Drop.TO_MANY: 1}
 
 
-async def test_without_packet_info_datagrams_are_served_too(
-    unixgram: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for option in ("_IP_PKTINFO", "_IPV6_RECVPKTINFO", "_SO_PASSCRED"):
-        monkeypatch.setattr(datagramsocket, option, None)
-    async with serving(bytes.upper, "udp://0.0.0.0:0", "udp://[::]:0", unixgram) as server:
+class PlainMachine(Machine):
+    """A machine that tells nothing of a datagram but its sender's address."""
+
+    ip_pktinfo = ipv6_recvpktinfo = so_passcred = None
+
+
+async def test_without_packet_info_datagrams_are_served_too(unixgram: str) -> None:
+    endpoints = ("udp://0.0.0.0:0", "udp://[::]:0", unixgram)
+    async with serving(bytes.upper, *endpoints, machine=PlainMachine()) as server:
         with trio.socket.socket(type=socket.SOCK_DGRAM) as client:
             await client.sendto(b"hello", ("127.0.0.1", server.endpoints[0].port))
             assert await client.recv(100) == b"HELLO"
@@ -622,15 +578,15 @@ async def test_datagrams_of_other_users_are_dropped(unixgram: str, mine: bool) -
     assert server.telemetry.dropped == ({} if mine else {"the user is not allowed": 1})
 
 
-async def test_other_tasks_run_during_a_flood(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_other_tasks_run_during_a_flood() -> None:
     async with serving() as server:
         with server.plain_client() as client:
-            with monkeypatch.context() as flood:
-                flood.setattr(server.telemetry, "datagram_served", lambda _: client.send(b"flood"))
-                client.send(b"flood")
-                for _ in range(10):
-                    await trio.lowlevel.checkpoint()
-                waiting = client.recv(100)  # the flood goes on, or there would be no end to this
+            server.telemetry.when_served = lambda: client.send(b"flood")
+            client.send(b"flood")
+            for _ in range(10):
+                await trio.lowlevel.checkpoint()
+            waiting = client.recv(100)  # the flood goes on, or there would be no end to this
+            server.telemetry.when_served = lambda: None
             assert waiting == b"FLOOD"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,6 @@ import pytest
 from caas_trio import LineSession, Oversize
 from caas_trio.program import cli
 from caas_trio.program.explain import TLS_BUFFERS, TLS_CERTIFICATES, session_ceiling
-from caas_trio.program.program import Program
 from caas_trio.server.admission import RESERVED_DESCRIPTORS
 
 from .test_loading import folder  # noqa: F401 - a fixture
@@ -19,10 +20,27 @@ from .test_loading import folder  # noqa: F401 - a fixture
 KIB = 1024
 
 
+@contextmanager
+def descriptors(limit: int) -> Iterator[None]:
+    """Let the process have so many descriptors, as `ulimit -Sn` does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def hard_limit() -> str:
+    """Return how many descriptors the process could have, in words."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return "infinite" if hard == resource.RLIM_INFINITY else str(hard)
+
+
 @pytest.fixture(autouse=True)
-def driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Program, "run", None)  # nothing is served
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (20000, resource.RLIM_INFINITY))
+def enough() -> Iterator[None]:
+    with descriptors(20000):
+        yield
 
 
 def explained(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[list[list[str]], str]:
@@ -102,13 +120,11 @@ def test_the_default_endpoint_is_shown(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_the_costs(capsys: pytest.CaptureFixture[str]) -> None:
     _, costs = explained(capsys)
-    connections, descriptors, memory = costs.splitlines()
+    connections, needed, memory = costs.splitlines()
     assert connections == "connections  10000 at most"
     wanted = 10000 + RESERVED_DESCRIPTORS
-    assert descriptors.startswith(
-        f"descriptors  {wanted}: one for each connection, {RESERVED_DESCRIPTORS} for "
-    )
-    assert descriptors.endswith("the limit is 20000, and can be raised to infinite (ulimit -n)")
+    assert needed.startswith(f"descriptors  {wanted}: one for each connection, {RESERVED_DESCRIPTORS} for ")
+    assert needed.endswith(f"the limit is 20000, and can be raised to {hard_limit()} (ulimit -n)")
     assert memory.startswith(
         "memory       3.663 GiB at most, if every client does its worst: 384 KiB for each"
     )
@@ -126,14 +142,12 @@ def test_tls_is_counted(capsys: pytest.CaptureFixture[str], *, shown: bool) -> N
     assert (TLS_BUFFERS + TLS_CERTIFICATES) // KIB == 704
 
 
-def test_too_few_descriptors_are_reported(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
-    _, costs = explained(capsys)
+def test_too_few_descriptors_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    with descriptors(1024):
+        _, costs = explained(capsys)
     limit = 1024 - RESERVED_DESCRIPTORS
     assert costs.startswith(f"connections  {limit} at most, lowered from 10000: descriptors are short\n")
-    assert "the limit is 1024, and can be raised to 4096" in costs
+    assert f"the limit is 1024, and can be raised to {hard_limit()}" in costs
 
 
 def test_a_wrong_setting_is_refused_as_without_explain(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,8 @@ from caas_trio.drivers.machine import MACHINE, Machine
 from caas_trio.program.sharedsockets import SharedSockets
 from caas_trio.server.listeners import listen, listen_all, set_backlog
 
+from .support.machines import HookedMachine
+
 
 async def reason(text: str, machine: Machine = MACHINE) -> str:
     """Return why it cannot be listened on."""
@@ -231,14 +233,11 @@ async def test_no_thread_for_the_lookup_is_a_listen_error() -> None:
     assert await reason("tcp://somebody.example:1", machine) == "resource temporarily unavailable"
 
 
-async def test_an_error_without_a_message_gets_the_systems(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_an_error_without_a_message_gets_the_systems() -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOBUFS, "No buffer space available")
 
-    monkeypatch.setattr(socket.socket, "bind", refuse)
-    assert await reason("tcp://127.0.0.1:0") == "no buffer space available"
+    assert await reason("tcp://127.0.0.1:0", HookedMachine(bind=refuse)) == "no buffer space available"
 
 
 async def test_a_withdrawn_unix_socket_still_serves_its_queue(tmp_path: Path) -> None:

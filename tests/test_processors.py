@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -61,13 +62,14 @@ def test_a_cgroup_quota_limits_the_count(files: dict[str, str], expected: int, t
 
 
 @pytest.mark.parametrize("missing", [(), ("process_cpu_count",), ("process_cpu_count", "sched_getaffinity")])
-def test_the_affinity_limits_the_count(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "process_cpu_count", lambda: 7, raising=False)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 2, 5}, raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    for name in missing:
-        monkeypatch.delattr(os, name)
-    assert schedulable() == (7, 3, 1)[len(missing)]
+def test_the_affinity_limits_the_count(missing: tuple[str, ...]) -> None:
+    has: dict[str, Callable[..., object]] = {
+        "process_cpu_count": lambda: 7,
+        "sched_getaffinity": lambda _: {1, 2, 5},
+        "cpu_count": lambda: None,
+    }
+    system = SimpleNamespace(**{name: count for name, count in has.items() if name not in missing})
+    assert schedulable(system) == (7, 3, 1)[len(missing)]
 
 
 def test_at_least_one_processor_is_counted() -> None:

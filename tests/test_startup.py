@@ -12,12 +12,12 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import trio
 
 from caas_trio.__main__ import main
-from caas_trio.program import cli
 from caas_trio.program.signals import (
     Terminal,
     handle_signals,
@@ -54,10 +54,12 @@ def blocked() -> set[int]:
 pytestmark = pytest.mark.usefixtures("signals_as_they_were")
 
 
-def test_the_program_is_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "main", lambda: sys.exit(7))
+def test_the_program_is_the_command_line() -> None:
+    def run() -> NoReturn:
+        sys.exit(7)
+
     with pytest.raises(SystemExit, match="7"):
-        main()
+        main(lambda: run)
     assert blocked() == {signal.SIGHUP}
 
 

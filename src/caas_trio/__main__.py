@@ -6,15 +6,24 @@ from .program.startup import exit_on_stop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
 
-def main() -> NoReturn:
-    """Run as a program. Loading it takes a moment, and a signal may come just then."""
-    exit_on_stop()
+def _load() -> Callable[[], NoReturn]:
     from .program.cli import main as run  # noqa: PLC0415 - after the signals have handlers
 
-    run()
+    return run
+
+
+def main(load: Callable[[], Callable[[], NoReturn]] = _load) -> NoReturn:
+    """Run as a program. Loading it takes a moment, and a signal may come just then.
+
+    Args:
+        load: returns what is run.
+    """
+    exit_on_stop()
+    load()()
 
 
 if __name__ == "__main__":

@@ -31,7 +31,6 @@ from ci.conformance.dialects.proof import running
 from ci.conformance.dialects.protocols import MEMCACHED
 from ci.conformance.dialects.serving import Server as DialectServer
 from ci.conformance.reference import Conversation, Server, Settings
-from tests.support.processes import Interrupted
 
 from .conftest import StartRight
 
@@ -396,13 +395,12 @@ def test_an_interruption_beside_the_run_is_told_too(right: StartRight, tmp_path:
     assert process.returncode == 130
 
 
-def test_an_interruption_while_the_program_is_loaded_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = "caas_trio.conformance.command"
-    monkeypatch.setitem(sys.modules, name, Interrupted(name))
+def test_an_interruption_while_the_program_is_loaded_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def load() -> None:
+        raise KeyboardInterrupt
+
     with pytest.raises(SystemExit, match="130"):
-        __main__.main()
+        __main__.main(load)
     assert capsys.readouterr().err == "caas-conformance: interrupted\n"
 
 
@@ -424,10 +422,16 @@ def test_only_the_page_needs_jinja2() -> None:
     assert answer.returncode == 2
 
 
-def test_the_program_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["", "--case", "nope"])
-    with pytest.raises(SystemExit, match="2"):
-        __main__.main()
+def test_the_program_is_the_command() -> None:
+    names: list[str] = []
+
+    def run(*, prog_name: str) -> None:
+        names.append(prog_name)
+
+    __main__.main(lambda: run)
+    assert names == ["caas-conformance"]
+    command = [sys.executable, "-m", "caas_trio.conformance", "--case", "nope"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 2
 
 
 def test_verbose_tells_why(right: StartRight) -> None:

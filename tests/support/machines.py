@@ -21,6 +21,18 @@ def forbid(*_: object) -> None:
     raise PermissionError
 
 
+def failing(*errors: int) -> Callable[..., None]:
+    """Return a hook that raises these errors, one a call, and then nothing."""
+    left = list(errors)
+
+    def fail(*_: object) -> None:
+        if left:
+            number = left.pop(0)
+            raise OSError(number, os.strerror(number))
+
+    return fail
+
+
 class HookedSocket(socket.socket):
     """A socket that calls a hook before it does something.
 
@@ -40,6 +52,16 @@ class HookedSocket(socket.socket):
         """Connect it."""
         self.hooks.get("connect", nothing_of)(self, address)
         super().connect(address)
+
+    def sendmsg(self, buffers: Any, ancillary: Any = (), flags: int = 0, address: Any = None) -> int:
+        """Send a datagram."""
+        self.hooks.get("sendmsg", nothing_of)(self)
+        return super().sendmsg(buffers, ancillary, flags, address)
+
+    def recvmsg_into(self, buffers: Any, ancillary_size: int = 0, flags: int = 0) -> Any:
+        """Receive a datagram."""
+        self.hooks.get("recvmsg_into", nothing_of)(self)
+        return super().recvmsg_into(buffers, ancillary_size, flags)
 
     def listen(self, backlog: int = 128) -> None:
         """Listen."""

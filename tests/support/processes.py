@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from types import ModuleType
 from typing import IO, cast
 
 import pytest
@@ -20,13 +19,6 @@ from caas_trio import Endpoint
 from . import sockets
 
 _PREFIX = "listening on "
-
-
-class Interrupted(ModuleType):
-    """A module that is being loaded when Ctrl-C comes."""
-
-    def __getattr__(self, name: str) -> object:
-        raise KeyboardInterrupt
 
 
 class Service:

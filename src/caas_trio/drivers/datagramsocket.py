@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import socket
 import struct
-import sys
 from typing import Final
 
 from caas_trio.core.datagramrules import MAX_BYTES, Datagram
 from caas_trio.core.peer import LocalPeer, unmapped
 
 from .machine import MACHINE, Machine
-
-#: ip(7); the socket module names it since Python 3.12. None where the system is not Linux.
-_IP_PKTINFO: Final[int | None] = 8 if sys.platform == "linux" else None
-_IPV6_RECVPKTINFO: Final[int | None] = getattr(socket, "IPV6_RECVPKTINFO", None)
-_SO_PASSCRED: Final[int | None] = getattr(socket, "SO_PASSCRED", None)
 
 #: struct in_pktinfo of ip(7): interface, local address, destination of the header.
 _PKTINFO: Final = struct.Struct("@i4s4s")
@@ -95,11 +89,12 @@ class DatagramSocket:
 
         There is room for just that: a local peer that sends descriptors along does not open them here.
         """
+        machine = self._machine
         if self.sock.family == socket.AF_UNIX:
             # So that what can be received can be sent back.
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_BYTES)
-            if _SO_PASSCRED is not None:
-                self.sock.setsockopt(socket.SOL_SOCKET, _SO_PASSCRED, 1)
+            if machine.so_passcred is not None:
+                self.sock.setsockopt(socket.SOL_SOCKET, machine.so_passcred, 1)
                 return socket.CMSG_SPACE(_CREDENTIALS.size)
             return 0
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
@@ -107,12 +102,12 @@ class DatagramSocket:
             return 0
         # Unasked, the reply would come from the address that the route prefers.
         size, six = 0, self.sock.family == socket.AF_INET6
-        if six and _IPV6_RECVPKTINFO is not None:
-            self.sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
+        if six and machine.ipv6_recvpktinfo is not None:
+            self.sock.setsockopt(socket.IPPROTO_IPV6, machine.ipv6_recvpktinfo, 1)
             size += socket.CMSG_SPACE(_PKTINFO6.size)
         both = six and not self.sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
-        if (both or not six) and _IP_PKTINFO is not None:
-            self.sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        if (both or not six) and machine.ip_pktinfo is not None:
+            self.sock.setsockopt(socket.IPPROTO_IP, machine.ip_pktinfo, 1)
             size += socket.CMSG_SPACE(_PKTINFO.size)
         return size
 

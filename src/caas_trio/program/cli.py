@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn
 
 import trio
@@ -21,7 +21,12 @@ from .user_error import USER_ERRORS, user_error
 __all__ = ["command", "main", "run"]
 
 
-def run(arguments: Sequence[str], *, begin: Callable[[], object] = lambda: None) -> int:
+def run(
+    arguments: Sequence[str],
+    *,
+    begin: Callable[[], object] = lambda: None,
+    run_async: Callable[[Callable[[], Awaitable[None]]], object] = trio.run,
+) -> int:
     """Run the command line and return its exit status; a user's mistake is reported in one line.
 
     The first argument may be `status`; see `caas_trio.program.status_command`.
@@ -29,6 +34,7 @@ def run(arguments: Sequence[str], *, begin: Callable[[], object] = lambda: None)
     Args:
         arguments: without the program's name.
         begin: called once they have been parsed and the service is about to start.
+        run_async: runs what serves.
     """
     interpreter = Interpreter.current()
     try:
@@ -39,9 +45,9 @@ def run(arguments: Sequence[str], *, begin: Callable[[], object] = lambda: None)
             return program
         begin()
         if program.supervised:
-            trio.run(Supervisor(arguments, program, interpreter).run)
+            run_async(Supervisor(arguments, program, interpreter).run)
         else:
-            trio.run(program.run)
+            run_async(program.run)
     except* USER_ERRORS as mistakes:
         error = user_error(mistakes)
     else:

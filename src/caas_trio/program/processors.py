@@ -7,17 +7,22 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 
-def schedulable() -> int:
-    """Return how many processors the scheduler lets this process use."""
-    count = getattr(os, "process_cpu_count", None)  # Python 3.13, where -X cpu_count counts
+def schedulable(system: Any = os) -> int:
+    """Return how many processors the scheduler lets this process use.
+
+    Args:
+        system: what the functions of `os` are asked of, as far as it has them.
+    """
+    count = getattr(system, "process_cpu_count", None)  # Python 3.13, where -X cpu_count counts
     if count is not None:
         return int(count() or 1)
     try:
-        return len(os.sched_getaffinity(0))
+        return len(system.sched_getaffinity(0))
     except AttributeError:  # not Linux
-        return os.cpu_count() or 1
+        return system.cpu_count() or 1
 
 
 def processors(root: Path = Path("/"), count: Callable[[], int] = schedulable) -> int:

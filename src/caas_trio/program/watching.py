@@ -17,15 +17,20 @@ _LIBRARY: Final = "watchfiles"
 _DEBOUNCE_MS: Final = 200
 
 
-def check_watchfiles() -> None:
-    """Raise UsageError if watchfiles is not installed."""
-    if find_spec(_LIBRARY) is None:
+def check_watchfiles(library: str = _LIBRARY) -> None:
+    """Raise UsageError if watchfiles, or what stands in for it, is not installed."""
+    if find_spec(library) is None:
         raise UsageError("--reload needs watchfiles: python -m pip install 'caas-trio[reload]'")
 
 
-async def changes(folder: Path) -> AsyncGenerator[list[str]]:
-    """Yield the Python files in a folder that have changed, each time that some have."""
-    watchfiles = import_module(_LIBRARY)
+async def changes(folder: Path, library: str = _LIBRARY) -> AsyncGenerator[list[str]]:
+    """Yield the Python files in a folder that have changed, each time that some have.
+
+    Args:
+        folder: the folder.
+        library: the name of watchfiles, or of what stands in for it.
+    """
+    watchfiles = import_module(library)
     found = watchfiles.awatch(folder, watch_filter=watchfiles.PythonFilter(), debounce=_DEBOUNCE_MS)
     async with aclosing(found):
         async for files in found:
