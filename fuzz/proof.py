@@ -57,9 +57,7 @@ async def hunt(seconds: int, target: Target, bug: Bug | None = None, *, seeds: b
         corpora = [found, str(target.corpus)] if seeds else [found]
         command = ["env", f"PYTHONPATH={copy}", *target.command, *corpora]
         began = trio.current_time()
-        await watch(
-            command, seconds, progress, trio.lowlevel.checkpoint, lambda path: Crash(path.name, "", "")
-        )
+        await watch(command, seconds, progress, trio.lowlevel.checkpoint, _without_keeping)
         took = trio.current_time() - began
     return Outcome(progress.verdict, took, progress.executions, progress.output)
 

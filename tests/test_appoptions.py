@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from caas_trio import App, Connection, Endpoint, First, Limits, LineSession, Oversize, UsageError
+from caas_trio import (
+    App,
+    Connection,
+    Endpoint,
+    First,
+    Limits,
+    LineSession,
+    Oversize,
+    Terminator,
+    UsageError,
+)
 from caas_trio.program.appoptions import LineOptions, apply
 
 TCP = Endpoint.parse("tcp://127.0.0.1:0")
+TLS = Endpoint.parse("tls://127.0.0.1:0")
 UDP = Endpoint.parse("udp://127.0.0.1:0")
 
 
@@ -34,6 +45,18 @@ def test_a_service_of_lines_becomes_sessions() -> None:
     assert talk.open() == b"go\n"
     assert talk.receive(b"abcd\n") == b"error: line longer than 3 bytes\n"
     assert talk.closing
+
+
+def test_the_lines_of_a_service_may_end_with_cr_lf_alone() -> None:
+    lines = LineOptions(oversize=Oversize.DISCARD, terminator=Terminator.CRLF)
+    app = apply(lines, Limits(), {"terminator"}, App(service=bytes.upper), [TCP])
+    assert app.session is not None
+    talk = app.session()
+    talk.open()
+    assert (
+        talk.receive(b"a\r\nb\nc\r\nd\r\n")
+        == b"A\r\nerror: bare LF in a line, which ends with CR LF\r\nD\r\n"
+    )
 
 
 @pytest.mark.parametrize("app", [App(handler=handler), App(session=session), App(datagrams=service)])
@@ -84,6 +107,14 @@ def test_an_option_without_effect_is_refused(option: str, app: App, endpoint: En
     with pytest.raises(UsageError) as raised:
         apply(LineOptions(), Limits(), {option}, app, [endpoint])
     assert told in str(raised.value)
+
+
+@pytest.mark.parametrize("app", [App(service=service), App(session=session), App(datagrams=service)])
+def test_certificates_that_no_connection_can_use_are_refused(app: App) -> None:
+    with pytest.raises(UsageError, match="--tls-cert needs a tls endpoint, or an app with a handler"):
+        apply(LineOptions(), Limits(), {"tls_cert"}, app, [TCP])
+    assert apply(LineOptions(), Limits(), {"tls_cert"}, App(handler=handler), [TCP]).handler is handler
+    assert apply(LineOptions(), Limits(), {"tls_cert"}, app, [TCP, TLS]).datagrams is app.datagram_service
 
 
 def test_an_app_that_serves_nothing_blames_no_option() -> None:

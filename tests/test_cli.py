@@ -433,7 +433,7 @@ async def test_sighup_reloads_certificates(capsys: pytest.CaptureFixture[str], t
     assert failed["event"] == "the certificates could not be reloaded; the old ones stay"
     assert failed["reason"] == f"cannot use {files[0]}: it holds no certificate in PEM"
     await hangup(Trust())
-    assert heard()["event"] == "nothing to reload: there is no tls endpoint"
+    assert heard()["event"] == "nothing to reload: there is no certificate"
     assert not everything.cancel_called
 
 

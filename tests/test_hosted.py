@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import poplib
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -16,9 +18,12 @@ from prometheus_client import generate_latest
 from caas_trio.observing.appmetrics import AppMetrics
 from caas_trio.program import cli
 
-from .support.processes import service
+from .certificates import authority
+from .support.processes import Service, service
 from .support.sockets import talk
 from .test_loading import folder  # noqa: F401 - a fixture
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 
 SHOUT = "def shout(line):\n    return line.upper()\n"
 
@@ -116,6 +121,52 @@ def test_a_deployment_serves_new_code_and_a_broken_one_changes_nothing(home: Pat
         assert stays["reason"] == "shouts: it cannot be imported: ZeroDivisionError: division by zero"
         assert talk(running.connect(), b"ab\n") == b"Ab\n"
         assert running.stop()[0] == 0
+
+
+def certificate_after_stls(running: Service, trusted: str) -> bytes:
+    """Return the certificate that the POP3 server shows behind STLS."""
+    port = running.endpoints[0].port
+    client = poplib.POP3("localhost", port, timeout=20)
+    try:
+        client.stls(ssl.create_default_context(cafile=trusted))
+        secure = client.sock
+        assert isinstance(secure, ssl.SSLSocket)
+        shown = secure.getpeercert(binary_form=True)
+        assert shown is not None
+        with pytest.raises(poplib.error_proto, match="-ERR log in first"):  # said over TLS
+            client.noop()
+    finally:
+        client.close()
+    return shown
+
+
+def test_an_app_turns_to_tls_with_the_certificates_of_the_command_line(tmp_path: Path) -> None:
+    ca, file = tmp_path / "ca.pem", tmp_path / "server.pem"
+    authority().cert_pem.write_to_path(str(ca))
+
+    def issue() -> None:
+        authority().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(file))
+
+    issue()
+    words = hosted(EXAMPLES, "pop3_server:app", "--log-level", "info")
+    with service(*words, "--tls-cert", str(file)) as running:
+        first = certificate_after_stls(running, str(ca))
+        assert certificate_after_stls(running, str(ca)) == first
+        issue()
+        running.process.send_signal(signal.SIGHUP)
+        running.next_events("the certificates have been reloaded")
+        assert certificate_after_stls(running, str(ca)) != first
+        assert running.stop()[0] == 0
+
+
+def test_certificates_for_an_app_of_lines_on_plain_endpoints_are_a_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "server.pem"
+    authority().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(file))
+    command = [sys.executable, "-m", "caas_trio", "--app", "shout:shout", "--app-dir", str(EXAMPLES)]
+    command += ["tcp://127.0.0.1:0", "--tls-cert", str(file)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    told = "caas-trio: --tls-cert needs a tls endpoint, or an app with a handler, which may turn to TLS\n"
+    assert (done.returncode, done.stderr) == (2, told)
 
 
 def test_logs_and_metrics_of_an_app_are_the_services(home: Path) -> None:

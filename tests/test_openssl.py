@@ -119,6 +119,6 @@ def test_openssl_shows_a_certificate_or_is_refused(files: tuple[Path, Path, Path
 def test_sighup_without_tls_is_harmless() -> None:
     with service() as running:
         running.process.send_signal(signal.SIGHUP)
-        assert "nothing to reload: there is no tls endpoint" in running.stderr.readline()
+        assert "nothing to reload: there is no certificate" in running.stderr.readline()
         assert talk(running.connect(), b"a\n") == b"A\n"
         assert running.stop() == (0, "")

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-DIALECTS = Path(__file__).parent / "dialects"
-
 
 @dataclass(frozen=True)
 class Place:

@@ -23,8 +23,6 @@ TLS_PROGRAMS: dict[str, tuple[Path, tuple[str, ...]]] = {
     "epoll_tls": (HERE / "peers" / "epoll_tls.c", ("-lssl", "-lcrypto")),
 }
 CERTIFICATE = "certificate.pem"
-#: Over and above the seconds asked for, `load.c` gives up by itself after half a minute.
-GRACE_SECONDS = 45
 
 
 class BenchError(Exception):

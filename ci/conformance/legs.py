@@ -11,6 +11,7 @@ from pathlib import Path
 import trustme
 
 from caas_trio.conformance import First, Oversize, Profile, Proxy
+from caas_trio.core.terminator import Terminator
 
 #: Small, so that the edge of the limit is cheap to reach.
 LIMIT = 100
@@ -43,6 +44,7 @@ def ours(scheme: str, folder: Path, profile: Profile, driver: str = "") -> Leg:
     words += [f"--oversize={profile.oversize.value}"] if profile.oversize else []
     words += [f"--max-line={profile.max_line}"] if profile.max_line else []
     words += ["--once"] if profile.once else []
+    words += ["--terminator=crlf"] if profile.strict else []
     words += ["--proxy-protocol"] if profile.proxy else []
     version = [profile.proxy.value] if profile.proxy else []
     name = " ".join([scheme, *words, *version, *([f"driver={driver}"] if driver else [])])
@@ -109,6 +111,8 @@ def our_legs(folder: Path) -> list[Leg]:
         *(ours("tcp", folder, profile) for profile in proxied),
         ours("tcp", folder, replace(crossed[4], proxy=Proxy.V1), "stream"),
         ours("unix", folder, replace(crossed[0], proxy=Proxy.V2)),
+        ours("tcp", folder, replace(crossed[0], terminator=Terminator.CRLF)),
+        ours("tcp", folder, replace(crossed[7], terminator=Terminator.CRLF), "stream"),
         ours_activated(folder, default),
         ours("tcp", folder, once),
         ours("tcp", folder, once_and_greeting),

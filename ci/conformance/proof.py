@@ -21,6 +21,7 @@ import trio
 from caas_trio.conformance import First, Oversize, Profile, Proxy, Service, judge
 from caas_trio.conformance.clauses import CLAUSES
 from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.terminator import Terminator
 from ci.process import serving
 
 from .reference import Settings
@@ -54,6 +55,7 @@ def profile_of(settings: Settings, scheme: str, *, limited: bool) -> Profile:
         max_line=settings.max_line if limited else None,
         oversize=Oversize(settings.oversize) if settings.oversize else None,
         once=settings.once,
+        terminator=Terminator.CRLF if settings.strict else Terminator.LF,
         proxy=Proxy(settings.proxy) if settings.proxy else None,
         datagrams=scheme in ("udp", "unixgram"),
     )
@@ -85,6 +87,8 @@ def right_trials(folder: Path) -> list[Trial]:
         ("unix", Settings(first="server", service="echo", max_line=1000, oversize="discard")),
         ("tcp", Settings(service="echo-bytes")),
         ("tcp", Settings(service="echo-bytes", first="either")),
+        ("tcp", Settings(max_line=100, oversize="reject", strict=True)),
+        ("unix", Settings(first="either", max_line=100, oversize="discard", strict=True)),
         ("tcp", Settings(once=True)),
         ("tcp", Settings(once=True, first="server")),
         ("tcp", Settings(first="server", proxy="v1")),
@@ -98,6 +102,7 @@ def right_trials(folder: Path) -> list[Trial]:
 def right_trial(scheme: str, settings: Settings, folder: Path) -> Trial:
     """Return the trial of the right server with some settings."""
     more = ["--once"] if settings.once else []
+    more += ["--strict"] if settings.strict else []
     more += [f"--proxy={settings.proxy}"] if settings.proxy else []
     name = "-".join(["right", scheme, settings.first, settings.oversize, settings.service, *more])
     options = [f"--{option}={getattr(settings, option)}" for option in ("service", "first", "oversize")]

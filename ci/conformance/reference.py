@@ -34,6 +34,7 @@ class Settings:
     max_line: int = 65536
     oversize: str = "stream"
     once: bool = False
+    strict: bool = False
     proxy: str = ""
 
 
@@ -114,6 +115,8 @@ class Conversation:
         """Return the replies to what one read gave, and whether they are the last."""
         if self.settings.service == "echo-bytes":
             return data, False
+        if self.settings.strict:
+            return self.answer_strictly(data)
         replies = []
         for piece in split(data):
             replies.append(self.answer_piece(piece))
@@ -151,9 +154,39 @@ class Conversation:
         self.skipping = not complete
         return self.notice()
 
+    def answer_strictly(self, data: bytes) -> tuple[bytes, bool]:
+        """Return the same where CR LF alone ends a line."""
+        self.pending += data
+        replies = b""
+        while (end := self.strict_end()) is not None:
+            line = bytes(self.pending[:end])
+            del self.pending[:end]
+            broken = self.broken(line.removesuffix(b"\r\n"))
+            if not self.skipping:
+                replies += self.notice() if broken else self.serve(line)
+            if broken and self.settings.oversize == "reject":
+                return replies, True
+            self.skipping = not line.endswith(b"\r\n")
+        return replies, False
+
+    def strict_end(self) -> int | None:
+        """Return the end of the first line, or of what is broken or skipped of it; None for neither."""
+        end = self.pending.find(b"\r\n")
+        if end >= 0:
+            return end + 2
+        known = len(self.pending) - self.pending.endswith(b"\r")
+        return known if known and (self.skipping or self.broken(bytes(self.pending[:known]))) else None
+
+    def broken(self, payload: bytes) -> bool:
+        """Return whether a line with this payload, or the beginning of it, is none."""
+        return b"\r" in payload or b"\n" in payload or self.too_long(len(payload))
+
     def answer_tail(self) -> bytes:
         """Return the reply to what the end of input left without a terminator."""
-        return self.serve(self.take())
+        line = self.take()
+        if self.settings.strict and self.broken(line):
+            return b"" if self.skipping else self.notice()
+        return self.serve(line)
 
     def take(self) -> bytes:
         """Return what is pending, and forget it."""
@@ -235,6 +268,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Setti
     parser.add_argument("--max-line", type=int, default=65536)
     parser.add_argument("--oversize", default="stream", choices=["reject", "discard", "stream"])
     parser.add_argument("--once", action="store_true")
+    parser.add_argument("--strict", action="store_true")
     parser.add_argument("--proxy", default="", choices=["v1", "v2"])
     options = parser.parse_args(arguments)
     settings = Settings(
@@ -245,6 +279,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Setti
         max_line=options.max_line,
         oversize=options.oversize,
         once=options.once,
+        strict=options.strict,
         proxy=options.proxy,
     )
     return options, settings

@@ -10,6 +10,7 @@ import pytest
 
 from caas_trio.conformance import CASES, Case, First, Oversize, Profile, Proxy, Service
 from caas_trio.conformance.script import Connect, Expect, Send
+from caas_trio.core.terminator import Terminator
 
 #: Ids are permanent: what others have written down must go on meaning the same.
 KNOWN = Path(__file__).with_name("case-ids.txt")
@@ -22,6 +23,8 @@ PROFILES = [
 ] + [
     Profile(datagrams=True),
     Profile(oversize=Oversize.STREAM),
+    *(Profile(oversize=policy, max_line=100, terminator=Terminator.CRLF) for policy in Oversize),
+    Profile(terminator=Terminator.CRLF, once=True),
     Profile(service=Service.ECHO_BYTES),
     *(Profile(first=First.SERVER, proxy=proxy) for proxy in Proxy),
 ]

@@ -80,6 +80,15 @@ def test_a_server_is_judged_as_what_it_is_declared_to_be(right: StartRight) -> N
     assert (result.exit_code, "conforms" in result.output) == (0, True)
 
 
+def test_a_strict_server_is_judged_by_its_clause(right: StartRight) -> None:
+    endpoint = right(max_line=50, oversize="discard", strict=True)
+    words = ("--max-line=50", "--oversize=discard", "--terminator=crlf", "--case=FRAME-9.bare-lf/whole")
+    result = run(endpoint, *words, "--case=FRAME-9.limit/1-before-its-end")
+    assert (result.exit_code, "conforms: 3 passed" in result.output) == (0, True)
+    lax = run(right(max_line=50, oversize="discard"), *words)
+    assert (lax.exit_code, "FAILED  FRAME-9.bare-lf/whole" in lax.output) == (1, True)
+
+
 def test_a_missed_should_counts_only_when_strict(right: StartRight) -> None:
     endpoint = right(max_line=20_000, oversize="discard")
     relaxed, strict = (run(endpoint, "--only", "FRAME-8", *option) for option in ([], ["--strict"]))
@@ -159,6 +168,15 @@ def test_the_list_has_the_cases_of_a_dialect() -> None:
             "--max-line, --oversize and --once are about lines, and --service echo-bytes is not",
         ),
         (["tcp://127.0.0.1:1", "--first", "server", "--prompt", ""], "a prompt of nothing"),
+        (["udp://127.0.0.1:1", "--terminator", "crlf"], "--terminator is about lines, which there are none"),
+        (
+            ["tcp://127.0.0.1:1", "--service", "echo-bytes", "--terminator", "crlf"],
+            "--terminator is about lines, which there are none of here",
+        ),
+        (
+            ["tcp://127.0.0.1:1", "--terminator", "crlf", "--only", "FRAME-1"],
+            "nothing of --only FRAME-1 can be judged: lines are declared to end with CR LF alone",
+        ),
         (["tcp://127.0.0.1:1", "--dialect", "smpt"], "no dialect is called smpt; is it smtp?"),
         (
             ["tcp://127.0.0.1:1", "--dialect", "/nonexistent.toml"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from caas_trio.conformance import Oversize, Profile, Service
-from caas_trio.conformance.oracle import NOTICE, Part, joined, notice_text, replies
+from caas_trio.conformance.oracle import NOTICE, Part, joined, notice_text, replies, strict_replies
 
 REJECT = Profile(max_line=4, oversize=Oversize.REJECT)
 DISCARD = Profile(max_line=4, oversize=Oversize.DISCARD)
@@ -45,6 +45,26 @@ def test_examples(profile: Profile, data: bytes, expected: tuple[Part, ...]) -> 
 )
 def test_examples_that_end(profile: Profile, data: bytes, expected: tuple[Part, ...]) -> None:
     assert replies(data, profile, ended=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("profile", "data", "expected"),
+    [
+        (DISCARD, b"", ()),
+        (DISCARD, b"one\r\n\r\ntw", (b"ONE\r\n\r\n",)),
+        (DISCARD, b"four\r\nfives\r\nok\r\n", (b"FOUR\r\n", NOTICE, b"OK\r\n")),
+        (DISCARD, b"a\nb\r\r\nok\r\n", (NOTICE, b"OK\r\n")),
+        (DISCARD, b"four\r", ()),
+        (REJECT, b"a\r\nb\nc\r\n", (b"A\r\n", NOTICE)),
+    ],
+)
+def test_examples_of_strict_lines(profile: Profile, data: bytes, expected: tuple[Part, ...]) -> None:
+    assert strict_replies(data, profile) == expected
+
+
+def test_examples_of_strict_lines_that_end() -> None:
+    assert strict_replies(b"a\r\nb", DISCARD, ended=True) == (b"A\r\nB",)
+    assert strict_replies(b"a\r\nb\r", DISCARD, ended=True) == (b"A\r\n", NOTICE)
 
 
 def test_a_notice_names_the_limit() -> None:

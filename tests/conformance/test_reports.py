@@ -27,6 +27,7 @@ from caas_trio.conformance.reports import machine, text
 from caas_trio.conformance.reports.command import again, options
 from caas_trio.conformance.wirelog import Event
 from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.terminator import Terminator
 
 HOSTILE = b"<script>alert(1)</script>\x00\x1b[31m\xff&amp;\"'</code>\r\n"
 ENDPOINT = Endpoint.parse("tcp://127.0.0.1:50007")
@@ -73,18 +74,19 @@ def test_the_options_say_what_is_not_the_default() -> None:
     profile = Profile(
         service=Service.ECHO,
         first=First.SERVER,
-        prompt=b"who's there?\n",
+        prompt=b"who's there?\r\n",
         max_line=10,
         oversize=Oversize.REJECT,
         once=True,
+        terminator=Terminator.CRLF,
         proxy=Proxy.V2,
         tls_ca="ca.pem",
         tls_insecure=True,
     )
     assert again(Report(ENDPOINT, profile, []), Result(CASES[0])) == (
         "python -m caas_trio.conformance tcp://127.0.0.1:50007 --service echo --first server "
-        "--prompt 'who'\"'\"'s there?' --max-line 10 --oversize reject --proxy v2 --once "
-        "--tls-ca ca.pem --tls-insecure "
+        "--prompt 'who'\"'\"'s there?' --max-line 10 --oversize reject --proxy v2 "
+        "--terminator crlf --tls-ca ca.pem --once --tls-insecure "
         "--case ORDER-1.silent/whole"
     )
 

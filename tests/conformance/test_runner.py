@@ -32,6 +32,7 @@ from caas_trio.conformance.engine import Bounds
 from caas_trio.conformance.profile import Need
 from caas_trio.conformance.script import Connect, Expect, Pause, Send, Step
 from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.terminator import Terminator
 
 from .conftest import StartRight, scripted
 
@@ -335,6 +336,9 @@ def test_every_need_is_met_by_some_profile_and_missed_by_another() -> None:
     memcached = replace(load("memcached"), idle_s=1.0, line_s=1.0)
     smtp = replace(load("smtp"), greeting=Greeting(Reply(), early=True))
     profiles += [Profile(dialect=memcached), Profile(dialect=smtp)]
+    strict = Profile(terminator=Terminator.CRLF)
+    of_lines = (Need.LF_LINES, Need.CRLF_LINES)  # a strict server meets no other need
     for need in Need:
-        met = {Case("FRAME-1", "test", lambda _: (), needs=(need,)).unfit(profile) for profile in profiles}
+        case = Case("FRAME-1", "test", lambda _: (), needs=(need,))
+        met = {case.unfit(profile) for profile in [*profiles, *([strict] if need in of_lines else [])]}
         assert met == {None, need.value}

@@ -6,7 +6,7 @@ import re
 
 from ci.conformance.reference import Conversation, Settings
 
-from .registry import wrong
+from .registry import STRICT, STRICT_DISCARD, wrong
 
 
 @wrong("SERVE-1")
@@ -246,3 +246,48 @@ class CutsLongLines(Conversation):
 @wrong("FRAME-8", Settings(max_line=20_000, oversize="discard"), declared={"oversize": ""}, limited=False)
 class TakesShortLinesOnly(Conversation):
     """A server without a declared limit refuses lines that others take."""
+
+
+@wrong("FRAME-9", STRICT_DISCARD)
+class EndsStrictLinesAtLf(Conversation):
+    """A bare LF ends a line as well, as in the servers that could be smuggled through."""
+
+    def answer_strictly(self, data: bytes) -> tuple[bytes, bool]:
+        mended = re.sub(rb"(?<!\r)\n", b"\r\n", bytes(self.pending) + data)
+        return super().answer_strictly(mended[len(self.pending) :])
+
+
+@wrong("FRAME-9", STRICT_DISCARD)
+class TakesABareCrForPayload(Conversation):
+    """A CR without an LF is payload like any other byte."""
+
+    def broken(self, payload: bytes) -> bool:
+        return super().broken(payload.replace(b"\r", b""))
+
+
+@wrong("FRAME-9", STRICT)
+class ForgetsTheCrOfAReadBefore(Conversation):
+    """An LF that comes first in a read is bare, whatever the read before it ended with."""
+
+    def answer_strictly(self, data: bytes) -> tuple[bytes, bool]:
+        if data.startswith(b"\n") and self.pending.endswith(b"\r"):
+            return self.notice(), True
+        return super().answer_strictly(data)
+
+
+@wrong("FRAME-9", STRICT_DISCARD)
+class TellsOfEachBareByte(Conversation):
+    """Each bare CR or LF gets a notice, although they are in one line."""
+
+    def answer_strictly(self, data: bytes) -> tuple[bytes, bool]:
+        again = len(re.findall(rb"\r(?!\n)|(?<!\r)\n", data)) - 1
+        replies, last = super().answer_strictly(data)
+        return replies + self.notice() * again, last
+
+
+@wrong("FRAME-9", STRICT)
+class CountsTheCr(Conversation):
+    """The limit counts the CR of CR LF, too."""
+
+    def too_long(self, length: int) -> bool:
+        return super().too_long(length + 1)

@@ -105,5 +105,7 @@ PROXIED_FIRST = Settings(first="server", proxy="v2")
 ONCE = Settings(once=True)
 REJECT = Settings(max_line=100, oversize="reject")
 DISCARD = Settings(max_line=100, oversize="discard")
+STRICT = Settings(max_line=100, oversize="reject", strict=True)
+STRICT_DISCARD = Settings(max_line=100, oversize="discard", strict=True)
 STREAMED = Settings(max_line=1000)
 ALONE = {"jobs": 1}

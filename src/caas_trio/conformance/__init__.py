@@ -15,8 +15,9 @@ What is required, and why, is in `docs/specification.md`.
     reports         text, JSON, JUnit XML, HTML
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Final
+
+from caas_trio.core.lazy import exporter
 
 if TYPE_CHECKING:
     from caas_trio.core.session import First, Oversize
@@ -53,10 +54,5 @@ _MODULES: Final = {
     **dict.fromkeys(["Report", "UnreachableError", "judge", "select"], ".runner"),
 }
 
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        if name in _MODULES:
-            return getattr(import_module(_MODULES[name], __name__), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    __getattr__ = exporter(__name__, _MODULES)

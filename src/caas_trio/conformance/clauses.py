@@ -75,7 +75,6 @@ _ALL: Final = (
         "Where lines are declared to end with CR LF, a bare CR or a bare LF MUST count as an error, once "
         "for its line and as soon as it is certain, and MUST NOT end the line; the limit counts the bytes "
         "before CR LF.",
-        unjudged="the service answers lines that end with LF",
     ),
     Clause(
         "ORDER-1",

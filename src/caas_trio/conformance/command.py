@@ -5,86 +5,39 @@ from __future__ import annotations
 import itertools
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import trio
-from click.core import ParameterSource
 
 from caas_trio import __version__
-from caas_trio.core.endpoint import Endpoint, Scheme
-from caas_trio.core.errors import EndpointError, TlsError
+from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.printable import printable
 from caas_trio.core.session import First, Oversize
+from caas_trio.core.terminator import TERMINATORS
 
-from . import datagram
 from .baseline import Baseline, BaselineError, Comparison
 from .baseline import text as as_baseline
-from .case import Case, Result
-from .dialects.dialect import Dialect
-from .dialects.parsing import DialectError, load, names
+from .case import Result
+from .declaration import SERVICES, declared_dialect, declared_profile, refuse_the_unjudgeable, selected_cases
+from .dialects.parsing import names
 from .families import cases_of
 from .interruption import interruptible
 from .profile import Profile, Proxy, Service
 from .reports import machine, text
 from .reports.output import OutputError, ReportFile, print_lines
-from .runner import DEFAULT_JOBS, DEFAULT_TIMEOUT_S, Report, UnreachableError, judge, select
-from .wire import CONNECTORS, client_context
+from .runner import DEFAULT_JOBS, DEFAULT_TIMEOUT_S, Report, UnreachableError, judge
+from .usage import WRONG_USAGE, EndpointType, SecondsType, fail, values_of
 
 _DOES_NOT_CONFORM = 1
-_WRONG_USAGE = 2
 #: As shells say it of a process that a signal has ended.
 _SIGNALLED = 128
-_MAX_TIMEOUT_S = 3600
-#: Dialects that have cases of their own: what is known of each byte of a reply says more than a pattern.
-_SERVICES = {"capitals": Service.UPPER, "echo": Service.ECHO, "echo-bytes": Service.ECHO_BYTES}
 #: The options that name a file for a report.
 _REPORTS = ("json", "junit", "html", "write-baseline")
-
-
-def _fail(message: str) -> NoReturn:
-    """End with one line about what is wrong with the usage, or with the endpoint."""
-    click.echo(f"caas-conformance: {message}", err=True)
-    sys.exit(_WRONG_USAGE)
-
-
-class _EndpointType(click.ParamType[Endpoint]):
-    name = "endpoint"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Endpoint:
-        try:
-            endpoint = Endpoint.parse(value)
-        except EndpointError as error:
-            self.fail(str(error), param, ctx)
-        if endpoint.scheme not in CONNECTORS and endpoint.scheme not in datagram.SCHEMES:
-            known = ", ".join(
-                scheme.value for scheme in Scheme if scheme in CONNECTORS or scheme in datagram.SCHEMES
-            )
-            self.fail(f"the suite reaches {known}, not {endpoint.scheme.value}", param, ctx)
-        return endpoint
-
-
-def _values(kind: type[Service | First | Oversize | Proxy]) -> click.Choice[str]:
-    return click.Choice([member.value for member in kind])
-
-
-class _SecondsType(click.ParamType[float]):
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = 0.0
-        if not 0 < seconds <= _MAX_TIMEOUT_S:  # which nan is not either
-            self.fail(
-                f"{value!r} is not a number of seconds, more than 0 and at most {_MAX_TIMEOUT_S}", param, ctx
-            )
-        return seconds
 
 
 def _shows(shown: Callable[[click.Context], str]) -> Callable[[click.Context, click.Parameter, bool], None]:
@@ -95,7 +48,7 @@ def _shows(shown: Callable[[click.Context], str]) -> Callable[[click.Context, cl
             try:
                 print_lines([shown(context)], sys.stdout)
             except OutputError as error:
-                _fail(str(error))
+                fail(str(error))
             context.exit()
 
     return show
@@ -131,10 +84,10 @@ A mail server, by what a dialect says of SMTP; docs/dialects.md tells how one is
 
 
 @click.command(epilog=_EPILOG, add_help_option=False, context_settings={"max_content_width": 100})
-@click.argument("endpoint", type=_EndpointType(), required=False)
+@click.argument("endpoint", type=EndpointType(), required=False)
 @click.option(
     "--service",
-    type=_values(Service),
+    type=values_of(Service),
     default="upper",
     show_default=True,
     help="What it does with a line, or, as RFC 862 has it, with bytes.",
@@ -142,9 +95,9 @@ A mail server, by what a dialect says of SMTP; docs/dialects.md tells how one is
 @click.option(
     "--dialect",
     metavar="NAME|FILE",
-    help=f"What it speaks, in place of --service: {', '.join([*_SERVICES, *names()])}, or a TOML file.",
+    help=f"What it speaks, in place of --service: {', '.join([*SERVICES, *names()])}, or a TOML file.",
 )
-@click.option("--first", type=_values(First), default="client", show_default=True, help="Who speaks first.")
+@click.option("--first", type=values_of(First), default="client", show_default=True, help="Who speaks first.")
 @click.option(
     "--prompt",
     default="Enter some data to be capitalized:",
@@ -152,11 +105,18 @@ A mail server, by what a dialect says of SMTP; docs/dialects.md tells how one is
     help="What it says first, without LF.",
 )
 @click.option("--max-line", type=click.IntRange(min=32), help="The most bytes it takes before an LF.")
-@click.option("--oversize", type=_values(Oversize), help="What it does with a longer line.")
+@click.option("--oversize", type=values_of(Oversize), help="What it does with a longer line.")
 @click.option(
     "--once", is_flag=True, help="It answers one line per connection, as socketserver's examples do."
 )
-@click.option("--proxy", type=_values(Proxy), help="It expects a PROXY header of this version.")
+@click.option(
+    "--terminator",
+    type=click.Choice(list(TERMINATORS)),
+    default="lf",
+    show_default=True,
+    help="What ends a line; with crlf, FRAME-9 alone is judged.",
+)
+@click.option("--proxy", type=values_of(Proxy), help="It expects a PROXY header of this version.")
 @click.option(
     "--only", multiple=True, metavar="PREFIX", help="Run only cases whose id begins so. May be repeated."
 )
@@ -167,7 +127,7 @@ A mail server, by what a dialect says of SMTP; docs/dialects.md tells how one is
 @click.option("--strict", is_flag=True, help="Let a missed SHOULD count as well.")
 @click.option(
     "--timeout",
-    type=_SecondsType(),
+    type=SecondsType(),
     default=DEFAULT_TIMEOUT_S,
     show_default=True,
     help="Seconds of silence after which a reply counts as missing.",
@@ -219,7 +179,7 @@ def main(context: click.Context, /, **values: Any) -> None:
     try:
         sys.exit(_run(context, values))
     except OutputError as error:
-        _fail(str(error))
+        fail(str(error))
     except KeyboardInterrupt:  # one that came before or behind the run, or a second one
         click.echo("caas-conformance: interrupted", err=True)
         sys.exit(_SIGNALLED + signal.SIGINT)
@@ -227,8 +187,8 @@ def main(context: click.Context, /, **values: Any) -> None:
 
 def _run(context: click.Context, values: dict[str, Any]) -> int:
     """Do what the command line asks for; return the exit status."""
-    dialect = _declared_dialect(context, values)
-    cases = _selected(values, cases_of(Profile(dialect=dialect)))
+    dialect = declared_dialect(context, values)
+    cases = selected_cases(values, cases_of(Profile(dialect=dialect)))
     if values["listing"]:
         print_lines(
             (f"{case.id:<44} {case.rule.level.value:<7} {case.rule.text}" for case in cases), sys.stdout
@@ -237,8 +197,8 @@ def _run(context: click.Context, values: dict[str, Any]) -> int:
     endpoint: Endpoint | None = values["endpoint"]
     if endpoint is None:
         context.fail("Missing argument 'ENDPOINT'.")
-    profile = _profile(endpoint, values, dialect)
-    _refuse_what_cannot_be_judged(values, profile)
+    profile = declared_profile(endpoint, values, dialect)
+    refuse_the_unjudgeable(values, profile)
     options = {"cases": cases, "timeout_s": values["timeout"], "jobs": values["jobs"]}
     baseline = _baseline(values)
     with ExitStack() as stack:
@@ -246,7 +206,7 @@ def _run(context: click.Context, values: dict[str, Any]) -> int:
         try:
             report, signals = _judge_with_progress(endpoint, profile, **options)
         except UnreachableError as error:
-            _fail(str(error))
+            fail(str(error))
         compared = baseline.compare(report.results, strict=values["strict"]) if baseline else None
         written = _write_all(files, report, compared, verbose=values["verbose"])
     if signals:
@@ -255,46 +215,8 @@ def _run(context: click.Context, values: dict[str, Any]) -> int:
     if compared.new if compared else not report.conforms(strict=values["strict"]):
         return _DOES_NOT_CONFORM
     if not report.judges_any(cases):
-        _fail("nothing of what was asked for was judged; --verbose says why")
-    return 0 if written else _WRONG_USAGE
-
-
-def _declared_dialect(context: click.Context, values: dict[str, Any]) -> Dialect | None:
-    """Return the dialect that is asked for; what else declares a service contradicts it."""
-    if values["dialect"] is None:
-        return None
-    if values["dialect"] in _SERVICES:
-        values["service"] = _SERVICES[values["dialect"]].value
-        return None
-    for option in ("service", "first", "prompt", "max_line", "oversize", "once"):
-        if context.get_parameter_source(option) is not ParameterSource.DEFAULT:
-            _fail(f"--{option.replace('_', '-')} says nothing beside --dialect, which says what is spoken")
-    try:
-        return load(values["dialect"])
-    except DialectError as error:
-        _fail(str(error))
-
-
-def _selected(values: dict[str, Any], cases: Sequence[Case]) -> list[Case]:
-    """Return the cases that are asked for; each word of the user's has to name some."""
-    for prefix in values["only"]:
-        if not select([prefix], cases=cases):
-            _fail(f"no case's id begins with {prefix}; --list shows them")
-    for case_id in values["ids"]:
-        if not select(ids=[case_id], cases=cases):
-            _fail(f"there is no case {case_id}; --list shows them")
-    return select(values["only"], values["ids"], cases)
-
-
-def _refuse_what_cannot_be_judged(values: dict[str, Any], profile: Profile) -> None:
-    """End if some of what is asked for comes to nothing, which would look as if all of it had passed."""
-    there = cases_of(profile)
-    asked = [(f"--only {prefix}", select([prefix], cases=there)) for prefix in values["only"]]
-    asked += [(f"--case {case_id}", select(ids=[case_id], cases=there)) for case_id in values["ids"]]
-    for words, cases in asked:
-        reasons = dict.fromkeys(case.unfit(profile) for case in cases)
-        if None not in reasons:
-            _fail(f"nothing of {words} can be judged: {'; '.join(filter(None, reasons))}")
+        fail("nothing of what was asked for was judged; --verbose says why")
+    return 0 if written else WRONG_USAGE
 
 
 def _renderer(kind: str, *, strict: bool, baseline: Baseline) -> Callable[[Report], str]:
@@ -308,7 +230,7 @@ def _renderer(kind: str, *, strict: bool, baseline: Baseline) -> Callable[[Repor
     try:
         from .reports import html  # noqa: PLC0415 - nothing else needs Jinja2
     except ModuleNotFoundError as error:
-        _fail(f"--html needs {error.name}: python -m pip install 'caas-trio[html]'")
+        fail(f"--html needs {error.name}: python -m pip install 'caas-trio[html]'")
     return html.as_html
 
 
@@ -322,7 +244,7 @@ def _opened(values: dict[str, Any], baseline: Baseline | None, stack: ExitStack)
             files.append(stack.enter_context(ReportFile(kind, path, render)))
     for one, other in itertools.combinations(files, 2):
         if one.is_same(other):
-            _fail(f"--{one.option} and --{other.option} are the same file")
+            fail(f"--{one.option} and --{other.option} are the same file")
     return files
 
 
@@ -333,7 +255,7 @@ def _baseline(values: dict[str, Any]) -> Baseline | None:
     try:
         return Baseline.read(values["baseline_file"])
     except BaselineError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _write_all(
@@ -353,40 +275,6 @@ def _write_all(
     for problem in problems:
         click.echo(f"caas-conformance: {problem}", err=True)
     return not problems
-
-
-def _profile(endpoint: Endpoint, values: dict[str, Any], dialect: Dialect | None) -> Profile:
-    if dialect is not None and endpoint.scheme in datagram.SCHEMES:
-        _fail("--dialect is for endpoints that take connections")
-    oversize = Oversize(values["oversize"]) if values["oversize"] else None
-    if oversize in (Oversize.REJECT, Oversize.DISCARD) and values["max_line"] is None:
-        _fail(f"--oversize {oversize.value} says nothing without --max-line")
-    service = Service(values["service"])
-    if not service.has_lines and (oversize or values["max_line"] is not None or values["once"]):
-        _fail(f"--max-line, --oversize and --once are about lines, and --service {service.value} is not")
-    if not values["prompt"] and values["first"] != "client":
-        _fail("a prompt of nothing is silence")
-    if (values["tls_ca"] or values["tls_insecure"]) and endpoint.scheme is not Scheme.TLS:
-        _fail("--tls-ca and --tls-insecure are for tls endpoints")
-    try:
-        client_context(values["tls_ca"], insecure=values["tls_insecure"])
-    except TlsError as error:
-        _fail(str(error))
-    if values["proxy"] and endpoint.scheme not in (Scheme.TCP, Scheme.UNIX):
-        _fail("--proxy is for tcp and unix endpoints")
-    return Profile(
-        service=service,
-        first=First(values["first"]),
-        prompt=values["prompt"].encode(errors="surrogateescape") + b"\n",
-        max_line=values["max_line"],
-        oversize=oversize,
-        once=values["once"],
-        proxy=Proxy(values["proxy"]) if values["proxy"] else None,
-        datagrams=endpoint.scheme in datagram.SCHEMES,
-        tls_ca=values["tls_ca"],
-        tls_insecure=values["tls_insecure"],
-        dialect=dialect,
-    )
 
 
 def _judge_with_progress(

@@ -56,6 +56,23 @@ def replies(data: bytes, profile: Profile, *, ended: bool = False) -> tuple[Part
     return joined(parts)
 
 
+def strict_replies(data: bytes, profile: Profile, *, ended: bool = False) -> tuple[Part, ...]:
+    """Return the same where CR LF alone ends a line, and what is wrong with one gets a notice."""
+    parts: list[Part] = []
+    rest = data
+    while rest:
+        line, end, behind = rest.partition(b"\r\n")
+        known = line if end or ended else line.removesuffix(b"\r")
+        if b"\r" in known or b"\n" in known or not profile.takes(len(known)):
+            parts.append(NOTICE)
+            if profile.oversize is not Oversize.DISCARD:
+                break
+        elif end or ended:
+            parts.append(profile.service.reply(line + end))
+        rest = behind
+    return joined(parts)
+
+
 def joined(parts: list[Part]) -> tuple[Part, ...]:
     """Return `parts` with each run of bytes made one."""
     result: list[Part] = []

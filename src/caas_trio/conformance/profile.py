@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from caas_trio.core.session import DEFAULT_PROMPT, First, Oversize
+from caas_trio.core.terminator import Terminator
 
 from .dialects.dialect import Dialect
 
@@ -58,6 +59,7 @@ class Profile:
         max_line: the most bytes before an LF; None if nothing is declared.
         oversize: what it does with a longer line; None if nothing is declared.
         once: whether it answers one line per connection.
+        terminator: what ends a line; with CR LF, a bare CR or LF is an error.
         proxy: what each connection begins with; None if there is no PROXY header.
         datagrams: whether it is reached by datagrams; the rest means nothing then but the service.
         tls_ca: for tls, the file of the CAs that its certificate may come from; None for the system's.
@@ -72,6 +74,7 @@ class Profile:
     max_line: int | None = None
     oversize: Oversize | None = None
     once: bool = False
+    terminator: Terminator = Terminator.LF
     proxy: Proxy | None = None
     datagrams: bool = False
     tls_ca: str | None = None
@@ -87,6 +90,11 @@ class Profile:
     def header(self) -> bytes:
         """What a client sends before all else."""
         return b"" if self.proxy is None else _HEADERS[self.proxy]
+
+    @property
+    def strict(self) -> bool:
+        """Whether CR LF ends a line, and nothing else."""
+        return self.terminator is Terminator.CRLF
 
     def takes(self, length: int) -> bool:
         """Return whether a line of so many bytes before its LF is declared to be answered."""
@@ -115,6 +123,8 @@ class Need(enum.Enum):
     PROXIED = "no PROXY header is declared (--proxy)"
     PROXY_1 = "version 1 of the PROXY header is not declared (--proxy)"
     PROXY_2 = "version 2 of the PROXY header is not declared (--proxy)"
+    LF_LINES = "lines are declared to end with CR LF alone (--terminator)"
+    CRLF_LINES = "lines are not declared to end with CR LF alone (--terminator crlf)"
     UNDECLARED = "a limit is declared; FRAME-7 and LIMIT-1 are about that"
     DIALECT = "no dialect is declared (--dialect)"
     GREETING = "in the dialect the client begins"
@@ -159,6 +169,8 @@ _MET: Final[dict[Need, Callable[[Profile], bool]]] = {
     Need.PROXIED: lambda profile: profile.proxy is not None,
     Need.PROXY_1: lambda profile: profile.proxy is Proxy.V1,
     Need.PROXY_2: lambda profile: profile.proxy is Proxy.V2,
+    Need.LF_LINES: lambda profile: not profile.strict,
+    Need.CRLF_LINES: lambda profile: profile.strict,
     Need.UNDECLARED: lambda profile: profile.max_line is None and profile.oversize is None,
     Need.DIALECT: lambda profile: profile.dialect is not None,
     Need.GREETING: _declares(lambda dialect: dialect.greeting),
@@ -182,4 +194,5 @@ _MET: Final[dict[Need, Callable[[Profile], bool]]] = {
 
 def unmet(profile: Profile, needs: tuple[Need, ...]) -> Need | None:
     """Return the first of `needs` that the server does not meet; None if it meets all."""
-    return next((need for need in needs if not _MET[need](profile)), None)
+    lines = () if Need.CRLF_LINES in needs else (Need.LF_LINES,)
+    return next((need for need in (*lines, *needs) if not _MET[need](profile)), None)

@@ -27,7 +27,7 @@ core knows neither clocks nor connections.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -239,13 +239,8 @@ class StateError(UsageError, RuntimeError):
         return f"{self.call} does not fit the state {self.state}"
 
 
-class ListenError(CaasError):
-    """The machine does not let us listen where we were asked to.
-
-    Attributes:
-        endpoint: the endpoint, as text.
-        reason: why not, one clause without a full stop.
-    """
+class _EndpointUnusable(CaasError):  # noqa: N818 - the base of two that are errors by name
+    attempt: ClassVar[str]
 
     def __init__(self, endpoint: str, reason: str) -> None:
         super().__init__(endpoint, reason)
@@ -253,10 +248,21 @@ class ListenError(CaasError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"cannot listen on {self.endpoint}: {self.reason}"
+        return f"cannot {self.attempt} {self.endpoint}: {self.reason}"
 
 
-class ConnectError(CaasError):
+class ListenError(_EndpointUnusable):
+    """The machine does not allow a server to listen on an endpoint.
+
+    Attributes:
+        endpoint: the endpoint, as text.
+        reason: why not, one clause without a full stop.
+    """
+
+    attempt = "listen on"
+
+
+class ConnectError(_EndpointUnusable):
     """A server cannot be reached.
 
     Attributes:
@@ -264,13 +270,7 @@ class ConnectError(CaasError):
         reason: why not, one clause without a full stop.
     """
 
-    def __init__(self, endpoint: str, reason: str) -> None:
-        super().__init__(endpoint, reason)
-        self.endpoint = endpoint
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"cannot connect to {self.endpoint}: {self.reason}"
+    attempt = "connect to"
 
 
 class AppError(CaasError):

@@ -34,6 +34,10 @@ class Terminator(enum.Enum):
     """CR LF. A bare CR or a bare LF is the peer's error, `BareTerminator`."""
 
 
+#: By the words that options have for them.
+TERMINATORS: Final = {"lf": Terminator.LF, "crlf": Terminator.CRLF}
+
+
 class Found(NamedTuple):
     """What is known of the line at the front.
 

@@ -43,7 +43,8 @@ class Trust:
             permissions decide.
         unix_mode: the permissions of a Unix socket's file, whatever the umask: users that may write to
             it may connect.
-        tls: what tls endpoints are served with, `Certificates` or a context of your own; they need it.
+        tls: what tls endpoints are served with, `Certificates` or a context of your own; they need it. It
+            is also what `Connection.start_tls` shows.
 
     Raises:
         LimitError: the mode is not a set of permissions, or a network is one of IPv4-mapped addresses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import trio
@@ -100,15 +101,7 @@ class SendingConnection(ReadingConnection):
 
     async def flush(self) -> None:
         """Return once the kernel, or the stream, has all that was sent; raises as `send` does."""
-        if (self._closed or self._sending) and not await self._wait_to_send("flush"):
-            return
-        self._sending = True
-        try:
-            await self._channel.flush()
-        except PeerError as error:
-            await self._give_up("flush", error)
-        finally:
-            self._end_sending()
+        await self._send_in_turn("flush", self._channel.flush)
 
     async def send_eof(self) -> None:
         """End the output; reading goes on.
@@ -118,15 +111,7 @@ class SendingConnection(ReadingConnection):
             TooSlow: it did not accept what was buffered within `write_timeout`.
             StateError: the connection is closed.
         """
-        if (self._closed or self._sending) and not await self._wait_to_send("send_eof"):
-            return
-        self._sending = True
-        try:
-            await self._channel.send_eof()
-        except PeerError as error:
-            await self._give_up("send_eof", error)
-        finally:
-            self._end_sending()
+        await self._send_in_turn("send_eof", self._channel.send_eof)
 
     async def finish(self) -> None:
         """Refuse further calls, end the read that is under way, and wait for the send that is."""
@@ -136,6 +121,18 @@ class SendingConnection(ReadingConnection):
             await trio.lowlevel.checkpoint()  # until its task has left: the server reads next
         if self._sending:
             await self._wait_for_turn()
+            self._end_sending()
+
+    async def _send_in_turn(self, call: str, send: Callable[[], Awaitable[None]]) -> None:
+        """Call `send` once no other task is sending."""
+        if (self._closed or self._sending) and not await self._wait_to_send(call):
+            return
+        self._sending = True
+        try:
+            await send()
+        except PeerError as error:
+            await self._give_up(call, error)
+        finally:
             self._end_sending()
 
     async def _wait_to_send(self, call: str) -> bool:
@@ -189,7 +186,7 @@ class SendingConnection(ReadingConnection):
             trio.lowlevel.spawn_system_task(self._close_failed)
 
     async def _close_failed(self) -> None:
-        with suppress(Exception):  # a stream's bug, behind one that is told already
+        with suppress(Exception):  # a stream's bug, behind one that is reported already
             await self._channel.aclose()
 
     async def _give_up(self, call: str, error: PeerError) -> None:

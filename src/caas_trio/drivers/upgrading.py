@@ -35,9 +35,9 @@ class UpgradingConnection(SendingConnection):
         the connection is closed for every later call; the server ends it in an orderly way.
 
         Args:
-            certificates: the certificate to present, or a context of your own; by default, what the
-                server's `Trust` has for tls endpoints. A client's is by default one that trusts the
-                system's CAs.
+            certificates: the certificate to present, or a context of your own; by default, those of the
+                server: its `Trust(tls=...)`, and `--tls-cert` on the command line. A client's is by
+                default one that trusts the system's CAs.
             server_hostname: the name that the server's certificate must have, for a client; None on the
                 server's side.
 
@@ -86,5 +86,5 @@ class UpgradingConnection(SendingConnection):
         if tls is None and client:
             return ssl.create_default_context()
         if tls is None:
-            raise UsageError("start_tls needs a certificate: give one, or the server one in Trust(tls=...)")
+            raise UsageError("start_tls needs a certificate: --tls-cert, Trust(tls=...), or an argument")
         return tls.context if isinstance(tls, Certificates) else tls

@@ -57,7 +57,7 @@ class LogTelemetry(Reporter):
 
     def nothing_to_reload(self, *, new_code: bool = False) -> None:
         """Log that there is nothing to reload."""
-        reason = "new code needs --workers" if new_code else "there is no tls endpoint"
+        reason = "new code needs --workers" if new_code else "there is no certificate"
         self._log.warning(f"nothing to reload: {reason}")
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Final
 
-from caas_trio.core.endpoint import DATAGRAMS, Endpoint
+from caas_trio.core.endpoint import DATAGRAMS, Endpoint, Scheme
 from caas_trio.core.errors import UsageError
 from caas_trio.core.limits import Limits
 from caas_trio.core.session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
+from caas_trio.core.terminator import Terminator
 from caas_trio.server.app import App
 from caas_trio.server.served import NewSession
 
@@ -29,7 +30,7 @@ _CONNECTIONS: Final = ("handler", "service", "session")
 
 #: The ways to serve that an option is for; options that are not here are for all.
 _FOR: Final[dict[str, Sequence[str]]] = {
-    **dict.fromkeys(("first", "prompt", "oversize", "once"), ("service",)),
+    **dict.fromkeys(("first", "prompt", "oversize", "once", "terminator"), ("service",)),
     "max_line": ("service", "handler"),
     "prompt_delay": ("service", "session"),
     **dict.fromkeys(("idle_timeout", "line_timeout", "write_timeout", "opening_timeout"), _CONNECTIONS),
@@ -48,14 +49,23 @@ class LineOptions:
     prompt: bytes = DEFAULT_PROMPT
     oversize: Oversize = Oversize.REJECT
     once: bool = False
+    terminator: Terminator = Terminator.LF
 
     def session_of(self, service: Service, max_line: int) -> LineSession:
         """Return a session of a service."""
-        return LineSession(service, self.first, self.prompt, max_line, self.oversize, once=self.once)
+        return LineSession(
+            service,
+            self.first,
+            self.prompt,
+            max_line,
+            self.oversize,
+            once=self.once,
+            terminator=self.terminator,
+        )
 
 
 def apply(
-    lines: LineOptions, limits: Limits, given: Collection[str], app: App, endpoints: Iterable[Endpoint]
+    lines: LineOptions, limits: Limits, given: Collection[str], app: App, endpoints: Collection[Endpoint]
 ) -> App:
     """Return an app with the options of a command line applied: it has no service of lines, and has limits.
 
@@ -75,6 +85,12 @@ def apply(
             ways_served = " and ".join(_WAYS[way] for way in _WAYS if way in ways)
             meant = " or ".join(_WAYS[way] for way in wanted)
             raise UsageError(f"--{option.replace('_', '-')} is for {meant}, and the app has {ways_served}")
+    if (
+        "tls_cert" in given
+        and app.handler is None
+        and not any(each.scheme is Scheme.TLS for each in endpoints)
+    ):
+        raise UsageError("--tls-cert needs a tls endpoint, or an app with a handler, which may turn to TLS")
     limits = _merged(limits, given, app.limits)
     new_session: NewSession | None = app.session
     if app.service is not None:

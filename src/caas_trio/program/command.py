@@ -15,6 +15,7 @@ from caas_trio.core.buffering import DEFAULT_MAX_LINE
 from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.limits import AtCapacity, Limits
 from caas_trio.core.session import DEFAULT_PROMPT, First, Oversize
+from caas_trio.core.terminator import TERMINATORS
 from caas_trio.core.trust import Trust
 from caas_trio.drivers.choice import DriverName
 from caas_trio.observing.logs import LEVELS, LogFormat
@@ -120,6 +121,13 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
 )
 @click.option("--once", is_flag=True, help="Answer one line, then end the connection.")
 @click.option(
+    "--terminator",
+    type=click.Choice(list(TERMINATORS)),
+    default="lf",
+    help="What ends a line: LF, or CR LF and nothing else. A bare CR or LF is an error then, "
+    "as a line that is too long is.",
+)
+@click.option(
     "--idle-timeout",
     type=SECONDS,
     default=Limits.idle_timeout,
@@ -199,7 +207,11 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     default=Limits.opening_timeout,
     help="How long a PROXY header and a TLS handshake may take together.",
 )
-@click.option("--tls-cert", type=FILE, help="What tls endpoints show: a certificate and its chain, in PEM.")
+@click.option(
+    "--tls-cert",
+    type=FILE,
+    help="What tls endpoints show, and apps that turn to TLS: a certificate and its chain, in PEM.",
+)
 @click.option("--tls-key", type=FILE, show_default="in the same file", help="The certificate's key, in PEM.")
 @click.option(
     "--tls-client-ca",

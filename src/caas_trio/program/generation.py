@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import trio
+
+from caas_trio.observing.status import WorkerStatus
 
 from .messages import Command
 from .program import Program
+from .recycling import resident_bytes
 from .sharedsockets import SharedSockets
 from .worker_process import GRACE_S, Worker
 
@@ -38,6 +43,17 @@ class Generation:
     def ready(self) -> bool:
         """Whether it has workers that serve."""
         return any(worker.ready for worker in self.workers)
+
+    def worker_statuses(self) -> Iterator[WorkerStatus]:
+        """Yield what each worker does, how old it is and what memory it has."""
+        for worker in self.workers:
+            yield WorkerStatus(
+                number=worker.slot,
+                pid=worker.pid,
+                state=worker.state,
+                age_s=trio.current_time() - worker.started_at,
+                memory=resident_bytes(worker.pid),
+            )
 
     def check(self) -> None:
         """Set `settled` if enough workers are ready."""

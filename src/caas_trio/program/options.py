@@ -165,9 +165,21 @@ STREAM: Final = StreamType()
 
 
 def certificates_for(
-    endpoints: Iterable[Endpoint], certificate: Path | None, key: Path | None, client_ca: Path | None
+    endpoints: Iterable[Endpoint],
+    certificate: Path | None,
+    key: Path | None,
+    client_ca: Path | None,
+    *,
+    has_app: bool = False,
 ) -> Certificates | None:
-    """Return the certificates of the options; None if no endpoint needs any.
+    """Return the certificates of the options; None if there are none.
+
+    Args:
+        endpoints: where to listen.
+        certificate: the file of `--tls-cert`.
+        key: that of `--tls-key`.
+        client_ca: that of `--tls-client-ca`.
+        has_app: whether an app is served: its handler may turn to TLS on any endpoint.
 
     Raises:
         click.UsageError: the options and the endpoints do not fit.
@@ -181,7 +193,7 @@ def certificates_for(
         if over_tls is not None:
             raise click.UsageError(f"{over_tls} needs --tls-cert")
         return None
-    if over_tls is None:
+    if over_tls is None and not has_app:
         raise click.UsageError("--tls-cert needs a tls endpoint, such as tls://127.0.0.1:50007")
     return Certificates(certificate, key, client_ca)
 

@@ -94,6 +94,13 @@ class Program:
         deployed = isinstance(self.app, AppName) and "workers" in self.given
         return self.workers != 1 or self.config is not None or self.watched is not None or deployed
 
+    def kept_by_reload(self, new: Program) -> Iterator[tuple[str, str]]:
+        """Yield each option that `new` changes but a reload does not, and the value that it keeps."""
+        if new.metrics != self.metrics:
+            yield "--metrics", "off" if self.metrics is None else self.metrics.authority
+        if new.trust.unix_mode != self.trust.unix_mode:
+            yield "--unix-mode", f"{self.trust.unix_mode:04o}"
+
     async def run(self) -> None:
         """Serve until a signal asks for a stop and all is drained."""
         with self.app_logs():

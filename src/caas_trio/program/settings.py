@@ -14,6 +14,7 @@ from caas_trio.core.capitals import Utf8Capitals, ascii_capitals, utf8_capitals
 from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.limits import Limits
 from caas_trio.core.session import First, Oversize, Service
+from caas_trio.core.terminator import TERMINATORS
 from caas_trio.core.trust import Network, Trust
 from caas_trio.drivers.choice import DriverName
 from caas_trio.observing.logs import LogFormat, open_log
@@ -60,6 +61,7 @@ class Settings:
     oversize: str
     text: str
     once: bool
+    terminator: str
     allow_from: tuple[Network, ...]
     proxy_protocol: bool
     proxy_on: tuple[Endpoint, ...]
@@ -163,8 +165,14 @@ class Settings:
 
     @property
     def _lines(self) -> LineOptions:
-        prompt = self.prompt.encode(errors="surrogateescape") + b"\n"
-        return LineOptions(first=First(self.first), prompt=prompt, oversize=self.policy, once=self.once)
+        terminator = TERMINATORS[self.terminator]
+        return LineOptions(
+            first=First(self.first),
+            prompt=self.prompt.encode(errors="surrogateescape") + terminator.value,
+            oversize=self.policy,
+            once=self.once,
+            terminator=terminator,
+        )
 
     @property
     def _sockets(self) -> SocketOptions:
@@ -187,5 +195,11 @@ class Settings:
             proxy_on=frozenset(self.proxy_on),
             proxy_from=self.proxy_from or Trust.proxy_from,
             unix_mode=self.unix_mode,
-            tls=certificates_for(self.endpoints, self.tls_cert, self.tls_key, self.tls_client_ca),
+            tls=certificates_for(
+                self.endpoints,
+                self.tls_cert,
+                self.tls_key,
+                self.tls_client_ca,
+                has_app=self.app is not None,
+            ),
         )

@@ -8,7 +8,7 @@ get ready, nothing changes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, aclosing, suppress
 from functools import partial
 from itertools import count
@@ -21,7 +21,7 @@ from caas_trio.core.errors import CaasError, UsageError
 from caas_trio.observing.log_telemetry import LogTelemetry
 from caas_trio.observing.monitoring import serve_monitoring
 from caas_trio.observing.sharedmetrics import SharedMetrics
-from caas_trio.observing.status import History, LastReload, ServiceStatus, WorkerStatus
+from caas_trio.observing.status import History, LastReload, ServiceStatus
 from caas_trio.server.watchdog import Watchdog
 
 from .command import parse
@@ -31,7 +31,7 @@ from .interpreter import Interpreter
 from .messages import Command, WorkerConfig
 from .notify import Notifier
 from .program import Announcement, Program
-from .recycling import TURNS_PER_TIMEOUT, StackPipe, WorkerLimits, resident_bytes, wait_until_worn
+from .recycling import TURNS_PER_TIMEOUT, StackPipe, WorkerLimits, wait_until_worn
 from .restarts import MAX_FAILURES, Restarts
 from .sharedsockets import SharedSockets
 from .signals import handle_signals, receive_signals
@@ -162,18 +162,7 @@ class Supervisor:
 
     def _status(self) -> ServiceStatus:
         """Return what the metrics do not say."""
-        now = trio.current_time()
-        workers = [
-            WorkerStatus(
-                number=worker.slot,
-                pid=worker.pid,
-                state=worker.state,
-                age_s=now - worker.started_at,
-                memory=resident_bytes(worker.pid),
-            )
-            for generation in self._generations
-            for worker in generation.workers
-        ]
+        workers = [each for generation in self._generations for each in generation.worker_statuses()]
         state = "stopping" if self._stopping else "serving" if self._current.ready else "starting"
         return ServiceStatus(
             state=state,
@@ -260,7 +249,7 @@ class Supervisor:
         exposed = [str(each) for each in new.sockets.endpoints if new.program.trust.exposes(each)]
         if exposed:
             LogTelemetry(self._log).exposed(exposed)
-        for setting, kept in _kept(self._first, new.program):
+        for setting, kept in self._first.kept_by_reload(new.program):
             self._log.warning("a setting is changed by a restart only", setting=setting, still=kept)
         self._last_reload.note(None)
         self._log.info("reloaded", workers=new.program.workers)
@@ -401,11 +390,3 @@ def _ask(channel: trio.MemorySendChannel[None]) -> None:
     """Ask for a reload, unless one is about to begin."""
     with suppress(trio.WouldBlock):
         channel.send_nowait(None)
-
-
-def _kept(first: Program, new: Program) -> Iterator[tuple[str, str]]:
-    """Yield what a reload does not change, though it was asked to, and what that stays at."""
-    if new.metrics != first.metrics:
-        yield "--metrics", "off" if first.metrics is None else first.metrics.authority
-    if new.trust.unix_mode != first.trust.unix_mode:
-        yield "--unix-mode", f"{first.trust.unix_mode:04o}"

@@ -9,6 +9,8 @@ is for those that use it.
 
 from __future__ import annotations
 
+from caas_trio.core.lazy import exporter
+
 TYPE_CHECKING = False  # for type checkers it is true
 if TYPE_CHECKING:
     from .failure import CheckFailed
@@ -50,13 +52,5 @@ _HOME = {
     "serving": ".place",
 }
 
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        if name not in _HOME:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module  # noqa: PLC0415 - only for those that ask
-
-        found = globals()[name] = getattr(import_module(_HOME[name], __name__), name)
-        return found
+    __getattr__ = exporter(__name__, _HOME)

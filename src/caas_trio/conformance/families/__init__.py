@@ -10,6 +10,7 @@ from caas_trio.conformance.profile import Profile
 
 from . import (
     concurrency,
+    counting,
     datagrams,
     ending,
     flow,
@@ -20,15 +21,19 @@ from . import (
     others,
     oversize,
     proxied,
+    strict,
     watching,
 )
 
 CASES: Final[tuple[Case, ...]] = (
     *order.SANITY,
+    *strict.SANITY,
     *framing.CASES,
+    *strict.CASES,
     *lines.CASES,
     *order.CASES,
     *limits.CASES,
+    *counting.CASES,
     *oversize.CASES,
     *ending.CASES,
     *watching.CASES,
@@ -40,7 +45,12 @@ CASES: Final[tuple[Case, ...]] = (
 )
 
 #: What tells whether a server still serves; one of them fits each profile.
-STILL_SERVED: Final = (order.STILL_SERVED, datagrams.STILL_SERVED, dialects.STILL_SERVED)
+STILL_SERVED: Final = (
+    order.STILL_SERVED,
+    strict.STILL_SERVED,
+    datagrams.STILL_SERVED,
+    dialects.STILL_SERVED,
+)
 
 
 def cases_of(profile: Profile) -> tuple[Case, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -10,7 +10,7 @@ from caas_trio.conformance.case import Script
 from caas_trio.conformance.cuts import WHOLE, Cut
 from caas_trio.conformance.oracle import replies
 from caas_trio.conformance.profile import UNDECLARED_LIMIT, Profile
-from caas_trio.conformance.script import Connect, EndInput, Expect, ExpectEnd, Send, Step
+from caas_trio.conformance.script import Connect, EndInput, Expect, ExpectEnd, Leave, Send, Step
 
 #: A line may come in pieces. No CR is among them: what needs none is judged whatever becomes of CRs.
 CUT: Final = ("FRAME-6.plain-lines/byte", "FRAME-6.plain-lines/thirds", "FRAME-6.serve-1-sentence/byte")
@@ -72,5 +72,28 @@ def to_the_end(data: bytes, cut: Cut = WHOLE) -> Script:
         yield EndInput()
         yield Expect(replies(data, profile, ended=True))
         yield ExpectEnd()
+
+    return script
+
+
+def conversations(
+    sent: Callable[[Profile], list[bytes]],
+    cut: Callable[[Profile], Cut] = lambda _: WHOLE,
+    *,
+    alone: bool = False,
+) -> Script:
+    """Return the script that holds a conversation for each input; unless `alone`, nothing more may come."""
+
+    def script(profile: Profile) -> Iterator[Step]:
+        for client, data in enumerate(sent(profile)):
+            due = replies(data, profile)
+            yield Connect(client)
+            yield Send(data, cut(profile), client)
+            yield Expect(due, client)
+            if alone:
+                yield Leave(client)
+            else:
+                yield from proof(profile, client)
+            yield Leave(client)
 
     return script

@@ -1,4 +1,4 @@
-"""LIMIT again: lines at the limit and beyond it among others, of other contents, and in other lengths."""
+"""LIMIT again: lines at the limit and beyond it among others, of other lengths, and at the end of input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from caas_trio.conformance.script import (
 )
 from caas_trio.core.session import Oversize
 
-from .common import proof, served
+from .common import conversations, served
 from .content import text
 from .limits import over
 
@@ -40,54 +40,20 @@ _SKIPPED: Final = (
     "LIMIT-8.line-behind/before-lf",
     "LIMIT-9.two/whole",
 )
+_RESUMED: Final = (
+    *_SKIPPED,
+    "LIMIT-1.limit/whole",
+    "LIMIT-1.among-others/whole",
+    "LIMIT-6.many/whole",
+    "LIMIT-2.in-thirds/whole",
+    "FRAME-3.between/whole",
+)
 
-#: What some count otherwise than by bytes, and what some do not count at all.
-_CONTENTS: Final = {
-    "utf-8": "\u00e9\u20ac\U0001f40d".encode() * 3,
-    "high-bytes": bytes(range(0xA0, 0x100)),
-    "nuls": b"\0N",
-    "nul-first": b"\0",
-    "tabs": b"\tT",
-    "blanks": b" B",
-    "blanks-only": b" ",
-    "backspaces": b"\x08B",
-    "escapes": b"\\\\n",
-}
 #: How far beyond its limit a line may be: by a byte, by a buffer, by far.
 _BEYOND: Final = (1, 2, 3, 7, 63, 64, 65, 255, 256, 1000, 4096, 65536, 300_000)
 _TIMES: Final = (2, 3, 10, 100)
-
-
 #: Of longer lines, the pieces would take too long.
 _FEW_PIECES: Final = 20
-
-
-def _filled(content: bytes, length: int) -> bytes:
-    """Return a content that is repeated up to a length and ends in what it is made of."""
-    return (content * (length // len(content) + 1))[-length:]
-
-
-def _conversations(
-    sent: Callable[[Profile], list[bytes]],
-    cut: Callable[[Profile], Cut] = lambda _: WHOLE,
-    *,
-    alone: bool = False,
-) -> Script:
-    """Return the script that holds a conversation for each input; unless `alone`, nothing more may come."""
-
-    def script(profile: Profile) -> Iterator[Step]:
-        for client, data in enumerate(sent(profile)):
-            due = replies(data, profile)
-            yield Connect(client)
-            yield Send(data, cut(profile), client)
-            yield Expect(due, client)
-            if alone:
-                yield Leave(client)
-            else:
-                yield from proof(profile, client)
-            yield Leave(client)
-
-    return script
 
 
 def _among_others(length: Callable[[Profile], int]) -> Callable[[Profile], list[bytes]]:
@@ -216,34 +182,17 @@ def _streamed(profile: Profile) -> list[bytes]:
     return [b"A\n" + text(f"streamed {length}", length) + b"\nB\n" for length in lengths]
 
 
-def _of_contents(
-    clause: str, lf: bytes, beyond: int, needs: tuple[Need, ...], after: tuple[str, ...]
-) -> Iterator[Case]:
-    for name, content in _CONTENTS.items():
-
-        def sent(profile: Profile, content: bytes = content) -> list[bytes]:
-            return [_filled(content, profile.limit + beyond) + lf]
-
-        yield Case(
-            clause,
-            f"{name}{'+1' if beyond else ''}",
-            _conversations(sent, alone=True),
-            needs=needs,
-            after=after,
-        )
-
-
 CASES: Final = (
     Case(
         "LIMIT-1",
         "among-others",
-        _conversations(_among_others(lambda p: p.limit)),
+        conversations(_among_others(lambda p: p.limit)),
         needs=(*_LIMIT, *_CONVERSATION),
     ),
     Case(
         "LIMIT-1",
         "in-thirds",
-        _conversations(lambda p: [(text("l", p.limit) + b"\n") * 10], _thirds),
+        conversations(lambda p: [(text("l", p.limit) + b"\n") * 10], _thirds),
         needs=(*_LIMIT, *_CONVERSATION),
     ),
     Case(
@@ -253,7 +202,6 @@ CASES: Final = (
         needs=(*_LIMIT, *_CONVERSATION),
         after=("FRAME-4.line-and-tail/whole", "FRAME-4.lengths/whole"),
     ),
-    *_of_contents("LIMIT-1", b"\n", 0, _LIMIT, ("LIMIT-1.limit/whole", "SERVE-2.at-both-ends/whole")),
     Case(
         "LIMIT-2",
         "among-others",
@@ -264,25 +212,11 @@ CASES: Final = (
     Case(
         "LIMIT-2",
         "in-thirds",
-        _conversations(lambda p: [text("l", p.limit + 1) + b"\n"], _thirds, alone=True),
+        conversations(lambda p: [text("l", p.limit + 1) + b"\n"], _thirds, alone=True),
         needs=_NOTICE,
         after=_SECOND,
     ),
-    Case("LIMIT-2", "lengths", _conversations(_each_beyond, alone=True), needs=_NOTICE, after=_SECOND),
-    *_of_contents("LIMIT-3", b"\n", 1, _NOTICE, _SECOND),
-    Case(
-        "LIMIT-3",
-        "cr+1",
-        _conversations(
-            lambda p: [
-                b"\rC\r" + text("c", p.limit - 2) + b"\n",
-                b"C\r" * (p.limit // 2) + b"CC\n"[p.limit % 2 == 0 :],
-            ],
-            alone=True,
-        ),
-        needs=_NOTICE,
-        after=_SECOND,
-    ),
+    Case("LIMIT-2", "lengths", conversations(_each_beyond, alone=True), needs=_NOTICE, after=_SECOND),
     Case(
         "LIMIT-4",
         "behind-lines",
@@ -314,7 +248,7 @@ CASES: Final = (
     Case(
         "LIMIT-6",
         "many",
-        _conversations(_many_before, alone=True),
+        conversations(_many_before, alone=True),
         needs=(*_NOTICE, *_CONVERSATION),
         after=(*_SECOND, "LIMIT-2.among-others/whole", "LIMIT-2.in-thirds/whole", "FRAME-3.between/whole"),
     ),
@@ -333,21 +267,14 @@ CASES: Final = (
     Case(
         "LIMIT-8",
         "sequence",
-        _conversations(_sequence),
+        conversations(_sequence),
         needs=(*_DISCARD, *_CONVERSATION),
-        after=(
-            *_SKIPPED,
-            "LIMIT-1.limit/whole",
-            "LIMIT-1.among-others/whole",
-            "LIMIT-6.many/whole",
-            "LIMIT-2.in-thirds/whole",
-            "FRAME-3.between/whole",
-        ),
+        after=_RESUMED,
     ),
     Case(
         "LIMIT-8",
         "sequence",
-        _conversations(_sequence, _thirds),
+        conversations(_sequence, _thirds),
         "thirds",
         (*_DISCARD, *_CONVERSATION),
         after=(*_SKIPPED, "LIMIT-8.sequence/whole"),
@@ -357,23 +284,15 @@ CASES: Final = (
         "tail-behind",
         _tails(lambda _: 1, skipped=True),
         needs=(*_DISCARD, *_CONVERSATION),
-        after=(
-            *_SKIPPED,
-            "FRAME-4.line-and-tail/whole",
-            "LIMIT-1.limit/whole",
-            "LIMIT-1.among-others/whole",
-            "LIMIT-6.many/whole",
-            "LIMIT-2.in-thirds/whole",
-            "FRAME-3.between/whole",
-        ),
+        after=(*_RESUMED, "FRAME-4.line-and-tail/whole"),
     ),
     Case(
-        "LIMIT-9", "lengths", _conversations(_each_beyond), needs=(*_DISCARD, *_CONVERSATION), after=_SKIPPED
+        "LIMIT-9", "lengths", conversations(_each_beyond), needs=(*_DISCARD, *_CONVERSATION), after=_SKIPPED
     ),
     Case(
         "LIMIT-9",
         "lengths",
-        _conversations(lambda p: _each_beyond(p)[:6], _thirds),
+        conversations(lambda p: _each_beyond(p)[:6], _thirds),
         "thirds",
         (*_DISCARD, *_CONVERSATION),
         after=(*_SKIPPED, "LIMIT-2.in-thirds/whole"),
@@ -381,7 +300,7 @@ CASES: Final = (
     Case(
         "LIMIT-9",
         "lf-later",
-        _conversations(
+        conversations(
             lambda p: [over(p, more) + b"\n" for more in (1, 2, p.limit)], lambda _: cuts.BEFORE_LF
         ),
         needs=(*_DISCARD, *_CONVERSATION),
@@ -390,14 +309,14 @@ CASES: Final = (
     Case(
         "LIMIT-10",
         "lengths",
-        _conversations(_streamed),
+        conversations(_streamed),
         needs=(*_STREAMED, *_CONVERSATION),
         after=("LIMIT-10.limit+1/whole",),
     ),
     Case(
         "LIMIT-10",
         "lengths",
-        _conversations(lambda p: _streamed(p)[:9], _thirds),
+        conversations(lambda p: _streamed(p)[:9], _thirds),
         "thirds",
         (*_STREAMED, *_CONVERSATION),
         after=("LIMIT-10.limit+1/whole",),

@@ -33,6 +33,7 @@ def as_json(report: Report) -> str:
                 "max_line": profile.max_line,
                 "oversize": profile.oversize.value if profile.oversize else None,
                 "once": profile.once,
+                "terminator": profile.terminator.name.lower(),
                 "proxy": profile.proxy.value if profile.proxy else None,
                 "tls_ca": profile.tls_ca,
                 "tls_insecure": profile.tls_insecure,

@@ -1,0 +1,28 @@
+"""Packages that load what they export when it is asked for.
+
+`caas_trio` itself does so without this module: it loads nothing before the service handles signals.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+
+
+def exporter(package: str, home: Mapping[str, str]) -> Callable[[str], object]:
+    """Return the `__getattr__` of a package: it loads a name when it is first asked for.
+
+    Args:
+        package: the name of the package.
+        home: by name: the module that it is loaded from, relative to the package.
+    """
+
+    def load(name: str) -> object:
+        if name not in home:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        found = getattr(import_module(home[name], package), name)
+        setattr(sys.modules[package], name, found)
+        return found
+
+    return load
