@@ -1,4 +1,4 @@
-"""Which clause a difference is about, where it is not the one that the case judges."""
+"""The clause that a difference breaks, where it is not the one that the case judges."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from caas_trio.core.session import First
 from .oracle import notice_text
 from .profile import Profile, Service
 
-#: What forbids a server to speak unasked, by who begins.
+#: The clause that forbids a server to speak unasked, by which side speaks first.
 _UNASKED: Final = {First.CLIENT: "ORDER-1", First.SERVER: "ORDER-3", First.EITHER: "ORDER-5"}
-#: What wants a prompt.
+#: The clauses that require a prompt.
 _UNSAID: Final = {First.CLIENT: "SAY-1", First.SERVER: "ORDER-2", First.EITHER: "ORDER-5"}
 
 
@@ -38,19 +38,19 @@ def reply_clause(clause: str, profile: Profile, expected: bytes, received: bytes
 
 
 def prompt_clause(clause: str, *, nothing_came: bool) -> str:
-    """Return the clause that a wrong prompt breaks; to keep it from another client is the case's own."""
+    """Return the clause that a wrong prompt breaks; if it goes to another client, that is the case's own."""
     if clause.startswith("LOAD-"):
         return clause
     return "ORDER-2" if nothing_came else "ORDER-3"
 
 
 def unsaid_clause(profile: Profile) -> str:
-    """Return the clause that is broken where a server does not say what it has to say first."""
+    """Return the clause that is broken if a server does not send what it has to send first."""
     return _UNSAID[profile.first]
 
 
 def unasked_clause(clause: str, profile: Profile, said: bytes, *, greeted: bool) -> str:
-    """Return the clause that a server breaks that speaks unasked; what keeps it from leaving is another.
+    """Return the clause that a server breaks by speaking unasked.
 
     Args:
         clause: what the case judges.
@@ -66,7 +66,7 @@ def unasked_clause(clause: str, profile: Profile, said: bytes, *, greeted: bool)
 
 
 def unasked_reason(service: Service, tail: bytes, said: bytes) -> str:
-    """Return what is wrong where a server speaks unasked.
+    """Return the reason for a server that speaks unasked.
 
     Args:
         service: what it does.
@@ -82,19 +82,19 @@ def unasked_reason(service: Service, tail: bytes, said: bytes) -> str:
 
 
 def still_open_clause(clause: str, profile: Profile, *, ended_input: bool) -> str:
-    """Return the clause that an output breaks that stays open, by what should have ended it."""
+    """Return the clause that is broken if the output stays open, by what should have ended it."""
     if ended_input:
         return "CLOSE-3"
     return "CLOSE-5" if profile.once else clause
 
 
 def gone_clause(profile: Profile) -> str:
-    """Return the clause that a server breaks that takes no connection."""
+    """Return the clause that a server breaks by not accepting a connection."""
     return "LOAD-6" if profile.dialect is None else "HARM-6"
 
 
 def second_datagram_clause(reply: bytes, other: bytes) -> str:
-    """Return the clause that a second datagram breaks: it was meant for somebody else, or for nobody.
+    """Return the clause that a second datagram breaks: it was meant for another client, or for none.
 
     Args:
         reply: the reply that was due.

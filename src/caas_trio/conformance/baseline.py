@@ -1,10 +1,10 @@
-"""A baseline: findings that are known, and do not fail a run. A new one does, and one that is gone is told.
+"""A baseline: findings that are known, and do not fail a run. A new one does; one that is gone is reported.
 
     # known findings of caas-conformance
     TERM-2.bare-lf/whole TERM-2
     HALF-1.three/whole HALF-1
 
-A line is a case and a clause that it found broken. What is behind a `#` is a comment.
+A line is a case and a clause that it found broken. Text behind a `#` is a comment.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HEAD: Final = "# known findings of caas-conformance: the case, and the clause t
 
 
 class BaselineError(Exception):
-    """The file cannot be read or written, or is none; the message says what is wrong in one line."""
+    """The file cannot be read or written, or is not a baseline; the message says why in one line."""
 
 
 def is_bad(verdict: Verdict, *, strict: bool) -> bool:
@@ -36,7 +36,7 @@ def is_bad(verdict: Verdict, *, strict: bool) -> bool:
 
 
 def findings(results: Iterable[Result], *, strict: bool) -> list[Finding]:
-    """Return what was found, in the order of the results; with `strict`, a missed SHOULD counts as well."""
+    """Return the findings of a run, in the order of its results; with `strict`, missed SHOULDs as well."""
     return [
         (result.case.id, fault.clause)
         for result in results
@@ -47,7 +47,7 @@ def findings(results: Iterable[Result], *, strict: bool) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What was found, beside what is known.
+    """The findings of a run, compared with the known ones.
 
     Attributes:
         known: what was found and is known.
@@ -60,7 +60,7 @@ class Comparison:
     gone: Sequence[Finding]
 
     def lines(self) -> Iterator[str]:
-        """Yield what is told of it, a line for each finding."""
+        """Yield a line of the report for each finding."""
         for word, found in (("known", self.known), ("new", self.new), ("gone", self.gone)):
             for case_id, clause in found:
                 yield f"{word:<11} {case_id} {clause}"
@@ -69,13 +69,13 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The findings that are known; none of a sanity case is, since nothing else is judged where one fails."""
+    """The known findings; none is of a sanity case, since nothing else is judged where one fails."""
 
     known: frozenset[Finding] = frozenset()
 
     @classmethod
     def read(cls, path: Path) -> Baseline:
-        """Return what a file says.
+        """Return the baseline in a file.
 
         Raises:
             BaselineError: it cannot be read, or a line of it is not a case and a clause.
@@ -98,12 +98,12 @@ class Baseline:
         return cls(frozenset(known))
 
     def knows(self, result: Result, *, strict: bool) -> bool:
-        """Return whether all is known that a case found."""
+        """Return whether all findings of a case are known."""
         found = findings([result], strict=strict)
         return bool(found) and not result.case.sanity and self.known.issuperset(found)
 
     def compare(self, results: Sequence[Result], *, strict: bool) -> Comparison:
-        """Return what was found beside what is known; what was not judged is neither found nor gone."""
+        """Compare results with the known findings; a case that was not judged is neither found nor gone."""
         found = findings(results, strict=strict)
         sane = set(findings([result for result in results if not result.case.sanity], strict=strict))
         known = self.known & sane
@@ -116,6 +116,6 @@ class Baseline:
 
 
 def text(report: Report, *, strict: bool) -> str:
-    """Return the file that makes everything known that was found."""
+    """Return the text of a file in which all findings of a report are known."""
     lines = (f"{case_id} {clause}" for case_id, clause in findings(report.results, strict=strict))
     return "\n".join([_HEAD, *lines]) + "\n"

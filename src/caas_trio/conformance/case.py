@@ -1,4 +1,4 @@
-"""A case, and what came out of it."""
+"""A case and its result: `Case`, `Result`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Case:
 
 
 class Verdict(enum.Enum):
-    """What a case, or one aspect of it, came to."""
+    """The verdict of a case, or of one aspect of it."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -97,14 +97,14 @@ class Fault:
 
     @property
     def verdict(self) -> Verdict:
-        """How grave it is."""
+        """The verdict that it means: failed, or warned for a SHOULD."""
         must = CLAUSES[self.clause].level is Level.MUST
         return Verdict.FAILED if must else Verdict.NON_STRICT
 
 
 @dataclass(slots=True)
 class Result:
-    """What came out of a case. It starts out failed and has to earn anything better.
+    """The result of a case. It begins as failed and has to earn anything better.
 
     Attributes:
         case: the case.
@@ -112,7 +112,7 @@ class Result:
         close: whether the conversation ended rightly; `not judged` where the case does not look.
         faults: what went wrong.
         reason: why it is not judged.
-        note: what was seen and is worth telling, whatever the verdict; empty if nothing is.
+        note: an observation worth reporting, whatever the verdict; empty for none.
         hint: what the server seems to be instead, where a sanity case fails; empty if nothing is known.
         beside: where nobody is served any more since this case: the ids of those that ran at the same time.
         seconds: how long it took.

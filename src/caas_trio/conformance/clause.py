@@ -1,4 +1,4 @@
-"""A requirement, and how binding it is."""
+"""A requirement: `Clause`, and its `Level`."""
 
 from __future__ import annotations
 

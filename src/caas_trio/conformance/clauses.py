@@ -335,16 +335,16 @@ _BYTES: Final = {
     "ORDER-1": "A client-first server MUST stay silent until something is there.",
     "TIME-1": "What has come MUST be sent back at once, not at the end of its line or of the input.",
 }
-#: What the clauses say of a service that is not that of capitals, where they say something else.
+#: The text of a clause for services other than capitals, where it differs.
 IN_OTHER_WORDS: Final = {Service.ECHO: _UNCHANGED, Service.ECHO_BYTES: _BYTES}
 
 
-#: Those of the services, capitals and echo, which servers of a dialect are not held to.
+#: The clauses for services, capitals and echo, which do not apply to servers of a dialect.
 OF_SERVICES: Final = {clause.id: clause for clause in _ALL}
 
 
 def clauses_of(profile: Profile) -> list[Clause]:
-    """Return the clauses that there are for what a server is declared to be."""
+    """Return the clauses that apply to a server, by what it is declared to be."""
     return list(OF_SERVICES.values() if profile.dialect is None else OF_DIALECTS)
 
 

@@ -41,7 +41,7 @@ _REPORTS = ("json", "junit", "html", "write-baseline")
 
 
 def _shows(shown: Callable[[click.Context], str]) -> Callable[[click.Context, click.Parameter, bool], None]:
-    """Return what an option does that shows something and ends; click's own fails on a full disk."""
+    """Return the callback of an option that shows a text and ends; click's own fails on a full disk."""
 
     def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's signature
         if wanted:
@@ -186,7 +186,7 @@ def main(context: click.Context, /, **values: Any) -> None:
 
 
 def _run(context: click.Context, values: dict[str, Any]) -> int:
-    """Do what the command line asks for; return the exit status."""
+    """Run the command line; return the exit status."""
     dialect = declared_dialect(context, values)
     cases = selected_cases(values, cases_of(Profile(dialect=dialect)))
     if values["listing"]:
@@ -220,7 +220,7 @@ def _run(context: click.Context, values: dict[str, Any]) -> int:
 
 
 def _renderer(kind: str, *, strict: bool, baseline: Baseline) -> Callable[[Report], str]:
-    """Return what renders a kind of report; end with one line if a page needs Jinja2 in vain."""
+    """Return the function that renders a kind of report; fail with one line if Jinja2 is missing."""
     if kind == "json":
         return machine.as_json
     if kind == "junit":
@@ -249,7 +249,7 @@ def _opened(values: dict[str, Any], baseline: Baseline | None, stack: ExitStack)
 
 
 def _baseline(values: dict[str, Any]) -> Baseline | None:
-    """Return what is known, if a file is given that says so."""
+    """Return the baseline, if a file is given."""
     if values["baseline_file"] is None:
         return None
     try:
@@ -280,7 +280,7 @@ def _write_all(
 def _judge_with_progress(
     endpoint: Endpoint, profile: Profile, **options: Any
 ) -> tuple[Report, list[signal.Signals]]:
-    """Return the report, and the signals that ended the run early; a terminal sees how far it is."""
+    """Return the report, and the signals that ended the run early; show the progress on a terminal."""
     terminal = sys.stderr is not None and sys.stderr.isatty()
     cases = len(options["cases"])
     with click.progressbar(

@@ -1,4 +1,4 @@
-"""Compares what a server says with what is due, piece by piece; what was right is not kept."""
+"""Compares what a server sends with what is due, piece by piece; correct bytes are not kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_NOTICE: Final = 512
 
 
 class Broken(Exception):  # noqa: N818 - it is the server that errs
-    """A step saw a clause broken.
+    """A step has found a clause broken.
 
     Attributes:
         fault: which, and how.
@@ -32,7 +32,7 @@ class Broken(Exception):  # noqa: N818 - it is the server that errs
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """What came is not what was due.
+    """The bytes that came are not those that were due.
 
     Attributes:
         reason: what is wrong, in one line.
@@ -51,7 +51,7 @@ async def receive_exactly(wire: Wire, parts: tuple[Part, ...], timeout_s: float)
     """Receive `parts` and nothing else, behind them whatever comes is left for the next read.
 
     Args:
-        wire: where from.
+        wire: the connection.
         parts: what is due.
         timeout_s: seconds without a byte in either direction after which what is missing counts as missing.
 

@@ -32,7 +32,8 @@ SCHEMES: Final = frozenset({Scheme.UDP, Scheme.UNIXGRAM})
 async def _open(endpoint: Endpoint, *, connected: bool = True) -> tuple[trio.socket.SocketType, Any]:
     """Return a socket that sends to the endpoint, and the address to send to.
 
-    One that is connected hears nobody else. OSError if the machine says that nobody is there.
+    A connected socket receives from the endpoint alone. OSError if the machine reports that no server is
+    there.
     """
     local: Any = None
     if endpoint.scheme is Scheme.UNIXGRAM:
@@ -60,7 +61,8 @@ async def ask(endpoint: Endpoint, step: Ask, log: WireLog, timeout_s: float) -> 
     Raises:
         Broken: a second reply came, which is a fault of its own.
     """
-    # A connected socket hears nobody else: the last attempt finds out whether somebody else replies.
+    # A connected socket receives from the server alone: the last attempt shows whether another socket
+    # replies.
     usual = _replies_from_anywhere if step.from_there else _replies
     attempts = (usual,) * _MAX_ATTEMPTS + (_replies_from_anywhere,)
     for replies_to in attempts:
@@ -117,7 +119,7 @@ async def ask_together(
 async def _come_together(
     endpoint: Endpoint, step: AskTogether, log: WireLog, timeout_s: float
 ) -> list[list[bytes]]:
-    """Return what comes to each of some sockets, until all have something and nothing more comes."""
+    """Return what each of some sockets receives, until all have something and nothing more comes."""
     came: list[list[bytes]] = [[] for _ in step.data]
     all_came = trio.Event()
 
@@ -145,7 +147,7 @@ async def _come_together(
 
 
 async def _replies(endpoint: Endpoint, step: Ask, log: WireLog, timeout_s: float) -> list[bytes]:
-    """Return what one datagram brings: no reply, one, or one too many."""
+    """Return the replies to one datagram: none, one, or one too many."""
     replies: list[bytes] = []
     try:
         sock, _ = await _open(endpoint)
@@ -167,7 +169,7 @@ async def _replies(endpoint: Endpoint, step: Ask, log: WireLog, timeout_s: float
 async def _replies_from_anywhere(
     endpoint: Endpoint, step: Ask, log: WireLog, timeout_s: float
 ) -> list[bytes]:
-    """Return the reply that one datagram brings, if one comes.
+    """Return the reply to one datagram, if one comes.
 
     Raises:
         Broken: it came from somewhere else.
@@ -209,7 +211,7 @@ async def abandon(endpoint: Endpoint, data: bytes, log: WireLog) -> None:
 
 
 async def probe(endpoint: Endpoint) -> None:
-    """Return unless the machine says that nobody is there. OSError if it does."""
+    """Send a probe; raise OSError if the machine reports that no server is there."""
     sock, _ = await _open(endpoint)
     with sock, trio.move_on_after(_SILENCE_S):
         await sock.send(b"")

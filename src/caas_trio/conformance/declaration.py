@@ -28,7 +28,7 @@ SERVICES: Final = {"capitals": Service.UPPER, "echo": Service.ECHO, "echo-bytes"
 
 
 def declared_dialect(context: click.Context, values: dict[str, Any]) -> Dialect | None:
-    """Return the dialect that is asked for; what else declares a service contradicts it."""
+    """Return the dialect that is asked for; options that declare a service contradict it."""
     if values["dialect"] is None:
         return None
     if values["dialect"] in SERVICES:
@@ -44,7 +44,7 @@ def declared_dialect(context: click.Context, values: dict[str, Any]) -> Dialect 
 
 
 def selected_cases(values: dict[str, Any], cases: Sequence[Case]) -> list[Case]:
-    """Return the cases that are asked for; each word of the user's has to name some."""
+    """Return the cases that are asked for; each prefix and id must name some."""
     for prefix in values["only"]:
         if not select([prefix], cases=cases):
             fail(f"no case's id begins with {prefix}; --list shows them")
@@ -55,7 +55,7 @@ def selected_cases(values: dict[str, Any], cases: Sequence[Case]) -> list[Case]:
 
 
 def refuse_the_unjudgeable(values: dict[str, Any], profile: Profile) -> None:
-    """End if some of what is asked for comes to nothing, which would look as if all of it had passed."""
+    """Fail if nothing of a prefix or an id can be judged; otherwise it would look as if it had passed."""
     there = cases_of(profile)
     asked = [(f"--only {prefix}", select([prefix], cases=there)) for prefix in values["only"]]
     asked += [(f"--case {case_id}", select(ids=[case_id], cases=there)) for case_id in values["ids"]]

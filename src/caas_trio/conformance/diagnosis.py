@@ -1,4 +1,4 @@
-"""What a server that fails a sanity case may be instead: one sentence for the user who declared it."""
+"""A guess at what a server is that fails a sanity case: one sentence for the user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .profile import Profile
 from .wire import CONNECTORS
 
 _READ_SIZE: Final = 4096
-#: How an answer of HTTP begins, or a page that a server sends to a client of no version that it knows.
+#: How an HTTP answer begins, or an HTML page without a header.
 _HTTP: Final = (b"http/", b"<!doctype html", b"<html")
 #: Record types of TLS, and the kind of handshake message that only a server sends.
 _ALERT: Final = b"\x15\x03"
@@ -52,7 +52,7 @@ async def diagnose(failed: Result, endpoint: Endpoint, profile: Profile, timeout
 
 
 def _speech(case_id: str, received: bytes) -> str:
-    """Return what may be seen from what a server says."""
+    """Return what a server's first bytes show."""
     if received.lower().startswith(_HTTP):
         return "it answers as an HTTP server does"
     return _speaks_first(received) if case_id == "ORDER-1.silent/whole" else ""

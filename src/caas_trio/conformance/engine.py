@@ -20,10 +20,10 @@ _MAX_ATTEMPTS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What ends a case whose server is never silent for long enough to fail it.
+    """The bounds of a case whose server is never silent for long enough to fail it.
 
     Attributes:
-        waits: it gets so many times the silence that would fail it,
+        waits: its time, as a multiple of the silence that would fail it,
         own_s: the most seconds that a script spends in pauses and silences of its own,
         replies: and, if it goes on as it does, the time for so many replies,
         reply_s: seconds that the server took for one before.
@@ -44,7 +44,7 @@ async def run_case(
     timeout_s: float,
     bounds: Bounds = Bounds(),
 ) -> Result:
-    """Run a case and return what came out of it; whatever the server does, this ends in time.
+    """Run a case and return its result; whatever the server does, this ends in time.
 
     Silence where something is due is a fault. A server that is only slow is given more time, and is not
     judged if that does not do.

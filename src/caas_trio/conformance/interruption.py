@@ -17,7 +17,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 def interruptible(scope: trio.CancelScope) -> Iterator[list[signal.Signals]]:
     """Cancel a scope at the first signal that comes within the block; yield the signals that came.
 
-    A second one does what it would without this. A signal that the process was started to ignore stays
+    A second one has its usual effect. A signal that the process was started to ignore stays
     ignored. To be entered in trio, in the main thread.
     """
     token = trio.lowlevel.current_trio_token()

@@ -1,4 +1,4 @@
-"""Whether the server still serves, asked whenever a case has failed: a server that died fails everything."""
+"""Whether the server still serves; checked when a case has failed, since a dead server fails all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .engine import run_case
 from .families import STILL_SERVED
 from .profile import Profile
 
-#: How often a server is asked before it counts as gone, and how long it gets in between to start again.
+#: How often a server is tried before it counts as gone, and how long it has in between to start again.
 _MAX_ATTEMPTS: Final = 3
 _RESTART_DELAY_S: Final = 0.4
 
@@ -25,8 +25,8 @@ _RESTART_DELAY_S: Final = 0.4
 class Liveness:
     """Counts the cases that run, and finds out whether the server that failed one of them still serves.
 
-    It is asked beside the other cases first. If it does not answer then, which may be their doing, no
-    other case begins until those that run have ended, and it is asked with nothing beside.
+    It is asked beside the other cases first. If it does not answer, perhaps because of them, no other
+    case begins until they have ended, and it is asked alone.
 
     Args:
         endpoint: where the server is.
@@ -94,7 +94,7 @@ class Liveness:
 
 
 def _gone(failed: Result, beside: tuple[str, ...], reason: str, clause: str) -> Result:
-    """Return the result of the case since which nobody is served: that one fault.
+    """Return the result of the case since which the server is gone: that one fault.
 
     It is the case's own fault if nothing ran beside. Else it is not known which one it was, and the
     fault is that the server has gone.

@@ -1,4 +1,4 @@
-"""What a right server answers: the whole input in, the reply stream out, written the slow and plain way.
+"""The replies of a right server: the whole input in, the reply stream out, written in the slow and plain way.
 
 It shares nothing with the server's own framing, so that a mistake there cannot hide here.
 """
@@ -14,7 +14,7 @@ from .profile import Profile
 
 
 class Notice(enum.Enum):
-    """A place in the reply stream where the server says for itself that a line was oversize."""
+    """A place in the reply stream for the server's notice that a line was oversize."""
 
     NOTICE = "a notice in its own words"
 
@@ -24,7 +24,7 @@ Part: TypeAlias = bytes | Notice
 
 
 def notice_text(limit: int) -> bytes:
-    """Return what the notice has to be."""
+    """Return the required notice."""
     return b"error: line longer than %d bytes\n" % limit
 
 

@@ -1,4 +1,4 @@
-"""What is declared of the server that is judged, and what a case needs of it."""
+"""The declared properties of a server, and what a case needs of them: `Profile`, `Need`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from caas_trio.core.terminator import Terminator
 
 from .dialects.dialect import Dialect
 
-#: What a server takes that declares no limit: the text line of RFC 5321, section 4.5.3.1.6.
+#: The line length that a server without a declared limit takes: the text line of RFC 5321, section 4.5.3.1.6.
 UNDECLARED_LIMIT: Final = 1000
 
 
@@ -41,7 +41,7 @@ class Proxy(enum.Enum):
     V2 = "v2"
 
 
-#: Told in examples: addresses of RFC 5737, written down once so that nothing here has to be computed.
+#: Addresses of RFC 5737, written out so that nothing here has to be computed.
 _HEADERS: Final = {
     Proxy.V1: b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 25\r\n",
     Proxy.V2: b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc6\x33\x64\x01\xdc\x04\x00\x19",
@@ -54,7 +54,7 @@ class Profile:
 
     Attributes:
         service: what it does with a line.
-        first: who speaks first.
+        first: which side speaks first.
         prompt: what it says first, its LF included.
         max_line: the most bytes before an LF; None if nothing is declared.
         oversize: what it does with a longer line; None if nothing is declared.
@@ -88,7 +88,7 @@ class Profile:
 
     @property
     def header(self) -> bytes:
-        """What a client sends before all else."""
+        """The bytes that a client sends first: a PROXY header, or none."""
         return b"" if self.proxy is None else _HEADERS[self.proxy]
 
     @property
@@ -97,7 +97,7 @@ class Profile:
         return self.terminator is Terminator.CRLF
 
     def takes(self, length: int) -> bool:
-        """Return whether a line of so many bytes before its LF is declared to be answered."""
+        """Return whether a line of `length` bytes before its LF is declared to be answered."""
         any_length = self.oversize is Oversize.STREAM or not self.service.has_lines
         return any_length or length <= self.limit
 
@@ -146,7 +146,7 @@ class Need(enum.Enum):
 
 
 def _declares(what: Callable[[Dialect], object]) -> Callable[[Profile], bool]:
-    """Return whether there is a dialect, and something in it."""
+    """Return a condition on the dialect; a server without one does not meet it."""
     return lambda profile: profile.dialect is not None and bool(what(profile.dialect))
 
 

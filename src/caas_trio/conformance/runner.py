@@ -32,7 +32,7 @@ Observer: TypeAlias = Callable[[Result], None]
 
 
 class UnreachableError(Exception):
-    """Nobody answers at the endpoint; nothing can be judged."""
+    """No server answers at the endpoint; nothing can be judged."""
 
 
 def select(
@@ -50,7 +50,7 @@ def select(
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came out of a run.
+    """The results of a run.
 
     Attributes:
         endpoint: the server.
@@ -88,7 +88,7 @@ class Report:
         return "is judged in part" if self.interrupted else "conforms"
 
     def clauses(self) -> dict[str, Verdict]:
-        """Return the verdict on each clause: the worst that any case had to say about it."""
+        """Return the verdict on each clause: the worst of any case."""
         grades: dict[str, list[Verdict]] = {clause.id: [] for clause in clauses_of(self.profile)}
         for result in self.results:
             for fault in result.faults:
@@ -149,7 +149,7 @@ class _Runner:
         return [case for case in self._cases if case.id not in self._results]
 
     async def run(self, jobs: int, scope: trio.CancelScope) -> Report:
-        """Run the cases, until `scope` is cancelled at most, and return what came of them.
+        """Run the cases, or those until `scope` is cancelled, and return the report.
 
         Raises:
             UnreachableError: nobody answers at the endpoint.
@@ -222,7 +222,7 @@ def _groups(cases: Sequence[Case]) -> Iterator[list[Case]]:
 
 
 async def check_reachable(endpoint: Endpoint, seconds: float, profile: Profile = Profile()) -> None:  # noqa: B008 - immutable
-    """Return if somebody takes connections at the endpoint, or nothing speaks against it for datagrams.
+    """Return if a server accepts connections at the endpoint, or, for datagrams, if no error says otherwise.
 
     Raises:
         UnreachableError: nobody does.
@@ -254,8 +254,8 @@ async def judge(
 ) -> Report:
     """Judge the server at an endpoint.
 
-    The sanity cases run as well, whichever cases are given; if one fails, no other is judged. If nobody is
-    served any more since some case, that is a fault of LOAD-6, and what is left is not judged.
+    The sanity cases run as well, whichever cases are given; if one fails, no other is judged. If the
+    server is gone after some case, that is a fault of LOAD-6, and the remaining cases are not judged.
 
     Args:
         endpoint: where the server is; its scheme has to be one of those that `wire` and `datagram` know.
@@ -268,7 +268,7 @@ async def judge(
         scope: a scope that is not entered yet; cancelling it ends the run early.
 
     Returns:
-        The report, with a result for each case: what the run did not come to is not judged.
+        The report, with a result for each case; those that the run did not reach are not judged.
 
     Raises:
         UnreachableError: nobody answers at the endpoint.

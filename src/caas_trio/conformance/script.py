@@ -1,4 +1,4 @@
-"""The steps that a case is made of: pure data, run by `engine`.
+"""The steps of a case: pure data, taken by `steps`.
 
 `client` numbers the connections of one case, from 0. Sending never waits for the server: a step
 that sends hands its bytes over to a writer, so that a later step can read meanwhile.
@@ -57,7 +57,7 @@ class ExpectSpeech:
 class ExpectNoShouting:
     """Receive a line that is `reply` or the server's own, which has a lower-case letter and ends in LF.
 
-    Nothing at all is right too: whether something is due, others judge.
+    Nothing at all is right too: other cases judge whether something is due.
     """
 
     reply: bytes
@@ -73,7 +73,7 @@ class ExpectAny:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Receive nothing for so many seconds once everything is sent; the connection stays open."""
+    """Receive nothing for `seconds` once everything is sent; the connection stays open."""
 
     seconds: float
     client: int = 0
@@ -116,7 +116,7 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait for so many seconds."""
+    """Wait for `seconds`."""
 
     seconds: float
 
@@ -125,7 +125,7 @@ class Pause:
 class SendUnread:
     """Send without reading until all is sent or the server takes no more for `quiet` seconds.
 
-    The bytes are sent so many `times`. With `must_block`, it is a failure if the server takes everything.
+    The bytes are sent `times` times. With `must_block`, it is a failure if the server takes everything.
     """
 
     data: bytes

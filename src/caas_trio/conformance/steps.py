@@ -60,7 +60,7 @@ _AT_CAPACITY: Final = b"error: too many connections\n"
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """What a step is receiving: since when, of how many bytes, and how many had come before."""
+    """The receiving of a step: since when, how many bytes, and how many had come before."""
 
     wire: Wire
     size: int
@@ -68,7 +68,7 @@ class Awaited:
     before: int
 
     def expected_end(self) -> float:
-        """Return when all will have come at the pace seen so far; now, if nothing has come."""
+        """Return when all bytes will have come, at the pace so far; now, if nothing has come."""
         now = trio.current_time()
         come = self.wire.received - self.before
         return self.since + (now - self.since) * self.size / come if come else now
@@ -251,7 +251,7 @@ class Steps:
         self._wires[step.client].push_back(data)
 
     async def _speech(self, client: int) -> tuple[bytes, bytes]:
-        """Return what the server says up to an LF, and what came behind it; less if that is all."""
+        """Return a line of the server's, and what came behind it; less if there is no more."""
         wire = self._wires[client]
         speech = b""
         with trio.move_on_after(self._timeout_s):

@@ -28,7 +28,7 @@ _RESET_NOTICED_S: Final = 0.05
 #: struct linger: on, zero seconds. Closing then resets.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
-#: What OpenSSL says of an answer that is no record of TLS.
+#: OpenSSL's reasons for an answer that is not a TLS record.
 _NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "BAD_RECORD_TYPE", "UNKNOWN_PROTOCOL"})
 
 
@@ -65,7 +65,7 @@ async def _with_tls(plain: trio.SocketStream, context: ssl.SSLContext, host: str
 
 @cache
 def client_context(authorities: str | None, *, insecure: bool) -> ssl.SSLContext:
-    """Return how a tls server's certificate is looked at; see `Profile`.
+    """Return the context by which a tls server's certificate is verified; see `Profile`.
 
     Raises:
         TlsError: the file of the CAs cannot be used.
@@ -93,7 +93,7 @@ async def _connect_unix(endpoint: Endpoint, _: Profile) -> trio.SocketStream:
 
 
 def unix_address(endpoint: Endpoint) -> str:
-    """Return what the kernel calls a Unix socket's path."""
+    """Return the kernel's name for the path of a Unix socket."""
     path = endpoint.path
     return f"\0{path[1:]}" if path.startswith("@") else path
 
@@ -146,7 +146,7 @@ class Wire:
         #: Whether the optional prompt came, and whether the end of the output is queued.
         self.greeted = False
         self.ended_input = False
-        #: What was handed over behind the last LF.
+        #: The bytes queued behind the last LF.
         self.tail = b""
         #: Bytes that have come.
         self.received = 0
@@ -157,9 +157,9 @@ class Wire:
         self.lateness: float | None = None
 
     async def write(self) -> None:
-        """Send what is handed over, for as long as the connection is there. Runs as a task of its own.
+        """Send what is queued, as long as the connection is there. Runs in a task of its own.
 
-        Behind a send that fails, nothing more is sent: what is handed over then is dropped.
+        After a failed send, nothing more is sent: bytes that are queued then are dropped.
         """
         async with self._take:
             async for job in self._take:
@@ -210,11 +210,11 @@ class Wire:
 
     @property
     def everything_sent(self) -> bool:
-        """Whether everything handed over is sent: nothing waits, and nothing failed."""
+        """Whether everything queued is sent: nothing waits, and nothing failed."""
         return not self._waiting and not self.write_failed
 
     async def flushed(self) -> None:
-        """Return once everything handed over is sent, or cannot be."""
+        """Return once everything queued is sent, or cannot be."""
         await self._flushed.wait()
 
     async def receive(self) -> bytes:
@@ -258,7 +258,7 @@ class Wire:
         self._pushed_back = data
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
-        """Turn to TLS, once everything is sent and nothing is being received.
+        """Switch to TLS, once everything is sent and nothing is being received.
 
         Raises:
             ConnectionError: the handshake has failed.

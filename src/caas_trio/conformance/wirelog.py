@@ -7,13 +7,13 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-#: So much of a piece is kept, and so many pieces.
+#: How many bytes of a piece are kept, and how many pieces.
 _MAX_BYTES: Final = 256
 _MAX_ENTRIES: Final = 250
 
 
 class Event(enum.Enum):
-    """What an entry tells; the value is how a report puts it."""
+    """The kind of an entry; the value is its text in a report."""
 
     CONNECTED = "connected"
     SENT = "sent"

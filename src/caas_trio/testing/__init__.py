@@ -1,7 +1,7 @@
-"""Tests of line servers, and of what else runs on trio, over a network in a seed: `Network`.
+"""Tests of line servers, and of other programs on trio, over a network in a seed: `Network`.
 
-`serving` serves an app in memory; `check_any_split` and `check_hostile` try what a network and bad clients do
-to it, and `harness` what a fuzzer thinks of. See docs/testing-your-server.md.
+`serving` serves an app in memory; `check_any_split` cuts its input in all ways, `check_hostile` attacks
+it, and `harness` is for fuzzers. See docs/testing-your-server.md.
 
 Each name is loaded when it is asked for: pytest loads the plug-in of this package in every project, and trio
 is for those that use it.

@@ -1,4 +1,4 @@
-"""What bad clients do to a server, one kind each: `ATTACKS`."""
+"""The attacks of bad clients, one kind each: `ATTACKS`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import trio
 
 from .place import Place, reset
 
-#: A line without end has so many times the bytes that may be held.
+#: The length of a line without end, as a multiple of the bytes that may be held.
 _FLOOD: Final = 4
 
-#: What the smallest object takes that a server might keep of each line (bytes): so many lines are sent that
-#: one for each would be too much.
+#: The size of the smallest object that a server might keep for each line (bytes): enough lines are sent for
+#: one object each to be too much.
 _OBJECT: Final = 40
 
-#: A client that does not read sends so many times as much, so that its replies fill all buffers.
+#: The factor by which a client that does not read sends more, so that its replies fill all buffers.
 _UNREAD: Final = 4
 
 #: Long enough for a server to have read what was sent (seconds): nothing takes time on the network.
@@ -28,18 +28,18 @@ _TURN_S: Final = 0.001
 _PIECE: Final = 8192
 _CROWD: Final = 30
 
-#: A slow client reads, or sends, one byte in so many seconds.
+#: The seconds in which a slow client reads, or sends, one byte.
 _SLOW_S: Final = 0.25
 
-#: What a line without end consists of.
+#: The pattern of a line without end.
 _ENDLESS: Final = b"x"
 
-#: How many bytes each of these pieces of garbage has.
+#: The size of each piece of garbage (bytes).
 _GARBAGE: Final = (1, 2, 10, 100, 1000, 20000)
 
 
 class Attacker:
-    """A bad client, and what it needs.
+    """A bad client.
 
     Attributes:
         data: what a good client would send.
@@ -54,7 +54,7 @@ class Attacker:
 
     @property
     def begun(self) -> bytes:
-        """What a good client would have sent when it is in the middle."""
+        """The first half of what a good client would send."""
         return self.data[: (len(self.data) + 1) // 2]
 
     async def open(self) -> trio.SocketStream:

@@ -18,7 +18,7 @@ from .world import Node
 
 
 class State(enum.Enum):
-    """Where a stream socket is in its life."""
+    """The state of a stream socket."""
 
     NEW = enum.auto()
     LISTENING = enum.auto()
@@ -28,7 +28,7 @@ class State(enum.Enum):
 
 
 class ConnectingSocket(SimSocket, WireEnd):
-    """A TCP or Unix stream socket, as far as it listens or connects.
+    """The part of a TCP or Unix stream socket that listens and connects.
 
     Attributes:
         remote: the other side's address.
@@ -123,7 +123,7 @@ class ConnectingSocket(SimSocket, WireEnd):
         return accepted, accepted.remote
 
     def connect(self, address: Any) -> None:
-        """Begin to connect, or say how that has gone.
+        """Begin to connect, or raise the outcome of an attempt.
 
         Raises:
             OSError: EINPROGRESS, EALREADY, EISCONN; ECONNREFUSED, ENOENT, EAGAIN, EHOSTUNREACH, ...
@@ -145,7 +145,7 @@ class ConnectingSocket(SimSocket, WireEnd):
         return 0
 
     def _report_on_connect(self) -> None:
-        """Return how a TCP connect has gone, or is going; one that has failed may be tried again."""
+        """Return the outcome of a TCP connect so far; one that has failed may be tried again."""
         if self._state is State.CONNECTING:
             raise os_error(errno.EALREADY)
         if self._state is State.LISTENING or self._connect_reported:
@@ -205,7 +205,7 @@ class ConnectingSocket(SimSocket, WireEnd):
             self.release_name()
 
     def established(self, accepted: Self) -> None:
-        """Note that the connection is there, with its other end."""
+        """Note that the connection is established, with its other end."""
         self._peer = accepted
         self._state = State.CONNECTED
         self._credentials = accepted.node.credentials

@@ -1,4 +1,4 @@
-"""One client's conversation with a place, of which the sending is in pieces: `converse`."""
+"""A client's conversation, sent in pieces: `converse`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import trio
 
 from .place import Place, reset
 
-#: After so many seconds without a byte, a client takes it that none will come.
+#: After this many seconds without a byte, a client stops waiting for one.
 SILENCE_S: Final = 30.0
 
-#: The end of a conversation in which the server was to speak first, and has not.
+#: How a conversation ends in which the server should have spoken first, and has not.
 WORDLESS: Final = "no word"
 
-#: A client that is to read last reads nevertheless if it could not send all within so many seconds: the
-#: buffers are full, and the server waits for it.
+#: A client that reads last begins to read if it could not send all within this many seconds: the buffers are
+#: full, and the server waits for it.
 _LATE_S: Final = 1.0
 
 
 class Reply(NamedTuple):
-    """What a client got.
+    """The bytes that a client got, and how they ended.
 
     Attributes:
         data: the bytes.
@@ -50,7 +50,7 @@ class Manner(NamedTuple):
 
 
 async def converse(place: Place, pieces: Sequence[bytes], manner: Manner) -> Reply:
-    """Send pieces in a conversation of their own, and return what came back, whatever ended it."""
+    """Send pieces in a conversation of their own, and return the reply, however it ended."""
     received = bytearray()
     stream = await place.open_stream()
     sent = trio.Event()

@@ -14,13 +14,13 @@ from .links import schedule_datagram
 from .sockets import SimSocket
 from .world import CREDENTIALS, Node
 
-#: The longest one: of UDP over IPv4, and what a Unix socket takes with the usual buffer.
+#: The longest datagram: of UDP over IPv4, and of a Unix socket with the usual buffer.
 _MAX_UDP: Final = 65507
 
-#: What each takes of the receive buffer besides its bytes.
+#: The space in the receive buffer that each takes beside its bytes.
 _OVERHEAD: Final = 256
 
-#: unix(7), net.unix.max_dgram_qlen: so many may wait at a Unix socket before a sender has to wait.
+#: unix(7), net.unix.max_dgram_qlen: how many may wait at a Unix socket before a sender has to wait.
 _MAX_WAITING: Final = 10
 
 
@@ -71,7 +71,7 @@ class DatagramSocket(SimSocket):
 
     @property
     def is_full(self) -> bool:
-        """Whether so many wait at a Unix socket that there is no room for one more."""
+        """Whether a Unix socket has no room for one more datagram."""
         return len(self._waiting) > _MAX_WAITING
 
     def connect(self, address: Any) -> None:
@@ -152,7 +152,7 @@ class DatagramSocket(SimSocket):
     def sendmsg(
         self, buffers: Iterable[Any], ancillary: Iterable[Any] = (), flags: int = 0, address: Any = None
     ) -> int:
-        """Send one datagram made of several buffers; ancillary data is not looked at.
+        """Send one datagram made of several buffers; ancillary data is ignored.
 
         Raises:
             OSError: as `sendto`.
@@ -206,7 +206,7 @@ class DatagramSocket(SimSocket):
         return arrived
 
     def _leave(self, former: DatagramSocket | None) -> None:
-        """Drop what waits from a former peer, and tell it so if it sends here."""
+        """Drop datagrams of a former peer, and notify it if it sends here."""
         if former is not None:
             former._senders.pop(self, None)  # noqa: SLF001 - of the same class
         if self._waiting and former is not None:

@@ -1,4 +1,4 @@
-"""What a check raises, and what it needs to run: `CheckFailed`, `require_jumping_clock`."""
+"""The error of a check, and the clock that a check needs: `CheckFailed`, `require_jumping_clock`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .timeline import as_text
 
 
 class CheckFailed(AssertionError):  # noqa: N818 - as pytest has it: a check failed
-    """A server has not stood what a check has tried; the message says what that was.
+    """A server has failed a check; the message says at what.
 
     A note shows the conversation, as a timeline.
 
     Attributes:
-        network: what it was tried on.
+        network: the network of the check.
     """
 
     def __init__(self, message: str, network: Network) -> None:
@@ -31,7 +31,7 @@ class CheckFailed(AssertionError):  # noqa: N818 - as pytest has it: a check fai
 
 
 def told(errors: Sequence[BaseException]) -> str:
-    """Return what errors say, the last lines of their tracebacks, and where they were raised."""
+    """Return the messages of errors, with the last lines of their tracebacks."""
     return "; ".join(_told(error) for error in errors)
 
 

@@ -16,7 +16,7 @@ EPOLLERR: Final = 0x008
 EPOLLHUP: Final = 0x010
 EPOLLRDHUP: Final = 0x2000
 
-#: What epoll tells of, asked for or not.
+#: The events that epoll reports, asked for or not.
 _ALWAYS: Final = EPOLLERR | EPOLLHUP
 
 #: The descriptors below are the standard streams.
@@ -110,7 +110,7 @@ class File(abc.ABC):
     @property
     @abc.abstractmethod
     def ready(self) -> int:
-        """What it is ready for, as the events of epoll."""
+        """The events of epoll that it is ready for."""
 
     def changed(self) -> None:
         """Notify all watchers."""
@@ -128,11 +128,11 @@ class File(abc.ABC):
             self.changed()
 
     def _released(self) -> None:  # noqa: B027 - for some nothing follows
-        """Do what follows from the close."""
+        """Release what the file holds; called by `close`."""
 
 
 class _Interest:
-    """What an epoll watches one file for."""
+    """The events for which an epoll watches a file."""
 
     def __init__(self, epoll: Epoll, file: File, events: int) -> None:
         self.file = file
@@ -150,7 +150,7 @@ class _Interest:
 
 
 class Epoll(File):
-    """An epoll descriptor: level-triggered, and those that have waited longest are told of first."""
+    """An epoll descriptor: level-triggered; those that have waited longest are reported first."""
 
     def __init__(self, descriptors: Descriptors) -> None:
         super().__init__(descriptors)
@@ -185,7 +185,7 @@ class Epoll(File):
         interest()
 
     def unregister(self, fd: int) -> None:
-        """Watch it no more.
+        """Stop watching a descriptor.
 
         Raises:
             OSError: ENOENT, EBADF.
@@ -203,7 +203,7 @@ class Epoll(File):
             interest = self._ready.pop(fd)
             if events := interest.ready:
                 found.append((fd, events))
-                self._ready[fd] = interest  # behind those that have not been told of
+                self._ready[fd] = interest  # behind those that have not been reported
         return found
 
     def update(self, fd: int, interest: _Interest) -> None:

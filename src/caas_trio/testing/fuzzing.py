@@ -1,4 +1,4 @@
-"""What a fuzzer runs: `harness`."""
+"""A harness for fuzzers: `harness`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _READS_LAST: Final = 1
 _RESETS: Final = 2
 _LISTENS: Final = 4
 
-#: In how many places an input is cut at most; its second byte says in how many.
+#: The most places in which an input is cut; its second byte says in how many.
 _MAX_CUTS: Final = 7
 
 
 class _Plan(NamedTuple):
-    """What an input stands for.
+    """The plan that an input encodes.
 
     Attributes:
         manner: how the client converses.
@@ -48,7 +48,7 @@ def harness(
     limits: Limits | None = None,
     driver: DriverName = "auto",
 ) -> Callable[[bytes], None]:
-    """Return a function that lets a client converse with an app as some bytes say, for a fuzzer to call.
+    """Return a function for a fuzzer: it takes bytes, and a client converses with an app as they say.
 
     The first byte says how the client behaves: whether it reads as it goes or once it has sent all, and
     whether it ends its output or resets the connection. The second byte says in how many places, up to 7,
@@ -60,8 +60,8 @@ def harness(
 
     Args:
         app: see `serving`.
-        first: who speaks first. `First.SERVER`: the client waits until something has come; `First.EITHER`:
-            it does so if the first byte says so, and otherwise it speaks at once.
+        first: which side speaks first. With `First.SERVER`, the client waits until something has come; with
+            `First.EITHER`, it does so if the first byte says so, and otherwise speaks at once.
         limits: see `serving`.
         driver: see `serving`.
     """
@@ -100,7 +100,7 @@ async def _try(app: object, plan: _Plan, options: dict[str, Any]) -> None:
 
 
 async def _converse(app: object, plan: _Plan, options: dict[str, Any]) -> tuple[Reply, Network]:
-    """Return the reply to what a plan has the client send, and the network."""
+    """Return the reply that a client gets by a plan, and the network."""
     network = Network()
     async with serving(app, network=network, **options) as place:
         reply = await converse(place, pieces(plan.data, plan.cut), plan.manner)

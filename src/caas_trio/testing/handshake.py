@@ -1,4 +1,4 @@
-"""How a simulated TCP connection comes about: `Handshake`, with its lost SYNs and full accept queues."""
+"""The handshake of a simulated TCP connection, with lost SYNs and full accept queues: `Handshake`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .world import Node
 if TYPE_CHECKING:
     from .connecting import ConnectingSocket
 
-#: tcp(7), tcp_syn_retries: a SYN is repeated so often, after 1, 2, 4, ... seconds.
+#: tcp(7), tcp_syn_retries: how often a SYN is repeated, after 1, 2, 4, ... seconds.
 _SYN_RETRIES: Final = 6
 
 
@@ -19,7 +19,7 @@ class Handshake:
     """The handshake of a client's socket with whatever listens at its remote address.
 
     Args:
-        client: the socket; told by `established` or `failed`.
+        client: the socket; its `established` or `failed` is called.
         target: the host that has the address.
     """
 
@@ -34,7 +34,7 @@ class Handshake:
         self._listener: ConnectingSocket | None = None
 
     def begin(self) -> None:
-        """Send a SYN, and again as long as nothing has come of it."""
+        """Send a SYN, and repeat it until there is an answer."""
         if not self._client.connecting:
             return
         if self._attempts > _SYN_RETRIES:
@@ -59,7 +59,7 @@ class Handshake:
             self._kernel.after(self._back.delay(0), self._established)
 
     def _established(self) -> None:
-        """Note that the SYN-ACK is there; the client's ACK takes as long as its data."""
+        """Note that the SYN-ACK has arrived; the client's ACK takes as long as its data."""
         listener, client = self._listener, self._client
         assert listener is not None  # noqa: S101 - it has answered
         if not client.connecting:

@@ -46,7 +46,7 @@ class Host(Machine):
         self._node = node
         self._busy: set[tuple[File, int]] = set()
 
-    # What tests ask and tell it
+    # For tests
 
     @property
     def open_descriptors(self) -> int:
@@ -54,7 +54,7 @@ class Host(Machine):
         return len(self._node.descriptors)
 
     def limit_descriptors(self, limit: int) -> None:
-        """Allow so many open descriptors; what is open stays."""
+        """Set how many descriptors may be open; those that are open stay."""
         self._node.descriptors.limit = limit
 
     def fail_accepts(self, *numbers: int) -> None:
@@ -67,16 +67,16 @@ class Host(Machine):
         self._node.receive_buffer = self._node.receive_buffer if receive is None else receive
 
     def set_credentials(self, pid: int, uid: int, gid: int) -> None:
-        """Set what the peers of its Unix sockets are told of it."""
+        """Set the process, user and group that the peers of its Unix sockets see."""
         self._node.credentials = (pid, uid, gid)
 
     def trio_socket(self, family: int, kind: int) -> TrioSocket:
-        """Return a new socket as trio's programs have one, which the caller closes."""
+        """Return a new socket with the interface of `trio.socket`, which the caller closes."""
         return TrioSocket(self, self.new_socket(family, kind))
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Open the sockets of `trio.socket` and look names up on this host, for the rest of trio too.
+        """Within a block, open the sockets of `trio.socket` and resolve names on this host.
 
         So `trio.open_tcp_stream`, `trio.serve_tcp` and what is built on them run on it, within the block
         and in all tasks of the run. What uses the standard library's sockets does not.
@@ -100,7 +100,7 @@ class Host(Machine):
         await self._wait(file, _WRITABLE)
 
     def notify_closing(self, file: Any) -> None:
-        """Return: who waits for a socket is told when it is closed."""
+        """Do nothing: a task that waits for a socket is woken when it is closed."""
 
     def monotonic(self) -> float:
         """Return trio's time."""
@@ -138,7 +138,7 @@ class Host(Machine):
     async def getaddrinfo(
         self, host: str, port: int, *, kind: int, flags: int = 0
     ) -> list[tuple[int, int, int, str, tuple[Any, ...]]]:
-        """Look a host up; see `Machine.getaddrinfo`.
+        """Resolve a host name; see `Machine.getaddrinfo`.
 
         Raises:
             socket.gaierror: there is none of that name.
@@ -197,7 +197,7 @@ class Host(Machine):
         return trio.SocketStream(sock)
 
     def open_spare(self) -> int:
-        """Open a descriptor that keeps a place in the table."""
+        """Open a descriptor that reserves a place in the table."""
         return self._node.descriptors.open(None)
 
     def close(self, fd: int) -> None:

@@ -19,7 +19,8 @@ from .failure import CheckFailed, require_jumping_clock, told
 from .network import Network
 from .place import Place, serving
 
-#: When others are served, in seconds since the attack began, and how much later than undisturbed they may be.
+#: When good clients come, in seconds since the attack began, and how much later than undisturbed they may
+#: be served.
 _LOOKS_S: Final = (0.1, 5.0)
 _PATIENCE_S: Final = 10.0
 
@@ -53,7 +54,7 @@ async def check_hostile(
         app: see `serving`.
         data: what a good client sends before it ends its output. It should make the server reply, and be
             what the app's protocol is about: attacks break it off, repeat it and damage it.
-        seed: what random bytes follow from, and all else that is random on the network.
+        seed: determines the random bytes, and all else that is random on the network.
         max_memory: how many bytes may be held on account of an attack by one client, or a few. One that
             sends without end sends enough for that to be exceeded if the server keeps it, or an object for
             each `data`; with more, the check takes longer.
@@ -90,7 +91,7 @@ class _Good(NamedTuple):
     Attributes:
         data: what it sends.
         expected: what it has to get.
-        patience: within so many seconds.
+        patience: within how many seconds.
     """
 
     data: bytes
@@ -116,14 +117,14 @@ class _Good(NamedTuple):
 
 
 class _Wrong(Exception):  # noqa: N818 - it never leaves this module
-    """What a server does wrong."""
+    """A server has done something wrong."""
 
 
 _OPEN: Final = ("descriptor", "task")
 
 
 class _Open(NamedTuple):
-    """How much is open."""
+    """The numbers of what is open."""
 
     descriptors: int
     tasks: int
@@ -133,7 +134,7 @@ class _Open(NamedTuple):
         return cls(place.host.open_descriptors, trio.lowlevel.current_statistics().tasks_living)
 
     def leftovers(self, before: _Open) -> str:
-        """Return what is open that was not before; "" for nothing."""
+        """Return a text about what is open that was not before; "" for nothing."""
         more = [now - then for now, then in zip(self, before, strict=True)]
         each = [
             f"{count} {name}{'s' * (count > 1)}" for count, name in zip(more, _OPEN, strict=True) if count > 0
@@ -148,7 +149,7 @@ async def _judge(
     good: _Good,
     max_memory: int,
 ) -> None:
-    """Let a client attack, and look at what the server does meanwhile and afterwards."""
+    """Run an attack, and check the server meanwhile and afterwards."""
     await good.talk(place)
     await trio.sleep(1)
     before, held = _Open.of(place), _traced()
@@ -176,13 +177,13 @@ async def _judge(
 
 
 def _traced() -> int:
-    """Return how many bytes are held by what can be reached."""
+    """Return how many bytes reachable objects hold."""
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 
 
 def _what(error: Exception) -> str:
-    """Return what was wrong, with what the app has raised on the way."""
+    """Return what was wrong, with the errors that the app has raised meanwhile."""
     cause: BaseException = error
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
@@ -192,7 +193,7 @@ def _what(error: Exception) -> str:
 
 @contextmanager
 def _tracing() -> Iterator[None]:
-    """Trace memory, unless somebody does already."""
+    """Trace memory, unless it is traced already."""
     if tracemalloc.is_tracing():
         yield
         return

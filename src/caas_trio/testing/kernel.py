@@ -30,14 +30,14 @@ class TraceEvent(NamedTuple):
 
 
 class Kernel:
-    """The events to come, in order, and those that have been. It never waits: its caller calls `run_due`.
+    """The events to come, in order, and the record of past ones. It never waits: its caller calls `run_due`.
 
     Args:
-        seed: what every random choice follows from.
+        seed: determines every random choice.
         clock: returns the time in seconds.
 
     Attributes:
-        trace: what has happened.
+        trace: the past events.
         scheduled: called when an event is to happen earlier than all others.
     """
 
@@ -53,7 +53,7 @@ class Kernel:
 
     @property
     def now(self) -> float:
-        """The time, as the clock has it."""
+        """The time by the clock."""
         now = self._clock()
         if self._begun is None:
             self._begun = now
@@ -66,7 +66,7 @@ class Kernel:
 
     @property
     def trace_hash(self) -> str:
-        """What the trace comes to: equal for equal traces."""
+        """A hash of the trace: equal for equal traces."""
         return self._hash.hexdigest()
 
     def random_for(self, name: str) -> random.Random:
@@ -74,7 +74,7 @@ class Kernel:
         return random.Random(f"{self._seed}/{name}")  # noqa: S311 - to be repeated, not to be secret
 
     def after(self, seconds: float, action: Callable[[], object]) -> None:
-        """Call `action` so many seconds from now; those of the same time in the order of the calls."""
+        """Call `action` in `seconds`; actions of the same time run in the order of these calls."""
         self._count += 1
         event = (self.now + seconds, self._count, action)
         heapq.heappush(self._events, event)

@@ -1,4 +1,4 @@
-"""What carries bytes from one simulated host to another, and what goes wrong there: `Conditions`, `Link`."""
+"""The links between simulated hosts, and their faults: `Conditions`, `Link`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from .kernel import Kernel
 
-#: Pieces of a stream that was cut arrive so far apart (seconds), or they would be read as one.
+#: The interval at which the pieces of a cut stream arrive (seconds), or they would be read as one.
 _GAP_S: Final = 0.001
 
 #: How long a lost segment or SYN waits for its first retransmission, and at most (seconds).
@@ -20,11 +20,11 @@ _MAX_RETRY_S: Final = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """What a link does to what it carries; by default, nothing.
+    """The faults of a link; by default, none.
 
     Attributes:
         latency: how many seconds everything takes to arrive.
-        jitter: at most so many seconds come on top, at random.
+        jitter: how many random seconds are added, at most.
         rate: how many bytes arrive in a second, at most.
         cuts: the probability that a piece of a stream is cut once more, at any byte.
         stall: the probability that a piece of a stream waits for `stall_time`, and all that follows it.
@@ -50,7 +50,7 @@ class Conditions:
 
     @classmethod
     def drawn(cls, choices: random.Random, *, resets: bool = True) -> Conditions:
-        """Return conditions that a source of random choices has chosen; each is harmless in most cases.
+        """Return randomly chosen conditions; each is harmless in most cases.
 
         Args:
             choices: the source.
@@ -75,7 +75,7 @@ class Conditions:
 
 
 class Blocked(Protocol):
-    """What waits until a link carries something again."""
+    """A sender that waits until a link is open again."""
 
     def push(self) -> object:
         """Send on."""
@@ -124,7 +124,7 @@ class Link:
         self._waiting[blocked] = None
 
     def reset(self) -> None:
-        """Reset all connections that go over it, whichever side has opened them: both sides are told."""
+        """Reset all connections that go over it, whichever side has opened them: both sides see the reset."""
         for each in list(self.carried):
             each.break_off()
 
@@ -134,7 +134,7 @@ class Link:
         self._held = True
 
     def release(self) -> None:
-        """Carry again, and what has waited first."""
+        """Carry again; what has waited goes first."""
         self._kernel.record(self.name, "release")
         self._held = False
         self._send_on()
@@ -155,7 +155,7 @@ class Link:
             self._kernel.after(min(lost_for, _MAX_RETRY_S), self._send_on)
 
     def delay(self, size: int) -> float:
-        """Return in how many seconds something of so many bytes arrives that departs now."""
+        """Return in how many seconds a piece of a given size arrives that departs now."""
         conditions = self.conditions
         departs = self._kernel.now
         if conditions.rate != math.inf:
@@ -164,11 +164,11 @@ class Link:
         return departs - self._kernel.now + conditions.latency + jitter
 
     def happens(self, probability: float) -> bool:
-        """Return whether something happens that has this probability."""
+        """Return whether an event of this probability happens."""
         return probability > 0 and self.choices.random() < probability
 
     def piece(self, size: int) -> tuple[int, float]:
-        """Return how many of so many bytes go in one piece, and for how long the rest waits (seconds)."""
+        """Return how many of the bytes go in one piece, and for how long the rest waits (seconds)."""
         whole = size
         while size > 1 and self.happens(self.conditions.cuts):
             size = self.choices.randrange(1, size)

@@ -15,14 +15,14 @@ from .pump import Pump
 from .scheduling import seed_scheduler
 from .world import World
 
-#: As `ulimit -n` has it on most systems.
+#: The `ulimit -n` of most systems.
 _MAX_DESCRIPTORS = 1024
 
 
 class Network:
     """Hosts in memory, and links between them, with the faults that a seed or a test chooses.
 
-    It belongs to one run of trio, and goes by its clock: with a `trio.testing.MockClock` that jumps, no time
+    It belongs to one run of trio, and uses its clock: with a `trio.testing.MockClock` that jumps, no time
     is spent on waiting. Nothing of it has to be closed.
 
     All that happens follows from the seed, from what the programs on the hosts do, and from their order.
@@ -30,7 +30,7 @@ class Network:
     random, and `ordered` false.
 
     Args:
-        seed: what all random choices follow from.
+        seed: determines all random choices.
         conditions: of the links between different hosts. Within a host nothing goes wrong, unless its link
             to itself is given other conditions.
 
@@ -63,16 +63,16 @@ class Network:
 
     @property
     def trace(self) -> list[TraceEvent]:
-        """What has happened so far, in order."""
+        """The events so far, in order."""
         return self._kernel.trace
 
     @property
     def trace_hash(self) -> str:
-        """What the trace comes to; equal for two runs in which the same happened at the same times."""
+        """A hash of the trace; equal for two runs in which the same happened at the same times."""
         return self._kernel.trace_hash
 
     def reset(self, one: str, other: str) -> None:
-        """Reset all connections between two hosts, as a firewall between them may: both sides are told."""
+        """Reset all connections between two hosts, as a firewall may: both sides see the reset."""
         self.link(one, other).reset()
 
     def hold(self, one: str, other: str) -> None:

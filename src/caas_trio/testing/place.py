@@ -39,7 +39,7 @@ _RESETS: Final = struct.pack("ii", 1, 0)
 
 
 class _Failures(Telemetry):
-    """Keeps what the app raises, and whether it was cut off at the end."""
+    """Keeps the errors that the app raises, and whether it was cut off at the end."""
 
     def __init__(self) -> None:
         self.raised: list[Exception] = []
@@ -114,7 +114,7 @@ class Place:
         return stream
 
     async def talk(self, data: bytes, *, client: str = _CLIENT) -> bytes:
-        """Return all that a client gets that sends `data`, ends its output and reads to the end.
+        """Send `data` as a client, end the output, and return all that is received.
 
         Raises:
             OSError: as `open_stream` does.
@@ -142,7 +142,7 @@ class Place:
     def take_failures(self) -> list[Exception]:
         """Return what the app has raised since the last call; the end does not raise it any more.
 
-        What a client did wrong is not among it.
+        Errors of clients are not among them.
         """
         taken, self._failures.raised = self._failures.raised, []
         return taken
@@ -182,7 +182,7 @@ async def serving(
     Args:
         app: what `--app` takes: a handler, a function of a line, a `Session` class, an `App`, or a context
             manager function that yields one.
-        *endpoints: where; by default at a TCP port.
+        *endpoints: where to serve; by default at a TCP port.
         network: where the hosts are; by default, a new one with seed 0.
         limits: by default the app's own.
         trust: see `serve`.
@@ -190,7 +190,7 @@ async def serving(
         telemetry: observes the server, beside the app's own.
 
     Raises:
-        ExceptionGroup: the app has raised something that nobody has taken with `take_failures`, or its
+        ExceptionGroup: the app has raised something that was not taken with `take_failures`, or its
             conversations were not over when `drain_timeout` was, or its context manager was not left a
             minute after that. If the block raises, that is raised as
             it is, with a note of what the app has raised.
@@ -257,7 +257,7 @@ async def _started(
 
 
 def _raise(failures: _Failures, drain_timeout: float, *, left: bool) -> None:
-    """Raise what the app has raised, and that the end was not in order."""
+    """Raise the errors of the app, and those of the end."""
     raised = failures.raised
     if failures.cut_off:
         seconds = f"{drain_timeout:g} seconds"

@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Draw a seed, unless one is given; begin the page, so that a wrong path is told before the tests run."""
+    """Draw a seed, unless one is given; begin the page, so that a wrong path is reported first."""
     seed: int | None = config.getoption("caas_seed")
     config.stash[_SEED] = int.from_bytes(os.urandom(4)) if seed is None else seed
     file: str | None = config.getoption("caas_timeline")
@@ -151,5 +151,5 @@ class _Page:
             session.exitstatus = session.exitstatus or pytest.ExitCode.INTERNAL_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say where the page is, or why there is none."""
+        """Write where the page is, or why there is none."""
         terminalreporter.write_line(self._problem or f"timelines: {self._file}", red=bool(self._problem))

@@ -1,4 +1,4 @@
-"""What lets a simulated network's events happen as trio's clock goes on: `Pump`."""
+"""Runs a simulated network's events as trio's clock goes on: `Pump`."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any, Final
 
-#: Where trio has what its plug-in for Hypothesis seeds (trio issue 890), and the names there.
+#: The module and the names of trio's that its plug-in for Hypothesis seeds (trio issue 890).
 _MODULE: Final = "trio._core._run"
 _SOURCE: Final = "_r"
 _SWITCH: Final = "_ALLOW_DETERMINISTIC_SCHEDULING"
@@ -14,8 +14,8 @@ _SWITCH: Final = "_ALLOW_DETERMINISTIC_SCHEDULING"
 def seed_scheduler(seed: int, module: str = _MODULE) -> bool:
     """Run trio's tasks in an order that follows from a seed; return false if this trio cannot.
 
-    It does what `import hypothesis` has trio do, and seeds the same source. That holds for the process,
-    until it is seeded again.
+    It does what trio does for `import hypothesis`, and seeds the same source. The order holds for the
+    process, until it is seeded again.
     """
     try:
         door: dict[str, Any] = vars(importlib.import_module(module))

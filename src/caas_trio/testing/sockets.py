@@ -1,4 +1,4 @@
-"""What all sockets of a simulated host have in common: `SimSocket`."""
+"""The base of all sockets of a simulated host: `SimSocket`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TAIL = (0, 0)
 class SimSocket(File):
     """A socket of a simulated host, with the methods of `socket.socket` that a non-blocking one needs.
 
-    It never blocks: what would is a `BlockingIOError`, and `caas_trio.testing` waits for it in trio.
+    It never blocks: a call that would block raises `BlockingIOError`, and `caas_trio.testing` waits in trio.
 
     Attributes:
         family: AF_INET, AF_INET6 or AF_UNIX.
@@ -52,7 +52,7 @@ class SimSocket(File):
 
     @property
     def takes_new(self) -> bool:
-        """Whether it gets what comes to its address."""
+        """Whether connections or datagrams to its address are its."""
         return True
 
     @property
@@ -66,7 +66,7 @@ class SimSocket(File):
         return self.family == socket.AF_UNIX
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - the socket module's signature
-        """Take note that it is not to block.
+        """Accept that it does not block.
 
         Raises:
             ValueError: it is to block.
@@ -100,7 +100,7 @@ class SimSocket(File):
         self._bound(key)
 
     def _key_of(self, name: str) -> tuple[Any, ...]:
-        """Return what a name is kept under: abstract ones are another set for each type of socket."""
+        """Return the key of a name: abstract names are another set for each type of socket."""
         return ("unix", name, self.type) if name.startswith("\0") else ("unix", name)
 
     def named(self, name: str) -> Any:
@@ -165,7 +165,7 @@ class SimSocket(File):
         return v6 if ":" in target else v4
 
     def setsockopt(self, level: int, option: int, value: Any) -> None:
-        """Set an option; those that mean nothing here are kept for `getsockopt`."""
+        """Set an option; those without a meaning here are kept for `getsockopt`."""
         self.require_open()
         self._options[level, option] = value
 

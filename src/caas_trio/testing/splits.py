@@ -16,10 +16,10 @@ from .failure import CheckFailed, require_jumping_clock, told
 from .network import Network
 from .place import serving
 
-#: Input of so many bytes is cut in every way that there is.
+#: Input of up to this many bytes is cut in every possible way.
 SHORT: Final = 8
 
-#: The most cuts that are drawn for longer input, beside every byte on its own.
+#: The most random cuts for longer input, beside every byte on its own.
 _MAX_CUTS: Final = 12
 
 #: Where input is cut: the numbers of bytes before each cut.
@@ -38,20 +38,20 @@ async def check_any_split(
 ) -> None:
     """Check that the reply to what a client sends is the same however that is cut.
 
-    The client sends `data` in one piece and ends its output; what it gets is what every other client has to
-    get, that sends the same in pieces. Each piece is read by the server before the next one comes, and each
+    The client sends `data` in one piece and ends its output; every other client, which sends the same in
+    pieces, has to get the same. Each piece is read by the server before the next one comes, and each
     cut is tried twice: with a client that reads as it goes, and with one that reads once it has sent all.
     Input of up to 8 bytes is cut in all ways, longer input at each single place, at all of them, and at
     `rounds` sets of places that follow from `seed`. Every conversation has a server and a network of its
-    own, so an app that counts its clients is to do so in its context manager.
+    own, so an app that counts its clients must do so in its context manager.
 
-    A server that goes by the clock answers otherwise after a long pause, and rightly so: with
+    A server with timers may answer differently after a long pause: with
     `First.EITHER`, keep the pauses, `delay` times the pieces, below `prompt_delay`.
 
     Args:
         app: see `serving`.
         data: what the client sends before it ends its output.
-        seed: what the random cuts follow from, and all else that is random on the network.
+        seed: determines the random cuts, and all else that is random on the network.
         rounds: how many sets of random places are tried.
         delay: the pause between two pieces, in seconds.
         limits: see `serving`.
@@ -111,7 +111,7 @@ class _Attempts:
             return True
 
     async def smallest(self, cut: Cut, manner: Manner, expected: Reply) -> Cut:
-        """Return some of these cuts that make a difference, none of which can be spared."""
+        """Return some of these cuts that make a difference together, and would not with one less."""
         for place in cut:
             fewer = tuple(each for each in cut if each != place)
             if fewer and await self.differ(fewer, manner, expected):
@@ -119,7 +119,7 @@ class _Attempts:
         return cut
 
     async def fail(self, cut: Cut, manner: Manner, expected: Reply) -> None:
-        """Raise what is to be said of cuts that make a difference."""
+        """Raise `CheckFailed` for cuts that make a difference."""
         reply = await self.reply(cut, manner)
         whole = shown(self._data, (), expected)
         in_pieces = shown(self._data, cut, reply, reads_last=manner.reads_last)
@@ -134,12 +134,12 @@ def shown(data: bytes, cut: Cut, reply: Reply, *, reads_last: bool = False) -> s
 
 
 def pieces(data: bytes, cut: Cut) -> list[bytes]:
-    """Return the pieces of data that is cut at these places."""
+    """Return the pieces of `data`, cut at these places."""
     return [data[begin:end] for begin, end in pairwise((0, *cut, len(data)))]
 
 
 def _cuts(size: int, seed: int, rounds: int) -> Iterator[Cut]:
-    """Return what is tried for input of so many bytes, single cuts first."""
+    """Return the cuts to try for input of `size` bytes, single cuts first."""
     places = range(1, size)
     if size <= SHORT:
         return chain.from_iterable(combinations(places, count) for count in places)
@@ -151,7 +151,7 @@ def _cuts(size: int, seed: int, rounds: int) -> Iterator[Cut]:
 
 
 def _short(data: bytes) -> str:
-    """Return bytes as text, of many the first and the last ones."""
+    """Return bytes as text; of many, the first and the last ones."""
     if len(data) <= 2 * _SHOWN:
         return repr(data)
     return f"{data[:_SHOWN]!r} ({len(data) - 2 * _SHOWN} bytes) {data[-_SHOWN:]!r}"

@@ -92,7 +92,7 @@ class StreamSocket(ConnectingSocket):
         return self._send_buffer - len(out.waiting) - out.flying - unread
 
     def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:  # noqa: ARG002
-        """Send what there is room for; return how many bytes that were.
+        """Send as many bytes as there is room for; return how many.
 
         Raises:
             OSError: EAGAIN, EPIPE, ECONNRESET, ENOTCONN.
@@ -117,7 +117,7 @@ class StreamSocket(ConnectingSocket):
         return size - len(rest)
 
     def recv(self, max_bytes: int, flags: int = 0) -> bytes:
-        """Return what is there, b"" at the end of the input.
+        """Return what has arrived, b"" at the end of the input.
 
         Raises:
             OSError: EAGAIN, ECONNRESET, ENOTCONN.
@@ -142,7 +142,7 @@ class StreamSocket(ConnectingSocket):
         raise os_error(errno.EAGAIN)
 
     def recv_into(self, buffer: Any, max_bytes: int = 0, flags: int = 0) -> int:
-        """Receive into a buffer; return how many bytes that were. Else as `recv`."""
+        """Receive into a buffer; return how many bytes. Otherwise as `recv`."""
         memory = memoryview(buffer).cast("B")
         data = self.recv(max_bytes or len(memory), flags)
         memory[: len(data)] = data
@@ -184,7 +184,7 @@ class StreamSocket(ConnectingSocket):
             raise os_error(errno.ENOTCONN)
 
     def refuse_output(self) -> None:
-        """Note that the other side of a Unix socket reads no more."""
+        """Note that the other side of a Unix socket has ended its input."""
         self._output_ended = True
         self.changed()
 
@@ -224,7 +224,7 @@ class StreamSocket(ConnectingSocket):
         self._become(State.OVER)
         self._out.reset()
 
-    # What its wires bring
+    # Called by its wires
 
     def room(self) -> int:
         """Return how many more bytes it can hold."""
@@ -268,6 +268,6 @@ class StreamSocket(ConnectingSocket):
         self.changed()
 
     def _end_if_both_have(self) -> None:
-        """End a TCP connection whose sides have both ended their output, and know it."""
+        """End a TCP connection once each side has seen the end of the other's output."""
         if self._eof_received and not self.is_local and self._out is not None and self._out.ended:
             self._become(State.OVER)

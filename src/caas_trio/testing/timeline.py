@@ -17,7 +17,7 @@ _MAX_ROWS: Final = 200
 
 
 class Timeline(TypedDict):
-    """What `page` shows of one test; it can be written as JSON.
+    """One test on the page; it can be written as JSON.
 
     Attributes:
         title: which test, and how it has ended.

@@ -1,4 +1,4 @@
-"""A simulated socket as trio's programs have one: `TrioSocket`."""
+"""A simulated socket with the interface of `trio.socket`: `TrioSocket`."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ class TrioSocket(trio.socket.SocketType):
 
 
 class Sockets(trio.abc.SocketFactory):
-    """What `trio.socket.socket` asks where a host is installed."""
+    """The socket factory of `trio.socket` where a host is installed."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -196,13 +196,13 @@ class Sockets(trio.abc.SocketFactory):
 
 
 class Names(trio.abc.HostnameResolver):
-    """What `trio.socket.getaddrinfo` asks where a host is installed."""
+    """The resolver of `trio.socket.getaddrinfo` where a host is installed."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
 
     async def getaddrinfo(self, host: bytes | None, port: Any, *how: int) -> Any:
-        """Look a host up; a port is a number."""
+        """Resolve a host name; a port is a number."""
         family, kind, _, flags = how
         name = (host or b"").decode()
         found = await self._host.getaddrinfo(name, int(port or 0), kind=kind, flags=flags)

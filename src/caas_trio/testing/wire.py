@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from .kernel import Kernel
 from .links import Link
 
-#: No piece that travels is longer, as on loopback.
+#: The longest piece that travels, as on loopback.
 _SEGMENT: Final = 65536
 
 _FIN: Final = "fin"
@@ -35,7 +35,7 @@ class WireEnd(Protocol):
 
 
 class Wire:
-    """Carries what one end sends to the other, in order, in pieces, and sooner or later.
+    """Carries what one end sends to the other: in order, in pieces, with delays.
 
     Attributes:
         name: the connection and the direction, as text.
@@ -77,7 +77,7 @@ class Wire:
         self.push()
 
     def reset(self) -> None:
-        """Drop what has not departed, and tell the receiver of the reset; a lost one is not repeated."""
+        """Drop what has not departed, and notify the receiver of the reset; a lost reset is not repeated."""
         self.stop()
         if not self._link.loses:
             self._fly(_RESET, 0)
@@ -157,7 +157,7 @@ class Wire:
             self._receiver.was_reset()
 
     def break_off(self) -> None:
-        """Reset the connection from the middle: both ends are told."""
+        """Reset the connection from the middle: both ends see the reset."""
         self._kernel.record(self.name, "broken off")
         self.stop()
         self._receiver.was_reset()

@@ -13,7 +13,7 @@ from .files import Descriptors, os_error
 from .kernel import Kernel
 from .links import Conditions, Link
 
-#: What a connection on one host goes over, whatever the conditions of the network.
+#: The conditions within a host, whatever those of the network.
 _LOOPBACK: Final = Conditions()
 
 _FIRST_EPHEMERAL_PORT: Final = 32768
@@ -59,7 +59,7 @@ class Node:
         return address in _ANY or address in self.addresses or ipaddress.ip_address(address).is_loopback
 
     def free_port(self, kind: int, family: int, address: str) -> int:
-        """Return a port at which no socket of this kind is.
+        """Return a port that no socket of this kind has.
 
         Raises:
             OSError: EADDRINUSE, if there is none.
@@ -83,7 +83,7 @@ class Node:
         self.bound.setdefault(key, []).append(sock)
 
     def unbind(self, key: tuple[Any, ...], sock: Any) -> None:
-        """Note that it is no more."""
+        """Note that a socket is not bound any more."""
         self.bound[key].remove(sock)
         if not self.bound[key]:
             del self.bound[key]

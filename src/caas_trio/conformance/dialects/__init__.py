@@ -1,4 +1,4 @@
-"""Dialects: any line protocol, as a file says what it is, and the cases that judge a server of it.
+"""Dialects: line protocols that files declare, and the cases that judge their servers.
 
 dialect     what is declared: patterns, replies, requests, a dialect
 parsing     a dialect from its TOML file; `locating` names the line of a mistake

@@ -1,4 +1,4 @@
-"""The clauses that hold for any dialect; `caas_trio.conformance.clauses` has them beside its own."""
+"""The clauses for servers of any dialect; `caas_trio.conformance.clauses` has them beside its own."""
 
 from __future__ import annotations
 

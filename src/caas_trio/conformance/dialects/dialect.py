@@ -1,4 +1,4 @@
-"""What a dialect declares: requests, how their replies are recognized, limits, the end."""
+"""The content of a dialect: requests, how their replies are recognized, limits, the end."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-#: A server's line, and a whole reply, may have so many bytes.
+#: The most bytes of a server's line, and of a whole reply.
 MAX_LINE: Final = 65536
 MAX_REPLY: Final = 1 << 20
 #: Stands for a number that no other request has, in a request and in the patterns of its reply.
 NUMBER: Final = "{n}"
-#: Stands for what makes a request as long as it has to be.
+#: Stands for the padding that makes a request as long as it has to be.
 PAD: Final = "{pad}"
 _DIGITS: Final = 7
 
 
 class WrongReplyError(Exception):
-    """What a server says is not the reply that is due.
+    """A server's answer is not the reply that is due.
 
     Attributes:
         received: the line that is wrong.
@@ -38,7 +38,7 @@ class Pattern:
         text: the expression; UTF-8.
 
     Raises:
-        re.error: it is none.
+        re.error: it is not a regular expression.
     """
 
     def __init__(self, text: str) -> None:
@@ -63,7 +63,7 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How a reply is recognized, and where it ends.
+    """A pattern of a reply: how it is recognized, and where it ends.
 
     Attributes:
         first: what its first line matches; None if anything will do.
@@ -88,7 +88,7 @@ class Reply:
         return any(pattern is not None and pattern.is_numbered for pattern in patterns)
 
     def __str__(self) -> str:
-        """Return how it is told in a report."""
+        """Return its text in a report."""
         words = [pattern.text for pattern in (self.first, self.body, self.until) if pattern is not None]
         return " ... ".join(words)
 
@@ -186,7 +186,7 @@ class Exchange:
 
 
 class Meaning(enum.Enum):
-    """What some bytes are, as the standard says."""
+    """The meaning of some bytes, by the standard."""
 
     END = "end"
     """They end a line."""
@@ -196,7 +196,7 @@ class Meaning(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What the server says first.
+    """The server's greeting.
 
     Attributes:
         reply: how it is recognized.
@@ -209,7 +209,7 @@ class Greeting:
 
 @dataclass(frozen=True, slots=True)
 class LineLimit:
-    """How long a line has to be taken.
+    """The length of a line that must be accepted.
 
     Attributes:
         size: its bytes, the terminator included; None if no length is set.
@@ -224,7 +224,7 @@ class LineLimit:
 
 @dataclass(frozen=True, slots=True)
 class Oversize:
-    """What becomes of a line that is too long.
+    """The reaction to a line that is too long.
 
     Attributes:
         size: the bytes of a line that certainly is, the terminator included.
@@ -241,7 +241,7 @@ class Oversize:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What the standard says of bytes that some take for the end of a line; None where it says nothing.
+    """The standard's meanings of bytes that some take for the end of a line; None where it says nothing.
 
     Attributes:
         meanings: by the name of the bytes.
@@ -276,9 +276,9 @@ class Dialect:
     """A line protocol, as the suite sees it.
 
     Attributes:
-        name: what it is called.
+        name: its name.
         declared: what `--dialect` was given: a name, or the path of a file.
-        standard: the document that it is told in.
+        standard: the document that specifies it.
         terminators: what ends a request; the first is what the client sends.
         probes: requests with their replies.
         greeting: what the server says first; None if the client begins.
@@ -321,7 +321,7 @@ class Dialect:
 
     @property
     def terminator(self) -> bytes:
-        """What the client ends its lines with."""
+        """The terminator of the client's lines."""
         return self.terminators[0]
 
     @property
@@ -342,7 +342,7 @@ class Dialect:
 
     @property
     def ghost(self) -> Exchange:
-        """What is hidden at the end of a line: the steady probe if its reply has its number, else another."""
+        """The request to hide at a line's end: the steady probe if its reply is numbered, else another."""
         steady = self.steady
         if steady.reply is not None and steady.reply.is_numbered:
             return steady

@@ -1,4 +1,4 @@
-"""In which line of a TOML file a key is: what `tomllib` has read no longer knows."""
+"""The lines of the keys in a TOML file, which `tomllib` does not report."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ Kind = TypeVar("Kind")
 
 
 class DialectError(Exception):
-    """There is no such dialect, or its file is wrong; the message says what is wrong in one line."""
+    """There is no such dialect, or its file is wrong; the message says why in one line."""
 
 
 def names() -> list[str]:
@@ -57,7 +57,7 @@ def load(declared: str) -> Dialect:
         declared: its name, or the path of its file: what has a slash or ends in `.toml`.
 
     Raises:
-        DialectError: there is none of that name, or the file cannot be read or is wrong.
+        DialectError: there is no dialect of that name, or the file cannot be read or is wrong.
     """
     if "/" not in declared and not declared.endswith(".toml"):
         if declared not in names():
@@ -104,7 +104,7 @@ def parse(text: str, name: str, declared: str) -> Dialect:
 
 
 class _File:
-    """Says where in the file a mistake is."""
+    """Names the place of a mistake in the file."""
 
     def __init__(self, name: str, lines: Lines) -> None:
         self.name = name
@@ -116,7 +116,7 @@ class _File:
 
 
 class _Table:
-    """One table of the file; each of its keys is asked for once, and what nobody asks for is a mistake."""
+    """One table of the file; each of its keys is read once, and a key that is never read is a mistake."""
 
     def __init__(self, content: dict[str, Any], path: KeyPath, file: _File) -> None:
         self._content = content

@@ -1,4 +1,4 @@
-"""One case's clients, who speak a dialect: what they send, and what they make of what comes."""
+"""The clients of one case, which speak a dialect: what they send, and how they read replies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NUMBERS: Final = itertools.count(100_000)
 
 
 class UnjudgedError(Exception):
-    """Nothing is required of what a case looks at; the message says why."""
+    """A case cannot judge this server, since nothing is required; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,14 @@ class Asked:
 
 
 class Talk:
-    """What the script of a case has: clients, and the clause that it judges.
+    """The clients of a case, and the clause that it judges.
 
     Args:
         connect: opens the connection of the client of some number.
         dialect: what is spoken.
         clause: what a fault is about, if nothing else is known of it.
         timeout_s: seconds of silence after which what is due counts as missing.
-        extend: gives the case so many more seconds.
+        extend: gives the case more seconds.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Talk:
         self.clause = clause
         self.timeout_s = timeout_s
         self.extend = extend
-        #: What was seen and is worth telling, whatever the verdict.
+        #: An observation worth reporting, whatever the verdict.
         self.note = ""
         self._clients = 0
 
@@ -130,7 +130,7 @@ class Client:
     # What comes.
 
     async def more(self, seconds: float | None = None) -> bool | None:
-        """Read on; return whether something came: None if nothing did in time, False at the end."""
+        """Read on; return True if something came, None if nothing did in time, False at the end."""
         sent = -1
         while sent != self.wire.sent:
             sent = self.wire.sent
@@ -222,7 +222,7 @@ class Client:
             line, lf, rest = self.buffer.partition(b"\n")
 
     async def rest(self, seconds: float = QUIET_S) -> bytes:
-        """Return what comes until so many seconds pass without any, or the connection ends."""
+        """Return what comes until `seconds` pass without a byte, or the connection ends."""
         while len(self.buffer) < MAX_REPLY and await self.more(seconds):
             pass
         self._drop_unasked()
@@ -230,7 +230,7 @@ class Client:
         return taken
 
     async def silence(self, clause: str = "", seconds: float = QUIET_S) -> None:
-        """See that nothing comes for so many seconds, and that the connection stays open."""
+        """Check that nothing comes for `seconds`, and that the connection stays open."""
         with trio.move_on_after(self.talk.timeout_s):
             await self.wire.flushed()
         said = await self.rest(seconds)
@@ -251,7 +251,7 @@ class Client:
         return again
 
     async def ended(self, clause: str, reset_clause: str = "QUIT-2") -> None:
-        """See that the server ends its output, and says nothing before it.
+        """Check that the server ends its output, and sends nothing before it.
 
         Args:
             clause: what is broken if it does not.
@@ -263,7 +263,7 @@ class Client:
         self._ended_well(clause, reset_clause)
 
     async def closed(self, clause: str) -> None:
-        """See that the server ends its output, whatever it says before it."""
+        """Check that the server ends its output, whatever it sends before it."""
         await self.rest(self.talk.timeout_s)
         self._ended_well(clause, "QUIT-2")
 
@@ -275,7 +275,7 @@ class Client:
             raise self.talk.broken(f"the server {self.wire.end.value}", clause=reset_clause)
 
     async def pour(self, data: bytes, times: int, quiet_s: float) -> bool:
-        """Send some bytes so many times and read nothing, until the server takes no more for so long.
+        """Send some bytes a number of times and read nothing, until the server takes no more for a while.
 
         Returns:
             Whether it took everything.
@@ -290,7 +290,7 @@ class Client:
         return self.wire.everything_sent
 
     async def start_tls(self) -> str:
-        """Turn to TLS; return why that failed, "" if it did not. Any certificate will do."""
+        """Switch to TLS; return why that failed, "" if it did not. Any certificate will do."""
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -44,7 +44,7 @@ CASES: Final[tuple[Case, ...]] = (
     *proxied.CASES,
 )
 
-#: What tells whether a server still serves; one of them fits each profile.
+#: The cases that show whether a server still serves; one of them fits each profile.
 STILL_SERVED: Final = (
     order.STILL_SERVED,
     strict.STILL_SERVED,
@@ -54,5 +54,5 @@ STILL_SERVED: Final = (
 
 
 def cases_of(profile: Profile) -> tuple[Case, ...]:
-    """Return the cases that there are for what a server is declared to be."""
+    """Return the cases for a server, by what it is declared to be."""
     return CASES if profile.dialect is None else dialects.CASES

@@ -1,4 +1,4 @@
-"""What the families build their scripts from."""
+"""The parts from which the families build their scripts."""
 
 from __future__ import annotations
 

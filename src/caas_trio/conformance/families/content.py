@@ -1,6 +1,6 @@
-"""What is sent where one sample would not do: other lengths, other bytes, the same in every run.
+"""Input where one sample would not do: of many lengths and contents, the same in every run.
 
-What is not about capitals has none to raise, so that a server that errs there fails by SERVE alone.
+Input that is not about capitals has no letters to raise, so that a server that errs there fails SERVE alone.
 """
 
 from __future__ import annotations

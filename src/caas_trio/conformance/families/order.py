@@ -1,4 +1,4 @@
-"""ORDER and SAY: who speaks first. The first of these cases are the sanity of the whole run."""
+"""ORDER and SAY: which side speaks first. The first of these cases are the sanity of the whole run."""
 
 from __future__ import annotations
 

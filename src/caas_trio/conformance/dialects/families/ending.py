@@ -1,4 +1,4 @@
-"""HALF, QUIET, QUIT and IDLE: who ends a conversation, when, and what still comes."""
+"""HALF, QUIET, QUIT and IDLE: which side ends a conversation, when, and what still comes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TERM and SAME: what else ends a line. It is told, and judged where the standard says what it is."""
+"""TERM and SAME: what else ends a line. It is reported, and judged where the standard says what it is."""
 
 from __future__ import annotations
 
