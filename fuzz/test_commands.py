@@ -34,7 +34,7 @@ def test_an_input_from_elsewhere_needs_a_target(elsewhere: Path) -> None:
     assert (result.exit_code, result.output) == (0, "1 inputs, no failure\n")
 
 
-def test_an_input_in_its_place_needs_none() -> None:
+def test_an_input_in_a_target_folder_needs_no_target_option() -> None:
     result = invoke(replay, next(HERE.glob("corpus/line_buffer/*")))
     assert (result.exit_code, result.output) == (0, "1 inputs, no failure\n")
 

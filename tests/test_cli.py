@@ -437,7 +437,7 @@ async def test_sighup_reloads_certificates(capsys: pytest.CaptureFixture[str], t
     assert not everything.cancel_called
 
 
-def test_a_name_that_is_no_utf_8_is_shown_with_its_bytes_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_is_not_utf_8_is_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     reports = LogTelemetry(open_log(LogFormat.JSON, "warning"))
     Announcement(Trust(), reports, Notifier()).started([Endpoint.parse("unix:caf\udce9")])
     assert capsys.readouterr().out == "listening on unix:caf\\xe9\n"

@@ -47,7 +47,7 @@ PROMPT = b"Enter some data to be capitalized:\n"
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_what_is_piped_goes_there_and_back(served: Service, which: int) -> None:
+def test_piped_input_is_sent_and_the_reply_printed(served: Service, which: int) -> None:
     status, heard, errors = run(str(served.endpoints[which]), sent=b"hello\nworld")
     assert (status, heard, errors) == (0, PROMPT + b"HELLO\nWORLD", "")
 
@@ -150,7 +150,7 @@ def test_a_quiet_server_ends_it_if_that_is_asked_for() -> None:
     assert (status, told) == (1, "caas-client: the idle timeout is over\n")
 
 
-def test_an_output_that_cannot_be_written_is_told(served: Service) -> None:
+def test_an_unwritable_output_is_reported(served: Service) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [*COMMAND, str(served.endpoints[0])],
@@ -163,7 +163,7 @@ def test_an_output_that_cannot_be_written_is_told(served: Service) -> None:
     assert done.stderr == b"caas-client: standard output: no space left on device\n"
 
 
-def test_an_input_that_cannot_be_read_is_told(served: Service, tmp_path: Path) -> None:
+def test_an_unreadable_input_is_reported(served: Service, tmp_path: Path) -> None:
     with (tmp_path / "written").open("wb") as written:
         command = [*COMMAND, str(served.endpoints[0])]
         done = subprocess.run(command, stdin=written, capture_output=True, check=False)

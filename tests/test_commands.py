@@ -30,7 +30,7 @@ async def connected(
     return Connection.over(server, limits=Limits(max_line=max_line), terminator=terminator), client  # type: ignore[return-value]
 
 
-async def test_commands_come_without_their_ends_and_a_tail_is_none() -> None:
+async def test_commands_come_without_terminators_and_a_tail_is_not_one() -> None:
     connection, _ = await connected(b"HELO\r\n\r\nQUIT\r\nDELE 1")
     commands = connection.commands()
     assert [command async for command in commands] == [b"HELO", b"", b"QUIT"]
@@ -120,7 +120,7 @@ async def test_a_body_is_read_to_its_end_whatever_is_wrong_with_it(
 
 
 @pytest.mark.parametrize("body", [b"", b"1\r\n", b"1\r\n.", b"1\r\n.\r"])
-async def test_a_body_without_its_dot_is_none(body: bytes) -> None:
+async def test_a_body_without_its_dot_is_not_returned(body: bytes) -> None:
     connection, _ = await connected(body)
     error = BareTerminator if body.endswith(b"\r") else InputEnded
     with pytest.raises((error, InputEnded)):

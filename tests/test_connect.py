@@ -93,7 +93,7 @@ async def test_tls_is_looked_at_by_default() -> None:
         assert await exchange(bound, tls=caas_trio.client_context(insecure=True)) == b"HELLO\n"
 
 
-async def test_what_does_not_speak_tls_is_told() -> None:
+async def test_a_server_that_does_not_speak_tls_is_reported() -> None:
     async def talk_first(connection: Connection) -> None:
         await connection.send(b"220 ready\r\n")
         await connection.receive_line()
@@ -107,7 +107,7 @@ async def leave(connection: Connection) -> None:
     await connection.aclose()
 
 
-async def test_a_server_that_leaves_before_tls_is_told() -> None:
+async def test_a_server_that_leaves_before_tls_is_reported() -> None:
     async with serving(HERE, leave) as bound:
         with pytest.raises(ConnectError, match=f"^cannot connect to tls{bound[3:]}: the server left$"):
             await exchange(bound.replace("tcp", "tls"), tls=client_context())
@@ -184,7 +184,7 @@ async def test_a_proxy_header_names_this_side(endpoint: str, version: int) -> No
         assert re.fullmatch(expected, reply)
 
 
-async def test_a_proxy_header_may_name_anybody_and_comes_before_tls() -> None:
+async def test_a_proxy_header_may_have_any_address_and_comes_before_tls() -> None:
     header = ProxyHeader(2, ("192.0.2.7", 7), ("192.0.2.8", 8))
     trust = Trust(proxy_protocol=True, tls=server_context())
     async with serving("tls://127.0.0.1:0", tell_peer, trust) as bound:
@@ -192,7 +192,7 @@ async def test_a_proxy_header_may_name_anybody_and_comes_before_tls() -> None:
         assert reply == b"192.0.2.7:7\n"
 
 
-async def test_a_server_that_resets_before_the_header_is_told() -> None:
+async def test_a_server_that_resets_before_the_header_is_reported() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     with listener:
         host, port = listener.getsockname()
@@ -231,7 +231,7 @@ async def test_a_connection_from_a_handler_to_another_server_tells_its_own_error
     assert len(failures) == 1
 
 
-def test_a_client_trusts_and_shows_what_it_is_told(tmp_path: Path) -> None:
+def test_a_client_uses_the_given_ca_and_certificate(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(authority().cert_pem.bytes())
     shown = authority().issue_cert("client.example")
     shown.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")

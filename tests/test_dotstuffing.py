@@ -43,6 +43,6 @@ def test_a_bare_cr_or_lf_is_not_sent(body: bytes) -> None:
 @pytest.mark.parametrize(
     "sent", [b"", b"a\r\n", b".\r\nMAIL\r\n.\r\n", b"..\r\n", b"x.\r\n", b"a\r\n.\r\nb\r\n"]
 )
-def test_what_does_not_end_with_its_only_lone_dot_is_no_body(sent: bytes) -> None:
+def test_a_body_must_end_with_its_only_lone_dot(sent: bytes) -> None:
     with pytest.raises(UsageError, match="lone dot"):
         dot_unstuff(sent)

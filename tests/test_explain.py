@@ -105,7 +105,7 @@ def test_an_app_without_limits_has_those_of_the_command_line(
     assert ["--max-connections", "10000", "default"] in rows
 
 
-def test_a_name_that_is_no_utf_8_is_escaped(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf_8_is_escaped(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "caf\udce9\n.toml"
     file.write_text("max-line = 100")
     (_, endpoints, *rows), _ = explained(capsys, "--config", str(file), "unix:caf\udce9")

@@ -38,7 +38,7 @@ def test_hosts_do_not_share_a_bucket() -> None:
     assert [rates.admit(host) for host in ("a", "b", "a", "b")] == [True, True, False, False]
 
 
-def test_what_is_refused_does_not_put_off_the_next_one() -> None:
+def test_a_refused_connection_does_not_delay_the_next_one() -> None:
     clock = Clock()
     rates = HostRates(2, clock)
     for _ in range(10):

@@ -83,7 +83,7 @@ def test_a_removed_directory_does_not_matter(tmp_path: Path) -> None:
     assert child[:2] == parent[:2]  # type: ignore[index]
 
 
-def test_a_directory_removed_before_the_start_is_none(
+def test_a_directory_removed_before_the_start_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = tmp_path / "gone"

@@ -155,7 +155,7 @@ async def test_options_can_be_changed_while_it_listens() -> None:
         assert (asks, user_timeout) == (0, 0)
 
 
-async def test_so_many_connections_may_wait() -> None:
+async def test_the_backlog_limits_waiting_connections() -> None:
     [listener] = await listen_all([Endpoint.parse("tcp://127.0.0.1:0")], options=SocketOptions(backlog=2))
     with closing(listener):
         assert backlog_of(listener.sockets[0]) == 2
@@ -182,7 +182,7 @@ async def test_a_reload_changes_the_backlog_of_sockets_that_stay() -> None:
         second.close()
 
 
-async def test_so_many_connections_may_wait_on_a_unix_socket(tmp_path: Path) -> None:
+async def test_the_backlog_limits_waiting_connections_on_a_unix_socket(tmp_path: Path) -> None:
     path = f"{tmp_path}/a"
     [listener] = await listen_all([Endpoint.parse(f"unix:{path}")], options=SocketOptions(backlog=2))
     with closing(listener), ExitStack() as clients:

@@ -58,7 +58,7 @@ def changed(metrics: PrometheusTelemetry, before: dict[str, float]) -> dict[str,
     }
 
 
-def test_a_name_that_is_no_utf_8_is_escaped(metrics: PrometheusTelemetry) -> None:
+def test_a_name_that_is_not_utf_8_is_escaped(metrics: PrometheusTelemetry) -> None:
     stats = ServerStats()
     stats.add_listener(Endpoint.parse("unix:caf\udce9"))
     metrics.counting(stats)

@@ -83,7 +83,7 @@ async def test_over_trios_own_tls_the_end_is_orderly() -> None:
     assert heard == [b"hello\n"]
 
 
-async def test_what_it_is_told_of_itself() -> None:
+async def test_a_connection_has_the_given_endpoint_and_peer() -> None:
     ours, _ = trio.testing.memory_stream_pair()
     endpoint, peer = Endpoint.parse("tcp://192.0.2.7:7"), InternetPeer("192.0.2.7", 7)
     connection = Connection.over(ours, endpoint=endpoint, peer=peer, terminator=Terminator.CRLF)

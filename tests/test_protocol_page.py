@@ -117,5 +117,5 @@ async def test_the_test(load: Callable[[str], Any]) -> None:
     await load("test_notes")["test_a_note_is_kept"]()
 
 
-def test_the_default_terminator_is_as_told() -> None:
+def test_the_default_terminator_is_the_documented_one() -> None:
     assert Connection.over(memory_stream_pair()[0]).terminator is Terminator.LF

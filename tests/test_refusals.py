@@ -99,7 +99,7 @@ def test_what_cannot_be_written_is_counted(tmp_path: Path) -> None:
     assert told[1]["reason"] == "after"
 
 
-def test_a_file_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_file_that_is_not_read_delays_no_client(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -151,7 +151,7 @@ def test_the_service_logs_them(tmp_path: Path) -> None:
     assert {each["reason"] for each in told} == {"too many new connections from this host"}
 
 
-def test_in_the_log_they_are_told_whatever_its_level(tmp_path: Path) -> None:
+def test_in_the_log_they_appear_at_any_level(tmp_path: Path) -> None:
     options = ("--allow-from", "192.0.2.0/24", "--log-level", "error", "--log-format", "json")
     with service("--log-refusals", "-", *options) as running:
         for _ in range(3):

@@ -129,7 +129,7 @@ def test_a_mistake_is_one_line_and_an_exit_status(
     assert captured.err.count("\n") == 1
 
 
-def test_a_context_that_fails_is_told_with_its_traceback() -> None:
+def test_a_failing_context_is_reported_with_its_traceback() -> None:
     text = """
 @asynccontextmanager
 async def app():

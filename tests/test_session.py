@@ -236,7 +236,7 @@ def test_a_service_error_is_raised() -> None:
         session.receive(b"a\n")
 
 
-def test_the_default_prompt_can_be_told_from_any_reply() -> None:
+def test_the_default_prompt_differs_from_any_reply() -> None:
     assert DEFAULT_PROMPT.endswith(b"\n")
     assert DEFAULT_PROMPT.upper() != DEFAULT_PROMPT
 

@@ -83,7 +83,7 @@ def test_a_rate_is_that_of_the_last_seconds_and_its_history_that_of_minutes() ->
     assert len(lines.history) == KEPT
 
 
-def test_connections_are_told_by_endpoint_and_outcome() -> None:
+def test_connections_are_counted_by_endpoint_and_outcome() -> None:
     observed = Observed()
     observed.listener.accepted = 8
     observed.listener.ended |= {Outcome.COMPLETED: 4, Outcome.LOST: 1}
@@ -95,7 +95,7 @@ def test_connections_are_told_by_endpoint_and_outcome() -> None:
     assert (observed.series("open connections").now, status.limit) == (3, 100)
 
 
-def test_refusals_and_timeouts_are_told_the_most_frequent_first() -> None:
+def test_refusals_and_timeouts_are_listed_by_frequency() -> None:
     observed = Observed()
     for reason in ("a", MARKUP, MARKUP):
         observed.telemetry.connection_refused(reason, AT, PEER)
@@ -121,7 +121,7 @@ def test_percentiles_are_those_of_the_last_minute() -> None:
     )
 
 
-def test_what_a_worker_has_taken_along_is_no_negative_rate() -> None:
+def test_counts_lost_with_a_worker_are_not_a_negative_rate() -> None:
     totals = [100.0]
 
     def collect() -> list[Metric]:

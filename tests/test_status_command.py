@@ -44,7 +44,7 @@ def test_what_the_service_says_of_itself_is_its_address(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["https://127.0.0.1:1", "http://127.0.0.1", "file:///etc/passwd", "nonsense", ""]
 )
-def test_what_is_no_address_is_wrong_usage(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_address_is_wrong_usage(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["status", url]) == 2
     assert "is not as http://127.0.0.1:9464" in capsys.readouterr().err
 
@@ -88,7 +88,9 @@ async def test_what_comes_is_text_and_nothing_else(nursery: trio.Nursery) -> Non
         (OK + b"a" * (1 << 21), "it answers more than 1048576 bytes"),
     ],
 )
-async def test_what_is_no_status_is_told(answer: bytes, reason: str, nursery: trio.Nursery) -> None:
+async def test_an_answer_that_is_not_a_status_is_reported(
+    answer: bytes, reason: str, nursery: trio.Nursery
+) -> None:
     endpoint = await nursery.start(answering, answer)
     with pytest.raises(click.ClickException, match=re.escape(reason)):
         await fetch(endpoint)

@@ -110,7 +110,7 @@ def test_any_split_gives_the_same_lines_as_one_chunk(data: st.DataObject, limit:
 @pytest.mark.parametrize(
     ("data", "at"), [(b"a\nb", 2), (b"a\rb", 3), (b"a\r\rb", 3), (b"\n", 1), (b"abc\n", 4), (b"abcde\r\n", 6)]
 )
-def test_an_error_is_told_once_and_at_the_byte_that_proves_it(data: bytes, at: int) -> None:
+def test_an_error_is_raised_once_at_the_byte_that_proves_it(data: bytes, at: int) -> None:
     buffer = LineBuffer(5 if data != b"abcde\r\n" else 4, CRLF)
     buffer.feed(data[: at - 1] if data != b"abcde\r\n" else data[:4])
     assert drain(buffer) == []

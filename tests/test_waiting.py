@@ -64,7 +64,7 @@ async def test_no_more_is_read_ahead_than_is_bounded(pair: Pair, nursery: trio.N
     nursery.cancel_scope.cancel()
 
 
-async def test_a_reset_is_told_to_the_task_that_waits_for_the_end(nursery: trio.Nursery) -> None:
+async def test_a_task_that_waits_for_the_end_sees_a_reset(nursery: trio.Nursery) -> None:
     for kind in ("stream", "hub"):
         pair = Pair(kind)
         if pair.hub is not None:

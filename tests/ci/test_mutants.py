@@ -85,7 +85,7 @@ def test_a_list_with_a_mutant_that_is_killed_is_stale() -> None:
     assert "no such mutant lives: caas_trio.core.limits.check" in report.text()
 
 
-def test_a_mutant_that_was_not_tried_is_no_success_and_no_failure() -> None:
+def test_an_untried_mutant_is_neither_success_nor_failure() -> None:
     assert report_on("not checked", Listed({})).rows()[-1] == ("all", "1", "0", "0", "0", "1")
 
 

@@ -39,13 +39,13 @@ def test_the_page_has_verdicts_ends_and_findings() -> None:
     assert "## gone\n\nNot judged: it does not listen.\n" in page
 
 
-def test_a_cell_leads_to_what_was_sent_and_what_came() -> None:
+def test_a_cell_links_to_the_bytes_sent_and_received() -> None:
     page = as_html(ENTRIES, "2026-11-29")
     assert '<a href="redis.html#QUIT-4.much-behind/whole">(✗)</a>' in page
     assert '<a href="redis.html#REPLY">✓</a>' in page
 
 
-def test_what_is_kept_of_a_daemon_can_be_read_back() -> None:
+def test_the_stored_findings_of_a_daemon_can_be_read_back() -> None:
     assert [Entry.of_data(entry.as_data()) for entry in ENTRIES] == ENTRIES
 
 

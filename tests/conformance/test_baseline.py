@@ -40,7 +40,7 @@ def baseline(tmp_path: Path, *lines: str) -> Baseline:
     return Baseline.read(path)
 
 
-def test_what_is_known_new_and_gone_is_told(tmp_path: Path) -> None:
+def test_known_new_and_gone_findings_are_reported(tmp_path: Path) -> None:
     known = baseline(
         tmp_path,
         "# known",
@@ -59,7 +59,7 @@ def test_what_is_known_new_and_gone_is_told(tmp_path: Path) -> None:
     assert list(known.compare(RESULTS, strict=True).new)[-1] == ("FLOW-3.missed/whole", "FLOW-3")
 
 
-def test_what_is_written_makes_everything_known(tmp_path: Path) -> None:
+def test_a_written_baseline_knows_all_findings(tmp_path: Path) -> None:
     path = tmp_path / "baseline.txt"
     path.write_text(text(REPORT, strict=True))
     compared = Baseline.read(path).compare(RESULTS, strict=True)
@@ -95,7 +95,9 @@ def test_in_junit_a_known_failure_is_skipped(tmp_path: Path) -> None:
         (b"\xff", ":1: a line is a case and a clause, as in TERM-5.nul/whole TERM-5"),
     ],
 )
-def test_a_file_that_is_none(tmp_path: Path, content: bytes | None, message: str) -> None:
+def test_a_file_that_is_not_a_baseline_is_refused(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
     path = tmp_path / "baseline.txt"
     if content is not None:
         path.write_bytes(content)
@@ -104,7 +106,7 @@ def test_a_file_that_is_none(tmp_path: Path, content: bytes | None, message: str
     assert str(caught.value) == f"{path}{message}"
 
 
-def test_the_command_writes_one_and_goes_by_it(right: StartRight, tmp_path: Path) -> None:
+def test_the_command_writes_a_baseline_and_uses_it(right: StartRight, tmp_path: Path) -> None:
     endpoint = str(right(max_line=20_000, oversize="discard"))
     path = tmp_path / "baseline.txt"
 

@@ -29,7 +29,7 @@ def test_every_peer_is_expected_to_do_something() -> None:
     assert list(load()) == [peer.name for peer in PEERS]
 
 
-def test_what_is_expected_names_clauses_once_and_gives_reasons() -> None:
+def test_expectations_name_clauses_once_and_give_reasons() -> None:
     for name, expected in load().items():
         named = [*expected.fails, *expected.unsteady, *expected.not_judged]
         assert len(named) == len(set(named)), name

@@ -21,7 +21,7 @@ def test_the_specification_gives_each_clause_a_reason_and_a_source() -> None:
         assert len(re.findall(rf"^- {line}: .+", text, re.MULTILINE)) == len(CLAUSES)
 
 
-def test_what_the_page_says_of_a_clause_is_the_suite_s_and_the_reasons_stay() -> None:
+def test_the_page_has_the_suites_text_of_a_clause_and_keeps_the_reasons() -> None:
     page = PAGE.read_text(encoding="utf-8")
     other = page.replace("An empty line is a line and MUST be answered.", "An empty line is no line.")
     other = other.replace("## FRAME: framing\n", "## FRAME: lines\n").replace("| SERVE-1 | `echo` |", "| X |")

@@ -110,7 +110,7 @@ async def test_a_reply_from_elsewhere(tmp_path: Path, right: StartRight) -> None
     )
 
 
-async def test_a_reply_from_elsewhere_is_looked_for_where_none_came() -> None:
+async def test_a_missing_reply_is_looked_for_from_other_addresses() -> None:
     udp = socket.SOCK_DGRAM
     with trio.socket.socket(type=udp) as asked, trio.socket.socket(type=udp) as other:
         await asked.bind(("127.0.0.1", 0))
@@ -131,13 +131,13 @@ async def _forward(asked: trio.socket.SocketType, other: trio.socket.SocketType)
         await other.sendto(data.upper(), sender)
 
 
-async def test_an_address_that_cannot_be_asked_from() -> None:
+async def test_no_reply_comes_where_there_is_no_socket() -> None:
     nobody = Endpoint.parse("unixgram:/nonexistent/caas.sock")
     result = await tried(nobody, Ask(b"a", b"A", from_there=True), seconds=SHORT)
     assert [fault.reason for fault in result.faults] == ["no reply came to any of 4 datagrams"]
 
 
-async def test_no_reply_from_anywhere() -> None:
+async def test_a_server_that_never_replies_is_reported() -> None:
     async with answering(lambda _number, _data: []) as endpoint:
         result = await tried(endpoint, Ask(b"a", b"A", from_there=True), seconds=SHORT)
         assert [fault.reason for fault in result.faults] == ["no reply came to any of 4 datagrams"]
@@ -173,7 +173,7 @@ TOGETHER = AskTogether((b"a", b"b"), (b"A", b"B"))
         (lambda _: [b"B"], [("DGRAM-4", "a second reply came")]),
     ],
 )
-async def test_what_comes_to_many_senders(
+async def test_wrong_replies_to_many_senders_are_reported(
     answer: Callable[[bytes], list[bytes]], reasons: list[tuple[str, str]]
 ) -> None:
     async with answering(lambda _, data: answer(data)) as endpoint:
@@ -186,7 +186,7 @@ async def test_many_senders_that_lose_one_ask_again() -> None:
         assert (await tried(endpoint, TOGETHER, seconds=SHORT)).verdict is Verdict.PASSED
 
 
-async def test_many_senders_beside_one_that_is_gone() -> None:
+async def test_many_senders_beside_one_that_has_left() -> None:
     ask = AskTogether((b"a",), (b"A",), gone=b"gone")
     async with answering(lambda _, data: [data.upper()]) as endpoint:
         assert (await tried(endpoint, ask)).verdict is Verdict.PASSED

@@ -129,7 +129,7 @@ async def test_datagrams_get_no_hint() -> None:
     assert failed.hint == ""
 
 
-async def test_a_connection_that_is_not_made_gets_no_hint() -> None:
+async def test_a_failed_connection_gets_no_hint() -> None:
     scope = trio.CancelScope()
 
     async def first_client_only(stream: trio.SocketStream) -> None:

@@ -122,12 +122,12 @@ async def test_a_right_answer_and_a_right_close_pass() -> None:
     ]
 
 
-async def test_a_close_that_nobody_looked_at_is_not_judged() -> None:
+async def test_a_close_that_no_step_checked_is_not_judged() -> None:
     result = await tried(upper, Connect(), Send(b"a\n"), Expect((b"A\n",)))
     assert (result.answer, result.close) == (Verdict.PASSED, Verdict.NOT_JUDGED)
 
 
-async def test_a_wrong_byte_is_shown_with_what_is_around_it() -> None:
+async def test_a_wrong_byte_is_shown_with_its_context() -> None:
     result = await tried(said(b"x" * 1000 + b"YZ"), Connect(), Expect((b"x" * 1000 + b"yz",)))
     (fault,) = result.faults
     assert fault.reason == "byte 1000 of the reply is wrong"
@@ -200,7 +200,7 @@ async def test_a_refusal_is_an_end_of_any_kind(handler: Handler) -> None:
     assert (result.verdict, result.close) == (Verdict.PASSED, Verdict.NOT_JUDGED)
 
 
-async def test_an_answer_is_no_refusal_and_neither_is_silence() -> None:
+async def test_neither_an_answer_nor_silence_is_a_refusal() -> None:
     result = await tried(said(b"no\n", then=ENDS), Connect(), ExpectRefusal())
     assert reasons(result) == [("FRAME-1", "the server answered")]
     assert result.faults[0].received == b"no\n"
@@ -218,7 +218,7 @@ async def test_a_header_goes_before_everything_unless_the_connection_is_bare() -
     assert result.verdict is Verdict.PASSED
 
 
-async def test_a_reset_that_only_the_writer_hears_of() -> None:
+async def test_a_reset_that_only_the_writer_sees_is_reported() -> None:
     """The kernel tells of a reset once; a reader that asks later is told of an end."""
 
     async def reset_later(stream: trio.SocketStream) -> None:
@@ -230,7 +230,7 @@ async def test_a_reset_that_only_the_writer_hears_of() -> None:
     assert reasons(result) == [("CLOSE-2", "the server reset the connection")]
 
 
-async def test_nobody_there() -> None:
+async def test_no_server_answers() -> None:
     async with scripted(upper) as endpoint:
         pass
     result = await run_case(Case("FRAME-1", "test", lambda _: [Connect()]), endpoint, Profile(), LONG)
@@ -265,7 +265,7 @@ async def test_a_case_gets_the_time_that_the_pace_of_the_server_asks_for() -> No
     assert result.reason.startswith("the server is too slow for it, which had 1")
 
 
-async def test_a_case_of_many_steps_goes_on_as_long_as_the_server_does() -> None:
+async def test_a_case_of_many_steps_continues_while_the_server_answers() -> None:
     """Even where nothing of the step under way has come yet.
 
     Slow: so is the server, by more than a case may take without it.
@@ -283,7 +283,7 @@ async def test_a_case_of_many_steps_goes_on_as_long_as_the_server_does() -> None
         assert result.verdict is Verdict.PASSED
 
 
-async def test_a_server_at_capacity_breaks_no_clause_but_that_of_the_crowd() -> None:
+async def test_a_server_at_capacity_breaks_only_the_clause_about_many_clients() -> None:
     handler = said(b"error: too many connections\n", then=ENDS)
     result = await tried(handler, Connect(), Send(b"a\n"), Expect((b"A\n",)))
     assert reasons(result) == [
@@ -292,7 +292,7 @@ async def test_a_server_at_capacity_breaks_no_clause_but_that_of_the_crowd() -> 
     assert (result.verdict, result.answer) == (Verdict.FAILED, Verdict.NOT_JUDGED)
 
 
-async def test_a_connection_that_is_not_made_in_time() -> None:
+async def test_a_connection_that_times_out_is_a_fault() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         endpoint = Endpoint.parse(f"tls://127.0.0.1:{full.getsockname()[1]}")
         case = Case("FRAME-1", "test", lambda _: [Connect()])
@@ -300,7 +300,7 @@ async def test_a_connection_that_is_not_made_in_time() -> None:
     assert reasons(result) == [("LOAD-6", "no connection: no answer in 0.4 seconds")]
 
 
-async def test_silence_is_waited_for_though_the_server_takes_nothing() -> None:
+async def test_silence_is_checked_even_if_the_server_reads_nothing() -> None:
     steps = (Connect(), Send(b"x" * (64 << 20)), Silence(0.05))
     result = await tried(said(), *steps, seconds=0.1)
     assert result.verdict is Verdict.PASSED
@@ -337,7 +337,7 @@ async def test_a_notice_may_be_in_any_words_and_any_pieces() -> None:
         (said(b"err"), "no notice came"),
     ],
 )
-async def test_what_is_no_notice(handler: Handler, reason: str) -> None:
+async def test_other_lines_are_not_a_notice(handler: Handler, reason: str) -> None:
     result = await tried(handler, Connect(), Expect((NOTICE,)), seconds=SHORT)
     assert reasons(result) == [("FRAME-1", reason)]
 
@@ -352,7 +352,7 @@ async def test_speech_is_a_line_with_a_lower_case_letter() -> None:
 
 
 @pytest.mark.parametrize("speech", [b"HELLO\n", b"hello", b"x" * 5000])
-async def test_what_is_no_speech(speech: bytes) -> None:
+async def test_other_output_is_not_speech(speech: bytes) -> None:
     result = await tried(said(speech, then=ENDS), Connect(), ExpectSpeech(), clause="SAY-1")
     ((clause, reason),) = reasons(result)
     assert clause == "SAY-1"
@@ -369,7 +369,7 @@ async def test_what_is_no_speech(speech: bytes) -> None:
         (b"error: no end", ["SAY-1"]),
     ],
 )
-async def test_a_notice_is_a_reply_or_no_shouting(speech: bytes, faults: list[str]) -> None:
+async def test_a_notice_is_a_reply_or_has_a_lower_case_letter(speech: bytes, faults: list[str]) -> None:
     steps = (Connect(), ExpectNoShouting(b"A REPLY\n"))
     result = await tried(said(speech, then=ENDS), *steps, clause="SAY-1")
     assert [fault.clause for fault in result.faults] == faults
@@ -384,7 +384,7 @@ async def test_a_second_notice_is_about_notices() -> None:
     assert [fault.clause for fault in result.faults] == ["LIMIT-9"]
 
 
-async def test_a_prompt_that_waits_for_the_client_is_no_late_reply() -> None:
+async def test_a_prompt_that_waits_for_the_client_is_not_a_late_reply() -> None:
     async def at_the_end(stream: trio.SocketStream) -> None:
         async for _ in stream:
             pass
@@ -408,14 +408,14 @@ async def test_anything_will_do_where_anything_is_due() -> None:
 @pytest.mark.parametrize(
     ("first", "clause"), [(First.SERVER, "ORDER-2"), (First.EITHER, "ORDER-5"), (First.CLIENT, "SAY-1")]
 )
-async def test_a_prompt_that_never_comes_is_not_one_in_wrong_words(first: First, clause: str) -> None:
+async def test_a_missing_prompt_is_not_a_wrong_prompt(first: First, clause: str) -> None:
     profile = Profile(first=first)
     steps = (Connect(greet=False), ExpectSpeech())
     result = await tried(said(then=ENDS), *steps, clause="SAY-1", profile=profile)
     assert reasons(result) == [(clause, "the server says nothing")]
 
 
-async def test_speech_that_nobody_asked_for_does_not_end_a_conversation() -> None:
+async def test_unsolicited_output_does_not_end_a_conversation() -> None:
     result = await tried(said(b"Hi"), Connect(), Silence(SHORT), clause="CLOSE-4")
     assert reasons(result) == [("ORDER-1", "the server spoke unasked")]
 
@@ -428,7 +428,7 @@ async def test_speech_that_nobody_asked_for_does_not_end_a_conversation() -> Non
         (b"A\n", b"Hi", "ORDER-5"),
     ],
 )
-async def test_a_late_prompt_is_a_second_one_only_behind_a_first(
+async def test_a_late_prompt_is_a_second_one_only_after_a_first(
     before: bytes, said_then: bytes, blamed: str
 ) -> None:
     steps = (Connect(), Expect((b"A\n",)), Silence(SHORT))
@@ -438,7 +438,7 @@ async def test_a_late_prompt_is_a_second_one_only_behind_a_first(
     assert reasons(result) == [(blamed, "the server spoke unasked")]
 
 
-async def test_silence_is_kept_or_broken_or_ended() -> None:
+async def test_silence_may_be_kept_broken_or_ended() -> None:
     result = await tried(said(), Connect(), Silence(0.05))
     assert result.verdict is Verdict.PASSED
     result = await tried(said(b"Hi"), Connect(), Silence(SHORT))
@@ -460,7 +460,7 @@ async def test_silence_is_kept_or_broken_or_ended() -> None:
         ),
     ],
 )
-async def test_a_line_that_is_answered_before_its_end_is_told_as_that(service: Service, reason: str) -> None:
+async def test_a_reply_before_the_end_of_the_line_is_reported_as_such(service: Service, reason: str) -> None:
     async def bytewise(stream: trio.SocketStream) -> None:
         async for data in stream:
             await stream.send_all(service.reply(bytes(data)))
@@ -489,7 +489,7 @@ async def test_a_server_first_server_greets_before_anything_else() -> None:
         (said(then=ENDS), "FRAME-1", "FRAME-1"),
     ],
 )
-async def test_a_prompt_that_is_wrong_is_not_what_the_case_judges(
+async def test_a_wrong_prompt_is_not_the_fault_of_the_judged_clause(
     handler: Handler, clause: str, blamed: str
 ) -> None:
     result = await tried(
@@ -516,7 +516,7 @@ async def test_a_prompt_in_place_of_a_reply_is_about_prompts(
     assert [fault.clause for fault in result.faults] == [blamed]
 
 
-async def test_what_should_have_ended_an_output_that_stays_open() -> None:
+async def test_an_output_that_stays_open_breaks_the_clause_of_its_end() -> None:
     result = await tried(said(), Connect(), ExpectEnd(), seconds=SHORT, clause="LIMIT-7")
     assert [fault.clause for fault in result.faults] == ["LIMIT-7"]
     profile = Profile(once=True)
@@ -532,20 +532,20 @@ async def test_what_should_have_ended_an_output_that_stays_open() -> None:
         (DEFAULT_PROMPT[:5], DEFAULT_PROMPT[5:] + b"A\n"),
     ],
 )
-async def test_where_either_side_may_begin_a_prompt_is_taken_if_it_comes(pieces: tuple[bytes, ...]) -> None:
+async def test_if_either_side_may_begin_a_prompt_is_optional(pieces: tuple[bytes, ...]) -> None:
     profile = Profile(first=First.EITHER)
     result = await tried(said(*pieces, then=ENDS), Connect(), Expect((b"A\n",)), ExpectEnd(), profile=profile)
     assert result.verdict is Verdict.PASSED
 
 
-async def test_the_beginning_of_a_prompt_at_the_end_is_no_prompt() -> None:
+async def test_a_prompt_cut_off_by_the_end_is_not_a_prompt() -> None:
     handler = said(DEFAULT_PROMPT[:5], then=ENDS)
     steps = (Connect(), Expect((DEFAULT_PROMPT[:5],)), ExpectEnd())
     result = await tried(handler, *steps, profile=Profile(first=First.EITHER))
     assert result.verdict is Verdict.PASSED
 
 
-async def test_who_speaks_too_late_to_prove_anything_tries_again_and_gives_up() -> None:
+async def test_a_client_that_speaks_too_late_is_retried_then_not_judged() -> None:
     bounds = Bounds(punctual_s=0.0)
 
     def script(_: Profile) -> Iterable[Step]:
@@ -587,7 +587,7 @@ async def test_a_reset_by_the_client_reaches_the_server() -> None:
     assert seen == [ConnectionResetError]
 
 
-async def test_a_client_that_leaves_without_a_word_is_no_reset() -> None:
+async def test_a_client_that_leaves_without_sending_does_not_reset() -> None:
     ended = trio.Event()
 
     async def watching(stream: trio.SocketStream) -> None:

@@ -53,7 +53,7 @@ def judged(report: Report, cases: Sequence[Case]) -> dict[str, Result]:
     return {result.case.name: result for result in report.results if result.case in cases}
 
 
-async def test_nobody_is_served_any_more_since_a_case() -> None:
+async def test_the_server_is_gone_since_a_case() -> None:
     after = ("FRAME-1.beside/whole",)
     cases = [
         named("fatal", *says(b"die\n")),

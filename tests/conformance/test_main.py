@@ -52,7 +52,7 @@ def test_a_right_server_conforms_and_the_files_are_written(right: StartRight, tm
     assert files["html"].read_text().startswith("<!DOCTYPE html>")
 
 
-def test_help_and_version_are_told_as_the_service_tells_them() -> None:
+def test_help_and_version_look_like_those_of_the_service() -> None:
     assert run("-h").output == run("--help").output
     assert run("--version").output == f"caas-conformance, version {__version__}\n"
 
@@ -65,7 +65,7 @@ def test_a_wrong_server_does_not_conform(right: StartRight) -> None:
     assert "  expected  b'HELLO'\n  received  b'hello\\n'\n" in result.output
 
 
-def test_a_server_is_judged_as_what_it_is_declared_to_be(right: StartRight) -> None:
+def test_a_server_is_judged_by_its_declaration(right: StartRight) -> None:
     endpoint = right(
         first="server", prompt=b"Who is there?\n", max_line=50, oversize="reject", service="echo", once=True
     )
@@ -212,7 +212,7 @@ def test_wrong_usage_gets_one_clear_line(arguments: list[str], message: str) -> 
     assert message in result.output.splitlines()[-1]
 
 
-def test_a_run_in_which_nothing_could_be_judged_is_no_success() -> None:
+def test_a_run_that_judged_nothing_fails() -> None:
     """Slow: the server is as slow as a case may bear, and a little more."""
 
     class Slow(Conversation):
@@ -239,7 +239,7 @@ def test_a_run_in_which_nothing_could_be_judged_is_no_success() -> None:
     assert result.output.splitlines()[-1] == told
 
 
-def test_a_file_that_cannot_be_opened_is_told_before_the_run(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_reported_before_the_run(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "report.json"
     result = run("tcp://127.0.0.1:1", "--json", path)
     assert (result.exit_code, result.output) == (
@@ -256,7 +256,7 @@ def test_two_reports_in_one_file_are_refused(tmp_path: Path) -> None:
     assert not one.exists()
 
 
-def test_a_report_that_cannot_be_written_is_told_beside_the_verdict(
+def test_a_report_that_cannot_be_written_is_reported_beside_the_verdict(
     right: StartRight, tmp_path: Path
 ) -> None:
     """Two at once may go there: that is no file. And what can be written is."""
@@ -272,7 +272,7 @@ def test_a_report_that_cannot_be_written_is_told_beside_the_verdict(
     assert result.exit_code == 1
 
 
-def test_a_file_keeps_what_it_has_until_there_is_a_report(right: StartRight, tmp_path: Path) -> None:
+def test_a_report_file_keeps_its_content_until_there_is_a_report(right: StartRight, tmp_path: Path) -> None:
     new, old = tmp_path / "new.json", tmp_path / "old.xml"
     old.write_text("from the last run" * 100_000)
     files = ["--json", new, "--junit", old]
@@ -284,7 +284,7 @@ def test_a_file_keeps_what_it_has_until_there_is_a_report(right: StartRight, tmp
     assert ET.fromstring(old.read_text()).tag == "testsuites"  # noqa: S314 - our own
 
 
-def test_what_is_no_text_is_shown_escaped(right: StartRight, tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_shown_escaped(right: StartRight, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     prompt = b"\xff".decode(errors="surrogateescape")
     result = run(right(), "--first", "server", "--prompt", prompt, "--html", page, "--only", "ORDER-3")
@@ -318,7 +318,7 @@ def test_a_reader_that_leaves_changes_neither_the_verdict_nor_the_files(
     assert json.loads(path.read_text())
 
 
-def test_a_standard_output_that_is_closed_costs_no_file(right: StartRight, tmp_path: Path) -> None:
+def test_a_closed_standard_output_does_not_stop_the_report_files(right: StartRight, tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     words = shlex.join([*COMMAND, str(right()), "--only", "FRAME-3", "--json", str(path)])
     process = subprocess.run(["/bin/sh", "-c", f"{words} >&-"], capture_output=True, text=True, check=False)
@@ -327,7 +327,7 @@ def test_a_standard_output_that_is_closed_costs_no_file(right: StartRight, tmp_p
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["--list"], []])
-def test_a_full_standard_output_is_told_in_a_line(right: StartRight, arguments: list[str]) -> None:
+def test_a_full_standard_output_is_reported_in_a_line(right: StartRight, arguments: list[str]) -> None:
     words = arguments or [str(right()), "--only", "FRAME-3"]
     with Path("/dev/full").open("wb") as full:
         status, told = spoken(*words, stdout=full.fileno())
@@ -379,7 +379,7 @@ def test_a_signal_ends_the_run_with_a_report_of_what_was_judged(
     assert report["cases"]["SERVE-1.letters/whole"]["reason"] == "the run was interrupted"
 
 
-async def test_a_second_signal_does_what_it_would_have_done_and_one_that_is_ignored_is_not_taken() -> None:
+async def test_a_second_signal_has_its_usual_effect_and_an_ignored_one_stays_ignored() -> None:
     seen: list[int] = []
     before = [
         signal.signal(signal.SIGTERM, lambda number, _: seen.append(number)),
@@ -398,7 +398,7 @@ async def test_a_second_signal_does_what_it_would_have_done_and_one_that_is_igno
     assert (received, seen) == ([signal.SIGTERM], [signal.SIGTERM])
 
 
-def test_an_interruption_beside_the_run_is_told_too(right: StartRight, tmp_path: Path) -> None:
+def test_an_interruption_after_the_run_is_reported(right: StartRight, tmp_path: Path) -> None:
     """As while a report waits for the reader of a pipe."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -422,7 +422,7 @@ def test_an_interruption_while_the_program_is_loaded_is_one_line(capsys: pytest.
     assert capsys.readouterr().err == "caas-conformance: interrupted\n"
 
 
-def test_what_takes_long_to_load_is_not_loaded_before_that() -> None:
+def test_the_program_loads_slow_modules_late() -> None:
     code = "import sys, caas_trio.conformance.__main__; print({'trio', 'jinja2'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "set()\n"
@@ -452,7 +452,7 @@ def test_the_program_is_the_command() -> None:
     assert subprocess.run(command, capture_output=True, check=False).returncode == 2
 
 
-def test_verbose_tells_why(right: StartRight) -> None:
+def test_verbose_says_why_a_case_was_not_judged(right: StartRight) -> None:
     result = run(right(), "--only", "FRAME-3", "--verbose")
     assert "not judged  SAY-1.prompt/whole: the server is declared to have no prompt\n" in result.output
 

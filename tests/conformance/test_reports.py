@@ -58,7 +58,7 @@ def report() -> Report:
     return Report(ENDPOINT, Profile(), results)
 
 
-def test_a_name_that_is_no_utf_8_is_escaped(report: Report) -> None:
+def test_a_name_that_is_not_utf_8_is_escaped(report: Report) -> None:
     report = replace(report, endpoint=Endpoint.parse("unix:caf\udce9"))
     for written in (
         text.summary(report),
@@ -69,7 +69,7 @@ def test_a_name_that_is_no_utf_8_is_escaped(report: Report) -> None:
         assert "caf\\xe9" in written.encode().decode().replace("\\\\", "\\")
 
 
-def test_the_options_say_what_is_not_the_default() -> None:
+def test_the_options_name_what_differs_from_the_default() -> None:
     assert options(Profile()) == []
     profile = Profile(
         service=Service.ECHO,
@@ -108,7 +108,7 @@ def test_text_has_a_line_per_section_and_each_failure(report: Report) -> None:
     assert all(line.isascii() and line.isprintable() for line in lines)
 
 
-def test_text_tells_why_something_was_not_judged_only_if_asked(report: Report) -> None:
+def test_the_text_report_explains_unjudged_cases_only_if_asked(report: Report) -> None:
     brief, verbose = list(text.lines(report)), list(text.lines(report, verbose=True))
     more = [line for line in verbose if line not in brief]
     assert len(more) == report.count(Verdict.NOT_JUDGED) + sum(

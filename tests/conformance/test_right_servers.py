@@ -38,7 +38,7 @@ async def test_a_server_may_drop_a_client_that_does_not_read() -> None:
     assert 0 < sent < 64 << 20
 
 
-async def test_the_buffers_of_a_proxy_are_no_reading() -> None:
+async def test_bytes_in_a_proxys_buffers_do_not_count_as_read() -> None:
     """As haproxy's two, where the kernel gives a connection 32 MiB: they take 64 MiB and more.
 
     Slow: so much has to be sent.

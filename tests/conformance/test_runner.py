@@ -37,7 +37,7 @@ from caas_trio.core.terminator import Terminator
 from .conftest import StartRight, scripted
 
 
-def test_all_cases_are_selected_unless_told_otherwise() -> None:
+def test_all_cases_are_selected_by_default() -> None:
     assert select() == list(CASES)
 
 
@@ -120,7 +120,7 @@ async def test_the_sanity_cases_run_whatever_is_selected(right: StartRight) -> N
     ]
 
 
-async def test_nothing_counts_if_the_sanity_fails() -> None:
+async def test_nothing_is_judged_if_a_sanity_case_fails() -> None:
     async def silent(_: trio.SocketStream) -> None:
         await trio.sleep_forever()
 
@@ -136,7 +136,7 @@ async def test_nothing_counts_if_the_sanity_fails() -> None:
     assert (crlf.verdict, crlf.reason) == (Verdict.NOT_JUDGED, "the sanity case SERVE-1.hello/whole failed")
 
 
-async def test_nobody_there() -> None:
+async def test_no_server_answers() -> None:
     async with scripted(lambda stream: stream.aclose()) as endpoint:
         pass
     with pytest.raises(UnreachableError, match="cannot be reached: Connection refused"):
@@ -145,7 +145,7 @@ async def test_nobody_there() -> None:
         await judge(Endpoint.parse("tcp://no.such.host.invalid:1"), Profile())
 
 
-async def test_somebody_who_does_not_answer() -> None:
+async def test_a_peer_that_does_not_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = Endpoint.parse(f"tls://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(UnreachableError, match=r"no answer to the TLS handshake in 0\.2 seconds"):
@@ -163,7 +163,7 @@ def of(report: Report, cases: Sequence[Case]) -> list[tuple[str, Verdict, str]]:
     ]
 
 
-async def test_a_case_whose_reason_to_fail_is_known_is_not_judged(right: StartRight) -> None:
+async def test_a_case_after_a_failed_prerequisite_is_not_judged(right: StartRight) -> None:
     """It waits for the one before, even where that one comes later in the table, and passes the reason on."""
     cases = (
         Case("FRAME-1", "third", lambda _: says(b"HELLO\n"), after=("FRAME-1.second/whole",)),
@@ -190,7 +190,7 @@ async def test_a_case_whose_reason_to_fail_is_known_is_not_judged(right: StartRi
 
 
 @pytest.mark.parametrize(("jobs", "limit"), [(1, 1), (2, 4)])
-async def test_a_case_that_waits_takes_no_place_unless_there_is_one_alone(jobs: int, limit: int) -> None:
+async def test_idle_cases_do_not_occupy_jobs_unless_there_is_one_job(jobs: int, limit: int) -> None:
     """Each client is answered once as many are there as may be."""
     present = 0
     all_there = trio.Event()
@@ -262,7 +262,7 @@ async def test_a_slow_server_gets_the_time_that_its_sanity_cases_show_it_to_need
     assert of(report, [ten_lines]) == [("ten-lines", Verdict.PASSED, "")]
 
 
-async def test_a_run_that_is_cut_off_has_what_was_judged_by_then(right: StartRight) -> None:
+async def test_a_cancelled_run_reports_what_was_judged_by_then(right: StartRight) -> None:
     scope = trio.CancelScope()
     for_ever = Case("FRAME-1", "for-ever", lambda _: (Connect(), Pause(1000)))
 
@@ -276,7 +276,7 @@ async def test_a_run_that_is_cut_off_has_what_was_judged_by_then(right: StartRig
     assert report.count(Verdict.PASSED) == 4
 
 
-async def test_a_run_that_is_cut_off_before_it_begins(right: StartRight) -> None:
+async def test_a_run_cancelled_before_it_begins_judges_nothing(right: StartRight) -> None:
     scope = trio.CancelScope()
     scope.cancel()
     report = await judge(right(), Profile(), scope=scope)

@@ -64,7 +64,7 @@ async def test_a_server_over_tls_is_judged_like_any_other(trusting: Profile) -> 
         assert (await tried(endpoint, trusting, *leaving, *talk)).verdict is Verdict.PASSED
 
 
-async def test_an_end_without_close_notify_is_no_end(trusting: Profile) -> None:
+async def test_an_end_without_close_notify_is_a_cut(trusting: Profile) -> None:
     async def cut_off(connection: Connection) -> None:
         await connection.send(await connection.receive_line())
         await connection.aclose()
@@ -76,7 +76,7 @@ async def test_an_end_without_close_notify_is_no_end(trusting: Profile) -> None:
     assert result.log.entries[-2].event is Event.CUT_OFF
 
 
-async def test_a_certificate_that_is_not_trusted_is_told() -> None:
+async def test_an_untrusted_certificate_is_reported() -> None:
     async with served() as endpoint:
         result = await tried(endpoint, Profile(), *TALK)
     [fault] = result.faults
@@ -84,7 +84,7 @@ async def test_a_certificate_that_is_not_trusted_is_told() -> None:
     assert (fault.clause, fault.reason) == ("LOAD-6", words)
 
 
-async def test_a_server_that_leaves_in_the_handshake_is_told() -> None:
+async def test_a_server_that_leaves_in_the_handshake_is_reported() -> None:
     async def leave(stream: trio.SocketStream) -> None:
         await stream.receive_some()
 
@@ -96,7 +96,7 @@ async def test_a_server_that_leaves_in_the_handshake_is_told() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_a_server_that_speaks_in_plain_is_told() -> None:
+async def test_a_server_without_tls_is_reported() -> None:
     async def plain(stream: trio.SocketStream) -> None:
         await stream.send_all(b"220 hello, this is no TLS\r\n")
         await stream.receive_some()
@@ -120,7 +120,7 @@ async def test_a_server_that_is_silent_over_tls_gets_a_hint() -> None:
     assert hint.startswith("it takes connections and says nothing")
 
 
-async def test_a_handshake_that_is_given_up_leaves_nothing_behind() -> None:
+async def test_a_cancelled_handshake_leaves_nothing_behind() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = Endpoint.parse(f"tls://127.0.0.1:{silent.getsockname()[1]}")
         async with trio.open_nursery() as nursery:

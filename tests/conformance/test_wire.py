@@ -44,7 +44,7 @@ async def test_an_optional_prompt_may_come_in_pieces(pieces: list[bytes], receiv
         assert await received_in_turn(wire, server, pieces) == received
 
 
-async def test_the_end_stays_the_end() -> None:
+async def test_reads_after_the_end_return_the_end() -> None:
     client, server = trio.socket.socketpair()
     with client, server:
         wire = Wire(trio.SocketStream(client), 0, WireLog())
@@ -53,7 +53,7 @@ async def test_the_end_stays_the_end() -> None:
         assert wire.end is End.FIN
 
 
-def test_why_there_is_no_connection_is_told_in_the_kernels_words() -> None:
+def test_a_failed_connection_has_the_kernels_reason() -> None:
     refused = ConnectionRefusedError(111, "Connection refused")
     assert why(refused) == "Connection refused"
     outer = OSError("all attempts to connect failed")
@@ -62,7 +62,7 @@ def test_why_there_is_no_connection_is_told_in_the_kernels_words() -> None:
     assert why(OSError("plain")) == "plain"
 
 
-async def test_what_is_sent_is_logged_ahead_of_its_answer() -> None:
+async def test_a_send_is_logged_before_its_answer() -> None:
     client, server = trio.socket.socketpair()
     log = WireLog()
     with client, server:
@@ -81,7 +81,7 @@ async def test_what_is_sent_is_logged_ahead_of_its_answer() -> None:
     assert 0 < log.entries[0].size == wire.sent < 64 << 20
 
 
-async def test_what_cannot_be_sent_is_neither_sent_nor_logged_as_sent() -> None:
+async def test_bytes_that_cannot_be_sent_are_not_logged_as_sent() -> None:
     client, server = trio.socket.socketpair()
     log = WireLog()
     with client:

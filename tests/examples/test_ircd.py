@@ -103,7 +103,7 @@ async def test_a_line_has_512_bytes_at_most() -> None:
         await bob.ask(b"PING 1\r\n", b":caas PONG caas :1\r\n")
 
 
-async def test_a_carriage_return_is_passed_to_nobody() -> None:
+async def test_a_carriage_return_is_not_passed_on() -> None:
     network = Network()
     async with AsyncExitStack() as stack:
         ann = await joined(stack, network, b"ann")
@@ -137,7 +137,7 @@ async def test_the_list_of_many_members_has_several_lines() -> None:
         )
 
 
-async def test_a_member_that_does_not_read_is_dropped_and_slows_nobody() -> None:
+async def test_a_member_that_does_not_read_is_dropped_and_slows_no_other() -> None:
     network = Network()
     limits = dataclasses.replace(LIMITS, max_unsent=10_000)
     text = b"x" * 400

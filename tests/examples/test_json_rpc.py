@@ -86,7 +86,7 @@ async def test_an_id_is_used_once_at_a_time(autojump_clock: MockClock) -> None:
     assert await answers(said) == [(1, json_rpc.INVALID_REQUEST[0]), (1, 1)]
 
 
-async def test_half_a_request_is_none() -> None:
+async def test_half_a_request_is_not_executed() -> None:
     assert await answers(request("upper", "a", id=1)[:-1]) == []
 
 

@@ -49,7 +49,7 @@ async def test_a_session(*, cut: bool) -> None:
 
 
 @pytest.mark.parametrize("argument", [b"0", b"2", b"-1", b"x", b"", b"1 1", b"9" * 200])
-async def test_what_is_no_message(argument: bytes) -> None:
+async def test_an_invalid_message_number_is_refused(argument: bytes) -> None:
     heard = await talk(server(ONE), LOGIN + b"RETR %b\r\nSTAT\r\n" % argument)
     assert heard.startswith(LOGGED_IN + b"-ERR ")
     assert heard.endswith(b"\r\n+OK 1 %d\r\n" % len(ONE))

@@ -44,7 +44,7 @@ async def test_a_conversation(name: str, *, cut: bool) -> None:
 
 
 @pytest.mark.parametrize("value", [b"01", b"+1", b" 1", b"", b"1.0", b"9223372036854775808", b"-0", b"\xb2"])
-async def test_what_is_no_number_is_not_counted(value: bytes) -> None:
+async def test_a_value_that_is_not_a_number_cannot_be_incremented(value: bytes) -> None:
     said = b"*3\r\n$3\r\nSET\r\n$1\r\nn\r\n$%d\r\n%b\r\nINCR n\r\n" % (len(value), value)
     assert await talk(Store().handler, said) == b"+OK\r\n-ERR value is not an integer or out of range\r\n"
 

@@ -139,7 +139,7 @@ async def test_a_message_that_is_cut_off_is_not_accepted() -> None:
     assert heard == GREETED + READY
 
 
-async def test_half_a_command_is_none() -> None:
+async def test_half_a_command_is_not_executed() -> None:
     assert await talk(handler, HELLO + b"NOOP") == GREETED
 
 

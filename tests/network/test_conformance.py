@@ -40,7 +40,7 @@ def test_all_cases_are_judged_in_one_setting(tmp_path: Path) -> None:
     assert {case for case, verdict in outcome.verdicts.items() if verdict is Verdict.PASSED} == fitting
 
 
-def test_a_wrong_server_is_told_of(tmp_path: Path) -> None:
+def test_a_wrong_server_is_named(tmp_path: Path) -> None:
     leg = next(leg for leg in legs(tmp_path) if "--max-line=100" in leg.command)
     words = tuple("--max-line=99" if word == "--max-line=100" else word for word in leg.command)
     outcome = judged(replace(leg, command=words), [case for case in JUDGED if case.clause == "LIMIT-1"])

@@ -46,7 +46,7 @@ def test_a_datagram_goes_there_and_back() -> None:
     assert code(client.recv, 1) == "EAGAIN"
 
 
-def test_a_connected_socket_hears_its_peer_alone_and_learns_that_a_port_is_shut() -> None:
+def test_a_connected_socket_receives_from_its_peer_alone_and_gets_port_errors() -> None:
     lab = Lab()
     server, client = bound(lab), DatagramSocket(lab.client, socket.AF_INET)
     assert code(client.send, b"x") == "EDESTADDRREQ"
@@ -75,7 +75,7 @@ def test_an_unconnected_socket_learns_nothing_of_it() -> None:
     assert code(client.sendto, bytes(65508), (lab.server.addresses[0], 7)) == "EMSGSIZE"
 
 
-def test_what_finds_no_room_is_lost() -> None:
+def test_datagrams_without_room_are_lost() -> None:
     lab = Lab()
     server, client = bound(lab), DatagramSocket(lab.client, socket.AF_INET)
     for _ in range(100):

@@ -34,7 +34,7 @@ def test_the_lowest_free_descriptor_is_given_out() -> None:
     assert len(table) == 4
 
 
-def test_those_that_have_waited_longest_are_told_of_first() -> None:
+def test_those_that_have_waited_longest_are_reported_first() -> None:
     lab = Lab()
     epoll = Epoll(lab.server.descriptors)
     pairs = [lab.pair() for _ in range(3)]
@@ -114,7 +114,7 @@ def outcome(name: str, epoll: Any, ours: Any, theirs: Any, events: int) -> str:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it is Linux that is simulated")
 @pytest.mark.parametrize("seed", range(60))
-def test_epoll_tells_what_the_real_one_tells(seed: int) -> None:
+def test_epoll_reports_the_same_events_as_the_real_one(seed: int) -> None:
     choices = random.Random(seed)  # noqa: S311 - to be repeated
     sides = Sides()
     names = (*("register", "send", "recv") * 3, "modify", "unregister", "shutdown", "close")

@@ -140,7 +140,9 @@ async def test_waiting_is_as_in_trio(autojump_clock: MockClock) -> None:
     assert host.monotonic() == trio.current_time()
 
 
-async def test_out_of_descriptors_a_client_is_told_and_the_server_goes_on(autojump_clock: MockClock) -> None:
+async def test_without_descriptors_a_client_gets_an_error_and_the_server_goes_on(
+    autojump_clock: MockClock,
+) -> None:
     network = Network()
     server, client, telemetry = network.host("server"), network.host("client"), Recorder()
     async with trio.open_nursery() as nursery:
@@ -159,7 +161,7 @@ async def test_out_of_descriptors_a_client_is_told_and_the_server_goes_on(autoju
     assert server.open_descriptors == client.open_descriptors == 0
 
 
-async def test_the_peer_of_a_unix_socket_is_who_the_test_says(autojump_clock: MockClock) -> None:
+async def test_the_peer_of_a_unix_socket_is_the_one_that_the_test_sets(autojump_clock: MockClock) -> None:
     host = Network().host("here")
     async with serving(host, "stream", "unix:/run/caas"):
         host.set_credentials(7, 8, 9)

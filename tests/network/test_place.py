@@ -156,7 +156,7 @@ async def test_a_context_that_is_not_left_fails_the_test(autojump_clock: MockClo
     assert "not left 60 seconds after the drain" in str(raised.value.exceptions[0])
 
 
-async def test_a_context_that_fails_is_told(autojump_clock: MockClock) -> None:
+async def test_a_failing_context_is_reported(autojump_clock: MockClock) -> None:
     @asynccontextmanager
     async def failing() -> AsyncIterator[object]:
         async with trio.open_nursery() as nursery:

@@ -121,7 +121,7 @@ def test_another_failure():
     assert "test_project.py::test_in_a_group: failed" in page
 
 
-def test_a_page_that_cannot_be_written_is_told_before_the_tests_and_after(tmp_path: Path) -> None:
+def test_an_unwritable_page_is_reported_before_and_after_the_tests(tmp_path: Path) -> None:
     code = "def test_it():\n    pass\n"
     ran = run(tmp_path, code, "--caas-timeline", "no/page.html")
     assert (ran.returncode, ran.stdout) == (4, "")

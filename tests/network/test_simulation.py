@@ -21,7 +21,7 @@ def test_a_seed_comes_to_the_same_every_time(seed: int) -> None:
     assert play(seed) == play(seed)
 
 
-def test_a_wrong_server_is_told_of() -> None:
+def test_a_wrong_server_is_named() -> None:
     class Wrong(Scenario):
         def replies(self, data: bytes, *, ended: bool) -> tuple[bytes, bool]:
             replies, over = super().replies(data, ended=ended)

@@ -358,7 +358,7 @@ def test_it_reads_into_a_buffer_and_never_blocks() -> None:
     assert server.getsockopt(socket.SOL_SOCKET, 99, 4) == bytes(4)
 
 
-def test_what_flies_when_a_connection_is_broken_off_is_for_nobody() -> None:
+def test_data_under_way_at_a_reset_is_dropped() -> None:
     for ends in (StreamSocket.close, lambda sock: sock.shutdown(socket.SHUT_WR)):
         lab = Lab(Conditions(latency=1))
         client, server = lab.pair(5)
@@ -371,7 +371,7 @@ def test_what_flies_when_a_connection_is_broken_off_is_for_nobody() -> None:
         assert server.recv(1) == b""
 
 
-def test_what_arrives_at_a_socket_that_has_reset_is_for_nobody() -> None:
+def test_data_for_a_socket_that_has_reset_is_dropped() -> None:
     lab = Lab(Conditions(latency=1))
     client, server = lab.pair(5)
     client.send(b"a")
@@ -381,7 +381,7 @@ def test_what_arrives_at_a_socket_that_has_reset_is_for_nobody() -> None:
     assert code(client.recv, 1) == "ECONNRESET"
 
 
-def test_a_client_that_has_closed_hears_of_no_refusal() -> None:
+def test_a_closed_client_gets_no_refusal() -> None:
     lab = Lab(Conditions(latency=1))
     client = lab.connecting()
     client.close()

@@ -96,7 +96,7 @@ async def test_the_reply_to_the_end_may_be_lost_in_a_reset() -> None:
     assert (clauses(result), "lost in a reset" in result.why) == (["QUIT-4"], True)
 
 
-async def test_the_end_without_its_reply() -> None:
+async def test_an_end_request_without_its_reply() -> None:
     assert clauses(await tried("QUIT-3.behind/whole", at_the_end(None))) == ["QUIT-1"]
 
 
@@ -105,7 +105,7 @@ async def test_more_than_the_reply_to_the_end() -> None:
     assert (clauses(result), result.why) == (["QUIT-5"], "more came than was due")
 
 
-async def test_a_server_that_does_not_end_behind_the_end() -> None:
+async def test_a_server_that_stays_after_the_end_request_fails() -> None:
     async def answer(stream: trio.SocketStream, line: bytes) -> bytes:
         if line != b"QUIT":
             return await ping(stream, line)
@@ -124,7 +124,7 @@ async def test_a_line_that_may_come_at_any_time_is_passed_over() -> None:
     assert (await tried("PIPE-1.three/whole", answer)).verdict is Verdict.PASSED
 
 
-async def test_tls_that_is_promised_and_never_comes() -> None:
+async def test_tls_that_is_promised_but_never_begins() -> None:
     async def silent(_: trio.SocketStream, line: bytes) -> bytes:
         return b"GO\r\n" if line == b"TLS" else b""
 
@@ -141,13 +141,13 @@ async def test_tls_that_is_refused_once_something_was_injected() -> None:
     assert (await tried("STLS-1.injected/whole", leaving)).verdict is Verdict.PASSED
 
 
-async def test_a_server_that_takes_no_body_is_not_judged_by_where_one_ends() -> None:
+async def test_a_server_that_takes_no_body_is_not_judged_by_the_end_of_bodies() -> None:
     result = await tried("TERM-7.lf-dot-lf/whole", ping)
     told = "the server takes no body: the reply is not the declared one to PUT: b'PUT'"
     assert (result.verdict, result.reason) == (Verdict.NOT_JUDGED, told)
 
 
-async def test_a_body_that_ends_too_early_is_told() -> None:
+async def test_a_body_that_ends_too_early_is_reported() -> None:
     async def answer(_: trio.SocketStream, line: bytes) -> bytes:
         return {b"PUT": b"SEND\r\n", b".": b"TAKEN\r\n"}.get(line, b"")
 
@@ -163,7 +163,7 @@ async def test_a_request_for_tls_that_gets_no_answer() -> None:
     assert clauses(await tried("STLS-2.works/whole", mute)) == ["STLS-2"]
 
 
-async def test_what_a_server_makes_of_a_bare_cr() -> None:
+async def test_the_effect_of_a_bare_cr_is_noted() -> None:
     payload = replace(JOBS, ends=Ends({"bare_cr": Meaning.PAYLOAD}, source="section 1"))
 
     async def leaving(stream: trio.SocketStream, line: bytes) -> bytes | None:
@@ -186,7 +186,7 @@ async def test_what_a_server_makes_of_a_bare_cr() -> None:
     assert result.why == "a bare CR ends no line; it must end one (section 1)"
 
 
-async def test_a_first_request_that_is_refused_for_its_end_was_one_all_the_same() -> None:
+async def test_a_first_request_refused_for_its_terminator_still_counts_as_a_request() -> None:
     async def answer(stream: trio.SocketStream, line: bytes) -> bytes:
         return b"ERR\r\n" if line.endswith(b"\r") else await ping(stream, line)
 
@@ -225,7 +225,7 @@ async def test_timeouts_that_are_kept() -> None:
                 assert (await run_case(case, endpoint, declared, 5.0)).verdict is Verdict.PASSED, case.id
 
 
-async def test_a_server_that_reads_nothing_stops_a_client() -> None:
+async def test_a_server_that_does_not_read_blocks_the_client() -> None:
     async def handler(_: trio.SocketStream) -> None:
         await trio.sleep_forever()
 

@@ -55,7 +55,7 @@ def test_there_is_a_wrong_server_for_every_clause_but_one() -> None:
     assert {wrong.protocol for wrong in WRONG.values()} == {SMTP, MEMCACHED}
 
 
-async def test_what_was_seen_is_told_whatever_the_verdict() -> None:
+async def test_observations_are_reported_whatever_the_verdict() -> None:
     dialect = load("pop3")
     trial = trials()["right-pop3"]
     with running(trial.server, trial.protocol) as endpoint:
@@ -71,12 +71,12 @@ async def test_what_was_seen_is_told_whatever_the_verdict() -> None:
     assert report.conforms()
 
 
-async def test_nothing_of_a_dialect_is_judged_of_a_service() -> None:
+async def test_cases_for_dialects_do_not_fit_services() -> None:
     assert {case.unfit(Profile()) for case in CASES} == {"no dialect is declared (--dialect)"}
     assert First(Profile().first) is First.CLIENT
 
 
-def test_every_case_can_be_judged_of_some_dialect_and_waits_for_one_before() -> None:
+def test_every_case_fits_some_dialect_and_depends_on_an_earlier_one() -> None:
     declared = replace(load("memcached"), idle_s=1.0, line_s=1.0)
     profiles = [
         Profile(dialect=load("smtp")),
@@ -94,6 +94,6 @@ def test_every_case_can_be_judged_of_some_dialect_and_waits_for_one_before() -> 
 EARLY = next(name for name, trial in trials().items() if trial.breaks == "GREET-4")
 
 
-async def test_a_server_with_nothing_to_say_is_not_judged_any_further() -> None:
+async def test_a_server_without_a_greeting_is_not_judged_further() -> None:
     trial = Trial("memcached-as-smtp", MEMCACHED, Server, load("smtp"))
     assert list(await judged(trial)) == ["GREET-1"]

@@ -82,7 +82,7 @@ line = 0.5
 )
 
 
-def test_a_file_says_everything() -> None:
+def test_a_file_may_declare_everything() -> None:
     dialect = parse(EVERYTHING, "jobs", "jobs.toml")
     assert (dialect.name, dialect.declared, dialect.standard) == ("Jobs", "jobs.toml", "none")
     assert dialect.terminators == (b"\n", b"\r\n")
@@ -110,7 +110,7 @@ def test_a_file_says_everything() -> None:
     assert (dialect.body.exchange.request, str(dialect.body.accepted)) == (("PUT",), "TAKEN")
 
 
-def test_what_is_not_said_has_a_default() -> None:
+def test_what_is_not_declared_has_a_default() -> None:
     dialect = parse(PROBE, "jobs", "jobs.toml")
     assert (dialect.name, dialect.crlf, dialect.burst, dialect.flood, dialect.clients) == (
         "jobs",
@@ -125,7 +125,7 @@ def test_what_is_not_said_has_a_default() -> None:
 
 
 @pytest.mark.parametrize("name", names())
-def test_those_that_come_along_are_right(name: str) -> None:
+def test_the_included_dialects_are_valid(name: str) -> None:
     assert load(name).declared == name
 
 
@@ -138,7 +138,7 @@ def test_the_example_of_the_page_is_one(tmp_path: Path) -> None:
     assert dialect.steady.request == ("PING {n}",)
 
 
-def test_the_page_names_every_dialect_that_comes_along() -> None:
+def test_the_page_names_every_included_dialect() -> None:
     assert all(f"`{name}`" in PAGE.read_text() for name in names())
 
 
@@ -243,14 +243,14 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert message(tmp_path / "latin", b"#\n#\xe9") == ":2: it is not UTF-8"
 
 
-def test_a_name_that_is_none() -> None:
+def test_an_unknown_dialect_is_refused() -> None:
     with pytest.raises(DialectError, match=r"no dialect is called smpt; is it smtp\?"):
         load("smpt")
     with pytest.raises(DialectError, match="no dialect is called zzz; there are beanstalkd, "):
         load("zzz")
 
 
-def test_a_key_in_a_string_of_several_lines_is_none() -> None:
+def test_text_in_a_multiline_string_is_not_a_key() -> None:
     lines = Lines('a = """\nb = 1\n"""\nb = 2\n[c.d]\n\'e\' = """x"""\nf.g = 1\n[[h]]\n[[h]]\n[[h.i]]\nj = 1')
     assert [lines.of(path) for path in [("a",), ("b",), ("c", "d", "e"), ("c", "d", "f", "g")]] == [
         1,

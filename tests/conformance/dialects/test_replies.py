@@ -53,7 +53,7 @@ def test_another_reply_is_wrong(reply: Reply, data: bytes, reason: str) -> None:
     assert caught.value.ends_wrong == ("CRLF" in reason)
 
 
-def test_a_lone_lf_will_do_where_the_dialect_says_so() -> None:
+def test_a_bare_lf_ends_a_line_if_the_dialect_allows_it() -> None:
     assert LINE.scan(b"OK\n", 1, crlf=False) == 3
     assert LINE.scan(b"OK\r\n", 1, crlf=False) == 4
     assert COUNTED.scan(b"$3\n7:7\n", 7, crlf=False) == 7
@@ -64,7 +64,7 @@ def test_a_pattern_says_what_it_is() -> None:
     assert (CODED.is_numbered, TAGGED.is_numbered) == (False, True)
 
 
-def test_what_is_hidden_in_a_long_line_is_told_from_its_reply_if_it_can_be() -> None:
+def test_a_hidden_request_is_distinguished_from_its_line_if_possible() -> None:
     redis, memcached, smtp, mpd = (load(name) for name in ("redis", "memcached", "smtp", "mpd"))
     assert (redis.ghost.request, redis.ghost_is_distinct) == (("ECHO e{n}",), True)
     assert (memcached.ghost.request, memcached.ghost_is_distinct) == (("version",), False)
