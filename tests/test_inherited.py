@@ -25,6 +25,7 @@ from caas_trio import (
     serve_sessions,
 )
 from caas_trio.drivers.choice import DriverName
+from caas_trio.drivers.machine import Machine
 from caas_trio.server import inherited
 from caas_trio.server.inherited import inherit
 from caas_trio.server.listeners import Listener, listen_all
@@ -34,6 +35,15 @@ from .support.sockets import descriptors
 from .test_listeners import backlog_of
 
 FIRST = 300
+
+
+class LaterMachine(Machine):
+    """One on which systemd passes descriptors that are free here."""
+
+    first_passed = FIRST
+
+
+LATER = LaterMachine()
 
 
 @pytest.fixture
@@ -55,7 +65,6 @@ def systemd(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[[str | None, str | None, str | None], None]]:
     """Set what systemd says."""
-    monkeypatch.setattr(inherited, "_FIRST_PASSED", FIRST)
     values = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
     def say(*said: str | None) -> None:
@@ -83,14 +92,14 @@ def listening(
 def reason(text: str) -> str:
     """Return why it cannot be inherited."""
     with pytest.raises(ListenError) as caught:
-        inherit(Endpoint.parse(text))
+        inherit(Endpoint.parse(text), machine=LATER)
     assert caught.value.endpoint == text
     return caught.value.reason
 
 
 def taken(text: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[str]:
     """Return the endpoints of what is taken, and close it."""
-    found = inherit(Endpoint.parse(text), kind)
+    found = inherit(Endpoint.parse(text), kind, LATER)
     for each in found:
         each.sock.close()
     return [str(each.endpoint) for each in found]
@@ -278,7 +287,7 @@ async def test_each_socket_has_a_listener(
     hand_down(listening(socket.AF_UNIX, f"{tmp_path}/b"))
     systemd(str(os.getpid()), "2", "web:web")
     asked = Endpoint.parse("systemd:web")
-    listeners = await listen_all([asked, Endpoint.parse(f"unix:{tmp_path}/c")])
+    listeners = await listen_all([asked, Endpoint.parse(f"unix:{tmp_path}/c")], machine=LATER)
     assert [str(each.endpoint) for each in listeners] == [f"unix:{tmp_path}/{name}" for name in "abc"]
     assert [each.asked for each in listeners[:2]] == [asked, asked]
     for each in listeners:
@@ -356,7 +365,8 @@ async def test_proxy_on_accepts_systemd_names(
     trust = Trust(proxy_on=frozenset({proxied}))
     header = b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 25\r\n"
     async with trio.open_nursery() as nursery:
-        start = partial(serve_sessions, lambda: LineSession(bytes.upper), proxied, plain, trust=trust)
+        session = partial(LineSession, bytes.upper)
+        start = partial(serve_sessions, session, proxied, plain, trust=trust, machine=LATER)
         bound: list[Endpoint] = await nursery.start(start)
         heard = []
         for endpoint in bound:
@@ -382,13 +392,13 @@ async def test_connections_and_datagrams_go_to_their_own_servers(
     async def serve(
         kind: socket.SocketKind, *endpoints: Endpoint, task_status: trio.TaskStatus[list[Endpoint]]
     ) -> None:
-        listeners = await listen_all(endpoints, kind)
+        listeners = await listen_all(endpoints, kind, machine=LATER)
         opened.extend(listeners)
         task_status.started([each.endpoint for each in listeners])
 
     async with trio.open_nursery() as nursery:
         bound = await nursery.start(
-            serve_mixed,
+            partial(serve_mixed, machine=LATER),
             partial(serve, socket.SOCK_STREAM),
             partial(serve, socket.SOCK_DGRAM),
             [Endpoint.parse(text) for text in ("udp://127.0.0.1:0", "systemd:", f"unix:{tmp_path}/d")],

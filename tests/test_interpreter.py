@@ -89,10 +89,10 @@ def test_a_directory_removed_before_the_start_is_not_used(
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
-    monkeypatch.setattr(sys, "path", ["", "relative", "/absolute"])
-    assert Interpreter.current().path == (f"{gone}", f"{gone}/relative", "/absolute")
+    search = ["", "relative", "/absolute"]
+    assert Interpreter.current(search).path == (f"{gone}", f"{gone}/relative", "/absolute")
     gone.rmdir()
-    interpreter = Interpreter.current()
+    interpreter = Interpreter.current(search)
     assert (interpreter.directory, interpreter.path) == (None, ("/absolute",))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from typing import IO
 
 import pytest
@@ -62,19 +64,26 @@ def test_records_below_the_level_are_dropped(level: str, capsys: pytest.CaptureF
     assert told == list(LEVELS)[list(LEVELS).index(level) :]
 
 
+class Terminal(io.StringIO):
+    """Standard error that is a terminal."""
+
+    def isatty(self) -> bool:
+        """Return true."""
+        return True
+
+
 @pytest.mark.parametrize(("no_color", "colored"), [(False, True), (True, False)])
 def test_colors_are_for_terminals(
     no_color: bool,  # noqa: FBT001
     colored: bool,  # noqa: FBT001
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.delenv("NO_COLOR", raising=False)
     if no_color:
         monkeypatch.setenv("NO_COLOR", "1")
-    open_log(LogFormat.CONSOLE, "info").info("an event")
-    assert ("\x1b[" in capsys.readouterr().err) is colored
+    with redirect_stderr(Terminal()) as terminal:
+        open_log(LogFormat.CONSOLE, "info").info("an event")
+    assert ("\x1b[" in terminal.getvalue()) is colored
 
 
 BEGIN = """
@@ -105,16 +114,16 @@ def test_the_log_is_flushed_at_exit() -> None:
     assert [json.loads(line)["number"] for line in ended.stderr.splitlines()] == list(range(1000))
 
 
-def test_a_closed_or_full_standard_error_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_or_full_standard_error_stops_nothing() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     assert logs_to(writing).returncode == 0
     os.close(writing)
     with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
         assert logs_to(full).returncode == 0
-    monkeypatch.setattr(sys, "stderr", None)
-    open_log(LogFormat.CONSOLE, "info").info("an event")
-    tell("a line")
+    with redirect_stderr(None):
+        open_log(LogFormat.CONSOLE, "info").info("an event")
+        tell("a line")
 
 
 def test_an_unread_standard_error_stops_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import queue
 import re
 import socket
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -39,41 +41,60 @@ def anywhere(block: str, directory: Path) -> str:
     return block.replace("50007", "0").replace("/run/caas/caas.sock", f"{directory}/caas.sock")
 
 
+class Namespace(dict[str, object]):
+    """The names of a block; a server is put into a queue as soon as it has one."""
+
+    def __init__(self, started: queue.Queue[socketserver.BaseServer]) -> None:
+        super().__init__()
+        self._started = started
+
+    def __setitem__(self, name: str, value: object) -> None:
+        super().__setitem__(name, value)
+        if isinstance(value, socketserver.BaseServer):
+            self._started.put(value)
+
+
 @asynccontextmanager
-async def stdlib(block: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Endpoint]:
+async def stdlib(block: str, directory: Path) -> AsyncIterator[Endpoint]:
     """Run a block with a `socketserver` in it in a thread; yield where it listens."""
     started: queue.Queue[socketserver.BaseServer] = queue.Queue()
-    serve_forever = socketserver.BaseServer.serve_forever
-
-    def announce(server: socketserver.BaseServer) -> None:
-        started.put(server)
-        serve_forever(server, poll_interval=0.01)
-
-    monkeypatch.setattr(socketserver.BaseServer, "serve_forever", announce)
     code = compile(anywhere(block, directory), "the guide", "exec")
-    thread = threading.Thread(target=exec, args=(code, {}))
+    thread = threading.Thread(target=exec, args=(code, Namespace(started)))
     thread.start()
     server = started.get(timeout=30)
+    address: Any = server.server_address
+    datagrams = isinstance(server, socketserver.UDPServer)
+    if isinstance(address, str):
+        endpoint = Endpoint(Scheme.UNIXGRAM if datagrams else Scheme.UNIX, path=address)
+    else:
+        endpoint = Endpoint(Scheme.UDP if datagrams else Scheme.TCP, *address)
     try:
-        address: Any = server.server_address
-        datagrams = isinstance(server, socketserver.UDPServer)
-        if isinstance(address, str):
-            yield Endpoint(Scheme.UNIXGRAM if datagrams else Scheme.UNIX, path=address)
-        else:
-            yield Endpoint(Scheme.UDP if datagrams else Scheme.TCP, *address)
+        yield endpoint
     finally:
         await trio.to_thread.run_sync(server.shutdown)
         await trio.to_thread.run_sync(thread.join)
         (directory / "caas.sock").unlink(missing_ok=True)
 
 
+class Imports:
+    """What a block imports: the modules themselves, but for `trio.run`, which is noted and not run."""
+
+    def __init__(self) -> None:
+        self.runs: list[Any] = []
+        self._trio = ModuleType("trio")
+        vars(self._trio).update(vars(trio), run=lambda *run: self.runs.append(partial(*run)))
+
+    def __call__(self, name: str, *how: Any) -> ModuleType:
+        return self._trio if name == "trio" else __import__(name, *how)
+
+
 @asynccontextmanager
-async def ours(block: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Endpoint]:
+async def ours(block: str, directory: Path) -> AsyncIterator[Endpoint]:
     """Run what a block gives to `trio.run`; yield where it listens."""
-    runs: list[Any] = []
-    monkeypatch.setattr(trio, "run", lambda *run: runs.append(partial(*run)))
-    exec(compile(anywhere(block, directory), "the guide", "exec"), {})  # noqa: S102 - our own text
-    [run] = runs
+    imports = Imports()
+    names = {"__builtins__": {**vars(builtins), "__import__": imports}}
+    exec(compile(anywhere(block, directory), "the guide", "exec"), names)  # noqa: S102 - our own text
+    [run] = imports.runs
     async with trio.open_nursery() as nursery:
         [endpoint] = await nursery.start(run)
         yield endpoint
@@ -119,14 +140,13 @@ SECTIONS = {
 async def test_both_servers_answer_the_same(
     section: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     theirs, own = blocks(section)
     heard = []
     said = []
     for run, block in ((stdlib, theirs), (ours, own)):
-        async with run(block, tmp_path, monkeypatch) as endpoint:
+        async with run(block, tmp_path) as endpoint:
             heard.append([await talk(endpoint, sends) for sends in SECTIONS[section]])
         said.append(capfd.readouterr())
     assert heard[0] == heard[1]
@@ -139,15 +159,15 @@ def test_every_section_is_run() -> None:
     assert re.findall(r"^### (.*)$", side_by_side, re.MULTILINE) == list(SECTIONS)
 
 
-async def test_an_endless_line_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endless_line_is_bounded(tmp_path: Path) -> None:
     theirs, own = blocks("Every line")
     [catching] = blocks("Where they differ")
     sends = [b"a\n" + b"b" * 100_000 + b"\nc\n"]
-    async with stdlib(theirs, tmp_path, monkeypatch) as endpoint:
+    async with stdlib(theirs, tmp_path) as endpoint:
         assert await talk(endpoint, sends) == b"A\n" + b"B" * 100_000 + b"\nC\n"
-    async with ours(own, tmp_path, monkeypatch) as endpoint:
+    async with ours(own, tmp_path) as endpoint:
         assert await talk(endpoint, sends) == b"A\n"
-    async with ours(catching, tmp_path, monkeypatch) as endpoint:
+    async with ours(catching, tmp_path) as endpoint:
         assert await talk(endpoint, sends) == b"A\nerror: line longer than 65536 bytes\nC\n"
 
 
@@ -187,10 +207,10 @@ def test_the_defaults_are_documented() -> None:
     assert not socketserver.StreamRequestHandler.disable_nagle_algorithm
 
 
-async def test_how_datagrams_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_how_datagrams_differ(tmp_path: Path) -> None:
     theirs, own = blocks("Datagrams on a Unix socket, and no class")
     large = b"d" * 8193
-    async with stdlib(theirs, tmp_path, monkeypatch) as endpoint:
+    async with stdlib(theirs, tmp_path) as endpoint:
         assert await ask(endpoint, large) == large[:8192].upper()
-    async with ours(own, tmp_path, monkeypatch) as endpoint:
+    async with ours(own, tmp_path) as endpoint:
         assert await ask(endpoint, large) == large.upper()

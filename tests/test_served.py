@@ -303,7 +303,7 @@ async def test_an_error_of_a_closed_connection_is_a_bug_of_this_handler(autojump
 class BrokenChannel(StreamChannel):
     """A channel that raises at one step of its end."""
 
-    step = ""
+    step: str
 
     async def close_gracefully(self) -> None:
         if self.step == "linger":
@@ -319,19 +319,23 @@ class BrokenChannel(StreamChannel):
 class BrokenDriver(StreamDriver):
     """Makes such channels."""
 
+    step: str
+
     def channel(self, sock: socket.socket) -> BrokenChannel:
-        return BrokenChannel(
+        channel = BrokenChannel(
             trio.SocketStream(trio.socket.from_stdlib_socket(sock)), Limits(linger_timeout=1), Drain()
         )
+        channel.step = self.step
+        return channel
 
 
 @pytest.mark.parametrize(("step", "outcome"), [("linger", Outcome.FAILED), ("close", Outcome.COMPLETED)])
 async def test_an_error_while_closing_affects_no_other_connection(
-    step: str, outcome: Outcome, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
+    step: str, outcome: Outcome, nursery: trio.Nursery
 ) -> None:
-    monkeypatch.setattr(BrokenChannel, "step", step)
     limits, trust, drain, recorder = Limits(), Trust(), Drain(), Recorder()
     driver, admission = BrokenDriver(limits, drain), Admission(limits)
+    driver.step = step
     shared: Shared[NewSession] = Shared(
         service=partial(LineSession, bytes.upper),
         limits=limits,

@@ -131,10 +131,9 @@ def shared() -> Iterator[SharedMetrics]:
 
 
 @pytest.fixture
-def work(shared: SharedMetrics, monkeypatch: pytest.MonkeyPatch) -> Work:
+def work(shared: SharedMetrics) -> Iterator[Work]:
     """What starts a worker in a slot, in this process: each has values, and files, of its own."""
-    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
-
+    before = values.ValueClass
     assert not UNTOLD
 
     def start(slot: int) -> Worker:
@@ -143,7 +142,8 @@ def work(shared: SharedMetrics, monkeypatch: pytest.MonkeyPatch) -> Work:
         WORKED.append(worker)
         return worker
 
-    return start
+    yield start
+    values.ValueClass = before  # as `join` found it
 
 
 def shown(shared: SharedMetrics) -> dict[str, float]:

@@ -23,6 +23,7 @@ from caas_trio import (
     Oversize,
     Telemetry,
     TooSlow,
+    Trust,
 )
 from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import (
@@ -34,7 +35,6 @@ from caas_trio.core.telemetry import (
     ServerStats,
     together,
 )
-from caas_trio.server.handshaker import Handshaker, Refused
 
 from .support.drivers import serve, serve_sessions
 from .support.recorder import ConnectionRecorder, StatsRecorder
@@ -80,6 +80,7 @@ class Recorder(Telemetry):
 @asynccontextmanager
 async def connected(
     raises: Exception | None,
+    trust: Trust = Trust(),  # noqa: B008 - immutable
 ) -> AsyncIterator[tuple[trio.SocketStream, Recorder, trio.Event]]:
     """Connect to a server whose handler reads a line, answers and raises; at the end all is over."""
 
@@ -91,7 +92,13 @@ async def connected(
     stop, recorder = trio.Event(), Recorder()
     async with trio.open_nursery() as nursery:
         start = partial(
-            serve, handler, "tcp://127.0.0.1:0", limits=Limits(drain_timeout=0), telemetry=recorder, stop=stop
+            serve,
+            handler,
+            "tcp://127.0.0.1:0",
+            limits=Limits(drain_timeout=0),
+            trust=trust,
+            telemetry=recorder,
+            stop=stop,
         )
         [endpoint] = await nursery.start(start)
         async with await trio.open_tcp_stream(endpoint.host, endpoint.port) as client:
@@ -138,16 +145,12 @@ async def test_a_connection_that_is_cut_off_is_reported() -> None:
     assert recorder.outcomes == [Outcome.CUT_OFF]
 
 
-async def test_a_failed_handshake_is_reported_as_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def perform(_: Handshaker, accepted: socket.socket, peer: Peer, __: Endpoint) -> None:
-        accepted.close()
-        raise Refused("nothing was shown", peer)
-
-    monkeypatch.setattr(Handshaker, "required", lambda *_: True)
-    monkeypatch.setattr(Handshaker, "perform", perform)
-    async with connected(None) as (client, recorder, _):
+async def test_a_failed_handshake_is_reported_as_a_refusal() -> None:
+    async with connected(None, trust=Trust(proxy_protocol=True)) as (client, recorder, _):
+        await client.send_all(b"PROXY ")
+        await client.send_eof()
         assert await receive_all(client) == b""
-    assert recorder.refused == ["nothing was shown"]
+    assert recorder.refused == ["bad PROXY header: the input ended before it was complete"]
     assert [what for what, _, _ in recorder.told] == ["opened", "closed"]
     assert recorder.outcomes == [Outcome.REFUSED]
 

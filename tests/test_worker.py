@@ -13,7 +13,9 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -57,8 +59,8 @@ class Run:
         self.sock = theirs
         self.over = trio.Event()
 
-    async def work(self) -> None:
-        await worker_main.serve(Control(self.sock))
+    async def work(self, **options: Any) -> None:
+        await worker_main.serve(Control(self.sock), **options)
         self.over.set()
 
 
@@ -76,8 +78,8 @@ async def run() -> AsyncIterator[Run]:
     run.sock.close()
 
 
-async def begin(run: Run, config: WorkerConfig, nursery: trio.Nursery) -> None:
-    nursery.start_soon(run.work)
+async def begin(run: Run, config: WorkerConfig, nursery: trio.Nursery, **options: Any) -> None:
+    nursery.start_soon(partial(run.work, **options))
     await run.control.send(config.to_line())
     while (message := await run.control.next_line()) != "ready":
         assert message is not None
@@ -305,7 +307,6 @@ async def test_it_shares_its_metrics(
     listening: socket.socket,
     nursery: trio.Nursery,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     joined: list[tuple[Path, int]] = []
     counted: list[PrometheusTelemetry] = []
@@ -315,9 +316,11 @@ async def test_it_shares_its_metrics(
             counted.append(self)
             super().update()
 
-    monkeypatch.setattr(worker_main, "join", lambda where, slot, _: joined.append((where, slot)))
-    monkeypatch.setattr(worker_main, "PrometheusTelemetry", Spied)
-    await begin(run, configured(listening, metrics_folder=str(tmp_path)), nursery)
+    def share(where: Path, slot: int, _: object) -> None:
+        joined.append((where, slot))
+
+    config = configured(listening, metrics_folder=str(tmp_path))
+    await begin(run, config, nursery, share=share, new_metrics=Spied)
     run.control.send_nowait("stop")
     await run.over.wait()
     assert joined == [(tmp_path, 7)]
@@ -343,14 +346,13 @@ def test_it_reports_why_it_cannot_serve(arguments: tuple[str, ...], sent: bytes)
         assert ours.recv(1000) == b""
 
 
-def test_exhausted_resources_are_reported_as_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exhausted_resources_are_reported_as_no_room() -> None:
     def refuse(*_: object) -> None:
         raise ExceptionGroup("", [OSError(errno.EMFILE, "Too many open files")])
 
     ours, theirs = socket.socketpair()
-    monkeypatch.setattr(trio, "run", refuse)
     with ours:
-        assert worker_main.run(theirs) == 1
+        assert worker_main.run(theirs, refuse) == 1
         assert ours.recv(1000) == b"no-room [Errno 24] Too many open files\n"
 
 

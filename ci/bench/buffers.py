@@ -6,7 +6,7 @@ its coroutine resumed by hand one sees the least it can cost, and how much of th
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ci.bench.works import Work
 
@@ -93,7 +93,9 @@ def _take(subject: str, work: Work, chunks: Sequence[bytes]) -> int:
     return _reader_by_hand(chunks)
 
 
-def rate(subject: str, work: Work, seconds: float) -> float:
+def rate(
+    subject: str, work: Work, seconds: float, take: Callable[[str, Work, Sequence[bytes]], int] = _take
+) -> float:
     """Return how many MB/s `subject` turns into lines.
 
     It makes as many whole passes as `seconds` hold, and at least one.
@@ -106,7 +108,7 @@ def rate(subject: str, work: Work, seconds: float) -> float:
     passes = 0
     began = time.perf_counter()
     while passes == 0 or time.perf_counter() < began + seconds:
-        if _take(subject, work, chunks) != whole:
+        if take(subject, work, chunks) != whole:
             raise RuntimeError(f"{subject} lost bytes in {work.name}")
         passes += 1
     return passes * whole / (time.perf_counter() - began) / 1e6

@@ -29,6 +29,7 @@ class Machine:
         accept_burst: how many connections one wake-up accepts before other tasks have their turn.
         datagram_burst: how many datagrams one wake-up serves before that.
         gentle_refusals: how many refused connections may linger at a time; one more is closed at once.
+        first_passed: the first descriptor that systemd passes, SD_LISTEN_FDS_START of sd_listen_fds(3).
         ip_pktinfo: the option by which a datagram over IPv4 comes with the address it was sent to, ip(7);
             None where there is none.
         ipv6_recvpktinfo: the same over IPv6.
@@ -40,6 +41,7 @@ class Machine:
     accept_burst = 64
     datagram_burst = 64
     gentle_refusals = 16
+    first_passed = 3
     #: The socket module names it since Python 3.12.
     ip_pktinfo: int | None = 8 if sys.platform == "linux" else None
     ipv6_recvpktinfo: int | None = getattr(socket, "IPV6_RECVPKTINFO", None)

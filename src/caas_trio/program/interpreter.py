@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -44,8 +44,12 @@ class Interpreter:
     directory: str | None
 
     @classmethod
-    def current(cls) -> Self:
-        """Return this process's interpreter; call it before the directory or the path changes."""
+    def current(cls, search: Sequence[str] | None = None) -> Self:
+        """Return this process's interpreter; call it before the directory or the path changes.
+
+        Args:
+            search: where modules are imported from; None for `sys.path`.
+        """
         try:
             directory: str | None = os.getcwd()  # noqa: PTH109 - as text
         except OSError:
@@ -54,7 +58,7 @@ class Interpreter:
         warnings = [f"-W{each}" for each in sys.warnoptions]
         extras = _extras(sys._xoptions, utf8=bool(sys.flags.utf8_mode))  # noqa: SLF001 - and yet documented
         start = Path(directory or "")
-        path = [str(start / each) for each in sys.path]
+        path = [str(start / each) for each in (sys.path if search is None else search)]
         return cls(
             executable=str(start / sys.executable),
             options=(*(each for each in options if each != "-"), *warnings, *extras),

@@ -7,7 +7,7 @@ import math
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -17,10 +17,12 @@ from typing import NoReturn
 import trio
 
 from caas_trio.core.endpoint import Endpoint
+from caas_trio.core.limits import Limits
 from caas_trio.core.telemetry import Telemetry
 from caas_trio.observing.log_telemetry import LogTelemetry
 from caas_trio.observing.metrics import PrometheusTelemetry
 from caas_trio.observing.sharedmetrics import join, keep_writing
+from caas_trio.observing.slotvalues import OnError
 from caas_trio.server.inherited import fill_standard_streams
 from caas_trio.server.listeners import Listener
 from caas_trio.server.watchdog import Watchdog
@@ -40,12 +42,17 @@ def main(descriptor: int) -> NoReturn:
     sys.exit(run(socket.socket(fileno=descriptor)))
 
 
-def run(sock: socket.socket) -> int:
-    """Serve as the supervisor at the other end of a socket commands, and close it; return the exit status."""
+def run(sock: socket.socket, run_async: Callable[..., object] = trio.run) -> int:
+    """Serve as the supervisor at the other end of a socket commands, and close it; return the exit status.
+
+    Args:
+        sock: the socket.
+        run_async: runs an async function with its arguments.
+    """
     with sock:
         control = Control(sock)
         try:
-            trio.run(serve, control)
+            run_async(serve, control)
         except* USER_ERRORS as mistakes:
             error = user_error(mistakes)
             kind = Kind.MISUSED if error.status == WRONG_USAGE else Kind.FAILED
@@ -56,8 +63,18 @@ def run(sock: socket.socket) -> int:
         return error.status
 
 
-async def serve(control: Control) -> None:
-    """Serve as the config says, until a command to end; see `caas_trio.program.messages`."""
+async def serve(
+    control: Control,
+    share: Callable[[Path, int, OnError], None] = join,
+    new_metrics: Callable[[Limits], PrometheusTelemetry] = PrometheusTelemetry,
+) -> None:
+    """Serve as the config says, until a command to end; see `caas_trio.program.messages`.
+
+    Args:
+        control: the channel to the supervisor.
+        share: has the metrics of this process written into a folder.
+        new_metrics: returns what counts for them.
+    """
     line = await control.next_line()
     if line is None:
         return
@@ -74,16 +91,23 @@ async def serve(control: Control) -> None:
         for listener in listeners:
             listener.shared = program.workers > 1
         program = replace(program, log=program.log.bind(worker=config.slot))
-        await _serve(control, config, program, listeners)
+        reports = LogTelemetry(program.log)
+        if config.metrics_folder is None:
+            await _serve(control, config, program, listeners, reports)
+        else:
+            # Before the app is imported, for it may have metrics too.
+            share(Path(config.metrics_folder), config.slot, reports.metrics_unshared)
+            await _serve(control, config, program, listeners, reports, new_metrics)
 
 
-async def _serve(
-    control: Control, config: WorkerConfig, program: Program, listeners: Sequence[Listener]
+async def _serve(  # noqa: PLR0917 - each is what `serve` has made
+    control: Control,
+    config: WorkerConfig,
+    program: Program,
+    listeners: Sequence[Listener],
+    reports: LogTelemetry,
+    new_metrics: Callable[[Limits], PrometheusTelemetry] | None = None,
 ) -> None:
-    reports = LogTelemetry(program.log)
-    if config.metrics_folder is not None:
-        # Before the app is imported, for it may have metrics too.
-        join(Path(config.metrics_folder), config.slot, reports.metrics_unshared)
     worker = WorkerControl(control, program.limits.drain_timeout, listeners)
     with closing(reports), program.app_logs(), receive_signals() as signals:
         telemetries: list[Telemetry] = [reports]
@@ -98,8 +122,8 @@ async def _serve(
                 async with program.open(await program.load()) as opened:
                     worker.drain_timeout = opened.limits.drain_timeout
                     control.send_nowait(Message.drain(worker.drain_timeout).to_line())
-                    if config.metrics_folder is not None:
-                        metrics = PrometheusTelemetry(opened.limits)
+                    if new_metrics is not None:
+                        metrics = new_metrics(opened.limits)
                         telemetries.append(metrics)
                         nursery.start_soon(keep_writing, metrics.update)
                     await opened.serve(

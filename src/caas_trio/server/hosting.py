@@ -13,6 +13,7 @@ from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.errors import AppError, UsageError
 from caas_trio.core.limits import Limits
 from caas_trio.core.session import LineSession
+from caas_trio.drivers.machine import MACHINE
 
 from .app import App, Lifespan, as_app, name_of
 from .datagram import serve_datagrams
@@ -81,7 +82,8 @@ async def serve_app(
     streams = partial(_streams(app, limits), limits=limits, **options)
     common = {name: value for name, value in options.items() if name in CommonOptions.__annotations__}
     datagrams = partial(_datagrams(app), limits=limits, **common)
-    await serve_mixed(streams, datagrams, endpoints, task_status=task_status)
+    machine = options.get("machine", MACHINE)
+    await serve_mixed(streams, datagrams, endpoints, task_status=task_status, machine=machine)
 
 
 def _streams(app: App, limits: Limits) -> Serve:

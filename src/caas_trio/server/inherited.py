@@ -17,13 +17,13 @@ from typing import Final, NamedTuple
 from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.errors import EndpointError, ListenError
 from caas_trio.core.peer import unmapped
+from caas_trio.drivers.machine import MACHINE, Machine
 
 #: The schemes of endpoints that are inherited.
 INHERITED: Final = frozenset({Scheme.FD, Scheme.SYSTEMD})
 
 STANDARD_STREAMS: Final = range(3)
 
-_FIRST_PASSED: Final = 3  # SD_LISTEN_FDS_START
 _COUNT: Final = re.compile(r"0|[1-9][0-9]{0,3}")
 _UNNAMED: Final = "unknown"  # as sd_listen_fds_with_names(3) has it
 
@@ -43,7 +43,7 @@ class Inherited(NamedTuple):
     sock: socket.socket
 
 
-def passed(endpoint: Endpoint, kind: socket.SocketKind) -> list[int]:
+def passed(endpoint: Endpoint, kind: socket.SocketKind, machine: Machine = MACHINE) -> list[int]:
     """Return the descriptors that an fd or systemd endpoint names and that are of this kind.
 
     Anything but a datagram socket counts as a stream socket; `inherit` refuses what is neither.
@@ -51,12 +51,14 @@ def passed(endpoint: Endpoint, kind: socket.SocketKind) -> list[int]:
     Raises:
         ListenError: systemd has passed nothing of that name.
     """
-    numbers = [endpoint.fd] if endpoint.scheme is Scheme.FD else _passed(endpoint)
+    numbers = [endpoint.fd] if endpoint.scheme is Scheme.FD else _passed(endpoint, machine)
     wanted = kind is socket.SOCK_DGRAM
     return [number for number in numbers if (_kind(number) == socket.SOCK_DGRAM) is wanted]
 
 
-def inherit(endpoint: Endpoint, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[Inherited]:
+def inherit(
+    endpoint: Endpoint, kind: socket.SocketKind = socket.SOCK_STREAM, machine: Machine = MACHINE
+) -> list[Inherited]:
     """Return the sockets of this kind that an fd or systemd endpoint names; the caller closes them.
 
     They are made close-on-exec and non-blocking. The latter holds for every process that has the
@@ -66,7 +68,7 @@ def inherit(endpoint: Endpoint, kind: socket.SocketKind = socket.SOCK_STREAM) ->
         ListenError: none was passed, or what was passed cannot be served.
     """
     taken: list[Inherited] = []
-    numbers = [endpoint.fd] if endpoint.scheme is Scheme.FD else passed(endpoint, kind)
+    numbers = [endpoint.fd] if endpoint.scheme is Scheme.FD else passed(endpoint, kind, machine)
     if not numbers:
         raise ListenError(str(endpoint), f"no {_NAMES[kind]} socket of that name was passed")
     try:
@@ -89,7 +91,7 @@ def _environment() -> tuple[str | None, str | None, str | None]:
     return pid, count, names
 
 
-def _passed(endpoint: Endpoint) -> list[int]:
+def _passed(endpoint: Endpoint, machine: Machine) -> list[int]:
     """Return the descriptors that systemd has passed under the endpoint's name, or all."""
     pid, count, names = _environment()
     if pid is None or count is None:
@@ -103,7 +105,7 @@ def _passed(endpoint: Endpoint) -> list[int]:
     named = [_UNNAMED] * int(count) if names is None else names.split(":")
     if len(named) != int(count):
         raise ListenError(str(endpoint), f"LISTEN_FDS says {count}, and LISTEN_FDNAMES names {len(named)}")
-    found = [number for number, name in enumerate(named, _FIRST_PASSED) if endpoint.name in ("", name)]
+    found = [number for number, name in enumerate(named, machine.first_passed) if endpoint.name in ("", name)]
     if not found:
         there_are = f"; there are: {', '.join(named)}" if named else ""
         raise ListenError(str(endpoint), f"no socket of that name was passed{there_are}")

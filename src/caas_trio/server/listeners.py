@@ -160,7 +160,8 @@ async def listen_all(
             if isinstance(endpoint, Listener):
                 found = [endpoint]
             elif endpoint.scheme in INHERITED:
-                found = [Listener(endpoint, each.endpoint, [each.sock]) for each in inherit(endpoint, kind)]
+                taken = inherit(endpoint, kind, machine)
+                found = [Listener(endpoint, each.endpoint, [each.sock]) for each in taken]
             else:
                 opening = listen(
                     endpoint,

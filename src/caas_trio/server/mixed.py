@@ -11,6 +11,7 @@ from typing import TypeAlias
 import trio
 
 from caas_trio.core.endpoint import DATAGRAMS, Endpoint
+from caas_trio.drivers.machine import MACHINE, Machine
 
 from .inherited import INHERITED, passed
 from .listeners import Listener
@@ -25,13 +26,14 @@ async def serve_mixed(
     endpoints: Sequence[Endpoint | Listener],
     *,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
+    machine: Machine = MACHINE,
 ) -> None:
     """Serve endpoints of every kind, until `stop` is set or one server fails; raise what it raised.
 
     With `nursery.start` it returns the bound endpoints once all are: those for connections, then
     those for datagrams, each in the order given.
     """
-    counts = [[how_many(each, kind) for each in endpoints] for kind in (SOCK_DGRAM, SOCK_STREAM)]
+    counts = [[how_many(each, kind, machine) for each in endpoints] for kind in (SOCK_DGRAM, SOCK_STREAM)]
     async with trio.open_nursery() as nursery:
         bound: list[list[Endpoint]] = [[] for _ in endpoints]
         # Datagrams first: a server may be taken over, and which is signalled to stop once all else is open.
@@ -44,10 +46,10 @@ async def serve_mixed(
         task_status.started([each for got in bound for each in got])
 
 
-def how_many(endpoint: Endpoint | Listener, kind: SocketKind) -> int:
+def how_many(endpoint: Endpoint | Listener, kind: SocketKind, machine: Machine = MACHINE) -> int:
     """Return how many endpoints of one kind an endpoint stands for."""
     if isinstance(endpoint, Listener):
         return int(endpoint.sockets[0].type is kind)
     if endpoint.scheme in INHERITED:
-        return len(passed(endpoint, kind))
+        return len(passed(endpoint, kind, machine))
     return int((endpoint.scheme in DATAGRAMS) is (kind is SOCK_DGRAM))
