@@ -6,7 +6,6 @@ then taken nothing; or runs into a timeout; or is not the only one, which is ref
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from typing import Final, TypeAlias
 import trio
 import trio.testing
 
-from caas_trio.core.buffering import Chunk
 from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.errors import InputEnded, LineTooLong, StateError, TooSlow
 from caas_trio.core.limits import Limits
@@ -28,6 +26,7 @@ from caas_trio.drivers.stream import StreamChannel
 from fuzz.script import CUT, END, header, steps, tokens
 from tests.models import NaiveLineBuffer as Model
 
+from .arriving import GIVEN_UP, LONG_WAIT_S, SHORT_WAIT_S, Arriving, HalfCloseableWire, Holding, Wire
 from .chunks import cut, cuts
 from .playing import Player, play_alone
 
@@ -37,62 +36,8 @@ _MAX_LIMIT: Final = 23
 _DELIMITERS: Final = (b"\n", b"\r\n", b"pp", b"aba")
 _ENDPOINT: Final = Endpoint.parse("unix:@caas")
 _IDLE_TIMEOUT_S, _LINE_TIMEOUT_S = 20.0, 8.0  # seconds
-#: What comes of a read that has to wait: nothing, after a second or after longer than all limits.
-_SHORT_WAIT_S, _LONG_WAIT_S = 1.0, 100.0
 
 _Outcome: TypeAlias = bytes | str
-
-
-class Wire(trio.abc.Stream):
-    """A stream in memory: what was put in comes out, chunk by chunk. It cannot half-close."""
-
-    def __init__(self) -> None:
-        self.chunks: deque[bytes] = deque()
-        self.sent = b""
-        self.closed = False
-        self._arrived = trio.Event()
-
-    def put(self, chunk: bytes) -> None:
-        """Deliver a chunk; b"" ends the input."""
-        self.chunks.append(chunk)
-        self._arrived.set()
-        self._arrived = trio.Event()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002
-        await trio.lowlevel.checkpoint()
-        while not self.chunks:
-            await self._arrived.wait()
-        return self.chunks.popleft() if self.chunks[0] else b""
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await trio.lowlevel.checkpoint()
-        self.sent += data
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-    async def aclose(self) -> None:
-        self.closed = True
-        await trio.lowlevel.checkpoint()
-
-
-class HalfCloseableWire(Wire, trio.abc.HalfCloseableStream):
-    """One that can."""
-
-    async def send_eof(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-
-class Holding(StreamChannel):
-    """A channel that takes what is to be sent later, as the fast driver does, at once."""
-
-    def __init__(self, wire: Wire, limits: Limits, drain: Drain) -> None:
-        super().__init__(wire, limits, drain)
-        self._wire = wire
-
-    def try_buffer(self, data: Chunk) -> bool:
-        self._wire.sent += data
-        return True
 
 
 @dataclass(frozen=True)
@@ -161,7 +106,7 @@ async def play(data: bytes) -> None:
     runner = _ConnectionScriptRunner(limit, choice, _reads(count % 16 + 1, _DELIMITERS[choice & 3]))
     for chunk, sign in steps(data, limit, _KNOWN):
         for piece in cut(chunk, cutting):
-            runner.put(piece)
+            runner.arriving.put(piece)
         if sign != CUT:
             await runner.act(sign)
     await runner.finish()
@@ -180,46 +125,26 @@ class _ConnectionScriptRunner:
         limits = Limits(max_line=limit, idle_timeout=_IDLE_TIMEOUT_S, line_timeout=_LINE_TIMEOUT_S)
         channel = (Holding if choice & 8 else StreamChannel)(self.wire, limits, self.drain)
         self.connection = Connection(channel, _ENDPOINT, LocalPeer(), limits, self.drain)
-        self.model = Model(limit)
+        self.arriving = Arriving(self.wire, Model(limit), self.drain)
         self.sent = b""
-        self.arrived: deque[bytes] = deque()
-        self.ended = False
-        self.drained = False
 
     async def act(self, sign: int) -> None:
         """Run one step of the script."""
         if sign == _DRAIN:
-            self.begin_drain()
+            self.arriving.begin_drain()
         elif sign == _SEND:
             await self.send()
         elif sign == END:
-            self.end()
+            self.arriving.end()
         elif sign == _RIVAL:
             await self.read_as_rivals(self.latest)
         elif sign == _MANY:
-            self.put(_MANY_READS * b"\n")
+            self.arriving.put(_MANY_READS * b"\n")
             for _ in range(_MANY_READS):
-                await self.read(self.latest, _SHORT_WAIT_S)
+                await self.read(self.latest, SHORT_WAIT_S)
         else:
             self.latest = self.reads.get(sign, self.latest)
-            await self.read(self.latest, _LONG_WAIT_S if sign == _WAITING else _SHORT_WAIT_S)
-
-    def put(self, piece: bytes) -> None:
-        """Deliver a piece, unless the input has ended."""
-        if piece and not self.ended:
-            self.wire.put(piece)
-            self.arrived.append(piece)
-
-    def end(self) -> None:
-        """End the input."""
-        if not self.ended:
-            self.wire.put(b"")
-            self.ended = True
-
-    def begin_drain(self) -> None:
-        """Begin the drain: what arrives later is not read."""
-        if not self.drain.begun:
-            self.drain.begin()
+            await self.read(self.latest, LONG_WAIT_S if sign == _WAITING else SHORT_WAIT_S)
 
     async def read(self, read: Read, wait: float) -> None:
         """Read from both and compare."""
@@ -229,27 +154,13 @@ class _ConnectionScriptRunner:
         assert self.connection.draining is self.drain.begun, "draining is wrong"
 
     def expected(self, read: Read, wait: float) -> _Outcome:
-        """Return what a read is to give; chunk by chunk as they have arrived."""
+        """Return what a read is to give."""
         try:
-            taken = read.of_model(self.model)
-            while taken is None and not self.model.ended and not self.drained:
-                if self.arrived:
-                    self.model.feed(self.arrived.popleft())
-                elif self.ended:
-                    self.model.ended = True
-                elif self.drain.begun:
-                    self.drained = True
-                    break
-                elif wait == _SHORT_WAIT_S:
-                    return "given up"
-                else:
-                    amid = self.model.rest or self.model.skipping
-                    return "TooSlow: line_timeout" if amid else "TooSlow: idle_timeout"
-                taken = read.of_model(self.model)
+            taken = self.arriving.taken(read.of_model, wait)
         except LineTooLong as error:
             return str(error)
         if taken is None and read.counted is not None:
-            return f"InputEnded: {len(self.model.rest)}"
+            return f"InputEnded: {len(self.arriving.model.rest)}"
         return taken or b""
 
     async def outcome(self, read: Read, wait: float) -> _Outcome:
@@ -265,7 +176,7 @@ class _ConnectionScriptRunner:
                 return f"TooSlow: {error.limit}"
             assert type(taken) is bytes, f"taken as {type(taken).__name__}"
             return taken
-        return "given up"
+        return GIVEN_UP
 
     async def read_as_rivals(self, read: Read) -> None:
         """Read while another task does: one of them is served, the other refused if it has to wait."""
@@ -277,13 +188,13 @@ class _ConnectionScriptRunner:
             except StateError:
                 refused.append(read)
 
-        expected = self.expected(read, _SHORT_WAIT_S)
-        if expected != "given up":
-            outcome = await self.outcome(read, _SHORT_WAIT_S)
+        expected = self.expected(read, SHORT_WAIT_S)
+        if expected != GIVEN_UP:
+            outcome = await self.outcome(read, SHORT_WAIT_S)
             assert outcome == expected, f"{outcome!r} instead of {expected!r}"
             return
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.outcome, read, _SHORT_WAIT_S)
+            nursery.start_soon(self.outcome, read, SHORT_WAIT_S)
             await trio.testing.wait_all_tasks_blocked()
             await rival()
         assert refused, "two tasks could read at once"
@@ -295,19 +206,19 @@ class _ConnectionScriptRunner:
         while not over:
             try:
                 async for line in self.connection:
-                    expected = self.expected(read, _SHORT_WAIT_S)
+                    expected = self.expected(read, SHORT_WAIT_S)
                     assert line == expected, f"{line!r} instead of {expected!r}"
                 over = True
             except LineTooLong as error:
-                expected = self.expected(read, _SHORT_WAIT_S)
+                expected = self.expected(read, SHORT_WAIT_S)
                 assert str(error) == expected, f"{error} instead of {expected!r}"
-        rest = self.expected(read, _SHORT_WAIT_S)
+        rest = self.expected(read, SHORT_WAIT_S)
         assert rest == b"", f"the iteration ended before {rest!r}"
 
     async def read_all(self) -> None:
         """Read the rest at once, as request handlers may."""
         expected = b""
-        while taken := self.expected(_SOME, _SHORT_WAIT_S):
+        while taken := self.expected(_SOME, SHORT_WAIT_S):
             assert isinstance(taken, bytes)
             expected += taken
         reader = Reader(self.connection)
@@ -321,7 +232,7 @@ class _ConnectionScriptRunner:
         over = False
         while not over:
             expected: list[_Outcome] = []
-            while sum(map(len, expected)) < _HINT and (line := self.expected(_LINE_READ, _SHORT_WAIT_S)):
+            while sum(map(len, expected)) < _HINT and (line := self.expected(_LINE_READ, SHORT_WAIT_S)):
                 expected.append(line)
                 if isinstance(line, str):
                     break
@@ -351,7 +262,7 @@ class _ConnectionScriptRunner:
 
     async def finish(self) -> None:
         """Read the rest, send, close."""
-        self.end()
+        self.arriving.end()
         await self.rest(self)
         if self.badly:
             await self.send_badly()
