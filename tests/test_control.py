@@ -86,8 +86,8 @@ def test_the_longest_reason_is_within_the_limit(reason: str) -> None:
 @pytest.mark.parametrize(
     ("sent", "error"),
     [
-        (b"\xff\n", "a line is no UTF-8"),
-        (b"\xed\xa0\x80\n", "a line is no UTF-8"),
+        (b"\xff\n", "a line is not UTF-8"),
+        (b"\xed\xa0\x80\n", "a line is not UTF-8"),
         (b"x" * (MAX_MESSAGE_BYTES + 1), f"a line is longer than {MAX_MESSAGE_BYTES} bytes"),
         (b"\n", "'' is no message"),
         (b"READY\n", "'READY' is no message"),

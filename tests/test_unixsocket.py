@@ -317,7 +317,7 @@ class TestTheLock:
 
     def test_a_lock_that_is_no_file_is_refused(self, path: Path) -> None:
         os.mkfifo(f"{path}.lock")
-        with pytest.raises(OSError, match="what is there is no file"):
+        with pytest.raises(OSError, match="what is there is not a file"):
             PathLock.take(path)
         assert names(path.parent) == {"caas.sock.lock"}
 

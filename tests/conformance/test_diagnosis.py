@@ -16,7 +16,7 @@ from tests.certificates import server_context
 from .conftest import Handler, scripted
 
 SHORT = 0.3
-NOTHING = "it takes connections and says nothing: not to LF, not to CRLF, not to the end of input"
+NOTHING = "it accepts connections and sends nothing: not to LF, not to CRLF, not to the end of input"
 
 
 async def judged(handler: Handler, profile: Profile | None = None) -> tuple[Report, Result]:

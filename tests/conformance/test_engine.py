@@ -402,7 +402,7 @@ async def test_anything_will_do_where_anything_is_due() -> None:
     result = await tried(said(then=ENDS), Connect(), ExpectAny())
     assert reasons(result) == [("FRAME-1", "the server ended the conversation")]
     result = await tried(said(), Connect(), ExpectAny(), seconds=SHORT)
-    assert reasons(result) == [("FRAME-1", "the server says nothing")]
+    assert reasons(result) == [("FRAME-1", "the server sends nothing")]
 
 
 @pytest.mark.parametrize(
@@ -412,7 +412,7 @@ async def test_a_missing_prompt_is_not_a_wrong_prompt(first: First, clause: str)
     profile = Profile(first=first)
     steps = (Connect(greet=False), ExpectSpeech())
     result = await tried(said(then=ENDS), *steps, clause="SAY-1", profile=profile)
-    assert reasons(result) == [(clause, "the server says nothing")]
+    assert reasons(result) == [(clause, "the server sends nothing")]
 
 
 async def test_unsolicited_output_does_not_end_a_conversation() -> None:

@@ -69,13 +69,13 @@ async def test_the_server_is_gone_since_a_case() -> None:
         (
             "LOAD-6",
             (
-                "since this case nobody is served any more (no connection: Connection refused); "
+                "since this case the server serves no client (no connection: Connection refused); "
                 "beside it ran FRAME-1.beside/whole"
             ),
         )
     ]
     assert (failed.verdict, failed.answer) == (Verdict.FAILED, Verdict.NOT_JUDGED)
-    reason = "nobody is served any more since FRAME-1.fatal/whole"
+    reason = "the server serves no client since FRAME-1.fatal/whole"
     assert {r.reason for r in results.values() if r is not failed} == {reason}
     assert again(report, failed).endswith(" --case FRAME-1.fatal/whole --case FRAME-1.beside/whole")
     told = "\n".join(text.lines(report))
@@ -170,6 +170,6 @@ async def test_a_datagram_server_that_dies() -> None:
     [failed] = judged(report, cases).values()
     assert [fault.clause for fault in failed.faults] == ["DGRAM-1"]
     no_reply = "no reply came to any of 4 datagrams"
-    told = f"{no_reply}; since then nobody is served any more ({no_reply})"
+    told = f"{no_reply}; since then the server serves no client ({no_reply})"
     assert failed.faults[0].reason == told
     assert failed.beside == ()

@@ -162,7 +162,7 @@ def test_the_list_has_the_cases_of_a_dialect() -> None:
             ),
         ),
         (["tcp://127.0.0.1:1", "--case", "SAY-1.prompt/whole", "--case", "SAY-2"], "there is no case SAY-2"),
-        (["tcp://127.0.0.1:1", "--oversize", "reject"], "--oversize reject says nothing without --max-line"),
+        (["tcp://127.0.0.1:1", "--oversize", "reject"], "--oversize reject needs --max-line"),
         (
             ["tcp://127.0.0.1:1", "--service", "echo-bytes", "--once"],
             "--max-line, --oversize and --once are about lines, and --service echo-bytes is not",
@@ -184,7 +184,7 @@ def test_the_list_has_the_cases_of_a_dialect() -> None:
         ),
         (
             ["tcp://127.0.0.1:1", "--dialect", "smtp", "--max-line", "100"],
-            "caas-conformance: --max-line says nothing beside --dialect, which says what is spoken",
+            "caas-conformance: --max-line has no effect with --dialect, which declares what is spoken",
         ),
         (
             ["tcp://127.0.0.1:1", "--dialect", "smtp", "--case", "FRAME-3.one/whole"],
@@ -235,7 +235,7 @@ def test_a_run_that_judged_nothing_fails() -> None:
     result = run(server.endpoint, "--case", "ORDER-8.2000/whole", "--timeout", 0.5)
     server.stop()
     assert result.exit_code == 2
-    told = "caas-conformance: nothing of what was asked for was judged; --verbose says why"
+    told = "caas-conformance: nothing that was asked for was judged; --verbose says why"
     assert result.output.splitlines()[-1] == told
 
 

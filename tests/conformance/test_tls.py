@@ -117,7 +117,7 @@ async def test_a_server_that_is_silent_over_tls_gets_a_hint() -> None:
     async with served(silent) as endpoint:
         report = await judge(endpoint, Profile(tls_insecure=True), select(["FRAME-3"]), timeout_s=0.3)
     [hint] = [result.hint for result in report.results if result.faults]
-    assert hint.startswith("it takes connections and says nothing")
+    assert hint.startswith("it accepts connections and sends nothing")
 
 
 async def test_a_cancelled_handshake_leaves_nothing_behind() -> None:

@@ -61,6 +61,6 @@ def test_what_an_app_raises_is_found() -> None:
 def test_a_server_that_does_not_speak_where_it_should_is_found(first: First, how: bytes) -> None:
     run = harness(greet, first=first)
     assert run(how + b"\0hello\n") is None
-    with pytest.raises(CheckFailed, match="says nothing"):
+    with pytest.raises(CheckFailed, match="sends nothing"):
         harness(shout, first=first)(how + b"\0hello\n")
     assert harness(shout)(how + b"\0hello\n") is None

@@ -114,7 +114,7 @@ class Result:
         reason: why it is not judged.
         note: an observation worth reporting, whatever the verdict; empty for none.
         hint: what the server seems to be instead, where a sanity case fails; empty if nothing is known.
-        beside: where nobody is served any more since this case: the ids of those that ran at the same time.
+        beside: if the server serves no client since this case: the ids of those that ran at the same time.
         seconds: how long it took.
         log: what passed over the wire.
     """

@@ -281,7 +281,7 @@ _ALL: Final = (
     ),
     Clause("DGRAM-2", _MUST, "A datagram server MUST NOT send anything unasked: no prompt, no second reply."),
     Clause("DGRAM-3", _MUST, "A reply MUST NOT be longer than its request."),
-    Clause("DGRAM-4", _MUST, "A reply MUST go to the sender of its request and to nobody else."),
+    Clause("DGRAM-4", _MUST, "A reply MUST go to the sender of its request and to no other address."),
     Clause("DGRAM-5", _MUST, "A datagram of the largest size MUST be answered whole."),
     Clause("DGRAM-6", _MUST, "A sender that has gone before its reply comes MUST NOT harm another."),
     Clause("DGRAM-7", _MUST, "A reply MUST come from the address that its request was sent to."),
@@ -293,9 +293,7 @@ _ALL: Final = (
     Clause("PROXY-2", _SHOULD, "A PROXY header that comes in pieces SHOULD be waited for."),
     Clause("PROXY-3", _MUST, "The server MUST stay silent until the PROXY header is complete."),
     Clause("PROXY-4", _MUST, "A connection that the proxy makes for itself (LOCAL) MUST be served."),
-    Clause(
-        "PROXY-5", _SHOULD, "A connection of which the proxy tells no address (UNKNOWN) SHOULD be served."
-    ),
+    Clause("PROXY-5", _SHOULD, "A connection without an address in its header (UNKNOWN) SHOULD be served."),
     Clause(
         "PROXY-6",
         _MUST,

@@ -146,12 +146,12 @@ A mail server, by what a dialect says of SMTP; docs/dialects.md tells how one is
     "--baseline",
     "baseline_file",
     type=_FILE,
-    help="Known findings, which do not fail the run; a new one does, and one that is gone is told.",
+    help="Known findings, which do not fail the run; a new one does. One that is gone is reported.",
 )
 @click.option(
-    "--write-baseline", "write_baseline_file", type=_FILE, help="Write what is found as such a file."
+    "--write-baseline", "write_baseline_file", type=_FILE, help="Write the findings as such a file."
 )
-@click.option("--verbose", is_flag=True, help="Also tell why cases were not judged.")
+@click.option("--verbose", is_flag=True, help="Also report why cases were not judged.")
 @click.option(
     "--version",
     is_flag=True,
@@ -215,7 +215,7 @@ def _run(context: click.Context, values: dict[str, Any]) -> int:
     if compared.new if compared else not report.conforms(strict=values["strict"]):
         return _DOES_NOT_CONFORM
     if not report.judges_any(cases):
-        fail("nothing of what was asked for was judged; --verbose says why")
+        fail("nothing that was asked for was judged; --verbose says why")
     return 0 if written else WRONG_USAGE
 
 

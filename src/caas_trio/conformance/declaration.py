@@ -1,4 +1,4 @@
-"""What the command line declares a server to be, and which cases it asks for."""
+"""The profile that the command line declares, and the cases that it selects."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def declared_dialect(context: click.Context, values: dict[str, Any]) -> Dialect 
         return None
     for option in ("service", "first", "prompt", "max_line", "oversize", "once", "terminator"):
         if context.get_parameter_source(option) is not ParameterSource.DEFAULT:
-            fail(f"--{option.replace('_', '-')} says nothing beside --dialect, which says what is spoken")
+            fail(f"--{option.replace('_', '-')} has no effect with --dialect, which declares what is spoken")
     try:
         return load(values["dialect"])
     except DialectError as error:
@@ -71,7 +71,7 @@ def declared_profile(endpoint: Endpoint, values: dict[str, Any], dialect: Dialec
         fail("--dialect is for endpoints that take connections")
     oversize = Oversize(values["oversize"]) if values["oversize"] else None
     if oversize in (Oversize.REJECT, Oversize.DISCARD) and values["max_line"] is None:
-        fail(f"--oversize {oversize.value} says nothing without --max-line")
+        fail(f"--oversize {oversize.value} needs --max-line")
     service = Service(values["service"])
     if not service.has_lines and (oversize or values["max_line"] is not None or values["once"]):
         fail(f"--max-line, --oversize and --once are about lines, and --service {service.value} is not")

@@ -48,7 +48,7 @@ async def diagnose(failed: Result, endpoint: Endpoint, profile: Profile, timeout
         return ""
     if await _answer(endpoint, profile, b"hello\r\n", timeout_s):
         return "it answers a line that ends in CRLF, and waits where one ends in LF alone"
-    return "it takes connections and says nothing: not to LF, not to CRLF, not to the end of input"
+    return "it accepts connections and sends nothing: not to LF, not to CRLF, not to the end of input"
 
 
 def _speech(case_id: str, received: bytes) -> str:

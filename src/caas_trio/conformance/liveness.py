@@ -101,9 +101,9 @@ def _gone(failed: Result, beside: tuple[str, ...], reason: str, clause: str) -> 
     """
     fault = failed.faults[0]
     if not beside:
-        fault = replace(fault, reason=f"{fault.reason}; since then nobody is served any more ({reason})")
+        fault = replace(fault, reason=f"{fault.reason}; since then the server serves no client ({reason})")
         return replace(failed, faults=[fault], beside=beside)
-    reason = f"since this case nobody is served any more ({reason}); beside it ran {', '.join(beside)}"
+    reason = f"since this case the server serves no client ({reason}); beside it ran {', '.join(beside)}"
     clause = "DGRAM-1" if failed.case.clause.startswith("DGRAM") else clause
     faults = [Fault(clause, reason)]
     return replace(failed, answer=Verdict.NOT_JUDGED, faults=faults, beside=beside, reason="")

@@ -17,7 +17,7 @@ UNDECLARED_LIMIT: Final = 1000
 
 
 class Service(enum.Enum):
-    """What the server does with a line, or with bytes."""
+    """The service of a server: its reply to a line, or to bytes."""
 
     UPPER = "upper"
     ECHO = "echo"
@@ -50,7 +50,7 @@ _HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What the server is declared to be.
+    """The declared properties of a server.
 
     Attributes:
         service: what it does with a line.
@@ -103,7 +103,7 @@ class Profile:
 
 
 class Need(enum.Enum):
-    """What a case needs of the server; the value says why it is not judged otherwise."""
+    """A condition of a case on the server; the value says why a case is not judged otherwise."""
 
     STREAM = "the endpoint takes datagrams"
     DATAGRAMS = "the endpoint takes connections"

@@ -204,7 +204,7 @@ class _Runner:
         ):
             result = await run_case(case, self._endpoint, self._profile, self._timeout_s, self._bounds)
             if result.faults and (last := await self._liveness.doubt(result)):
-                self._ended = f"nobody is served any more since {last.case.id}"
+                self._ended = f"the server serves no client since {last.case.id}"
                 self._keep(last)
                 self._scope.cancel()
             else:

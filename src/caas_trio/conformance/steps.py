@@ -246,7 +246,7 @@ class Steps:
             data = await self._wires[step.client].receive()
         if not data:
             ended = self._wires[step.client].end is not None
-            reason = "the server ended the conversation" if ended else "the server says nothing"
+            reason = "the server ended the conversation" if ended else "the server sends nothing"
             raise Broken(Fault(self._case.clause, reason, None, b""))
         self._wires[step.client].push_back(data)
 
@@ -264,7 +264,7 @@ class Steps:
         speech, rest = await self._speech(step.client)
         if not speech:
             clause = unsaid_clause(self._profile)
-            raise Broken(Fault(clause, "the server says nothing", None, speech))
+            raise Broken(Fault(clause, "the server sends nothing", None, speech))
         self._no_shouting(speech)
         if rest:
             self._wires[step.client].push_back(rest)

@@ -21,7 +21,7 @@ Chunk: TypeAlias = bytes | bytearray | memoryview
 
 
 class Front(enum.Enum):
-    """What is known of the line at the front of the buffer."""
+    """The state of the line at the front of the buffer."""
 
     WITHIN = "within the limit as far as it is here"
     SKIPPED = "oversize and reported; its rest is dropped as it comes in"
@@ -49,7 +49,7 @@ def checked_count(name: str, value: int, least: int = 1) -> int:
 
 
 class ByteBuffer:
-    """What has been received and not been taken: the part of `LineBuffer` that looks for no line.
+    """The bytes received and not yet taken: the part of `LineBuffer` that knows no lines.
 
     Args:
         max_line: the most bytes before a delimiter or a terminator.

@@ -1,4 +1,4 @@
-"""Where to listen: `Endpoint`, its texts, and nothing that touches the machine.
+"""Endpoints, where servers listen: `Endpoint` and its text form. Nothing here touches the machine.
 
     tcp://127.0.0.1:50007   tcp://[::1]:50007   tls://host:port   udp://host:port
     unix:/run/caas.sock     unix:@abstract      unixgram:/run/caas.sock

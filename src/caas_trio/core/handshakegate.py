@@ -1,4 +1,4 @@
-"""What a client sends in a TLS handshake, held back until it is whole: `HandshakeGate`.
+"""The input of a TLS handshake, held back until its messages are complete: `HandshakeGate`.
 
 OpenSSL makes room for a message by the length that its header claims, before any of it is there: nine
 bytes make it take 128 KiB. So it gets the messages that can be read, which are all those before the

@@ -72,7 +72,7 @@ class Tlv(NamedTuple):
 
 @dataclass(frozen=True)
 class ProxyHeader:
-    """What a PROXY header says.
+    """The content of a PROXY header.
 
     Attributes:
         version: 1 or 2.

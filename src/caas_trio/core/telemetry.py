@@ -39,7 +39,7 @@ class Outcome(enum.StrEnum):
 
 
 class ConnectionStats(Protocol):
-    """What has gone over a connection so far; it may be read at any time.
+    """The traffic of a connection so far; it may be read at any time.
 
     Attributes:
         received: how many bytes have been read.
@@ -87,7 +87,7 @@ class ListenerStats:
 
 
 class ServerStats:
-    """What all connections of a server have done so far; it may be read at any time.
+    """The counts over all connections of a server so far; they may be read at any time.
 
     Attributes:
         listeners: how many there were, for each listener.

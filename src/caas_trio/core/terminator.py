@@ -39,7 +39,7 @@ TERMINATORS: Final = {"lf": Terminator.LF, "crlf": Terminator.CRLF}
 
 
 class Found(NamedTuple):
-    """What is known of the line at the front.
+    """The state of the line at the front.
 
     Attributes:
         end: where it ends, its terminator included; 0 if that is not known yet.

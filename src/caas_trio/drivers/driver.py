@@ -15,7 +15,7 @@ C = TypeVar("C")
 
 
 class FirstTurn(Generic[C]):
-    """What a driver does for new connections before they get tasks of their own: this one does nothing.
+    """Serves new connections before they get tasks of their own; this one gives each a task at once.
 
     Attributes:
         ended: connections whose conversation is over, and whose channel is closed.

@@ -89,7 +89,7 @@ class Writer:
 
 
 class ServerInfo:
-    """What a handler may know of its server.
+    """The server, as far as a handler may know it.
 
     Attributes:
         endpoint: where the connection came in.

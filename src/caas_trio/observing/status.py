@@ -95,7 +95,7 @@ class ReloadStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceStatus:
-    """What the metrics do not say.
+    """The part of the status that is not in the metrics.
 
     Attributes:
         state: "starting", "serving" or "stopping".

@@ -180,7 +180,7 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     type=NETWORK,
     multiple=True,
     show_default="everywhere",
-    help="A network that clients may come from; may be repeated. Others are closed without a word.",
+    help="A network that clients may come from; may be repeated. Others are closed without an answer.",
 )
 @click.option(
     "--proxy-protocol",
@@ -229,7 +229,7 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     type=UID,
     multiple=True,
     show_default="everybody",
-    help="A user who may connect to a Unix socket; repeat it for more. Others are closed without a word.",
+    help="A user who may connect to a Unix socket; repeat it for more. Others are closed without an answer.",
 )
 @click.option(
     "--takeover",

@@ -174,7 +174,7 @@ class ControlLines:
         except LineTooLong as error:
             raise ControlError(f"a line is longer than {self._buffer.max_line} bytes") from error
         except UnicodeDecodeError as error:
-            raise ControlError("a line is no UTF-8") from error
+            raise ControlError("a line is not UTF-8") from error
 
 
 class MessageParser:

@@ -45,7 +45,7 @@ from .signals import Terminal, handle_signals, receive_signals, stops_released
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What the command line asks for.
+    """The settings of a service, as the command line describes them.
 
     Attributes:
         app: what is served, or its name.

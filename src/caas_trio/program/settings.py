@@ -104,7 +104,7 @@ class Settings:
 
     @property
     def served(self) -> App | AppName:
-        """What is served: capitals, or the app that is named.
+        """The app: capitals, or the one that is named.
 
         Raises:
             click.UsageError: an option does not apply to it.

@@ -29,7 +29,7 @@ _CONNECTION_NAMES: Final = frozenset({"Connection", "caas_trio.Connection"})
 
 @dataclass(frozen=True, kw_only=True)
 class App:
-    """What a server serves: connections in one way, datagrams, or both.
+    """An app: serves connections in one way, datagrams, or both.
 
     Attributes:
         handler: an async function of a `Connection`, or a `StreamRequestHandler` class.
@@ -75,7 +75,7 @@ class App:
 
     @property
     def datagram_service(self) -> DatagramService | type[DatagramRequestHandler] | None:
-        """What answers datagrams; None if nothing does."""
+        """The service for datagrams; None if there is none."""
         return self.service if self.datagrams is None else self.datagrams
 
 

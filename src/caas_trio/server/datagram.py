@@ -153,7 +153,7 @@ class _Door(NamedTuple):
 
 
 class _Server:
-    """What all sockets of a server share."""
+    """The state that all sockets of a server share."""
 
     def __init__(
         self,

@@ -109,7 +109,7 @@ class PathLock:
                 opened.callback(os.close, file)
                 status = os.fstat(file)
                 if not stat.S_ISREG(status.st_mode):
-                    raise OSError(errno.EEXIST, "what is there is no file", str(name))
+                    raise OSError(errno.EEXIST, "what is there is not a file", str(name))
                 try:
                     machine.lock_file(file)
                 except BlockingIOError:

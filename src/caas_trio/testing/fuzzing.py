@@ -108,5 +108,5 @@ async def _converse(app: object, plan: _Plan, options: dict[str, Any]) -> tuple[
     if raised:
         raise CheckFailed(f"the app has raised {told(raised)}", network) from raised[0]
     if reply.end == WORDLESS:
-        raise CheckFailed("the server is to speak first, and says nothing", network)
+        raise CheckFailed("the server is to speak first, and sends nothing", network)
     return reply, network

@@ -54,7 +54,7 @@ def _promptly(profile: Profile) -> Iterator[Step]:
 
 
 def _bytes_at_once(profile: Profile) -> Iterator[Step]:
-    """What is no line yet comes back at once where bytes are echoed."""
+    """Where bytes are echoed, a part of a line comes back at once."""
     yield Connect()
     for part in (b"p", b"art of a line", b" and its end\n"):
         yield from served(profile, part)

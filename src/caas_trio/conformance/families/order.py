@@ -258,7 +258,7 @@ def _ended_in_turn(profile: Profile) -> Iterator[Step]:
 
 
 def _mixed_lengths(profile: Profile) -> Iterator[Step]:
-    """Long lines among short ones: whoever answers these at once and those later puts them out of order."""
+    """Long lines among short ones: a server that answers the short ones first changes the order."""
     longest = min(longest_line(profile), 3000)
     data = b"".join(
         lines(

@@ -1,4 +1,4 @@
-"""LOAD again: clients that are hard to tell apart, and others that are in the middle of something."""
+"""LOAD again: clients that are hard to distinguish, and clients in the middle of a line or a reply."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _alike_in_pieces(profile: Profile) -> Iterator[Step]:
 
 
 def _left_over(profile: Profile) -> Iterator[Step]:
-    """What a client that has gone left behind is not the next one's: part of a line, or replies."""
+    """The rest of a client that has left, part of a line or replies, does not go to the next client."""
     for before, leave in product((b"", b"UNREAD\n" * 20), _LEAVING):
         yield Connect(0)
         yield Send(before + b"LEFT BEHIND")

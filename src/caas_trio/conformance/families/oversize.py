@@ -128,7 +128,7 @@ def _many_before(profile: Profile) -> list[bytes]:
 
 
 def _behind(profile: Profile) -> Iterator[Step]:
-    """What comes after the notice was read is not answered either, and nor is a tail."""
+    """Input after the notice is not answered, nor is a tail."""
     for client, data in enumerate(
         (over(profile) + b"\n", over(profile, 50), b"A\n" + over(profile) + b"\nB")
     ):

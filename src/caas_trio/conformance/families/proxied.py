@@ -133,7 +133,7 @@ def _part_behind(profile: Profile) -> Iterator[Step]:
 
 
 def _headers_again(profile: Profile) -> Iterator[Step]:
-    """What looks like a header is none where a line is due."""
+    """A second header is a line like any other."""
     yield Connect()
     yield from served(profile, b"ONE\n")
     yield from served(profile, b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 25\r\n")

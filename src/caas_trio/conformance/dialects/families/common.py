@@ -1,4 +1,4 @@
-"""What the families build their cases from."""
+"""The parts from which the families build their cases."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def _behind(size: int) -> Run:
             raise
         said = await client.rest(talk.timeout_s)
         if said:
-            raise talk.broken("what is behind the end was answered", b"", said[:256], "QUIT-3")
+            raise talk.broken("input behind the end was answered", b"", said[:256], "QUIT-3")
         if client.wire.end is None:
             raise talk.broken("the server's output is still open", clause="QUIT-5")
         if client.wire.end is End.RESET:

@@ -22,7 +22,7 @@ _SILENCES_S: Final = 10.0
 
 
 class Taken(enum.Enum):
-    """What a server takes some bytes for; the value is what they do."""
+    """The effect of some bytes on a server; the value says it in words."""
 
     END = "ends a line"
     PAYLOAD = "ends no line"

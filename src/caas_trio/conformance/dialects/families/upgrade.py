@@ -43,7 +43,7 @@ async def _works(talk: Talk) -> None:
 
 
 async def _injected(talk: Talk) -> None:
-    """What a man in the middle puts behind the request must come to nothing: to be refused is right too."""
+    """Requests injected behind STARTTLS must not be executed; refusing the handshake is right too."""
     injected = talk.dialect.steady.sent(100_000, talk.dialect.terminator)
     client, problem = await _turned(talk, injected * 2)
     if problem:
