@@ -35,7 +35,7 @@ nox.options.error_on_missing_interpreters = False
 
 
 def activate_pyenv_versions() -> None:
-    """Make each supported Python that pyenv has installed visible, not only the active one."""
+    """Expose each supported Python that pyenv has installed, not only the active one."""
     if shutil.which("pyenv") is None:
         return
     listing = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True, check=False)  # noqa: S607

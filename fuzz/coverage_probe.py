@@ -22,7 +22,7 @@ _NOT_EXECUTED: Final = ("if TYPE_CHECKING:", "@overload", ": \\.\\.\\.$", "@abc.
 
 
 class Reach(NamedTuple):
-    """What the inputs so far have reached in the target's modules."""
+    """The coverage of the target's modules by the inputs so far."""
 
     lines: int
     all_lines: int
@@ -65,7 +65,7 @@ class CoverageProbe:
 
     @property
     def reach(self) -> Reach:
-        """What the inputs so far have reached in all the modules."""
+        """The coverage of all the modules by the inputs so far."""
         return Reach(*map(sum, zip(*self.modules.values(), strict=True))) if self.modules else _NOWHERE
 
     def __enter__(self) -> Self:

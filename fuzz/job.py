@@ -46,7 +46,7 @@ class Verdict(enum.Enum):
 
 @dataclass
 class Progress:
-    """What a run has done so far, as its harness last reported."""
+    """The progress of a run, as its harness last reported."""
 
     executions: int = 0
     rate: int = 0

@@ -29,7 +29,7 @@ _CONTROL_S: Final = 2
 
 
 class Outcome(NamedTuple):
-    """What became of a bug, or of a harness without one."""
+    """The result for a bug, or for a harness without one."""
 
     verdict: Verdict
     seconds: float

@@ -32,7 +32,7 @@ class Target:
 
     @property
     def command(self) -> list[str]:
-        """How to start it; libFuzzer's options and corpus directories follow."""
+        """The command that starts it; libFuzzer's options and corpus directories follow."""
         return [sys.executable, "-m", f"fuzz.fuzz_{self.name}"]
 
     @property

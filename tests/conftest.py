@@ -1,4 +1,4 @@
-"""What all tests share.
+"""The parts that all tests share.
 
 House rules for tests that use the network: loopback only, port 0, and the test decides who closes
 first. Time is the mock clock's (`autojump_clock`) wherever the socket is in memory; where it is a

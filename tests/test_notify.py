@@ -1,4 +1,4 @@
-"""What the service manager is told, on a socket of our own in its place."""
+"""The messages to the service manager, on a socket of our own in its place."""
 
 from __future__ import annotations
 

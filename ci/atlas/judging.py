@@ -36,7 +36,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Entry:
-    """What came of one daemon.
+    """The result for one daemon.
 
     Attributes:
         name: the daemon's.
@@ -45,7 +45,7 @@ class Entry:
         absent: why it was not judged; empty if it was.
         clauses: the verdict on each.
         findings: what is broken.
-        seen: what it takes for the end of a line, and the like.
+        seen: observations, such as what ends a line for it.
         seconds: how long that took.
     """
 

@@ -1,4 +1,4 @@
-"""What being counted costs the service, finer than two processes could tell: `python -m ci.bench.counting`.
+"""The cost of counting, measured finer than with two processes: `python -m ci.bench.counting`.
 
 Two servers in one process, one of them with metrics, have turns of a millisecond. What counts is the CPU
 time of a turn, the kernel's work for it included, and the clients' not. So both have the same machine,

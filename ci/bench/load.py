@@ -31,7 +31,7 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What one run of the load generator measured.
+    """The measurements of one run of the load generator.
 
     Attributes:
         operations: exchanges whose latency was measured.
@@ -122,7 +122,7 @@ def _compile(directory: Path, programs: dict[str, tuple[Path, tuple[str, ...]]],
 
 
 def arguments(work: Work, endpoint: str, *, warmup: float, seconds: float) -> list[str]:
-    """Return what `load.c` is told so that it does `work`."""
+    """Return the arguments with which `load.c` does `work`."""
     told = {
         "connections": work.connections,
         "depth": work.depth,
@@ -156,7 +156,7 @@ class Load:
 
     @property
     def report(self) -> LoadReport:
-        """What it measured, once `stages` has ended; raises `BenchError` if it ended without a report."""
+        """The measurements, once `stages` has ended; raises `BenchError` if it ended without a report."""
         return LoadReport.parse(self._last)
 
     def let_go(self) -> None:

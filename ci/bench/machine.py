@@ -1,4 +1,4 @@
-"""What the figures were measured on: no names, no paths, only what makes a difference."""
+"""The machine of a measurement: no names, no paths, only what makes a difference."""
 
 import os
 import platform

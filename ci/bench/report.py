@@ -1,4 +1,4 @@
-"""What was measured, as rows: for the terminal, for `results.md`, and as JSON."""
+"""The results, as rows: for the terminal, for `results.md`, and as JSON."""
 
 import json
 import re

@@ -29,7 +29,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Mark:
-    """What was read off at one stage of a run.
+    """The readings at one stage of a run.
 
     Attributes:
         cpu: seconds of CPU time the server has used.

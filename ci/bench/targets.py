@@ -1,4 +1,4 @@
-"""What is to be reached, and whether it was."""
+"""The targets of the benchmark, and whether they are reached."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a target: the median over so many rounds, None if nothing was measured."""
+    """The result for a target: the median over the rounds, None if nothing was measured."""
 
     target: Target
     measured: float | None

@@ -1,4 +1,4 @@
-"""What is expected of each peer: `expected.toml`, read."""
+"""The expectations for each peer, from `expected.toml`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FILE = Path(__file__).with_name("expected.toml")
 
 @dataclass(frozen=True)
 class Expected:
-    """What is expected of one peer.
+    """The expectations for one peer.
 
     Attributes:
         title: what it is.

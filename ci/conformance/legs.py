@@ -1,4 +1,4 @@
-"""What is judged: our own server in all its settings, and the peers. Adding a leg is adding a line."""
+"""The servers to judge: our own in all its settings, and the peers. Adding a leg is adding a line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Leg:
 
     Attributes:
         name: what it is called in the matrix.
-        command: how to start it; it says `listening on ENDPOINT`.
+        command: how to start it; it prints `listening on ENDPOINT`.
         profile: what it is declared to be.
         environment: variables it is started with.
         jobs: how many cases run side by side; 1 for a server that serves one client at a time.

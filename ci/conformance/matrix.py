@@ -45,7 +45,7 @@ _PEER_TIMEOUT_S = 1.5
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a leg: the verdicts by clause, what is wrong in words, the page, the seconds."""
+    """The result of a leg: the verdicts by clause, what is wrong in words, the page, the seconds."""
 
     leg: Leg
     clauses: dict[str, Verdict]

@@ -47,7 +47,7 @@ class Trial:
 
 
 def profile_of(settings: Settings, scheme: str, *, limited: bool) -> Profile:
-    """Return how the suite is told what a server's settings are."""
+    """Return the arguments that declare a server's settings to the suite."""
     return Profile(
         service=Service(settings.service),
         first=First(settings.first),
@@ -123,7 +123,7 @@ async def judged(trial: Trial) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the suite found in one server."""
+    """The findings of the suite in one server."""
 
     trial: Trial
     faults: dict[str, str]

@@ -25,7 +25,7 @@ LINGER = 2.0
 
 @dataclass(frozen=True)
 class Settings:
-    """What the server is told to be."""
+    """The settings of the server."""
 
     service: str = "upper"
     first: str = "client"

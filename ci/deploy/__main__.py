@@ -43,7 +43,7 @@ TIMEOUT_S = 300
 
 
 class Outcome(NamedTuple):
-    """What came of an event under load."""
+    """The outcome of an event under load."""
 
     event: str
     tally: Tally

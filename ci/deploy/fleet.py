@@ -46,7 +46,7 @@ class Fleet:
 
     @property
     def fronts(self) -> list[Front]:
-        """Where the load balancer before them listens."""
+        """The endpoints of the load balancer in front."""
         return [Front((f"{self.net}.10", port), greets=port == SERVER_FIRST) for port in METRICS]
 
     def host(self, name: str) -> str:

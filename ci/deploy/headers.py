@@ -68,7 +68,7 @@ WAYS = (
 
 @dataclass
 class Seen(Telemetry):
-    """What the services report."""
+    """The reports of the services."""
 
     refused: list[tuple[str, str]] = field(default_factory=list)
     checked: int = 0
@@ -110,7 +110,7 @@ def listening(way: Way) -> socket.socket:
 
 
 def configuration(fronts: Iterable[tuple[int, str]]) -> str:
-    """Return what haproxy is told, for sockets it inherits and the servers behind them."""
+    """Return haproxy's configuration, for sockets that it inherits and the servers behind them."""
     lines = ["defaults", "  mode tcp"]
     lines += [f"  timeout {what} 60s" for what in ("connect", "client", "server")]
     for fd, server in fronts:

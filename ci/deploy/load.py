@@ -51,7 +51,7 @@ class Broken(NamedTuple):
 
 @dataclass
 class Tally:
-    """What became of the conversations that began in some time.
+    """The outcomes of the conversations that began in some period.
 
     Attributes:
         short: short conversations that went as they should.

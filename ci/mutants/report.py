@@ -1,4 +1,4 @@
-"""What became of the mutants, as text and as a page."""
+"""The results of the mutants, as text and as a page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLUMNS: Final = ("mutants", "killed", "listed", "lived", "untried")
 
 @dataclass(slots=True)
 class Report:
-    """What became of the mutants.
+    """The results of the mutants.
 
     Attributes:
         counts: by module, how many there were of each kind in `_COLUMNS`.

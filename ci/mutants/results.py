@@ -1,4 +1,4 @@
-"""What mutmut has found: `Mutant`, and the commands that ask for it."""
+"""The findings of mutmut: `Mutant`, and the commands that list them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a mutant changes: lines that are gone, and lines in their place, without indentation."""
+    """The change of a mutant: lines removed, and lines in their place, without indentation."""
 
     removed: str
     added: str

@@ -1,4 +1,4 @@
-"""Which functions a change touches."""
+"""The functions that a change touches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the checks of all protocols share: what they speak to, how a program is run, what a failure is."""
+"""The parts that the checks of all protocols share: the target, running a program, failures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Check:
-    """What one client does with a server, as the docstring of `run` says it.
+    """A client's check of a server; the docstring of `run` describes it.
 
     Attributes:
         client: the program, which has to be installed, or the library.

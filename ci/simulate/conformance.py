@@ -58,7 +58,7 @@ JUDGED: Final = tuple(case for case in CASES if case.clause != "TIME-2")
 
 
 class Outcome(NamedTuple):
-    """What a leg came to.
+    """The result of a leg.
 
     Attributes:
         name: the leg's.

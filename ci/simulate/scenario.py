@@ -1,4 +1,4 @@
-"""What a seed chooses, `Scenario`, and the server of it: `serving`."""
+"""The choices of a seed: `Scenario`; and its server: `serving`."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ _TIGHT: Final = Limits(
 
 @dataclass(frozen=True)
 class Scenario:
-    """What happens in one seed.
+    """The course of one seed.
 
     Attributes:
         seed: the seed.
         driver: what moves the server's bytes.
         handler: whether an async handler serves, or a session.
-        first: who speaks first.
+        first: which side speaks first.
         oversize: what becomes of an oversize line.
         limit: the longest line.
         once: whether a conversation has one line.
@@ -69,7 +69,7 @@ class Scenario:
         conditions: of the links.
         clients: how many there are.
         buffer: how many bytes the server's sockets hold for sending, and its clients' for reading.
-        stop_at: when the server is told to stop, in seconds; None for after all clients.
+        stop_at: when the server's stop begins, in seconds; None for after all clients.
         cancels: whether it is cancelled instead.
     """
 
@@ -193,7 +193,7 @@ class Server:
 
     Attributes:
         telemetry: what it has reported.
-        began_to_stop: when it was told to stop, on trio's clock; None before.
+        began_to_stop: when its stop began, on trio's clock; None before.
     """
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ _PATIENCE_S: Final = 100_000
 
 
 class Result(NamedTuple):
-    """What a seed came to.
+    """The result of a seed.
 
     Attributes:
         seed: the seed.

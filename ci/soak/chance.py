@@ -1,4 +1,4 @@
-"""What clients leave to chance."""
+"""The random choices of clients."""
 
 import random
 

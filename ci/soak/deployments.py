@@ -42,7 +42,7 @@ def app(line):
 
 @dataclass
 class Seen:
-    """What the clients saw.
+    """The observations of the clients.
 
     Attributes:
         connections: how many there were.

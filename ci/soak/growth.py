@@ -1,4 +1,4 @@
-"""How much a series of samples grows."""
+"""The growth of a series of samples."""
 
 from collections.abc import Sequence
 from statistics import linear_regression

@@ -1,4 +1,4 @@
-"""What clients have done, and so what the server must have counted."""
+"""The record of what clients have done, and so of what the server must have counted."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ _ENOUGH_FAULTS = 100
 
 @dataclass
 class Bounds:
-    """What a total must lie within: what is sure, and what may have come on top."""
+    """The bounds of a total: the sure part, and what may have come on top."""
 
     minimum: int = 0
     maximum: int = 0
@@ -24,7 +24,7 @@ class Bounds:
 
 @dataclass
 class Ledger:
-    """What clients know of one service.
+    """The record of the clients of one service.
 
     Attributes:
         visits: how many of each kind came to their end.

@@ -41,7 +41,7 @@ COMPLETED: Final = frozenset({Outcome.COMPLETED})
 
 @dataclass(frozen=True)
 class Look:
-    """What one look at a service showed, so many seconds after the beginning."""
+    """One sample of a service, and its time in seconds since the beginning."""
 
     seconds: float
     weight: Weight

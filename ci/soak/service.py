@@ -19,7 +19,7 @@ SERVICE = ("-m", "caas_trio")
 
 
 class Page:
-    """What `/metrics` said."""
+    """The content of `/metrics`."""
 
     def __init__(self, text: str) -> None:
         self._samples: list[Sample] = [
@@ -39,7 +39,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Weight:
-    """What the processes of a service hold at a moment, in sum.
+    """The resources that the processes of a service hold, in sum.
 
     Attributes:
         memory: bytes of RSS. (Shared pages in proportion would go up and down with other processes.)

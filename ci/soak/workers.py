@@ -1,4 +1,4 @@
-"""What workers are for: reloads without a failure, a crash that costs its own connections, and more cores.
+"""Workers under load: reloads without a failure, crashes that cost only their own connections, more cores.
 
 python -m ci.soak.workers, which is what `nox -s workers` runs.
 """
@@ -50,7 +50,7 @@ _ROUND_SECONDS: Final = 2.0
 
 @dataclass(frozen=True)
 class Result:
-    """What one programme came to: the metrics to show, and what was not as it has to be."""
+    """The result of one programme: the metrics to show, and what was wrong."""
 
     name: str
     metrics: dict[str, float]

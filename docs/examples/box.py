@@ -15,7 +15,7 @@ MAX_DIGITS = 6
 
 
 class Box:
-    """What is in it, and the conversation about it."""
+    """The content, and the conversation about it."""
 
     def __init__(self) -> None:
         self.content = b""

@@ -19,7 +19,7 @@ MAX_UNREAD = 100
 
 
 class Member:
-    """Who takes part: a name, and the lines that wait to be sent."""
+    """A member: a name, and the lines that wait to be sent."""
 
     def __init__(self, name: bytes, connection: caas_trio.Connection) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""Look words up in SQLite, with a pool of connections that is opened before anything is served.
+"""A dictionary in SQLite, with a pool of connections that is opened before anything is served.
 
 Each line is a word, each reply what it means. `LOOKUP_DB` names the database; its table is
 `words(word TEXT PRIMARY KEY, meaning TEXT)`.

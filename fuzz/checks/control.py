@@ -63,7 +63,7 @@ _CONFIG: Final = WorkerConfig(
 
 
 class _Process:
-    """A process that ends when it is told to, or killed."""
+    """A process that ends by `end`, or when it is killed."""
 
     pid = 1
 

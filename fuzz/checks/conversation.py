@@ -32,7 +32,7 @@ _OVERSIZE: Final = tuple(Oversize)
 
 @dataclass
 class Plan:
-    """What a header asks for: a service and how the session is set up."""
+    """The plan in a header: a service and the settings of the session."""
 
     first: First
     limit: int

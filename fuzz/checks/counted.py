@@ -16,7 +16,7 @@ class Work:
 
 
 class _Counted:
-    """What bytes and bytearray have in common; parts and sums go on counting."""
+    """The common part of bytes and bytearray; slices and sums go on counting."""
 
     def find(self: Any, sub: Any, start: Any = 0, end: Any = sys.maxsize) -> int:
         """Search forwards, counting up to the place where the search stopped."""

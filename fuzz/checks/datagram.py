@@ -301,7 +301,7 @@ class _DatagramScriptRunner:
             self.clients[self.current].close()
 
     async def fail_receive(self, number: int) -> None:
-        """Make the next receive fail, after sending a datagram that causes one."""
+        """Fail the next receive, after sending a datagram that causes one."""
         before = len(self.sent)
         self.send(b"f")
         if len(self.sent) == before:

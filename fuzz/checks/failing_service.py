@@ -13,7 +13,7 @@ FAILURE: Final = b"\0bomb\0"
 
 
 class ServiceFailedError(RuntimeError):
-    """What a failing service raises."""
+    """The error of a failing service."""
 
 
 def failing_upper(line: bytes) -> bytes:

@@ -27,7 +27,7 @@ class Fault:
 
     @contextmanager
     def armed(self, codes: frozenset[CodeType]) -> Iterator[None]:
-        """Make one of the calls of these functions within the block fail."""
+        """Fail one of the calls of these functions within the block."""
         before = sys.gettrace()
         sys.settrace(lambda frame, event, _: self._called(frame, event, codes))
         try:

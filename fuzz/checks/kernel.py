@@ -1,4 +1,4 @@
-"""What a kernel may do to a server at any time, made to happen when the script says so."""
+"""A kernel that does to a server, at the script's command, what a real one may do at any time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SMALL_BUFFER: Final = 1
 
 @dataclass
 class Kernel:
-    """How the sockets of a `FaultyMachine` behave.
+    """The behavior of the sockets of a `FaultyMachine`.
 
     Attributes:
         small_buffers: whether accepted sockets can hold only a few KiB of output.

@@ -70,7 +70,7 @@ _END_TIMEOUT_S: Final = 100
 
 
 class _HandlerFailedError(Exception):
-    """What a handler raises if the script says so."""
+    """The error that a handler raises at the script's command."""
 
 
 class _Reports(Telemetry):
@@ -232,7 +232,7 @@ class _LateUseScriptRunner:
             assert received == due, f"another client received {received!r} instead of {due!r}"
 
     async def finish(self) -> None:
-        """Let the handler return, and stop the server, which ends all calls that are under way."""
+        """End the handler and the server, which ends all calls that are under way."""
         self.leave.set()
         await self.exchange()
         self.stop.set()

@@ -1,4 +1,4 @@
-"""Where clients come from, and what that means for them."""
+"""The origins of clients, and their consequences."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ _LETTERS: Final = {4: _DIGITS | {ord(".")}, 6: _DIGITS | frozenset(b"abcdefABCDE
 
 
 class _Told(NamedTuple):
-    """What is due: after how many bytes there is a verdict, and the header; neither if more has to come."""
+    """The expected result: after how many bytes there is a verdict, and the header; neither before."""
 
     at: int | None = None
     header: ProxyHeader | None = None

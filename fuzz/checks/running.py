@@ -70,7 +70,7 @@ _WAITING: Final = replace(_REFUSING, at_capacity=AtCapacity.WAIT)
 
 
 class Serves(enum.Enum):
-    """What a server serves."""
+    """The service of a server."""
 
     SESSIONS = "sessions"
     HANDLERS = "handlers"

@@ -194,7 +194,7 @@ class ServerScriptRunner(Roster):
         await self.settle()
 
     async def fail_accept(self, number: int, *, thoroughly: bool = False) -> None:
-        """Make the accept of a new client fail; the server goes on accepting."""
+        """Fail the accept of a new client; the server goes on accepting."""
         await self.settle()
         full = self.server.kind.serves is Serves.REQUESTS and self.open_sockets() >= MAX_ADMITTED
         if self.ending or full or len(self.clients) == len(CLIENTS):

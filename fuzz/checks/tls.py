@@ -1,4 +1,4 @@
-"""What comes before a conversation: `Handshaker` and TLS over a real socket, over both drivers.
+"""The handshakes before a conversation: `Handshaker` and TLS over a real socket, over both drivers.
 
 The client hands on as it likes what it has to show, a PROXY header or a TLS handshake, and what it says.
 

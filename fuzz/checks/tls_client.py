@@ -14,7 +14,7 @@ RECORD: Final = 16384  # bytes that one record holds, RFC 8446 section 5.1
 
 
 class _NoTls:
-    """What stands in for an `ssl.SSLObject` where there is no TLS: all is passed on as it is."""
+    """A substitute for an `ssl.SSLObject` where there is no TLS: all is passed on as it is."""
 
     def __init__(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
         self._incoming = incoming
@@ -82,7 +82,7 @@ class TlsClient:
 
     @property
     def heard(self) -> tuple[bytes, bool, bool]:
-        """What was said and handed on, whether that is all, and whether the handshake is done."""
+        """The data received so far, whether that is all, and whether the handshake is done."""
         done = self._ready_at is not None and self._ready_at <= self._handed_on
         ended = self._ended is not None and self._ended <= self._handed_on
         if self.in_plain:

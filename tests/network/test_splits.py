@@ -142,7 +142,7 @@ async def test_a_reply_that_depends_on_when_the_client_reads_is_shown(autojump_c
     times: list[float] = []
 
     async def impatient(connection: Connection) -> None:
-        """Say how long the first half of a large reply took to be sent."""
+        """Reply how long the first half of a large reply took to be sent."""
         await connection.receive_exactly(2)
         begun = trio.current_time()
         await connection.send(bytes(200_000))

@@ -1,1 +1,1 @@
-"""What several test modules need."""
+"""The parts that several test modules share."""

@@ -1,4 +1,4 @@
-"""What every Python peer shares: the listening socket, and the line that says it accepts.
+"""The parts that Python peers share: the listening socket, and the line that announces it.
 
 One backlog and one `TCP_NODELAY` (accepted sockets inherit it) for all, so that the peers differ in what they
 are and not in how they were set up.

@@ -88,7 +88,7 @@ async def judged(trial: Trial, cases: list[Case] | None = None) -> dict[str, str
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the suite found in one server."""
+    """The findings of the suite in one server."""
 
     name: str
     breaks: str

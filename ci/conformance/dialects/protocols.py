@@ -1,4 +1,4 @@
-"""What right servers of six dialects answer: as little of each protocol as its dialect asks for."""
+"""Right servers of six dialects: as little of each protocol as its dialect requires."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a wrong server is registered: the clause it breaks, the protocols it is built for, what is declared."""
+"""The registry of wrong servers: the clause that each breaks, its protocols, its declaration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Wrong:
         story: what a client sees.
         server: the server class.
         protocol: what it speaks.
-        declared: what the suite is told to be different from the dialect that comes along.
+        declared: where the declaration differs from the included dialect.
         jobs: how many cases run side by side; 1 where clients of two cases would harm each other.
     """
 
@@ -42,7 +42,7 @@ class Wrong:
 
     @property
     def dialect(self) -> Dialect:
-        """What the suite is told that it speaks."""
+        """The dialect that is declared to the suite."""
         return replace(load(self.protocol.dialect), **self.declared)
 
 

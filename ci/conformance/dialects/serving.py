@@ -24,7 +24,7 @@ Answer = Callable[["Conversation", bytes], bytes]
 
 @dataclass(frozen=True)
 class Protocol:
-    """What a server says.
+    """The answers of a server.
 
     Attributes:
         dialect: the name of the dialect that comes along.
@@ -181,7 +181,7 @@ class Server:
 
     @property
     def endpoint(self) -> str:
-        """Where it listens."""
+        """The endpoint where it listens."""
         return f"tcp://127.0.0.1:{self.sock.getsockname()[1]}"
 
     def run(self) -> None:

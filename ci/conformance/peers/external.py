@@ -27,7 +27,7 @@ def accepting(port: int) -> bool:
 
 
 def main() -> None:
-    """Run the command until told to stop, and its children with it."""
+    """Run the command until SIGTERM, and end it with its children."""
     port = free_port()
     command = [word.replace("PORT", str(port)) for word in sys.argv[1:]]
     process = subprocess.Popen(command, start_new_session=True)

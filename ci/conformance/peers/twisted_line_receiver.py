@@ -1,4 +1,4 @@
-"""Twisted's `LineReceiver`, told that LF ends a line; its default is CRLF."""
+"""Twisted's `LineReceiver` with LF as its delimiter; its default is CRLF."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What several wrong servers build on: right servers with one more place to go wrong."""
+"""Bases of several wrong servers: right servers with one more place to go wrong."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ class BreaksTheOldest(Conversation):
 
 @wrong("LOAD-4", jobs=1)
 class SendsInTurn(Conversation):
-    """One lock around all sending: who does not read holds up everybody."""
+    """One lock around all sending: a client that does not read holds up all others."""
 
     lock = threading.Lock()
 

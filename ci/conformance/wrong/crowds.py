@@ -40,7 +40,7 @@ class KeepsByThirty(Conversation):
 
 @wrong("LOAD-1", jobs=1)
 class LeavesItsPart(Together):
-    """What a client that has gone left of its first line is put before the next client's."""
+    """The part of a line that a client has left behind is put before the next client's."""
 
     rest: ClassVar[list[bytes]] = []
     answered = False
@@ -227,7 +227,7 @@ class ServesAHundredAndFifty(Server):
 
 @wrong("LOAD-5")
 class RefusesTheCrowd(Together):
-    """Whoever comes while 180 clients are there is told that they are too many."""
+    """A client that connects beside 180 others is refused as one too many."""
 
     def run(self) -> None:
         if len(self.everybody) < 180:

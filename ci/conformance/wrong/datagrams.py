@@ -93,7 +93,7 @@ class AnswersTheLastSender(Datagrams):
 
 @wrong("DGRAM-5", scheme="udp")
 class ReadsEightKilobytes(Datagrams):
-    """What is beyond 8192 bytes is lost, as with `socketserver.UDPServer`."""
+    """Bytes beyond 8192 are lost, as with `socketserver.UDPServer`."""
 
     def reply(self, data: bytes) -> bytes:
         return data[:8192].upper()
@@ -217,7 +217,7 @@ class AsksForMore(AnswersAgainLater):
 
 
 class _Senders(Datagrams):
-    """Knows who has asked, latest last."""
+    """Remembers the senders, the latest last."""
 
     def __init__(self, endpoint: str, settings: Settings) -> None:
         super().__init__(endpoint, settings)

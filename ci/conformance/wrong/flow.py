@@ -17,7 +17,7 @@ from .registry import variant, wrong
 
 @wrong("FLOW-1", jobs=1)
 class DropsRepliesOnce(Conversation):
-    """What a client does not take for a while is thrown away, once."""
+    """Replies that a client does not take for a while are dropped, once."""
 
     lost = False
 
@@ -110,7 +110,7 @@ class AnswersOneReadBehind(Conversation):
 
 @wrong("TIME-1", Settings(service="echo"), declared={"service": "echo-bytes"})
 class EchoesWholeLines(Conversation):
-    """What is no line yet is not echoed, where bytes are to be."""
+    """A part of a line is not echoed, although bytes are to be."""
 
 
 @wrong("TIME-1")

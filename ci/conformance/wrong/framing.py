@@ -27,7 +27,7 @@ class ForgetsZ(Conversation):
 
 @wrong("SERVE-1", Settings(service="echo"))
 class EchoesCapitals(Conversation):
-    """An echo server that raises what it was told to leave alone."""
+    """An echo server that answers in capitals."""
 
     def serve(self, data: bytes) -> bytes:
         return data.upper()
@@ -51,7 +51,7 @@ class ReadsUtf8(Conversation):
 
 @wrong("SERVE-2")
 class ReplacesBrokenUtf8(Conversation):
-    """What is no UTF-8 comes back as question marks."""
+    """Bytes that are not UTF-8 come back as question marks."""
 
     def serve(self, data: bytes) -> bytes:
         return data.upper().decode("ascii", errors="replace").replace("\ufffd", "?").encode()
@@ -165,7 +165,7 @@ class SkipsEmptyCrlfLines(Conversation):
 
 @wrong("FRAME-4")
 class ForgetsTheTail(Conversation):
-    """What the end of input leaves without a terminator is lost."""
+    """A last line without a terminator is lost."""
 
     def answer_tail(self) -> bytes:
         return b""
@@ -232,7 +232,7 @@ class JoinsReadsWithABlank(Conversation):
 
 @wrong("FRAME-7", Settings(max_line=9000), limited=False)
 class CutsLongLines(Conversation):
-    """What is beyond the buffer's end is lost, and nobody is told."""
+    """Bytes beyond the buffer's end are lost without a notice."""
 
     def notice(self) -> bytes:
         return b""

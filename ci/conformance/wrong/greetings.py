@@ -95,7 +95,7 @@ variant(
 
 @wrong("ORDER-3", SERVER_FIRST)
 class NumbersItsClients(Numbered):
-    """Each third client is told its number."""
+    """Each third client gets its number."""
 
     def begin(self) -> None:
         self.say(self.settings.prompt if self.client % 3 else b"Enter some data, client %d:\n" % self.client)

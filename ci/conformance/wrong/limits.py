@@ -126,7 +126,7 @@ class RejectsTwice(Conversation):
 
 @wrong("LIMIT-8", DISCARD)
 class AnswersTheRest(Conversation):
-    """What comes of an oversize line after its notice is answered as a line of its own."""
+    """The rest of an oversize line, after its notice, is answered as a line of its own."""
 
     def answer_oversize(self, *, complete: bool) -> bytes:
         del complete

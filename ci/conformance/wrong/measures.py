@@ -231,7 +231,7 @@ class SaysGoodbyeLater(Conversation):
 
 @wrong("LIMIT-7", REJECT)
 class GoesOnLater(Conversation):
-    """What comes with the oversize line is dropped, and the conversation goes on."""
+    """Input that comes with the oversize line is dropped, and the conversation goes on."""
 
     def answer(self, data: bytes) -> tuple[bytes, bool]:
         replies, last = super().answer(data)

@@ -22,7 +22,7 @@ class GreetsUnasked(Conversation):
 
 @wrong("ORDER-1")
 class AnswersEachRead(Conversation):
-    """What one read gives is answered at once, a line or not: the classic raw-socket server."""
+    """Each read is answered at once, a line or not: the classic raw-socket server."""
 
     def answer(self, data: bytes) -> tuple[bytes, bool]:
         return self.serve(data), False
@@ -75,7 +75,7 @@ class GreetsOtherwise(Conversation):
 
 @wrong("ORDER-4", SERVER_FIRST)
 class DropsEarlyInput(Conversation):
-    """What came before the prompt is thrown away."""
+    """Input before the prompt is dropped."""
 
     def begin(self) -> None:
         time.sleep(EARLY)

@@ -148,7 +148,7 @@ class _Trusting(Headers):
 
 @wrong("PROXY-7", PROXIED_2)
 class BelievesEveryTlv(Conversation):
-    """What stands behind the addresses is skipped, and the checksum with it."""
+    """The bytes behind the addresses are skipped, and the checksum with them."""
 
     headers = _Trusting
 
@@ -194,7 +194,7 @@ class TakesMoreHeaders(_AnyLine):
 
 @wrong("PROXY-1", PROXIED_2)
 class LosesWhatFollows(Conversation):
-    """What comes in one segment with the header is lost, if it is no whole line."""
+    """A part of a line in one segment with the header is lost."""
 
     def begin(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -234,7 +234,7 @@ class _Speaking(Conversation):
 variant(
     "PROXY-3",
     "AsksForTheHeader",
-    "A client whose header stays behind for a second is told so.",
+    "A client whose header takes a second gets an error line.",
     PROXIED_1,
     base=_Speaking,
     enough=10,
@@ -242,7 +242,7 @@ variant(
 variant(
     "PROXY-3",
     "AsksForTheRest",
-    "A client whose header is not complete after a second is told so.",
+    "A client whose header is not complete after a second gets an error line.",
     PROXIED_2,
     base=_Speaking,
     enough=len(SIGNATURE) + 15,

@@ -1,4 +1,4 @@
-"""How a wrong server is registered: the clause it breaks, and how it is run and declared."""
+"""The registry of wrong servers: the clause that each breaks, and how it is run and declared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Wrong:
         story: what a client sees.
         server: the server class.
         settings: what it is told to be.
-        declared: what the suite is told that it is, where that differs.
+        declared: its declaration to the suite, where that differs.
         limited: whether its limit is declared to the suite.
         scheme: how it is reached.
         jobs: how many cases run side by side; 1 where clients of two cases would harm each other.
