@@ -32,6 +32,10 @@ nox.options.reuse_venv = "yes"
 # A supported Python that is absent is not fetched: its session is skipped, and named in the closing table.
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
+# Two sessions side by side, of those that wait for a browser, a download or a client for much of their time.
+# One that is asked for by name has the terminal to itself.
+if not any(word.startswith(("-s", "--session", "-e")) for word in sys.argv):
+    nox.options.parallel = 2
 
 
 def activate_pyenv_versions() -> None:
@@ -68,7 +72,7 @@ def run_tests(session: nox.Session, *command: str) -> None:
         session.run(*command, "--last-failed", "--last-failed-no-failures=none")
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def lint(session: nox.Session) -> None:
     """Check style and formatting; change nothing."""
     session.install(*group("lint"))
@@ -76,7 +80,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def types(session: nox.Session) -> None:
     """Check types strictly over everything that is Python here."""
     session.install(".[html]", *group("types"))
@@ -134,7 +138,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "ci.bench", *session.posargs)
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def conformance_quick(session: nox.Session) -> None:
     """Judge our server on each transport, in one setting."""
     session.install(".[html]", *group("judged"))
@@ -179,7 +183,7 @@ def atlas(session: nox.Session) -> None:
     session.run("python", "-m", "ci.atlas", *session.posargs)
 
 
-@nox.session(tags=["gate"])
+@nox.session(tags=["gate"], allow_parallel=True)
 def conformance_page(session: nox.Session) -> None:
     """Open the suite's pages in Debian's Chromium; CI has to have it."""
     if shutil.which("chromium") is None and not os.environ.get("CI"):
@@ -202,7 +206,7 @@ def simulate(session: nox.Session) -> None:
     session.run("python", "-m", "ci.simulate.service", *session.posargs)
 
 
-@nox.session(tags=["gate"])
+@nox.session(tags=["gate"], allow_parallel=True)
 def status_page(session: nox.Session) -> None:
     """Open the status page of a service in Debian's Chromium; `-- --write` renews its picture."""
     if shutil.which("chromium") is None and not os.environ.get("CI"):
@@ -222,14 +226,14 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", "-m", "fuzz.run", *session.posargs, interrupt_timeout=_INTERRUPT_TIMEOUT_S)
 
 
-@nox.session(tags=["gate"])
+@nox.session(tags=["gate"], allow_parallel=True)
 def fuzz_smoke(session: nox.Session) -> None:
     """Run each harness for a second."""
     install_atheris(session)
     session.run("python", "-m", "fuzz.run", "--seconds", "1")
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def fuzz_replay(session: nox.Session) -> None:
     """Run all seeds and old crashers through the checks; no atheris is needed."""
     session.install(".", *group("fuzz"))
@@ -264,7 +268,7 @@ def fuzz_proof(session: nox.Session) -> None:
     session.run("python", "-m", "fuzz.proof", *session.posargs, interrupt_timeout=_INTERRUPT_TIMEOUT_S)
 
 
-@nox.session(tags=["gate"])
+@nox.session(tags=["gate"], allow_parallel=True)
 def haproxy(session: nox.Session) -> None:
     """Put Debian's haproxy in front of the service, and restart and kill servers; CI has to have it."""
     if shutil.which("haproxy") is None and not os.environ.get("CI"):
@@ -284,7 +288,7 @@ def install_atheris(session: nox.Session) -> None:
         )
 
 
-@nox.session(tags=["gate"])
+@nox.session(tags=["gate"], allow_parallel=True)
 def systemd(session: nox.Session) -> None:
     """Check the units in docs/deploy by systemd's own tools; CI has to have them."""
     if shutil.which("systemd-socket-activate") is None and not os.environ.get("CI"):
@@ -293,7 +297,7 @@ def systemd(session: nox.Session) -> None:
     session.run("python", "-m", "ci.systemd")
 
 
-@nox.session(tags=["gate"])
+@nox.session(tags=["gate"], allow_parallel=True)
 def package(session: nox.Session) -> None:
     """Build dist/ twice to the same bytes, look into it, and try it as it would be installed."""
     session.install(*group("package"))
@@ -304,7 +308,7 @@ def package(session: nox.Session) -> None:
     session.run("python", "-P", str(Path("ci/package.py").resolve()), "--smoke", str(Path("dist").resolve()))
 
 
-@nox.session(tags=["gate"])
+@nox.session(tags=["gate"], allow_parallel=True, requires=["package"])
 def sbom(session: nox.Session) -> None:
     """List what the wheel in dist/ brings along, as CycloneDX: build/sbom/caas-trio.cdx.json."""
     wheel = built_wheel(session)
@@ -332,7 +336,7 @@ def trio_next(session: nox.Session) -> None:
     session.run("pytest", *(session.posargs or IN_PARALLEL))
 
 
-@nox.session(tags=["gate"])
+@nox.session(tags=["gate"], allow_parallel=True)
 def workflows(session: nox.Session) -> None:
     """Audit the workflows with zizmor, container files with hadolint, shell scripts with ShellCheck."""
     session.install(*group("workflows"))
@@ -351,7 +355,7 @@ def built_wheel(session: nox.Session) -> str:
     return str(wheels[0])
 
 
-@nox.session(tags=["gate"])
+@nox.session(tags=["gate"], allow_parallel=True)
 def deploy(session: nox.Session) -> None:
     """Hold docs/deploy against haproxy, nginx and Kubernetes' schemas; takes about a minute."""
     session.install(".", *group("deploy"))
@@ -387,14 +391,14 @@ def workers(session: nox.Session) -> None:
     session.run("python", "-m", "ci.soak.workers", *session.posargs)
 
 
-@nox.session(tags=["gate"])
+@nox.session(tags=["gate"], allow_parallel=True)
 def docs(session: nox.Session) -> None:
     """Build the documentation as a site in build/site; a warning is an error."""
     session.install(".", *group("docs"))
     session.run("python", "-m", "sphinx", "-qEW", "--keep-going", "-c", "docs/site", ".", "build/site")
 
 
-@nox.session(tags=["gate"])
+@nox.session(tags=["gate"], allow_parallel=True)
 def fail2ban(session: nox.Session) -> None:
     """Count refusals with fail2ban's own tool, by the filter in docs/deploy; CI must have it."""
     if shutil.which("fail2ban-regex") is None and not os.environ.get("CI"):
@@ -416,7 +420,7 @@ def protocols(session: nox.Session) -> None:
         session.run("python", "-m", "ci.protocols", *session.posargs)
 
 
-@nox.session(tags=["gate"])
+@nox.session(tags=["gate"], allow_parallel=True)
 def promtool(session: nox.Session) -> None:
     """Check the metrics pages with Prometheus's own tool; CI must have it."""
     if shutil.which("promtool") is None and not os.environ.get("CI"):
