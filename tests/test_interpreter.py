@@ -27,7 +27,7 @@ STARTS = """
 import sys, os, subprocess
 if {remove!r}:
     os.mkdir({remove!r}); os.chdir({remove!r})
-import probe
+import probe, trio  # which a supervisor has imported by then
 from caas_trio.program.interpreter import Interpreter
 interpreter = Interpreter.current()
 if {remove!r}:

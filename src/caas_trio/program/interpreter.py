@@ -50,10 +50,7 @@ class Interpreter:
         Args:
             search: where modules are imported from; None for `sys.path`.
         """
-        try:
-            directory: str | None = os.getcwd()  # noqa: PTH109 - as text
-        except OSError:
-            directory = None
+        directory = _current_directory()
         options = [f"-{letter * getattr(sys.flags, name)}" for name, letter in _OPTIONS.items()]
         warnings = [f"-W{each}" for each in sys.warnoptions]
         extras = _extras(sys._xoptions, utf8=bool(sys.flags.utf8_mode))  # noqa: SLF001 - and yet documented
@@ -68,7 +65,18 @@ class Interpreter:
 
     def command(self, module: str, number: int) -> list[str]:
         """Return the command line that calls `main(number)` of a module in another process."""
-        return [self.executable, *self.options, "-c", _BOOT.format(module=module), str(number), *self.path]
+        # In a directory that is gone, CPython 3.13.0 fails at the first attribute that a module lacks, unless
+        # it is told not to import from there.
+        options = self.options if _current_directory() else (*self.options, "-P")
+        return [self.executable, *options, "-c", _BOOT.format(module=module), str(number), *self.path]
+
+
+def _current_directory() -> str | None:
+    """Return the directory of this process; None if it has been removed."""
+    try:
+        return os.getcwd()  # noqa: PTH109 - as text
+    except OSError:
+        return None
 
 
 def _extras(given: Mapping[str, str | bool], *, utf8: bool) -> list[str]:
