@@ -33,6 +33,7 @@ from caas_trio import (
     LineSession,
     Oversize,
     SocketOptions,
+    Terminator,
     Trust,
     __version__,
 )
@@ -214,6 +215,7 @@ def test_the_defaults(asked_for: Asked, capsys: pytest.CaptureFixture[str]) -> N
         65536,
         Oversize.STREAM,
         False,
+        Terminator.LF,
     )
 
 
@@ -235,6 +237,7 @@ def asked(program: Program) -> tuple[object, ...]:
         session._max_line,
         session._oversize,
         session._once,
+        session._terminator,
     )
 
 
@@ -245,6 +248,7 @@ OPTIONS = {
     "max_line": "10",
     "oversize": "discard",
     "once": "1",
+    "terminator": "crlf",
     "text": "utf-8",
     "idle_timeout": "4",
     "line_timeout": "5",
@@ -328,12 +332,12 @@ def test_every_option_is_also_a_variable(
         proxy_on=frozenset({Endpoint.parse("unix:@a")}),
         proxy_from=(ipaddress.ip_network("2001:db8::/32"),),
     )
-    prompt = "say it: \u00e9".encode() + b"\xff\n"
+    prompt = "say it: \u00e9".encode() + b"\xff\r\n"
     service, *rest = asked(program)
     assert isinstance(service, Utf8Capitals)
     assert served(program).datagrams is utf8_capitals
     assert asked(program)[0] is not service
-    assert rest == [First.EITHER, prompt, 10, Oversize.DISCARD, True]
+    assert rest == [First.EITHER, prompt, 10, Oversize.DISCARD, True, Terminator.CRLF]
 
 
 @pytest.mark.parametrize("source", ["options", "variables", "file"])
@@ -477,7 +481,10 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_shell_can_complete_options(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "_CAAS_TRIO_COMPLETE=bash_source" in (Path(__file__).parent.parent / "README.md").read_text()
+    assert (
+        "_CAAS_TRIO_COMPLETE=bash_source"
+        in (Path(__file__).parent.parent / "docs" / "hosting.md").read_text()
+    )
     monkeypatch.setenv("_CAAS_TRIO_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", "caas-trio --overs")
     monkeypatch.setenv("COMP_CWORD", "1")

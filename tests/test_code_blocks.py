@@ -46,3 +46,20 @@ def test_every_block_of_code_is_typed(tmp_path: Path) -> None:
         check=False,
     )
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
+
+
+def test_every_page_with_code_has_a_test_that_runs_it() -> None:
+    """Each of those takes all blocks of its pages, or fails."""
+    run_by = {
+        "test_readme.py": {"README.md", "docs/behind-a-proxy.md", "docs/observing.md"},
+        "test_hosting_page.py": {"docs/hosting.md"},
+        "test_migrating.py": {"docs/migrating-from-socketserver.md"},
+        "test_protocol_page.py": {"docs/writing-a-protocol.md"},
+        "test_testing_pages.py": {"docs/testing-your-server.md", "docs/fuzzing-your-server.md"},
+        "test_tls.py": {"docs/tls.md"},
+    }
+    pages = {page for where in WHERE for page in ROOT.glob(where) if blocks(page)}
+    assert {str(page.relative_to(ROOT)) for page in pages} == set().union(*run_by.values())
+    for test, named in run_by.items():
+        text = (ROOT / "tests" / test).read_text("utf-8")
+        assert all(Path(page).name in text for page in named)

@@ -113,6 +113,14 @@ async def test_cat(load: Callable[[str], Any]) -> None:
     assert await load("cat")["through_cat"](b"hello\n") == b"hello\n"
 
 
+async def test_a_program_of_its_own(load: Callable[[str], Any]) -> None:
+    assert await load("program")["main"]() == b"HELLO\n"
+
+
+def test_the_framing_alone(load: Callable[[str], Any]) -> None:
+    assert not load("framing_alone")["buffer"]  # its own assertions hold, and nothing is left
+
+
 async def test_the_test(load: Callable[[str], Any]) -> None:
     await load("test_notes")["test_a_note_is_kept"]()
 

@@ -37,6 +37,7 @@ from caas_trio import (
     TlsError,
     Trust,
     UsageError,
+    connect,
 )
 from caas_trio.core.peer import InternetPeer
 from caas_trio.core.telemetry import Outcome
@@ -302,7 +303,7 @@ async def test_a_handler_sees_the_certificate_of_its_client(files: tuple[Path, P
 
 
 async def test_the_code_of_the_page_on_tls_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    block, *_ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    block, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     for file, name in zip(write_files(tmp_path), ("server.pem", "server.key", "clients.pem"), strict=True):
         file.rename(tmp_path / name)
@@ -315,6 +316,22 @@ async def test_the_code_of_the_page_on_tls_runs(tmp_path: Path, monkeypatch: pyt
             await Running(endpoint, ConnectionRecorder(), trio.Event()).talk(b"", context)
             == b"hello, somebody\n"
         )
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_code_of_the_page_turns_to_tls() -> None:
+    _, block = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    shown: dict[str, Any] = {}
+    exec(compile(block, PAGE, "exec"), shown)  # noqa: S102 - our own text
+    async with trio.open_nursery() as nursery:
+        plain = partial(serve, shown["handle"], "tcp://127.0.0.1:0", trust=Trust(tls=server_context()))
+        [endpoint] = await nursery.start(plain)
+        async with connect(endpoint) as client:
+            await client.send(b"STARTTLS\n")
+            assert await client.receive_line() == b"220 go ahead\r\n"
+            await client.start_tls(client_context(), server_hostname=HOST)
+            await client.send(b"NOOP\n")
+            assert await client.receive_line() == b"250 ok\r\n"
         nursery.cancel_scope.cancel()
 
 
