@@ -22,7 +22,7 @@ KIB = 1024
 
 @contextmanager
 def descriptors(limit: int) -> Iterator[None]:
-    """Let the process have so many descriptors, as `ulimit -Sn` does."""
+    """Set the limit of the process on descriptors, as `ulimit -Sn` does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     try:

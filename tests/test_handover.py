@@ -158,7 +158,7 @@ async def test_the_drain_timeout_counts_from_the_stop(
 
     async def never_end(connection: Connection) -> None:
         assert await connection.receive_line() == b""
-        if connection.draining:  # and not the successor's, that asked who is there
+        if connection.draining:  # and not the successor's question who listens
             begun.append(old.since())
             await trio.sleep_forever()
 

@@ -164,7 +164,7 @@ async def test_the_backlog_limits_waiting_connections() -> None:
 
 
 async def test_an_open_listener_is_not_listened_on_again() -> None:
-    """Whoever does so last is whom a successor stops, and a worker is not its supervisor."""
+    """The process that does so last is the one that a successor stops: the supervisor, not a worker."""
     [listener] = await listen_all([Endpoint.parse("tcp://127.0.0.1:0")], options=SocketOptions(backlog=2))
     with closing(listener):
         await listen_all([listener], options=SocketOptions(backlog=7))

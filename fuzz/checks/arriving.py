@@ -43,7 +43,7 @@ class Wire(trio.abc.Stream):
         return not self._resumed.is_set()
 
     def stall(self) -> None:
-        """Have every send wait, until `resume`."""
+        """Block every send, until `resume`."""
         self._resumed = trio.Event()
 
     def resume(self) -> None:

@@ -19,6 +19,7 @@ from caas_trio.program.control import Control
 from caas_trio.program.messages import MAX_MESSAGE_BYTES, Command, ControlError, WorkerConfig, parse_messages
 from caas_trio.program.worker_process import StartedProcess, Worker
 from fuzz.script import END, SILENCE, header, steps, tokens
+from tests.support.fakes import FakeProcess
 
 from .chunks import cut
 from .playing import Player, play_alone
@@ -62,32 +63,6 @@ _CONFIG: Final = WorkerConfig(
 )
 
 
-class _Process:
-    """A process that ends by `end`, or when it is killed."""
-
-    pid = 1
-
-    def __init__(self) -> None:
-        self.returncode: int | None = None
-        self._ended = trio.Event()
-
-    async def wait(self) -> int:
-        await self._ended.wait()
-        assert self.returncode is not None
-        return self.returncode
-
-    def kill(self) -> None:
-        self.end(-9)
-
-    def abort(self) -> None:
-        self.end(-6)
-
-    def end(self, status: int) -> None:
-        if self.returncode is None:
-            self.returncode = status
-            self._ended.set()
-
-
 def check(data: bytes) -> None:
     """Play one script in a run of its own."""
     assert WorkerConfig.from_line(_CONFIG.to_line()) == _CONFIG, "a config is read back as another"
@@ -119,7 +94,7 @@ class _ControlScriptRunner:
     """A worker as its supervisor sees it, and what it has sent."""
 
     def __init__(self, ours: socket.socket, theirs: socket.socket) -> None:
-        self.process = _Process()
+        self.process = FakeProcess(1)
         self.heard = 0
         control = Control(ours, MAX_MESSAGE_BYTES, pause_s=0.01)
         self.worker = Worker(_CONFIG, StartedProcess(self.process, control), self.count)

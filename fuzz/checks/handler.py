@@ -182,7 +182,7 @@ class _HandlerScriptRunner:
     # Reads.
 
     async def read(self, sign: int) -> None:
-        """Make a call that may wait, and compare."""
+        """Start a call that may wait, and compare its result."""
         if self.wire.stalled:  # an answer to a line that is too long would wait
             await self.stall_or_resume()
         wait = LONG_WAIT_S if sign == _LONG_END else SHORT_WAIT_S
@@ -277,7 +277,7 @@ class _HandlerScriptRunner:
         await self.settle()
 
     async def stall_or_resume(self) -> None:
-        """Let the client stop to read, or read on."""
+        """Stop or resume the client's reading."""
         if self.wire.stalled:
             self.wire.resume()
             waiting = len(self.due) - len(self.wire.sent)

@@ -60,7 +60,7 @@ class Setting:
 def settings(limits: range) -> list[Setting]:
     """Return every combination there is, with these values of `max_line`.
 
-    Who speaks first has nothing to do with what ends a line: CR LF is tried in one order.
+    The order does not depend on what ends a line, so CR LF is tried in one order.
     """
     every = itertools.product((bytes.upper, by_line), First, limits, Oversize, (False, True), Terminator)
     chosen = [Setting(*each) for each in every]

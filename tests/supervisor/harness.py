@@ -25,12 +25,13 @@ from caas_trio.program.recycling import WorkerLimits
 from caas_trio.program.sharedsockets import SharedSockets
 from caas_trio.program.supervisor import Supervisor, WorkersFailed
 from caas_trio.program.worker_process import StartedProcess
+from tests.support.fakes import FakeProcess
 
 DIED: Final = "worker died"
 FAILED: Final = "the settings could not be reloaded; the old workers stay"
 
 
-class FakeWorker:
+class FakeWorker(FakeProcess):
     """A worker process that the test simulates.
 
     Attributes:
@@ -45,33 +46,22 @@ class FakeWorker:
     """
 
     def __init__(self, pid: int, config: WorkerConfig, sock: socket.socket, behavior: str) -> None:
-        self.pid = pid
+        super().__init__(pid)
         self.config = config
         self.behavior = behavior
         self.commands: list[str] = []
-        self.returncode: int | None = None
         self.control = Control(sock)
-        self._ended = trio.Event()
-
-    async def wait(self) -> int:
-        await self._ended.wait()
-        assert self.returncode is not None
-        return self.returncode
-
-    def kill(self) -> None:
-        self.end(-signal.SIGKILL)
 
     def abort(self) -> None:
         if self.behavior != "uninterruptible":
             assert self.config.stacks is not None
             os.write(self.config.stacks, b'Fatal Python error: Aborted\n  File "app.py", line 7 in handler\n')
-            self.end(-signal.SIGABRT)
+            super().abort()
 
     def end(self, status: int = 0) -> None:
         if self.returncode is None:
-            self.returncode = status
             self.control.close()
-            self._ended.set()
+        super().end(status)
 
     async def run(self, gate: trio.Event | None) -> None:
         if gate is not None:

@@ -39,7 +39,7 @@ async def test_a_reload_starts_new_workers_on_the_same_sockets_and_retires_the_o
     assert {each.config.config["max_line"] for each in old} == {"10"}
     assert new[0].config.sockets == old[0].config.sockets
     assert harness.logged() == [("reloaded", "")]
-    config.write_text("nonsense")  # and yet who is replaced gets what was read
+    config.write_text("nonsense")  # and yet a replacement gets what was read
     new[0].end(-9)
     await trio.sleep(1)
     assert harness.started[-1].config.config["max_line"] == "20"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from caas_trio.core.lazy import loaded
+
 TYPE_CHECKING = False  # for type checkers it is true: importing typing takes time
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _load() -> Any:
-    from .command import main as run  # noqa: PLC0415 - here its interruption can be caught
+    from .command import main as run  # noqa: PLC0415 - by `loaded`, which catches its interruption
 
     return run
 
@@ -22,12 +24,7 @@ def main(load: Callable[[], Any] = _load) -> None:
     Args:
         load: returns what is run.
     """
-    try:
-        run = load()
-    except KeyboardInterrupt:
-        sys.stderr.write("caas-client: interrupted\n")
-        sys.exit(130)  # as shells say it of SIGINT
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(loaded(load, "caas-client")(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -97,7 +97,9 @@ A mail server, by what a dialect says of SMTP; docs/dialects.md tells how one is
     metavar="NAME|FILE",
     help=f"What it speaks, in place of --service: {', '.join([*SERVICES, *names()])}, or a TOML file.",
 )
-@click.option("--first", type=values_of(First), default="client", show_default=True, help="Who speaks first.")
+@click.option(
+    "--first", type=values_of(First), default="client", show_default=True, help="Which side speaks first."
+)
 @click.option(
     "--prompt",
     default="Enter some data to be capitalized:",

@@ -1,4 +1,4 @@
-"""Packages that load what they export when it is asked for.
+"""Loading late: packages that load what they export when it is asked for, and programs.
 
 `caas_trio` itself does so without this module: it loads nothing before the service handles signals.
 """
@@ -8,6 +8,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from typing import TypeVar
+
+T = TypeVar("T")
+#: The exit status of a program that SIGINT has ended, as shells report it.
+_INTERRUPTED = 130
 
 
 def exporter(package: str, home: Mapping[str, str]) -> Callable[[str], object]:
@@ -26,3 +31,12 @@ def exporter(package: str, home: Mapping[str, str]) -> Callable[[str], object]:
         return found
 
     return load
+
+
+def loaded(load: Callable[[], T], program: str) -> T:
+    """Return what `load` returns; if Ctrl-C comes meanwhile, end `program` with one line."""
+    try:
+        return load()
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{program}: interrupted\n")
+        sys.exit(_INTERRUPTED)

@@ -86,7 +86,7 @@ def _read_config(context: click.Context, _: click.Parameter, file: Path | None) 
     "--first",
     type=click.Choice([first.value for first in First]),
     default=First.CLIENT.value,
-    help="Who speaks first. With 'either', the server prompts a client that keeps silent.",
+    help="Which side speaks first. With 'either', the server prompts a client that keeps silent.",
 )
 @click.option(
     "--prompt",

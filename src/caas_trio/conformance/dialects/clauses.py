@@ -8,7 +8,7 @@ from caas_trio.conformance.clause import Clause, Level
 
 SECTIONS: Final = {
     "REPLY": "any dialect: requests and replies",
-    "GREET": "any dialect: who speaks first",
+    "GREET": "any dialect: which side speaks first",
     "CUT": "any dialect: pieces",
     "PIPE": "any dialect: pipelining",
     "TERM": "any dialect: what ends a line",
