@@ -213,6 +213,13 @@ def simulate(session: nox.Session) -> None:
     session.run("python", "-m", "ci.simulate.service", *session.posargs)
 
 
+@nox.session
+def simulate_proof(session: nox.Session) -> None:
+    """Plant bugs in a copy of the package, one at a time; a seed of the service's has to fail for each."""
+    session.install(".")
+    session.run("python", "-m", "ci.simulate.planted", *session.posargs)
+
+
 @nox.session(tags=["gate"], allow_parallel=True)
 def status_page(session: nox.Session) -> None:
     """Open the status page of a service in Debian's Chromium; `-- --write` renews its picture."""

@@ -6,7 +6,6 @@ runs on that copy. Without a bug the harness has to find nothing.
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable
@@ -21,7 +20,7 @@ from rich.table import Table
 
 from .interrupt import until_signalled
 from .job import Crash, Progress, Verdict, watch
-from .planted import BUGS, PACKAGE
+from .planted import BUGS, PACKAGE, plant
 from .planted.bug import Bug
 from .targets import Target, targets
 
@@ -35,18 +34,6 @@ class Outcome(NamedTuple):
     seconds: float
     executions: int
     output: list[str]
-
-
-def plant(bug: Bug | None, directory: Path) -> None:
-    """Copy the package into a directory, with a bug in it.
-
-    Raises:
-        ValueError: the bug does not apply.
-    """
-    shutil.copytree(PACKAGE, directory / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
-    if bug is not None:
-        module = directory / PACKAGE.name / bug.module
-        module.write_text(bug.applied(module.read_text()))
 
 
 async def hunt(seconds: int, target: Target, bug: Bug | None = None, *, seeds: bool = True) -> Outcome:

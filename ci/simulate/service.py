@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import multiprocessing
+import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 import trio
@@ -19,11 +21,16 @@ from trio.testing import MockClock
 
 from caas_trio.testing import Network
 
+from . import oracle
 from .clients import Client
-from .scenario import Scenario, require, serving
+from .scenario import Scenario
+from .server import Server, serving
 
 #: How long, in simulated seconds, all may take: longer than every timeout and every fault together.
 _PATIENCE_S: Final = 100_000
+
+#: How long a seed may keep the processor busy, in seconds: it takes some hundredths.
+_BUSY_S: Final = 20
 
 
 class Result(NamedTuple):
@@ -40,42 +47,70 @@ class Result(NamedTuple):
     failure: str | None
 
 
-async def _play(seed: int, networks: list[Network], kind: type[Scenario] = Scenario) -> None:
+async def _play(scenario: Scenario, networks: list[Network], clock: MockClock) -> None:
     """Play one seed.
 
     Raises:
         AssertionError: a promise was broken.
     """
-    scenario = kind.drawn(seed)
-    network = Network(seed, conditions=scenario.conditions)
+    network = Network(scenario.seed, conditions=scenario.conditions)
     networks.append(network)
-    network.host("server").set_buffers(send=scenario.buffer)
-    clients = [Client(scenario, network, number) for number in range(scenario.clients)]
     with trio.fail_after(_PATIENCE_S):
-        async with serving(scenario, network) as server:
+        async with serving(scenario, network, clock) as server:
+            clients = [Client(server, number) for number in range(scenario.clients)]
             async with trio.open_nursery() as nursery:
                 for client in clients:
                     nursery.start_soon(client.run)
-                if scenario.stop_at is not None:
-                    await trio.sleep(scenario.stop_at)
-                    await server.end(scenario)
-            if scenario.stop_at is None:
-                await server.end(scenario)
-    for client in clients:
-        client.check(server.began_to_stop)
-    server.check()
-    require(network.host("server").open_descriptors == 0, "the server leaves descriptors open")
+                await _reach_the_end(server, clients)
+                server.released.set()
+            await server.end()
+    oracle.check(server, clients)
+
+
+async def _reach_the_end(server: Server, clients: list[Client]) -> None:
+    """Stop the server when the scenario says so; else return when nothing happens any more."""
+    stop = server.scenario.stop
+    if stop is None:
+        for client in clients:
+            await client.settled.wait()
+        await server.check_rest()
+        return
+    with trio.move_on_after(stop.at):
+        await server.stopping.wait()
+    if stop.retires and server.stopped is None:
+        server.retire()
+        with trio.move_on_after(stop.retires):
+            await server.stopping.wait()
+    await server.end()
 
 
 def play(seed: int, kind: type[Scenario] = Scenario) -> Result:
     """Play one seed in a run of its own."""
     networks: list[Network] = []
     failure: str | None = None
+    clock = MockClock(autojump_threshold=0)
     try:
-        trio.run(_play, seed, networks, kind, clock=MockClock(autojump_threshold=0))
+        with _bounded():
+            trio.run(_play, kind.drawn(seed), networks, clock, clock=clock)
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is this seed's
         failure = "; ".join(dict.fromkeys(_lines(error)))
     return Result(seed, networks[0].trace_hash if networks else "", failure)
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Raise TimeoutError in a block that keeps the processor busy for too long."""
+
+    def end(*_: object) -> None:
+        raise TimeoutError(f"busy for {_BUSY_S} s")
+
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _BUSY_S, 1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def _lines(error: BaseException) -> Iterator[str]:
@@ -90,10 +125,12 @@ def _lines(error: BaseException) -> Iterator[str]:
 def show(seed: int) -> None:
     """Print what happens in one seed."""
     networks: list[Network] = []
+    scenario = Scenario.drawn(seed)
+    clock = MockClock(autojump_threshold=0)
     try:
-        trio.run(_play, seed, networks, clock=MockClock(autojump_threshold=0))
+        trio.run(_play, scenario, networks, clock, clock=clock)
     finally:
-        print(Scenario.drawn(seed))
+        print(scenario)
         for event in networks[0].trace:
             print(f"{event.time:12.6f}  {event.where:20} {event.what:10} {event.data!r}")
 
@@ -104,21 +141,25 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10_000, help="how many")
     parser.add_argument("--seed", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count(), help="how many processes")
+    parser.add_argument("--first", action="store_true", help="end with the first seed that fails")
     parser.add_argument("--trace", action="store_true", help="show what happens in the first seed")
     options = parser.parse_args()
     if options.trace:
         show(options.seed)
         return 0
-    begun, failures, whole = time.monotonic(), 0, hashlib.blake2b(digest_size=16)
+    begun, failures, whole, played = time.monotonic(), 0, hashlib.blake2b(digest_size=16), 0
     with multiprocessing.Pool(options.jobs) as pool:
         for result in pool.imap(play, range(options.seed, options.seed + options.seeds), chunksize=20):
+            played += 1
             whole.update(result.trace_hash.encode())
             if result.failure is not None:
                 failures += 1
                 print(f"seed {result.seed}: {result.failure}")
                 print(f"    python -m ci.simulate.service --trace --seed {result.seed}", flush=True)
+                if options.first:
+                    break
     seconds = time.monotonic() - begun
-    print(f"{options.seeds} seeds in {seconds:.0f} s, {failures} failed, traces {whole.hexdigest()}")
+    print(f"{played} seeds in {seconds:.0f} s, {failures} failed, traces {whole.hexdigest()}")
     return int(failures > 0)
 
 

@@ -7,6 +7,7 @@ once in that module, and what takes its place. One that no longer applies is an 
 
 from __future__ import annotations
 
+import shutil
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -24,3 +25,15 @@ def _in_module(name: str) -> list[Bug]:
 
 _TABLES: Final = sorted({path.stem for path in Path(__file__).parent.glob("*.py")} - {"__init__", "bug"})
 BUGS: Final = [bug for name in _TABLES for bug in _in_module(name)]
+
+
+def plant(bug: Bug | None, directory: Path) -> None:
+    """Copy the package into a directory, with a bug in it.
+
+    Raises:
+        ValueError: the bug does not apply.
+    """
+    shutil.copytree(PACKAGE, directory / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    if bug is not None:
+        module = directory / PACKAGE.name / bug.module
+        module.write_text(bug.applied(module.read_text()))

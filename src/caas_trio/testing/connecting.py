@@ -219,7 +219,8 @@ class ConnectingSocket(SimSocket, WireEnd):
         name = str(world.next_connection())
         client.send_to(accepted, f"{name}>")
         accepted.send_to(client, f"{name}<")
-        world.kernel.record(f"{name}>", "connected")
+        whence = client.node.name if self.is_local else f"{client.node.name}:{client.local[1]}"
+        world.kernel.record(f"{name}>", "connected", whence.encode())
         return accepted
 
     def join(self, client: Self, options: dict[tuple[int, int], Any]) -> None:
