@@ -14,6 +14,7 @@ with instrumenting(
     "caas_trio.drivers.hubchannel",
     "caas_trio.drivers.inlineturn",
     "caas_trio.server.served",
+    "caas_trio.server.kinds",
     "caas_trio.drivers.requesthandler",
     "caas_trio.server.server",
     "caas_trio.drivers.stream",

@@ -24,7 +24,7 @@ from caas_trio import (
     StreamRequestHandler,
     Trust,
 )
-from caas_trio.server.served import Handler
+from caas_trio.server.kinds import Handler
 
 from .support.drivers import serve
 from .support.recorder import Recorder

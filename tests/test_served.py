@@ -33,7 +33,8 @@ from caas_trio.drivers.driver import FirstTurn
 from caas_trio.drivers.stream import StreamChannel, StreamDriver
 from caas_trio.server.admission import Admission
 from caas_trio.server.handshaker import Handshaker
-from caas_trio.server.served import Handler, NewSession, ServedConnection, SessionConnection, Shared
+from caas_trio.server.kinds import Handler, NewSession, SessionConnection
+from caas_trio.server.served import ServedConnection, Shared
 
 from .support.drivers import serve, serve_sessions
 from .support.recorder import Recorder, StatsRecorder

@@ -14,7 +14,7 @@ from caas_trio.core.buffering import Chunk
 from caas_trio.core.telemetry import Conversation, ServerStats
 from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.driver import FirstTurn
-from caas_trio.server.served import SessionConnection
+from caas_trio.server.kinds import SessionConnection
 
 RARELY = 1000
 

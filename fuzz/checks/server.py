@@ -37,6 +37,7 @@ MODULES: Final = (
     "caas_trio.drivers.hubchannel",
     "caas_trio.drivers.inlineturn",
     "caas_trio.server.served",
+    "caas_trio.server.kinds",
     "caas_trio.drivers.requesthandler",
     "caas_trio.server.server",
     "caas_trio.drivers.stream",

@@ -26,12 +26,6 @@ BUGS: Final = (
         "with suppress(KeyError):\n                await self._channel.close_gracefully()",
     ),
     Bug(
-        "all connections share a session",
-        "server",
-        "self._served_by = self._shared.service()\n        turn",
-        'self._served_by = vars(self._shared.tasks).setdefault("one", self._shared.service())\n        turn',
-    ),
-    Bug(
         "sockets are left open",
         "server",
         "self._sock.close()\n        self._release()",

@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from .program.script import run
     from .server.app import App
     from .server.datagram import DatagramService, serve_datagrams
+    from .server.kinds import Handler, NewSession
     from .server.listeners import Listener
     from .server.options import DatagramOptions, ServeOptions
-    from .server.served import Handler, NewSession
     from .server.serving import serve, serve_sessions
     from .server.socketoptions import SocketOptions
     from .server.watchdog import Watchdog
@@ -151,8 +151,8 @@ _HOME = {
     "DriverName": ".drivers.choice",
     "Datagram": ".core.datagramrules",
     "DatagramService": ".server.datagram",
-    "NewSession": ".server.served",
-    "Handler": ".server.served",
+    "NewSession": ".server.kinds",
+    "Handler": ".server.kinds",
     "Service": ".core.session",
     "Chunk": ".core.buffering",
     "Peer": ".core.peer",

@@ -11,8 +11,8 @@ import trio
 import caas_trio
 from caas_trio import Endpoint, Listener, StreamRequestHandler
 from caas_trio.drivers.choice import DriverName
+from caas_trio.server.kinds import Handler, NewSession
 from caas_trio.server.options import ServeOptions
-from caas_trio.server.served import Handler, NewSession
 
 _chosen: list[DriverName] = ["auto"]
 

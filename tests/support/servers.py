@@ -12,7 +12,7 @@ import trio
 
 from caas_trio import Endpoint, Limits, LineSession, Session, StreamRequestHandler
 from caas_trio.drivers.machine import MACHINE, Machine
-from caas_trio.server.served import Handler
+from caas_trio.server.kinds import Handler
 
 from . import streams
 from .drivers import serve, serve_sessions

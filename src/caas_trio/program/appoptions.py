@@ -16,7 +16,7 @@ from caas_trio.core.limits import Limits
 from caas_trio.core.session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
 from caas_trio.core.terminator import Terminator
 from caas_trio.server.app import App
-from caas_trio.server.served import NewSession
+from caas_trio.server.kinds import NewSession
 
 #: The ways to serve, as a message calls them.
 _WAYS: Final = {

@@ -18,7 +18,7 @@ from caas_trio.drivers.connection import Connection
 from caas_trio.drivers.requesthandler import DatagramRequestHandler, StreamRequestHandler
 
 from .datagram import DatagramService
-from .served import Handler, NewSession
+from .kinds import Handler, NewSession
 
 #: Yields an app, or an object that `as_app` accepts for one; see `serve_app`.
 Lifespan: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]

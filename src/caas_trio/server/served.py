@@ -7,7 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import trio
 
@@ -15,20 +15,15 @@ from caas_trio.core.endpoint import Scheme
 from caas_trio.core.errors import FAULTS, NOT_OURS, ConnectionLost, PeerError, TooSlow
 from caas_trio.core.limits import Limits
 from caas_trio.core.peer import Peer, peer_behind, peer_of
-from caas_trio.core.session import Session
-from caas_trio.core.telemetry import ListenerStats, Outcome, ServerStats, Telemetry, outcome_of
+from caas_trio.core.telemetry import Conversation, ListenerStats, Outcome, ServerStats, Telemetry, outcome_of
 from caas_trio.core.trust import Trust
 from caas_trio.drivers.channel import Channel
-from caas_trio.drivers.connection import Connection
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.driver import Driver, FirstTurn
 from caas_trio.drivers.machine import MACHINE, Machine
 
 from .admission import NO_PLACE, REFUSAL, Admission, Host, NoPlace, refuse, words_for
 from .handshaker import Handshaker, Refused
-
-NewSession: TypeAlias = Callable[[], Session]
-Handler: TypeAlias = Callable[[Connection], Awaitable[object]]
 
 #: What serves a connection.
 S = TypeVar("S")
@@ -92,7 +87,7 @@ class ServedConnection(abc.ABC, Generic[S]):
 
     #: Its session, or the `Connection` of its handler; None before the conversation. In place of an
     #: attribute of each kind, since a second `__init__` would cost each connection half a microsecond.
-    _served_by: Any
+    _served_by: Conversation | None
 
     def __init__(self, shared: Shared[S], sock: socket.socket, listener: ListenerStats) -> None:
         self._shared = shared
@@ -104,9 +99,9 @@ class ServedConnection(abc.ABC, Generic[S]):
         self._served_by = None
 
     @property
-    @abc.abstractmethod
     def oversize_lines(self) -> int:
         """How many lines were too long so far."""
+        return 0 if self._served_by is None else self._served_by.oversize_lines
 
     @abc.abstractmethod
     def _converse(self, channel: Channel) -> Awaitable[object]:
@@ -344,76 +339,6 @@ class ServedConnection(abc.ABC, Generic[S]):
             cause, bug = bug, RuntimeError(f"{type(bug).__name__} was raised")
             bug.__cause__ = cause
         self._shared.telemetry.conversation_failed(bug, self._listener.endpoint, self.peer)
-
-
-class SessionConnection(ServedConnection[NewSession]):
-    """A connection that a session answers."""
-
-    __slots__ = ()
-
-    _served_by: Session | None
-
-    @property
-    def oversize_lines(self) -> int:
-        """How many lines were too long so far."""
-        return 0 if self._served_by is None else self._served_by.oversize_lines
-
-    def _begin(self, channel: Channel, address: Any, turn: FirstTurn[ServedConnection[Any]]) -> None:  # noqa: ARG002
-        self._served_by = self._shared.service()
-        turn.add(self, channel, self._served_by)
-
-    def _converse(self, channel: Channel) -> Awaitable[None]:
-        if self._served_by is None:
-            self._served_by = self._shared.service()
-        return channel.converse(self._served_by)
-
-
-class HandlerConnection(ServedConnection[Handler]):
-    """A connection that an async handler serves."""
-
-    __slots__ = ()
-
-    _served_by: Connection | None
-
-    @property
-    def oversize_lines(self) -> int:
-        """How many lines were too long so far."""
-        return 0 if self._served_by is None else self._served_by.oversize_lines
-
-    def _begin(self, channel: Channel, address: Any, turn: FirstTurn[ServedConnection[Any]]) -> None:  # noqa: ARG002
-        self._peer = peer_of(self._sock, address)
-        self.spawn()
-
-    def _converse(self, channel: Channel) -> Awaitable[object]:
-        shared = self._shared
-        connection = Connection(
-            channel, self._listener.endpoint, self.peer, shared.limits, shared.drain, shared.trust.tls
-        )
-        self._served_by = connection
-        connection.begin()
-        return shared.service(connection)
-
-    def _completed(self) -> Outcome:
-        assert self._served_by is not None  # noqa: S101 - its handler has returned
-        if self._served_by.failure is None:
-            return super()._completed()
-        return self._classify_failure(self._served_by.failure)[0]
-
-    async def _linger(self) -> None:
-        if self._served_by is not None:
-            await self._served_by.finish()
-        await super()._linger()
-
-    @property
-    def _busy(self) -> bool:
-        return self._served_by is not None and self._served_by.busy
-
-    def _abandon(self) -> None:
-        if self._served_by is not None:
-            self._served_by.abandon()
-
-    def _is_by_peer(self, error: BaseException) -> bool:
-        return isinstance(error, PeerError) and error.connection in (None, self._served_by)
 
 
 def _split(

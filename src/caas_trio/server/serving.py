@@ -10,9 +10,9 @@ from caas_trio.core.endpoint import Endpoint
 from caas_trio.drivers.connection import Connection
 from caas_trio.drivers.requesthandler import StreamRequestHandler
 
+from .kinds import Handler, HandlerConnection, NewSession, SessionConnection
 from .listeners import Listener
 from .options import ServeOptions, Settings
-from .served import Handler, HandlerConnection, NewSession, SessionConnection
 from .server import Server
 
 
