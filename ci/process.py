@@ -29,7 +29,7 @@ class StartError(Exception):
     """A server did not come up; the message says why, in one line."""
 
 
-class Server:
+class ServerProcess:
     """A server that runs; as a context manager it is gone when the block ends.
 
     Attributes:
@@ -97,7 +97,7 @@ def start(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     timeout_s: float = START_TIMEOUT_S,
-) -> Server:
+) -> ServerProcess:
     """Start a server, and return it once it has announced itself; the caller closes it.
 
     Args:
@@ -123,7 +123,7 @@ def start(
     except OSError as error:
         errors.close()
         raise StartError(f"{command[0]}: {error.strerror}") from None
-    server = Server(process, [], errors)
+    server = ServerProcess(process, [], errors)
     try:
         server.announced = _announced(server, announcements, timeout_s)
     except BaseException:
@@ -135,7 +135,7 @@ def start(
 @asynccontextmanager
 async def serving(
     command: Sequence[str], environment: Mapping[str, str] | None = None
-) -> AsyncIterator[Server]:
+) -> AsyncIterator[ServerProcess]:
     """Run a server for as long as the block lasts.
 
     Raises:
@@ -149,7 +149,7 @@ async def serving(
             await trio.to_thread.run_sync(server.close)
 
 
-def _announced(server: Server, announcements: Sequence[str], timeout_s: float) -> list[str]:
+def _announced(server: ServerProcess, announcements: Sequence[str], timeout_s: float) -> list[str]:
     lines = _first_lines(server.process, len(announcements), timeout_s)
     if all(map(str.startswith, lines, announcements)) and len(lines) == len(announcements):
         return list(map(str.removeprefix, lines, announcements))

@@ -14,7 +14,7 @@ import psutil
 
 from ci.bench.load import CERTIFICATE
 from ci.bench.peers import Peer
-from ci.process import Server, StartError, start
+from ci.process import ServerProcess, StartError, start
 
 GREETING_TIMEOUT_S = 15
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ class RunningPeer:
         pid: its process id.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ServerProcess) -> None:
         self.endpoint = server.endpoint
         self.pid = server.process.pid
         self._process = psutil.Process(self.pid)
@@ -113,7 +113,7 @@ def running(peer: Peer, *, unix: bool, tls: bool, build: Path, core: int) -> Ite
             yield running
 
 
-def _started(command: list[str], core: int, environment: dict[str, str]) -> Server:
+def _started(command: list[str], core: int, environment: dict[str, str]) -> ServerProcess:
     own = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})  # inherited, so the server never runs elsewhere
     try:

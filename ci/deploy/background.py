@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from ci.process import Server, start
+from ci.process import ServerProcess, start
 
 #: Seconds in which what is on this machine has happened, however busy it is.
 TIMEOUT_S = 20.0
@@ -39,7 +39,7 @@ class Service:
 
     def __init__(self, *arguments: str) -> None:
         self._command = [sys.executable, "-m", "caas_trio", *arguments]
-        self._server: Server | None = None
+        self._server: ServerProcess | None = None
 
     async def start(self) -> None:
         """Start it; return once it says that it listens.

@@ -19,7 +19,7 @@ from typing import Final
 import trio
 import trustme
 
-from ci.process import LISTENING, Server, start
+from ci.process import LISTENING, ServerProcess, start
 
 from . import irc_clients, memcached, pop3, redis_clients, rpc, smtp
 from .checking import HOST, TIMEOUT_S, Check, Protocol, Target
@@ -36,7 +36,7 @@ PROTOCOLS: Final = (
 EXAMPLES: Final = Path(__file__).parents[2] / "docs" / "examples"
 
 
-def serve(app: str, folder: Path) -> Server:
+def serve(app: str, folder: Path) -> ServerProcess:
     """Start a server on TCP, and on the Unix socket `server` in the folder."""
     endpoints = [f"tcp://{HOST}:0", f"unix:{folder / 'server'}"]
     # A handshake that comes byte by byte takes its time.

@@ -15,7 +15,7 @@ from caas_trio.core.proxy_encoding import encode_proxy_header
 from caas_trio.core.proxy_header import ProxyHeader
 
 from .scenario import FATAL, PORT, PROXIED_PORT
-from .server import HEADERS_NETWORK, Server
+from .server import HEADERS_NETWORK, SimulatedServer
 
 #: The pieces that a client sends, with pauses between them.
 _PIECES: Final = (
@@ -69,7 +69,7 @@ class Client:
         ended_at: the same.
     """
 
-    def __init__(self, server: Server, number: int) -> None:
+    def __init__(self, server: SimulatedServer, number: int) -> None:
         scenario = server.scenario
         self._server = server
         self._number = number

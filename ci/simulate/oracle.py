@@ -11,7 +11,7 @@ from caas_trio.testing import TraceEvent
 from .clients import Client
 from .observed import TOLD, require
 from .scenario import PROMPT, Replies, Scenario
-from .server import Server
+from .server import SimulatedServer
 
 _REFUSAL: Final = b"error: too many connections\n"
 
@@ -81,7 +81,7 @@ class Oracle:
         server: the server, which is over.
     """
 
-    def __init__(self, client: Client, wire: Wire, server: Server) -> None:
+    def __init__(self, client: Client, wire: Wire, server: SimulatedServer) -> None:
         self._client = client
         self._wire = wire
         self._server = server
@@ -218,7 +218,7 @@ class Oracle:
         require(drips <= _MAX_DRIPS, f"{self._said}, and the line is still waited for")
 
 
-def check(server: Server, clients: list[Client]) -> None:
+def check(server: SimulatedServer, clients: list[Client]) -> None:
     """Check all clients of a server, and the server's reports, when it is over."""
     found = wires(server.network.trace)
     for client in clients:

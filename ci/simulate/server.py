@@ -1,4 +1,4 @@
-"""The server of a scenario: `Server`, `serving`."""
+"""The server of a scenario: `SimulatedServer`, `serving`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ServiceFailed(Exception):  # noqa: N818 - what it is called in the reports
     """Raised by a service that fails."""
 
 
-class Server:
+class SimulatedServer:
     """The server of a scenario, on the host `server`.
 
     Attributes:
@@ -225,10 +225,10 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(scenario: Scenario, network: Network, clock: MockClock) -> AsyncIterator[Server]:
+async def serving(scenario: Scenario, network: Network, clock: MockClock) -> AsyncIterator[SimulatedServer]:
     """Serve a scenario."""
     async with trio.open_nursery() as nursery:
-        server = Server(scenario, network, clock)
+        server = SimulatedServer(scenario, network, clock)
         await nursery.start(server.run)
         server.begun()
         nursery.start_soon(server.be_faulty)

@@ -24,7 +24,7 @@ from caas_trio.testing import Network
 from . import oracle
 from .clients import Client
 from .scenario import Scenario
-from .server import Server, serving
+from .server import SimulatedServer, serving
 
 #: How long, in simulated seconds, all may take: longer than every timeout and every fault together.
 _PATIENCE_S: Final = 100_000
@@ -67,7 +67,7 @@ async def _play(scenario: Scenario, networks: list[Network], clock: MockClock) -
     oracle.check(server, clients)
 
 
-async def _reach_the_end(server: Server, clients: list[Client]) -> None:
+async def _reach_the_end(server: SimulatedServer, clients: list[Client]) -> None:
     """Stop the server when the scenario says so; else return when nothing happens any more."""
     stop = server.scenario.stop
     if stop is None:

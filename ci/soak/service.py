@@ -12,7 +12,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from ci.process import LISTENING, Server, start
+from ci.process import LISTENING, ServerProcess, start
 
 SCRAPE_TIMEOUT_S = 30
 SERVICE = ("-m", "caas_trio")
@@ -62,7 +62,7 @@ class Service:
         process: the process that was started; with workers it is their supervisor.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ServerProcess) -> None:
         *self.endpoints, self._metrics = server.announced
         self.process = server.process
         self._server = server

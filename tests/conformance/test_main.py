@@ -29,7 +29,7 @@ from caas_trio.conformance.interruption import interruptible
 from caas_trio.core.endpoint import Endpoint
 from ci.conformance.dialects.proof import running
 from ci.conformance.dialects.protocols import MEMCACHED
-from ci.conformance.dialects.serving import Server as DialectServer
+from ci.conformance.dialects.serving import DialectServer
 from ci.conformance.reference import Conversation, Server, Settings
 
 from .conftest import StartRight

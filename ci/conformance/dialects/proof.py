@@ -27,7 +27,7 @@ from caas_trio.conformance.dialects.parsing import load
 from caas_trio.core.endpoint import Endpoint
 
 from .protocols import PROTOCOLS
-from .serving import Conversation, Protocol, Server
+from .serving import Conversation, DialectServer, Protocol
 from .wrong import WRONG
 
 #: Servers judged at a time. Those that are not judged as they should be are judged alone, a second time.
@@ -41,7 +41,7 @@ class Trial:
 
     name: str
     protocol: Protocol
-    server: type[Server]
+    server: type[DialectServer]
     dialect: Dialect
     breaks: str = ""
     jobs: int = 8
@@ -50,7 +50,8 @@ class Trial:
 def trials() -> dict[str, Trial]:
     """Return the trials: a right server for each dialect, then the wrong ones."""
     right = [
-        Trial(f"right-{protocol.dialect}", protocol, Server, load(protocol.dialect)) for protocol in PROTOCOLS
+        Trial(f"right-{protocol.dialect}", protocol, DialectServer, load(protocol.dialect))
+        for protocol in PROTOCOLS
     ]
     wrong = [
         Trial(each.name, each.protocol, each.server, each.dialect, each.breaks, each.jobs)
@@ -60,7 +61,7 @@ def trials() -> dict[str, Trial]:
 
 
 @contextmanager
-def running(server: type[Server], protocol: Protocol) -> Iterator[Endpoint]:
+def running(server: type[DialectServer], protocol: Protocol) -> Iterator[Endpoint]:
     """Run a server in threads for as long as the block lasts; it has a certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)

@@ -10,7 +10,7 @@ from caas_trio.conformance.dialects.dialect import Dialect
 from caas_trio.conformance.dialects.parsing import load
 
 from .protocols import MEMCACHED, SMTP
-from .serving import Conversation, Protocol, Server
+from .serving import Conversation, DialectServer, Protocol
 
 BOTH = (SMTP, MEMCACHED)
 #: What the right servers answer to the steady request, and to an unknown one.
@@ -35,7 +35,7 @@ class Wrong:
     name: str
     breaks: str
     story: str
-    server: type[Server]
+    server: type[DialectServer]
     protocol: Protocol
     declared: dict[str, Any]
     jobs: int
@@ -47,15 +47,17 @@ class Wrong:
 
 
 WRONG: dict[str, Wrong] = {}
-Kind = TypeVar("Kind", bound=type[Conversation] | type[Server])
+Kind = TypeVar("Kind", bound=type[Conversation] | type[DialectServer])
 
 
 def wrong(breaks: str, *protocols: Protocol, jobs: int = 8, **declared: Any) -> Callable[[Kind], Kind]:
     """Register a class as a server that breaks a clause, for each of some protocols."""
 
     def register(kind: Kind) -> Kind:
-        is_server = issubclass(kind, Server)
-        server = kind if is_server else type(f"{kind.__name__}Server", (Server,), {"conversation": kind})
+        is_server = issubclass(kind, DialectServer)
+        server = (
+            kind if is_server else type(f"{kind.__name__}Server", (DialectServer,), {"conversation": kind})
+        )
         for protocol in protocols or BOTH:
             name = f"{kind.__name__}-{protocol.dialect}"
             story = (kind.__doc__ or "").strip()
@@ -70,7 +72,7 @@ def variant(
     name: str,
     story: str,
     *protocols: Protocol,
-    base: type[Conversation | Server] = Conversation,
+    base: type[Conversation | DialectServer] = Conversation,
     run: dict[str, Any] | None = None,
     **members: Any,
 ) -> None:

@@ -50,7 +50,7 @@ class Conversation:
     idle_s: ClassVar[float | None] = None
     line_s: ClassVar[float | None] = None
 
-    def __init__(self, sock: socket.socket, protocol: Protocol, server: Server) -> None:
+    def __init__(self, sock: socket.socket, protocol: Protocol, server: DialectServer) -> None:
         self.sock = sock
         self.protocol = protocol
         self.server = server
@@ -168,7 +168,7 @@ class Conversation:
                 return
 
 
-class Server:
+class DialectServer:
     """Listens, and gives each connection a thread."""
 
     conversation: ClassVar[type[Conversation]] = Conversation

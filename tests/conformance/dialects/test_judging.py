@@ -14,7 +14,7 @@ from caas_trio.conformance.dialects.parsing import load
 from caas_trio.conformance.reports import text
 from ci.conformance.dialects.proof import Trial, chosen, judged, running, trials
 from ci.conformance.dialects.protocols import MEMCACHED, SMTP
-from ci.conformance.dialects.serving import Server
+from ci.conformance.dialects.serving import DialectServer
 from ci.conformance.dialects.wrong import WRONG
 
 pytestmark = pytest.mark.slow
@@ -95,5 +95,5 @@ EARLY = next(name for name, trial in trials().items() if trial.breaks == "GREET-
 
 
 async def test_a_server_without_a_greeting_is_not_judged_further() -> None:
-    trial = Trial("memcached-as-smtp", MEMCACHED, Server, load("smtp"))
+    trial = Trial("memcached-as-smtp", MEMCACHED, DialectServer, load("smtp"))
     assert list(await judged(trial)) == ["GREET-1"]

@@ -9,7 +9,7 @@ import time
 
 from ci.conformance.dialects.protocols import SMTP
 from ci.conformance.dialects.registry import variant, wrong
-from ci.conformance.dialects.serving import READ_SIZE, Conversation, Protocol, Server
+from ci.conformance.dialects.serving import READ_SIZE, Conversation, DialectServer, Protocol
 
 # READ and HARM
 
@@ -27,14 +27,14 @@ class ReadsOn(Conversation):
 
 
 @wrong("HARM-1", jobs=1)
-class OneAtATime(Server):
+class OneAtATime(DialectServer):
     """Serves one client at a time."""
 
     def serve(self, conversation: Conversation) -> None:
         self.converse(conversation)
 
 
-class DiesOfResets(Server):
+class DiesOfResets(DialectServer):
     """Ends every conversation when clients reset several in a row."""
 
     def __init__(self, protocol: Protocol) -> None:
@@ -77,7 +77,7 @@ variant(
 
 
 @wrong("HARM-4", jobs=1)
-class ServesFifteen(Server):
+class ServesFifteen(DialectServer):
     """Turns away the sixteenth client."""
 
     def serve(self, conversation: Conversation) -> None:
@@ -109,7 +109,7 @@ class SharesItsBuffer(Conversation):
 
 
 @wrong("HARM-6", jobs=1)
-class TiresOfClients(Server):
+class TiresOfClients(DialectServer):
     """Accepts no more than so many clients."""
 
     def serve(self, conversation: Conversation) -> None:
