@@ -2,6 +2,8 @@
 
 `nox` without arguments is the short gate: minutes, with nothing but Python installed. `nox -t gate` is the
 rest of it. Where uv is installed it makes the environments, in a second each; elsewhere pip does.
+
+It is one file however long, since nox loads it by its path and puts no folder of ours on the import path.
 """
 
 import os

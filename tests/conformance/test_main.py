@@ -168,10 +168,13 @@ def test_the_list_has_the_cases_of_a_dialect() -> None:
             "--max-line, --oversize and --once are about lines, and --service echo-bytes is not",
         ),
         (["tcp://127.0.0.1:1", "--first", "server", "--prompt", ""], "a prompt of nothing"),
-        (["udp://127.0.0.1:1", "--terminator", "crlf"], "--terminator is about lines, which there are none"),
+        (
+            ["udp://127.0.0.1:1", "--terminator", "crlf"],
+            "--terminator is about lines, and there are no lines here",
+        ),
         (
             ["tcp://127.0.0.1:1", "--service", "echo-bytes", "--terminator", "crlf"],
-            "--terminator is about lines, which there are none of here",
+            "--terminator is about lines, and there are no lines here",
         ),
         (
             ["tcp://127.0.0.1:1", "--terminator", "crlf", "--only", "FRAME-1"],

@@ -43,11 +43,11 @@ Examples:
   caas-client tcp://mail.example:25 --crlf
 
 Standard input is sent, and what the server sends is written to standard output, each as it comes. At
-the end of the input the server is told so; at the end of its output the client ends. On a terminal,
+the end of the input it ends its output; at the end of the server's output the client ends. On a terminal,
 control characters from the server are shown escaped.
 
 Exit status 0 is a server that ended the connection, 1 a failure and 2 a wrong command line; either is
-told in one line on standard error.
+reported in one line on standard error.
 """
 
 

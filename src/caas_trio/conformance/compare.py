@@ -14,7 +14,7 @@ from .wire import Wire
 #: Bytes of context shown on either side of the first wrong byte.
 _BYTES_BEFORE: Final = 32
 _BYTES_AFTER: Final = 160
-#: A notice is one line; nobody needs more to say that another one was too long.
+#: The most bytes of a notice, which is one line.
 MAX_NOTICE: Final = 512
 
 

@@ -20,7 +20,7 @@ from .wirelog import Event, WireLog
 
 _MAX_ATTEMPTS: Final = 3
 _MAX_DATAGRAM: Final = 65536
-#: Silence that shows that no second reply, and none to somebody else, comes.
+#: Silence that shows that no second reply comes, nor one to another client.
 _SILENCE_S: Final = 0.1
 #: A Unix socket takes so few datagrams that a server has not read yet that a sender may have to wait.
 _SEND_TIMEOUT_S: Final = 0.5
@@ -92,7 +92,7 @@ async def ask_together(
     """Send datagrams from many sockets at once, and return what was different from what is due.
 
     Raises:
-        Broken: what came to one of them was meant for another, or for nobody.
+        Broken: a reply to one of them was meant for another, or for none.
     """
     for _ in range(_MAX_ATTEMPTS):
         if step.gone is not None:
@@ -161,7 +161,7 @@ async def _replies(endpoint: Endpoint, step: Ask, log: WireLog, timeout_s: float
                 if scope.cancelled_caught:
                     break
     except OSError:
-        # An ICMP error for what was sent: nobody is there, or nobody any more.
+        # An ICMP error for what was sent: no socket is there, or not any more.
         log.add(step.client, Event.REFUSED)
     return replies
 
@@ -200,7 +200,7 @@ async def abandon(endpoint: Endpoint, data: bytes, log: WireLog) -> None:
     with contextlib.suppress(OSError, trio.TooSlowError):
         sock, server = await _open(endpoint)
         with sock, trio.fail_after(_SEND_TIMEOUT_S):
-            # However fast the server is, its reply finds nobody: over UDP since the socket, being
+            # However fast the server is, its reply finds no socket: over UDP since this one, being
             # connected to itself, is not the server's any more. That brings an ICMP error.
             if endpoint.scheme is Scheme.UNIXGRAM:
                 sock.shutdown(socket.SHUT_RD)

@@ -77,7 +77,7 @@ def declared_profile(endpoint: Endpoint, values: dict[str, Any], dialect: Dialec
         fail(f"--max-line, --oversize and --once are about lines, and --service {service.value} is not")
     terminator = TERMINATORS[values["terminator"]]
     if terminator is Terminator.CRLF and (not service.has_lines or endpoint.scheme in datagram.SCHEMES):
-        fail("--terminator is about lines, which there are none of here")
+        fail("--terminator is about lines, and there are no lines here")
     if not values["prompt"] and values["first"] != "client":
         fail("a prompt of nothing is silence")
     if (values["tls_ca"] or values["tls_insecure"]) and endpoint.scheme is not Scheme.TLS:

@@ -25,7 +25,7 @@ class Bounds:
     Attributes:
         waits: its time, as a multiple of the silence that would fail it,
         own_s: the most seconds that a script spends in pauses and silences of its own,
-        replies: and, if it goes on as it does, the time for so many replies,
+        replies: and, if it goes on at its pace, the time for this many replies,
         reply_s: seconds that the server took for one before.
         punctual_s: a client that is to speak at once and is later than this proves nothing.
     """

@@ -225,7 +225,7 @@ async def check_reachable(endpoint: Endpoint, seconds: float, profile: Profile =
     """Return if a server accepts connections at the endpoint, or, for datagrams, if no error says otherwise.
 
     Raises:
-        UnreachableError: nobody does.
+        UnreachableError: no server does.
     """
     try:
         with trio.fail_after(seconds):

@@ -140,7 +140,7 @@ class Growth:
     """Time two exchanges, one a multiple of the other, each over a connection of its own.
 
     It is a failure if the larger one takes more than `factor` times its share of the smaller one's
-    time, and more than `floor` seconds, below which nobody would mind and a clock proves nothing.
+    time, and more than `floor` seconds, below which a clock proves nothing.
     """
 
     small: bytes
@@ -153,7 +153,7 @@ class Growth:
 class Ask:
     """Send one datagram and receive the one reply to it; datagrams may be lost, so ask up to three times.
 
-    With `shorter`, any reply is right that is no longer than the request, and so is none. With
+    With `shorter`, any reply is right that is no longer than the request, and no reply, too. With
     `from_there`, it also has to come from the address that the request was sent to. `lost` is the clause
     that is broken if no reply comes.
     """

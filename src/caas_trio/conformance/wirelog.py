@@ -64,7 +64,7 @@ class WireLog:
         self.begin(client, event, data).size = len(data)
 
     def begin(self, client: int, event: Event, data: bytes | memoryview) -> Entry:
-        """Note an event that begins now; return its entry, of which the caller counts the bytes.
+        """Note an event that begins now; return its entry, whose bytes the caller counts.
 
         The entry does not belong to the log if that is full.
         """

@@ -33,7 +33,7 @@ def dot_stuff(body: bytes) -> bytes:
 
 
 def dot_unstuff(stuffed: bytes) -> bytes:
-    """Return the body of which this is what was sent, up to the lone dot and no further.
+    """Return the body that was sent as `stuffed`, up to the lone dot and no further.
 
     Raises:
         UsageError: it has a bare CR or LF, or does not end with its only lone dot.

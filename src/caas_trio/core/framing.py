@@ -239,7 +239,7 @@ class LineBuffer(ByteBuffer):
         return end
 
     def _end_of(self, source: bytes | bytearray, found: Found) -> int:
-        """Return where a line or a piece ends, by strict CR LF; report what is none."""
+        """Return where a line or a piece ends, by strict CR LF; report an invalid one."""
         end, self._searched, bare = found
         if bare >= 0:
             self._drop(source, CRLF, bare + 1, BareTerminator(bytes(source[bare : bare + 1])))

@@ -35,7 +35,7 @@ MAX_CHUNK: Final = 256 * 1024
 _MAX_LINES: Final = 8192
 #: How many oversize lines a read can hold that are discarded: each costs as much as twenty calls.
 _MAX_NOTICES: Final = 128
-#: The shortest line that is none: a bare LF, and CR LF.
+#: The shortest invalid line: a bare LF, and CR LF.
 _SHORTEST_BARE: Final = 3
 
 DEFAULT_PROMPT: Final = b"Enter some data to be capitalized:\n"
@@ -276,7 +276,7 @@ class LineSession(Session):
         self._state = _NEW
         self.closing = False
         self.oversize_lines = 0
-        # Whole lines of so many bytes in sum need no more than the service; 0 but between lines.
+        # How many bytes of whole lines need no more than the service; 0 within a line.
         self._shortcut = 0
 
     @property

@@ -29,7 +29,7 @@ class Certificates:
     Args:
         certificate: the file of the server's certificate, followed by what links it to its CA.
         key: the file of its key, without a password; None if that is in the same file.
-        client_ca: the file of the CAs one of which must have issued a client's certificate; None to
+        client_ca: the file of the CAs that may issue clients' certificates; None to
             ask clients for none.
 
     Attributes:
@@ -79,7 +79,7 @@ def client_context(
     """Return the TLS context of a client: which servers it trusts, and its own certificate; at least TLS 1.2.
 
     Args:
-        authorities: the file of the CAs one of which must have issued the server's certificate; None
+        authorities: the file of the CAs that may have issued the server's certificate; None
             for those that the system trusts.
         certificate: the file of the client's own certificate; None for none.
         key: the file of its key, without a password; None if that is in the same file.

@@ -73,7 +73,7 @@ class Connection(UpgradingConnection):
             limits: what counts is `max_line`, `max_unsent`, and the idle, line, write and linger timeouts.
             terminator: what ends a line.
             endpoint: the value of `endpoint`; None if there is none.
-            peer: the value of `peer`; by default, a local one of which nothing is known.
+            peer: the value of `peer`; by default, a local one with unknown ids.
         """
         limits = limits or Limits()
         drain = Drain()

@@ -191,6 +191,6 @@ class CountingHubChannel(HubChannel):
         self.received += len(data)
 
     def count_sent(self, sent: int) -> None:
-        """Count so many bytes sent."""
+        """Count bytes sent."""
         super().count_sent(sent)
         self.sent += sent

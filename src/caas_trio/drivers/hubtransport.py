@@ -272,7 +272,7 @@ class HubTransport(Channel):
             self._poller.stats.read(data)
 
     def count_sent(self, sent: int) -> None:
-        """Count so many bytes sent."""
+        """Count bytes sent."""
         if self._poller.stats is not None:
             self._poller.stats.sent += sent
 

@@ -86,7 +86,7 @@ class InlineTurn(FirstTurn[C]):
             try:
                 if not (channel.write_buffer or session.closing or self._reads_left <= 0):
                     data = channel.try_recv(session.max_chunk)
-            except OSError:  # a reset, of which no more is made: many clients end so
+            except OSError:  # a reset, which needs no report: many clients end so
                 reads += 1
                 self._lose(connection, channel)
                 continue

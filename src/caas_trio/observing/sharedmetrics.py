@@ -92,7 +92,7 @@ class SharedMetrics:
                 accepted, ended = _let_in(self._sums(f"*_{slot}.db"))
             except OSError:
                 return True
-            except Exception:  # noqa: BLE001 - whatever prometheus_client says of what is none of its own
+            except Exception:  # noqa: BLE001 - whatever prometheus_client raises for a file that is not its own
                 self._cut_off.pop(slot, None)
                 for file in self.folder.glob(f"*_{slot}.db"):
                     file.unlink()

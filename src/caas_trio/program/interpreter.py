@@ -66,7 +66,7 @@ class Interpreter:
     def command(self, module: str, number: int) -> list[str]:
         """Return the command line that calls `main(number)` of a module in another process."""
         # In a directory that is gone, CPython 3.13.0 fails at the first attribute that a module lacks, unless
-        # it is told not to import from there.
+        # the option -P keeps it from importing from there.
         options = self.options if _current_directory() else (*self.options, "-P")
         return [self.executable, *options, "-c", _BOOT.format(module=module), str(number), *self.path]
 

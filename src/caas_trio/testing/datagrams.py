@@ -96,7 +96,7 @@ class DatagramSocket(SimSocket):
         self.remote = self.as_address(address[0], address[1])
 
     def shutdown(self, how: int) -> None:
-        """End the input, the output, or both; those that send to the input of a Unix socket are told.
+        """End the input, the output, or both; those that send to the input of a Unix socket get an error.
 
         Raises:
             OSError: ENOTCONN, of a UDP socket that is not connected.

@@ -181,7 +181,7 @@ class Exchange:
         return b"".join(line.encode() + terminator for line in lines)
 
     def padded(self, size: int, number: int, terminator: bytes) -> bytes:
-        """Return the request's bytes, so many of them, the end included, or as few as it can be."""
+        """Return the request's bytes, padded to `size`, the end included, or as few as it can have."""
         return self.sent(number, terminator, max(0, size - len(self.sent(number, terminator))))
 
 

@@ -26,7 +26,7 @@ _MORE_THAN_BUFFERS: Final = 64 << 20
 def unending(profile: Profile) -> bytes:
     """Return more lines than fit into the network.
 
-    They are as long as everybody takes: the fewer they are, the less a slow server looks like one that waits.
+    They are as long as every server takes: with fewer lines, a slow server looks less like one that waits.
     """
     return _unending(min(profile.limit, UNDECLARED_LIMIT))
 

@@ -124,7 +124,7 @@ def _reset(state: Callable[[], tuple[Step, ...]], *, read: bool = False) -> Scri
 
 
 def _in_turn(profile: Profile) -> Iterator[Step]:
-    """A hundred clients, one after the other, of which every third leaves without a word."""
+    """A hundred clients, one after the other; every third leaves without sending."""
     for client in range(100):
         yield Connect(client)
         if client % 3:

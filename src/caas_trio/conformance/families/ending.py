@@ -136,7 +136,7 @@ def _second_later(profile: Profile) -> Iterator[Step]:
 
 
 def _one_of(first: bytes) -> Script:
-    """Return the script that sends a line, of which only that it is one counts, and others behind it."""
+    """Return the script that sends a line, whatever it contains, and others behind it."""
 
     def script(profile: Profile) -> Iterator[Step]:
         yield Connect()

@@ -19,7 +19,7 @@ _MIB: Final = 1 << 20
 
 
 def _many(size: int) -> bytes:
-    """Return about so many bytes in lines; for a long stretch no two are alike."""
+    """Return about `size` bytes in lines; for a long stretch no two are alike."""
     block = b"".join(lines("many", [_LENGTH] * 10_000))
     return block * (size // len(block))
 

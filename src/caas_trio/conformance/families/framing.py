@@ -113,7 +113,7 @@ _CUTS: Final = (
     (cuts.THIRDS, b""),
 )
 _LONG: Final = 100
-#: A server may end the conversation by itself behind so many reads, or lose what comes with a header.
+#: A server may end the conversation by itself after this many reads, or lose input that comes with a header.
 _IN_TURN: Final = ("CLOSE-4.lines/whole", "PROXY-1.with-part-of-a-line/whole")
 #: A server may lose the tail that comes with a header.
 _TAILED: Final = ("PROXY-1.with-a-tail/whole",)

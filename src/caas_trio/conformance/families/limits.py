@@ -37,7 +37,7 @@ _WHOLE: Final = _CUTS[:1]
 
 
 def over(profile: Profile, beyond: int = 1) -> bytes:
-    """Return what a line holds before its LF that is so many bytes beyond the limit."""
+    """Return the bytes before the LF of a line that is `beyond` bytes longer than the limit."""
     return b"O" * (profile.limit + beyond)
 
 
@@ -131,7 +131,7 @@ _EXACT: Final = (
     *(f"LIMIT-1.limit/{cut}" for cut in ("whole", "edge", "limit", "before-lf")),
 )
 _MEASURED: Final = ("LIMIT-2.limit+1/whole", "LIMIT-2.among-others/whole", "LIMIT-2.in-thirds/whole")
-#: What is beyond the limit is told in a line that is no reply, whatever its words.
+#: A line beyond the limit is answered by a notice, whatever its words.
 _TOLD: Final = ("SAY-1.notice/whole",)
 _SECOND: Final = ("LIMIT-2.limit+1/whole",)
 _AT_ONCE: Final = ("LIMIT-4.no-lf/whole",)

@@ -1,4 +1,4 @@
-"""SERVE and FRAME again, over many lengths and contents: nobody is right about the samples alone.
+"""SERVE and FRAME again, over many lengths and contents: a server may be right about the samples alone.
 
 Lengths come first, with bytes that nothing changes; then what becomes of bytes, of line ends and of tails.
 """
@@ -213,7 +213,7 @@ def _later(data: bytes, *, end: bytes = b"") -> Script:
     return script
 
 
-#: Lines of many lengths, short enough for everybody, by how they are cut: the more pieces, the fewer lines.
+#: Lines of many lengths, short enough for every server, by cut: the more pieces, the fewer lines.
 _ONE_LONG: Final = _of_small_lengths("one-long", NEUTRAL, 5)
 _SOME: Final = _of_small_lengths("some", NEUTRAL, 30)
 _STREAM: Final = _of_small_lengths("stream", NEUTRAL, 400)

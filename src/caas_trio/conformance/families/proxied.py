@@ -142,7 +142,7 @@ def _headers_again(profile: Profile) -> Iterator[Step]:
 
 
 def _ended(begun: int) -> Script:
-    """Return the script that ends the input when so many bytes of the header are sent."""
+    """Return the script that ends the input after the first `begun` bytes of the header."""
 
     def script(profile: Profile) -> Iterator[Step]:
         yield Connect(greet=False, bare=True)

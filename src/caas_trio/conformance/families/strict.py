@@ -105,7 +105,7 @@ def _in_two(first: bytes, then: bytes) -> Script:
 
 
 def _at_the_limit(more: int, end: bytes, cut_before: int = 0) -> Script:
-    """Return the script for a line so much longer than the limit, with an end that may be cut."""
+    """Return the script for a line longer than the limit, with an end that may be cut."""
 
     def script(profile: Profile) -> Iterator[Step]:
         line = b"X" * (profile.limit + more) + end

@@ -132,7 +132,7 @@ def _noticed(profile: Profile) -> Iterator[Step]:
         yield from served(profile, client=client)
 
 
-#: A client that is to be greeted is not told from one that is not to be, where a prompt is never due.
+#: Where a prompt is never due, clients that are to be greeted cannot be distinguished from others.
 _CUT_FIRST: Final = (*CUT, "ORDER-6.part/whole")
 
 CASES: Final = (

@@ -45,5 +45,5 @@ def place_of_last_reply(client: Client, said: bytes, asked: Asked) -> int | None
 
 
 def some(exchanges: tuple[Exchange, ...], count: int) -> list[Exchange]:
-    """Return so many exchanges, taken in turn from some."""
+    """Return `count` exchanges, taken in turn from some."""
     return [exchanges[number % len(exchanges)] for number in range(count)]

@@ -15,7 +15,7 @@ from caas_trio.conformance.wire import End
 from .common import PIPELINED, Run, case, place_of_last_reply
 
 _WATCHED_S: Final = 1.2
-#: A server may round its timeouts, and be late by so much of them, and so many seconds.
+#: A server may round its timeouts, and be late by this part of them, and this many seconds.
 _ROUNDING: Final = 0.8
 _LATE: Final = 1.5
 _DRIP_S: Final = 0.25
@@ -87,7 +87,7 @@ async def _quits_in_one(talk: Talk) -> None:
 
 
 def _behind(size: int) -> Run:
-    """Return the script that sends requests behind the end, and so many bytes of them at least."""
+    """Return the script that sends at least `size` bytes of requests behind the end."""
 
     async def script(talk: Talk) -> None:
         client = await talk.connect()

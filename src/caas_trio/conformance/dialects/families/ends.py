@@ -15,7 +15,7 @@ from .common import CUT, PIPELINED, Run, case, place_of_last_reply
 _NAMES: Final = {"bare_lf": "a bare LF", "bare_cr": "a bare CR", "cr_cr_lf": "CR CR LF", "nul": "a NUL"}
 _CLAUSES: Final = {"bare_lf": "TERM-2", "bare_cr": "TERM-3", "cr_cr_lf": "TERM-4", "nul": "TERM-5"}
 _TIMES: Final = 10
-#: Short, since it is waited for so many times.
+#: Short, since it is waited for many times.
 _QUIET_S: Final = 0.15
 #: What the longest of these scripts spends in silences.
 _SILENCES_S: Final = 10.0

@@ -45,7 +45,7 @@ async def _stops_reading(talk: Talk) -> None:
 
 
 async def _served(talk: Talk, client: Client | None = None) -> None:
-    """See that a client, a new one by default, is served; a wrong reply is one to somebody else's request."""
+    """Check that a client, a new one by default, is served, and not by a reply for another client."""
     try:
         client = client or await talk.connect(talk.clause)
         await client.steady()
