@@ -409,9 +409,16 @@ def workers(session: nox.Session) -> None:
 
 @nox.session(tags=["gate"], allow_parallel=True)
 def docs(session: nox.Session) -> None:
-    """Build the documentation as a site in build/site; a warning is an error."""
-    session.install(".", *group("docs"))
+    """Build the documentation as a site in build/site, and open it in Debian's Chromium; CI has to have it.
+
+    A warning is an error.
+    """
+    session.install(".[html]", *group("docs"), *group("page"))
     session.run("python", "-m", "sphinx", "-qEW", "--keep-going", "-c", "docs/site", ".", "build/site")
+    if shutil.which("chromium") is None and not os.environ.get("CI"):
+        session.warn("chromium is not installed, so nobody has looked; Debian has it as the package chromium")
+    else:
+        session.run("python", "-m", "ci.site_look")
 
 
 @nox.session(tags=["gate"], allow_parallel=True)

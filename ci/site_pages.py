@@ -25,6 +25,9 @@ _SECTIONS = (
     ("Observe", ("Telemetry", "ServerStats", "ListenerStats", "ConnectionStats", "Outcome")),
 )
 
+#: What the server calls of a connection, and nobody else.
+_OF_THE_SERVER = ("begin", "finish", "abandon")
+
 
 def write(folder: Path) -> None:
     """Write the pages; those that have not changed are left alone."""
@@ -66,7 +69,7 @@ def _is_error(name: str) -> bool:
 def _directive(name: str) -> Iterator[str]:
     found = getattr(caas_trio, name)
     if inspect.isclass(found) and get_origin(found) is None:
-        kind, options = "autoclass", [":members:", ":show-inheritance:"]
+        kind, options = "autoclass", [":members:", *_of_bases(found)]
     elif inspect.isfunction(found):
         kind, options = "autofunction", []
     else:
@@ -75,6 +78,17 @@ def _directive(name: str) -> Iterator[str]:
     yield f".. {kind}:: caas_trio.{name}"
     yield from (f"   {option}" for option in options)
     yield "```"
+
+
+def _of_bases(kind: type) -> list[str]:
+    """Return the options for what a class has from others: all of it if these are not in the API."""
+    public = {getattr(caas_trio, name) for name in caas_trio.__all__}
+    ours = [base for base in kind.__mro__[1:] if base.__module__.startswith("caas_trio.")]
+    if set(ours) <= public or _is_error(kind.__name__):
+        return [":show-inheritance:"]
+    others = ", ".join(base.__name__ for base in kind.__mro__ if base not in (kind, *ours))
+    hidden = [name for name in _OF_THE_SERVER if hasattr(kind, name) and kind is caas_trio.Connection]
+    return [f":inherited-members: {others}", f":exclude-members: {', '.join(hidden)}"]
 
 
 def _command_line() -> Iterator[str]:
@@ -93,18 +107,18 @@ def _command_line() -> Iterator[str]:
 def _settings() -> Iterator[str]:
     yield "# Settings"
     yield ""
-    yield "Each setting is an option, a variable and a key of the settings file (`--config`). The command"
-    yield "line wins over the environment, and that over the file. Limits have the same name in"
-    yield "`caas_trio.Limits`."
+    yield "Each setting is an option, a variable, and a key of the settings file (`--config`): the option's"
+    yield "name without the hyphens in front. The command line wins over the environment, and that over the"
+    yield "file. A limit is also an attribute of `caas_trio.Limits`."
     rows = []
     for each in command.params:
         if isinstance(each, click.Option) and each.name not in {"config", "explain", "version", "help"}:
             option = max(each.opts, key=len)
             limit = f"`{each.name}`" if each.name in Limits.__dataclass_fields__ else ""
             variable = f"`CAAS_TRIO_{str(each.name).upper()}`"
-            rows.append((f"`{option}`", variable, f"`{option.lstrip('-')}`", limit, _default(each)))
+            rows.append((f"`{option}`", _default(each), limit, variable))
     yield ""
-    yield from _table(("option", "variable", "key", "limit", "default"), rows)
+    yield from _table(("option", "default", "limit", "variable"), rows)
 
 
 def _default(option: click.Option) -> str:

@@ -72,7 +72,7 @@ def test_the_sizes_of_the_formulas_are_documented() -> None:
 
 def test_every_page_is_in_the_site() -> None:
     site = ROOT / "docs" / "site"
-    names = re.findall(r"^\.\./.*$", (site / "index.md").read_text("utf-8"), re.MULTILINE)
+    names = re.findall(r"^(?:.*<)?(\.\./[^>\n]*)>?$", (site / "index.md").read_text("utf-8"), re.MULTILINE)
     listed = {(site / f"{name}.md").resolve() for name in names}
     pages = {ROOT / page for page in PAGES if page.startswith("docs/") and "/site/" not in page}
     assert pages <= listed

@@ -37,6 +37,8 @@ exclude_patterns = [".*", "build", "dist", "mutants", "src", "tests"]  # none is
 myst_heading_anchors = 4
 #: The tables of the benchmark have headings of the third level right below the first.
 suppress_warnings = ["myst.header"]
+#: What docstrings have between single backquotes: names, linked where they are known.
+default_role = "py:obj"
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
@@ -45,6 +47,11 @@ autodoc_typehints_description_target = "documented"
 html_theme = "furo"
 html_title = f"caas_trio {release}"
 html_show_sourcelink = False
+#: The front page is not at the root, where a reader begins.
+html_extra_path = ["root"]
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_favicon = "static/icon.svg"
 
 
 def setup(app: Sphinx) -> None:
