@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing as closing_at_end
 from contextlib import nullcontext, suppress
 from typing import Any, ClassVar
@@ -36,9 +36,9 @@ from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.drain import DRAIN_READ_TIMEOUT_S, Drain
 from caas_trio.drivers.hub import Hub
 from caas_trio.drivers.hubchannel import HubChannel
+from caas_trio.drivers.machine import Machine
 from caas_trio.drivers.poller import EPOLLIN, EPOLLOUT
 from caas_trio.drivers.stream import StreamChannel
-from caas_trio.drivers.wakeup import WakeUp
 from caas_trio.server import accepting
 from caas_trio.server.listeners import stream_options
 
@@ -766,25 +766,56 @@ async def test_unsent_data_keeps_waiting_for_room() -> None:
         hub.close()
 
 
-async def test_the_shared_wake_outcome_can_be_reused() -> None:
-    def generator() -> Generator[str, None, None]:
-        while True:
-            heard = yield "send"
-            assert heard is None
+class Counting(Machine):
+    """A machine that counts the polls of its epoll descriptors."""
 
-    async def async_generator() -> AsyncGenerator[str, None]:
-        while True:
-            heard = yield "asend"
-            assert heard is None
+    polls = 0
 
-    woken, told, atold = WakeUp(), generator(), async_generator()
-    next(told)
-    await anext(atold)
-    for _ in range(2):
-        assert woken.unwrap() is None  # type: ignore[func-returns-value]
-        assert woken.send(told) == "send"
-        assert await woken.asend(atold) == "asend"
-    await atold.aclose()
+    def epoll(self) -> Any:
+        """Return an epoll descriptor that is counted."""
+        machine, real = self, super().epoll()
+
+        class Epoll:
+            """The real one."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(real, name)
+
+            def poll(self, *args: Any) -> Any:
+                machine.polls += 1
+                return real.poll(*args)
+
+        return Epoll()
+
+
+async def test_one_busy_client_costs_one_poll_a_line(nursery: trio.Nursery) -> None:
+    machine = Counting()
+    (ours, theirs), (others, server) = socket.socketpair(), socket.socketpair()
+    hubs = Hub(LIMITS, Drain(), machine=machine)
+    with ours, theirs, others, server, closing_at_end(hubs) as hub:
+
+        async def converse(sock: socket.socket) -> None:
+            await hub.channel(sock).converse(LineSession(bytes.upper))
+
+        for sock in (theirs, server):
+            nursery.start_soon(converse, sock)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(hub.run)
+
+        async def polls(lines: int, *clients: socket.socket) -> int:
+            before = machine.polls
+            for _ in range(lines):
+                for client in clients:
+                    client.send(b"a\n")
+                await trio.testing.wait_all_tasks_blocked()
+                assert {client.recv(100) for client in clients} == {b"A\n"}
+            return machine.polls - before
+
+        assert await polls(1, ours) == 2  # it is tried whether another poll pays
+        assert await polls(16, ours) == 16
+        assert await polls(17, ours) == 18
+        assert await polls(10, ours, others) == 20  # where there is more to do, it does
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_socket_that_is_closed_is_not_watched() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 import trio
@@ -44,6 +45,20 @@ async def test_buffered_reads_checkpoint_regularly(pair: Pair, nursery: trio.Nur
     await pair.connection.receive_line()
     assert not await checkpoints(pair.connection.receive_line, _IN_A_ROW - 2)
     assert await checkpoints(pair.connection.receive_line, _IN_A_ROW)
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("read", [Connection.receive_line, Connection.receive_some, anext])
+async def test_reads_at_the_end_checkpoint_regularly(
+    read: Callable[[Connection], Awaitable[object]], pair: Pair, nursery: trio.Nursery
+) -> None:
+    async def at_the_end() -> None:
+        with suppress(StopAsyncIteration):
+            assert await read(pair.connection) == b""
+
+    await pair.client.send_eof()
+    await at_the_end()
+    assert await checkpoints(at_the_end, _IN_A_ROW + 1)
     nursery.cancel_scope.cancel()
 
 

@@ -40,7 +40,7 @@ BUGS: Final = (
     Bug(
         "a session that has said its last is not noticed",
         "server",
-        "if session.closing:\n                    channel.wake()\n                elif",
-        "if",
+        "if session.closing:\n                    channel.session = None",
+        "if not session:\n                    channel.session = None",
     ),
 )

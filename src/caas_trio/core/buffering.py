@@ -92,6 +92,11 @@ class ByteBuffer:
         self.oversize_lines = 0
 
     @property
+    def held(self) -> bytearray:
+        """What has been received, not dropped and not taken: always the same object, for looking at it."""
+        return self._buffer
+
+    @property
     def unfinished(self) -> int:
         """A number for the line that is being received; 0 if none is begun.
 

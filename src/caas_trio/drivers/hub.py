@@ -29,6 +29,7 @@ from .hubtransport import READ_SIZE
 from .inlineturn import InlineTurn
 from .machine import MACHINE, Machine
 from .poller import EPOLLIN, EPOLLOUT, Poller
+from .wakeup import WAKE_UP
 
 C = TypeVar("C")
 
@@ -39,6 +40,10 @@ _WARMING: Final = 4 * READ_SIZE
 
 #: How long the hub goes on polling while sockets are ready, before other tasks have their turn.
 _TURN_S: Final = 0.002
+
+#: Where one socket at a time is ready, and a poll right after it has been served finds none, so many turns
+#: go by without one: trio's wait tells as well whether there is more, and is to follow in any case.
+_LONE_TURNS: Final = 16
 
 #: Reads of fewer bytes are kept until all of a poll have been served, and counted together.
 _SHORT: Final = 4096
@@ -83,6 +88,7 @@ class Hub(Driver):
         with self._drain.notifying(self._begin_drain):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._sweep)
+                lone_turns = 0  # so many are left
                 while True:
                     await poller.machine.wait_readable(poller.epoll)
                     begun = monotonic()
@@ -91,12 +97,17 @@ class Hub(Driver):
                         now = monotonic()
                         if self._stats is not None:
                             self._stats.served(served, now - begun)
+                        if served == 1 and lone_turns:
+                            lone_turns -= 1
+                            break
                         if poller.woken or now > until:
                             poller.woken = False
                             await trio.lowlevel.checkpoint()
                             now = monotonic()
                             until = now + _TURN_S
                         begun = now
+                    else:
+                        lone_turns = _LONE_TURNS
 
     def close(self) -> None:
         """Close the epoll descriptor, once `run` has ended or will never run."""
@@ -106,12 +117,14 @@ class Hub(Driver):
         """Serve each socket that is ready, once; return how many there were.
 
         One read each: a client that sends without end gets no more turns than a quiet one. Reading,
-        asking and counting stand here once more, as `HubChannel.poll` has them, for the same reason.
+        asking and counting stand here once more, as `HubChannel.poll` has them, for the same reason; and so
+        does `HubChannel.wake`.
         """
         ready = self._poller.poll()
         if not ready:
             return 0
         now = trio.current_time()
+        reschedule = trio.lowlevel.reschedule
         draining, stats, counting = self._drain.begun, self._stats, self._poller.counting
         short: list[bytes] = []
         sent_on = 0
@@ -161,7 +174,9 @@ class Hub(Driver):
                         self._poller.watch(channel, EPOLLOUT)
                         continue
                 if session.closing:
-                    channel.wake()
+                    channel.session = None
+                    self._poller.woken = True
+                    reschedule(channel.task, WAKE_UP)
                 elif channel.tls is not None and not channel.tls.engine.drained:
                     self._poller.watch(channel, channel.reading)
             except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable
-from typing import Final
-
 import outcome
 import trio
 
@@ -14,9 +12,7 @@ from caas_trio.core.session import Session
 
 from .hubtransport import JUST_NOW, READ_SIZE, HubTransport
 from .poller import EPOLLOUT, Poller
-from .wakeup import WakeUp
-
-_WAKE_UP: Final = WakeUp()
+from .wakeup import WAKE_UP, parked, request_to_wait
 
 
 class HubChannel(HubTransport):
@@ -25,17 +21,19 @@ class HubChannel(HubTransport):
     Attributes:
         session: the one that the hub runs; None while the task is awake.
         stamp: when its client last sent something, or its task began to wait.
+        task: the task that waits, or waited last.
     """
 
-    __slots__ = ("_begun", "_opened", "_task", "session", "stamp")
+    __slots__ = ("_begun", "_opened", "_request", "session", "stamp", "task")
 
-    _task: trio.lowlevel.Task
+    task: trio.lowlevel.Task
     stamp: float
 
     def __init__(self, sock: socket.socket, poller: Poller) -> None:
         super().__init__(sock, poller)
         self.session: Session | None = None
         self._opened = False
+        self._request: object = None  # made for the first wait
         self._begun: tuple[int, float] | None = None  # the line that is unfinished, and since when
 
     def converse(self, session: Session) -> Awaitable[None]:
@@ -87,7 +85,7 @@ class HubChannel(HubTransport):
         self.session = session
         self.stamp = JUST_NOW
         self._begun = None
-        self._task = trio.lowlevel.current_task()
+        self.task = trio.lowlevel.current_task()
         if self.write_buffer:
             events = EPOLLOUT
         else:
@@ -95,8 +93,9 @@ class HubChannel(HubTransport):
             events = self._poller.listening if tls is None or tls.engine.drained else self.reading
         if events != self.watched:
             self._poller.watch(self, events)
-        # Without a coroutine in between: a parked task would have to keep it.
-        return trio.lowlevel.wait_task_rescheduled(self)  # noqa: ASYNC105 - as above
+        if self._request is None:
+            self._request = request_to_wait(self)
+        return parked(self._request)  # without a coroutine in between: a parked task would have to keep it
 
     def interrupt(self) -> None:
         """Wake the task whose session the hub runs; see `Channel.interrupt`."""
@@ -113,7 +112,7 @@ class HubChannel(HubTransport):
         """Wake the parked task, or raise an error in it."""
         self.session = None
         self._poller.woken = True
-        trio.lowlevel.reschedule(self._task, _WAKE_UP if error is None else outcome.Error(error))
+        trio.lowlevel.reschedule(self.task, WAKE_UP if error is None else outcome.Error(error))
 
     def fail(self, error: BaseException) -> None:
         """Drop what is unsent, and raise an error in the parked task, if one is parked."""

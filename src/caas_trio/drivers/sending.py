@@ -40,7 +40,7 @@ class SendingConnection(ReadingConnection):
             StateError: the connection is closed.
         """
         if (
-            self._buffer  # which bounds how many replies in a row go this way
+            self._held  # which bounds how many replies in a row go this way
             and not (self._sending or self._closed or self._receiving)
             and self._channel.try_buffer(data)
         ):

@@ -81,8 +81,14 @@ class WantedSome(Wanted):
     __slots__ = ("_max_bytes",)
 
     def __init__(self, buffer: LineBuffer, max_bytes: int) -> None:
-        super().__init__(buffer, lambda: buffer.take_some(max_bytes) or None)
+        self._buffer = buffer
+        self.taken = None
+        self.closing = False
         self._max_bytes = max_bytes
+
+    def take(self) -> bytes | None:
+        """Take what is there; None if nothing is."""
+        return self._buffer.take_some(self._max_bytes) or None
 
     def receive(self, data: Chunk) -> bytes:
         """Feed the buffer and take what is there; see `Session.receive`."""
