@@ -21,10 +21,12 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from caas_trio import (
+    Connection,
     ConnectionLost,
     First,
     Limits,
     LineSession,
+    LocalPeer,
     Oversize,
     Session,
     StateError,
@@ -766,7 +768,7 @@ async def test_unsent_data_keeps_waiting_for_room() -> None:
         hub.close()
 
 
-class Counting(Machine):
+class CountedPolls(Machine):
     """A machine that counts the polls of its epoll descriptors."""
 
     polls = 0
@@ -789,7 +791,7 @@ class Counting(Machine):
 
 
 async def test_one_busy_client_costs_one_poll_a_line(nursery: trio.Nursery) -> None:
-    machine = Counting()
+    machine = CountedPolls()
     (ours, theirs), (others, server) = socket.socketpair(), socket.socketpair()
     hubs = Hub(LIMITS, Drain(), machine=machine)
     with ours, theirs, others, server, closing_at_end(hubs) as hub:
@@ -816,6 +818,18 @@ async def test_one_busy_client_costs_one_poll_a_line(nursery: trio.Nursery) -> N
         assert await polls(17, ours) == 18
         assert await polls(10, ours, others) == 20  # where there is more to do, it does
         nursery.cancel_scope.cancel()
+
+
+async def test_a_first_read_takes_what_is_there_without_the_hub(autojump_clock: MockClock) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, closing_at_end(Hub(LIMITS, Drain())) as hub:
+        connection = Connection(hub.channel(theirs), None, LocalPeer(), LIMITS, Drain())
+        ours.send(b"a\nb")
+        assert await connection.receive_line() == b"a\n"
+        ours.send(b"\n")
+        with trio.move_on_after(1) as scope:
+            await connection.receive_line()
+        assert scope.cancelled_caught  # nobody runs the hub
 
 
 async def test_a_socket_that_is_closed_is_not_watched() -> None:

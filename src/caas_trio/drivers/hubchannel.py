@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable
+
 import outcome
 import trio
 
@@ -40,13 +41,9 @@ class HubChannel(HubTransport):
         """Run a conversation; see `Channel.converse`."""
         if not self._opened:
             self.open(session)
-        if not (self.write_buffer or session.closing or self._poller.drain.begun):
-            monotonic = self._poller.machine.monotonic
-            begun = monotonic()
-            if self.poll(session) is not None and self._poller.stats is not None:
-                self._poller.stats.served(1, monotonic() - begun)
-            if self.needs_no_linger:
-                return _over()  # the end of the input has come by now: the task is done with its first step
+        self._serve_first(session)
+        if self.needs_no_linger:
+            return _over()  # the end of the input has come by now: the task is done with its first step
         return self._prompt_if_silent(session) if session.awaits_silence else self.resume(session)
 
     def open(self, session: Session) -> None:
@@ -76,8 +73,21 @@ class HubChannel(HubTransport):
         self.answer(session, data)
         return len(data)
 
+    def _serve_first(self, session: Session) -> None:
+        """Serve what has come by now, once, before the hub does: that costs no wait."""
+        if not (self.write_buffer or session.closing or self._poller.drain.begun):
+            monotonic = self._poller.machine.monotonic
+            begun = monotonic()
+            if self.poll(session) is not None and self._poller.stats is not None:
+                self._poller.stats.served(1, monotonic() - begun)
+
     def resume(self, session: Session) -> Awaitable[None]:
         """Leave socket and session to the hub; see `Channel.resume`."""
+        if not self._opened:  # a handler's first read
+            self._opened = True
+            self._serve_first(session)
+            if session.closing and not self.write_buffer:
+                return _over()
         if self.write_buffer:
             self.write_buffer = self.send_nowait(b"")
         if session.closing and not self.write_buffer:

@@ -15,7 +15,7 @@ WAKE_UP: Final = outcome.Value(None)
 
 def request_to_wait(abort: Callable[[Any], trio.lowlevel.Abort]) -> object:
     """Return what `trio.lowlevel.wait_task_rescheduled(abort)` yields to trio, for `parked`."""
-    waiting = trio.lowlevel.wait_task_rescheduled(abort)
+    waiting = trio.lowlevel.wait_task_rescheduled(abort)  # noqa: ASYNC105 - it waits for nothing here
     try:
         return waiting.send(None)
     finally:
