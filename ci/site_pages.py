@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import get_origin
 
@@ -15,6 +15,7 @@ from caas_trio import Limits
 from caas_trio.conformance.clauses import CLAUSES
 from caas_trio.observing.metrics import PrometheusTelemetry
 from caas_trio.program.command import command
+from ci.markdown import table
 
 #: What the names of the API are about, and where a name belongs; the others are "More".
 _SECTIONS = (
@@ -118,7 +119,7 @@ def _settings() -> Iterator[str]:
             variable = f"`CAAS_TRIO_{str(each.name).upper()}`"
             rows.append((f"`{option}`", _default(each), limit, variable))
     yield ""
-    yield from _table(("option", "default", "limit", "variable"), rows)
+    yield from table(("option", "default", "limit", "variable"), rows).splitlines()
 
 
 def _default(option: click.Option) -> str:
@@ -135,7 +136,7 @@ def _metrics() -> Iterator[str]:
     yield ""
     families: Iterable[Metric] = sorted(PrometheusTelemetry(Limits()).families(), key=lambda each: each.name)
     rows = [(f"`{_sample(each)}`", each.type, each.documentation) for each in families]
-    yield from _table(("metric", "type", ""), rows)
+    yield from table(("metric", "type", ""), rows).splitlines()
 
 
 def _sample(family: Metric) -> str:
@@ -149,11 +150,4 @@ def _clauses() -> Iterator[str]:
     yield "[the specification](../../specification.md)."
     yield ""
     rows = [(each.id, each.level.value, each.text) for each in CLAUSES.values()]
-    yield from _table(("clause", "level", "requirement"), rows)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(header)} |"
-    yield f"|{'---|' * len(header)}"
-    for row in rows:
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+    yield from table(("clause", "level", "requirement"), rows).splitlines()

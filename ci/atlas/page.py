@@ -11,6 +11,7 @@ from caas_trio.conformance.case import Verdict
 from caas_trio.conformance.clauses import CLAUSES, Clause
 from caas_trio.conformance.dialects.clauses import OF_DIALECTS
 from caas_trio.conformance.reports.html import style
+from ci.markdown import table
 
 from .judging import Entry, page_of
 
@@ -68,17 +69,16 @@ def as_markdown(entries: Sequence[Entry], date: str) -> str:
 
 def _matrix(entries: Sequence[Entry]) -> Iterator[str]:
     there = [entry for entry in entries if not entry.absent]
-    yield f"| | {' | '.join(entry.name for entry in there)} |\n|---|{'---|' * len(there)}\n"
-    yield f"| version | {' | '.join(entry.version for entry in there)} |\n"
+    rows = [["version", *(entry.version for entry in there)]]
     for clause in _judged_clauses(there):
-        cells = " | ".join(_MARKS[entry.clauses[clause.id]] for entry in there)
-        yield f"| [{clause.id}](specification.md#{clause.id.lower()}) | {cells} |\n"
+        cells = [_MARKS[entry.clauses[clause.id]] for entry in there]
+        rows.append([f"[{clause.id}](specification.md#{clause.id.lower()})", *cells])
+    yield table(["", *(entry.name for entry in there)], rows)
 
 
 def _ends(entries: Sequence[Entry]) -> Iterator[str]:
     yield "\n## What ends a line\n\nWhat each takes for the end of a line, whatever its standard says.\n\n"
-    heads = [*_ENDS.values(), "input without a terminator"]
-    yield f"| | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}\n"
+    rows = []
     for entry in entries:
         if entry.seen:
             cells = []
@@ -88,7 +88,8 @@ def _ends(entries: Sequence[Entry]) -> Iterator[str]:
                     words = words.removeprefix(article)
                 cells.append(words or "·")
             tail = entry.seen.get(_TAIL, "·").removeprefix("input that ends without a terminator ")
-            yield f"| {entry.name} | {' | '.join(cells)} | {tail} |\n"
+            rows.append([entry.name, *cells, tail])
+    yield table(["", *_ENDS.values(), "input without a terminator"], rows)
 
 
 def _findings(entries: Sequence[Entry]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from caas_trio.conformance import Verdict
 from caas_trio.conformance.clauses import SECTIONS, Clause
 from caas_trio.conformance.reports.html import environment, style
+from ci.markdown import table
 
 from .expectations import Expected
 
@@ -49,10 +50,11 @@ def as_markdown(expected: Mapping[str, Expected], clauses: Mapping[str, Clause])
     """Return the matrix, and below it each failure with its reason."""
     lines = [_INTRO]
     names = [OURS, *(name.replace("_", " ") for name in expected)]
-    lines.append(f"| | {' | '.join(names)} |\n|---|{'---|' * len(names)}\n")
+    rows = []
     for clause in clauses.values():
         cells = [our_cell(clause), *(cell(entry, clause) for entry in expected.values())]
-        lines.append(f"| [{clause.id}](specification.md#{clause.id.lower()}) | {' | '.join(cells)} |\n")
+        rows.append([f"[{clause.id}](specification.md#{clause.id.lower()})", *cells])
+    lines.append(table(["", *names], rows))
     for name, entry in expected.items():
         lines.append(f"\n## {name.replace('_', ' ')}\n\n{entry.title} Declared: {entry.declared}.\n\n")
         reasons = [(clause, reason, "") for clause, reason in entry.fails.items()]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from caas_trio.conformance.clauses import CLAUSES, IN_OTHER_WORDS, SECTIONS, Clause
+from ci.markdown import row
 
 PAGE = Path(__file__).parents[2] / "docs" / "specification.md"
 
@@ -26,7 +27,7 @@ def renewed(page: str) -> str:
 
 def _table() -> str:
     rows = (
-        f"| {clause} | `{service.value}` | {text} |\n"
+        row([clause, f"`{service.value}`", text])
         for service, texts in IN_OTHER_WORDS.items()
         for clause, text in texts.items()
     )
