@@ -94,9 +94,9 @@ def smoke(wheel: Path) -> None:
         if not where.startswith(sysconfig.get_path("purelib")):
             sys.exit(f"the package is imported from {where}")
         for command in ([str(scripts / "caas-trio")], [sys.executable, "-m", "caas_trio"]):
-            told = said(elsewhere, *command, "--version")
-            if told != f"caas-trio, version {version}":
-                sys.exit(f"{command} says {told!r}")
+            printed = said(elsewhere, *command, "--version")
+            if printed != f"caas-trio, version {version}":
+                sys.exit(f"{command} says {printed!r}")
             said(elsewhere, *command, "--explain")
         said(elsewhere, str(scripts / "caas-conformance"), "--list")
         serve_a_line(elsewhere, str(scripts / "caas-trio"))

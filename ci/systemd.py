@@ -4,7 +4,7 @@
 
 `systemd-analyze verify` reads the units, `systemd-analyze security` judges the hardening, and
 `systemd-socket-activate` plays the part of the socket unit, with this program in that of the manager
-that is told how the service is.
+that is notified of the state of the service.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ def main() -> None:
     entries: list[Entry] = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for entry in pool.map(task, chosen):
-            told = entry.absent or ", ".join(each.clause for each in entry.findings) or "no finding"
-            print(f"{entry.name:<16} {entry.version:<28} {entry.seconds:6.1f} s  {told}", flush=True)
+            result = entry.absent or ", ".join(each.clause for each in entry.findings) or "no finding"
+            print(f"{entry.name:<16} {entry.version:<28} {entry.seconds:6.1f} s  {result}", flush=True)
             for finding in entry.findings if options.case else ():
                 print(f"    {finding.case}: {finding.reason} {finding.expected} {finding.received}")
             entries.append(entry)

@@ -123,7 +123,7 @@ def _compile(directory: Path, programs: dict[str, tuple[Path, tuple[str, ...]]],
 
 def arguments(work: Work, endpoint: str, *, warmup: float, seconds: float) -> list[str]:
     """Return the arguments with which `load.c` does `work`."""
-    told = {
+    options = {
         "connections": work.connections,
         "depth": work.depth,
         "line": work.line,
@@ -134,7 +134,7 @@ def arguments(work: Work, endpoint: str, *, warmup: float, seconds: float) -> li
     return [
         endpoint,
         work.mode,
-        *(word for name, value in told.items() for word in (f"--{name}", str(value))),
+        *(word for name, value in options.items() for word in (f"--{name}", str(value))),
         *(flag for flag, wanted in flags.items() if wanted),
     ]
 
@@ -165,10 +165,10 @@ class Load:
 
 
 @contextmanager
-def running(program: Path, told: list[str]) -> Iterator[Load]:
+def running(program: Path, arguments: list[str]) -> Iterator[Load]:
     """Run the load generator on the runner's own core; it is gone when the block ends."""
     with subprocess.Popen(
-        [program, *told], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             yield Load(process)

@@ -59,9 +59,9 @@ class Runner:
         )
         with place as serving:
             seconds = HOLD_SECONDS if work.mode == "hold" else settings.seconds
-            told = load.arguments(work, serving.endpoint, warmup=settings.warmup, seconds=seconds)
+            arguments = load.arguments(work, serving.endpoint, warmup=settings.warmup, seconds=seconds)
             program = settings.build / ("load_tls" if work.tls else "load")
-            with load.running(program, told) as generator:
+            with load.running(program, arguments) as generator:
                 marks = {"before": Mark(memory=serving.memory())} if work.mode == "hold" else {}
                 for stage in generator.stages():
                     if stage == "holding":

@@ -32,7 +32,7 @@ class Work:
         name: `family` or `family/size`; the sizes of a family share a chart.
         title: one line for tables and charts.
         measure: the metric that counts.
-        mode, connections, depth, line: what `load.c` is told; `line` in bytes, its LF included.
+        mode, connections, depth, line: the options of `load.c`; `line` in bytes, its LF included.
         unix: over a Unix socket instead of TCP.
         tls: over TLS.
         resume: each connection but the first resumes a session of TLS.

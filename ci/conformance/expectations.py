@@ -22,7 +22,7 @@ class Expected:
         fails: the clauses it breaks, each with the reason.
         unsteady: the clauses it sometimes breaks, each with the reason.
         not_judged: the clauses that no case came to judge, as they do not apply or another one stands before;
-            those that no case can judge need not be told.
+            those that no case can judge are left out.
     """
 
     title: str

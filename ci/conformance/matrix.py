@@ -125,8 +125,8 @@ def tell(outcome: Outcome, peer: Expected | None) -> list[str]:
     page.write_text(outcome.page, encoding="utf-8")
     found = outcome.faults if peer is None else differences(outcome.clauses, peer)
     counts = Counter(verdict.value for verdict in outcome.clauses.values())
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    print(f"{'WRONG' if found else 'ok':<6} {name:<64} {outcome.seconds:5.1f} s  {told}", flush=True)
+    summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    print(f"{'WRONG' if found else 'ok':<6} {name:<64} {outcome.seconds:5.1f} s  {summary}", flush=True)
     for line in found:
         print(f"       {line}; see {page}", flush=True)
     return [f"{name}: {line}" for line in found]

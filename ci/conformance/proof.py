@@ -162,8 +162,8 @@ def run(names: list[str]) -> list[str]:
         with tempfile.TemporaryDirectory() as folder:
             verdicts = judge_all(chosen(wrong, Path(folder)), at_once)
         wrong = [verdict.trial.name for verdict in verdicts if not verdict.right]
-        told = ", ".join(wrong) or "none"
-        print(f"{len(verdicts)} servers, not judged as they should be: {told}", flush=True)
+        listed = ", ".join(wrong) or "none"
+        print(f"{len(verdicts)} servers, not judged as they should be: {listed}", flush=True)
         if not wrong:
             break
     return wrong

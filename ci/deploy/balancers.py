@@ -112,9 +112,9 @@ class Haproxy:
     async def _read_log(self, log: trio.socket.SocketType) -> None:
         with log:
             while True:
-                told = CONVERSATION.search((await log.recv(65536)).decode())
-                if told:
-                    self._logged[int(told[1])].append((trio.current_time(), told[2]))
+                logged = CONVERSATION.search((await log.recv(65536)).decode())
+                if logged:
+                    self._logged[int(logged[1])].append((trio.current_time(), logged[2]))
 
 
 _NO_SERVERS = ("FRONTEND", "BACKEND", None)

@@ -126,8 +126,10 @@ async def generate(generator: Path, watched: Watched, over: asyncio.Event) -> No
             if over.is_set():
                 break
             endpoint = dice.choice(watched.service.endpoints)
-            told = load.arguments(work, endpoint, warmup=0, seconds=_ROUND)
-            process = await asyncio.create_subprocess_exec(generator, *told, stdout=asyncio.subprocess.PIPE)
+            arguments = load.arguments(work, endpoint, warmup=0, seconds=_ROUND)
+            process = await asyncio.create_subprocess_exec(
+                generator, *arguments, stdout=asyncio.subprocess.PIPE
+            )
             said, _ = await process.communicate()
             report: dict[str, Any] = json.loads(said.splitlines()[-1])
             moved = report["whole_bytes"]

@@ -60,8 +60,8 @@ class Result:
 @contextmanager
 def loaded(work: Work, endpoint: str, seconds: float) -> Iterator["subprocess.Popen[str]"]:
     """Run the load generator meanwhile."""
-    told = load.arguments(work, endpoint, warmup=0, seconds=seconds)
-    with subprocess.Popen([BUILD / "load", *told], stdout=subprocess.PIPE, text=True) as process:
+    arguments = load.arguments(work, endpoint, warmup=0, seconds=seconds)
+    with subprocess.Popen([BUILD / "load", *arguments], stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:

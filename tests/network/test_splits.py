@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from caas_trio import App, Connection, First, Limits, LineSession, UsageError
 from caas_trio.testing import CheckFailed, check_any_split
-from caas_trio.testing.failure import told
+from caas_trio.testing.failure import described
 from caas_trio.testing.splits import _cuts
 
 LONG = b"a line\r\nand another\n\nand the last"
@@ -183,4 +183,4 @@ async def test_numbers_out_of_range_are_refused(rounds: int, delay: float, autoj
 
 def test_a_group_of_errors_is_described_by_its_first() -> None:
     group = ExceptionGroup("two", [ValueError("what is that"), OSError("no room")])
-    assert told([group, OSError("no room")]) == "ValueError: what is that; OSError: no room"
+    assert described([group, OSError("no room")]) == "ValueError: what is that; OSError: no room"

@@ -18,7 +18,7 @@ class Wrong:
         breaks: the clause.
         story: what a client sees.
         server: the server class.
-        settings: what it is told to be.
+        settings: its settings.
         declared: its declaration to the suite, where that differs.
         limited: whether its limit is declared to the suite.
         scheme: how it is reached.
@@ -89,7 +89,7 @@ def variant(
         breaks: the clause.
         name: the name of the server.
         story: what a client sees.
-        settings: what it is told to be.
+        settings: its settings.
         base: what it is but for the members.
         run: the other arguments of `wrong`.
         members: the methods and attributes that are wrong.

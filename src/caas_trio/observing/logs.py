@@ -88,15 +88,15 @@ def _processors(log_format: LogFormat, *, colors: bool) -> list[structlog.typing
 
 
 def _notice(
-    processors: list[structlog.typing.Processor], told: str, encode: Callable[[str], bytes]
+    processors: list[structlog.typing.Processor], event: str, encode: Callable[[str], bytes]
 ) -> Callable[[int], bytes]:
     """Return a function that renders the event that lines were lost."""
 
     def notice(lost: int) -> bytes:
-        event: Any = {"event": told, "lines": lost}
+        entry: Any = {"event": event, "lines": lost}
         for process in processors:
-            event = process(None, "warning", event)
-        return encode(event)
+            entry = process(None, "warning", entry)
+        return encode(entry)
 
     return notice
 

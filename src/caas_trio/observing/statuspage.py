@@ -175,7 +175,7 @@ def _card(series: Series) -> str:
 def _sparkline(series: Series) -> str:
     """Return a curve of the last minutes, the newest value at the right edge, from 0 to the highest."""
     highest = max(series.history, default=0)
-    told = f"at most {number(highest, series.unit)} in the last {duration(PERIOD_S * KEPT)}"
+    title = f"at most {number(highest, series.unit)} in the last {duration(PERIOD_S * KEPT)}"
     step, scale = _WIDTH / (KEPT - 1), (_HEIGHT - 2) / highest if highest > 0 else 0
     first = _WIDTH - step * (len(series.history) - 1)
     points = [
@@ -185,7 +185,7 @@ def _sparkline(series: Series) -> str:
     area = [f"{first:.1f},{_HEIGHT}", *points, f"{_WIDTH},{_HEIGHT}"]
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img">'
-        f'<title>{_text(told)}</title><polygon points="{" ".join(area)}"/>'
+        f'<title>{_text(title)}</title><polygon points="{" ".join(area)}"/>'
         f'<polyline points="{" ".join(points)}"/></svg>'
     )
 

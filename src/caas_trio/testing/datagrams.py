@@ -186,11 +186,11 @@ class DatagramSocket(SimSocket):
         memory = memoryview(next(iter(buffers))).cast("B")
         data = arrived.data[: len(memory)]
         memory[: len(data)] = data
-        told: list[tuple[int, int, bytes]] = []
+        ancillary: list[tuple[int, int, bytes]] = []
         if ancillary_size and self.is_local:
-            told = [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, CREDENTIALS.pack(*arrived.credentials))]
+            ancillary = [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, CREDENTIALS.pack(*arrived.credentials))]
         cut = socket.MSG_TRUNC if len(data) < len(arrived.data) else 0
-        return len(data), told, cut, arrived.address
+        return len(data), ancillary, cut, arrived.address
 
     def _next(self, flags: int) -> _Arrived:
         self.require_open()

@@ -30,12 +30,12 @@ class CheckFailed(AssertionError):  # noqa: N818 - as pytest has it: a check fai
         self.add_note(f"what happened (seed {network.seed}):\n{as_text(network.trace)}")
 
 
-def told(errors: Sequence[BaseException]) -> str:
+def described(errors: Sequence[BaseException]) -> str:
     """Return the messages of errors, with the last lines of their tracebacks."""
-    return "; ".join(_told(error) for error in errors)
+    return "; ".join(_described(error) for error in errors)
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     text = ": ".join(filter(None, (type(error).__name__, str(error))))

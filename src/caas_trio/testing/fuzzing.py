@@ -13,7 +13,7 @@ from caas_trio.core.session import First
 from caas_trio.drivers.choice import DriverName
 
 from .conversing import WORDLESS, Manner, Reply, converse
-from .failure import CheckFailed, told
+from .failure import CheckFailed, described
 from .network import Network
 from .place import serving
 from .splits import Cut, pieces, shown
@@ -106,7 +106,7 @@ async def _converse(app: object, plan: _Plan, options: dict[str, Any]) -> tuple[
         reply = await converse(place, pieces(plan.data, plan.cut), plan.manner)
         raised = place.take_failures()
     if raised:
-        raise CheckFailed(f"the app has raised {told(raised)}", network) from raised[0]
+        raise CheckFailed(f"the app has raised {described(raised)}", network) from raised[0]
     if reply.end == WORDLESS:
         raise CheckFailed("the server is to speak first, and sends nothing", network)
     return reply, network

@@ -15,14 +15,14 @@ from caas_trio.core.limits import Limits
 from caas_trio.drivers.choice import DriverName
 
 from .attacks import ATTACKS, Attacker
-from .failure import CheckFailed, require_jumping_clock, told
+from .failure import CheckFailed, described, require_jumping_clock
 from .network import Network
 from .place import Place, serving
 
 #: When good clients come, in seconds since the attack began, and how much later than undisturbed they may
 #: be served.
 _LOOKS_S: Final = (0.1, 5.0)
-_PATIENCE_S: Final = 10.0
+_EXTRA_TIME_S: Final = 10.0
 
 #: How long the server has to close what bad clients have left (seconds).
 _SETTLING_S: Final = 60.0
@@ -73,7 +73,7 @@ async def check_hostile(
     async with serving(app, limits=limits, driver=driver) as place:
         begun = trio.current_time()
         expected = await place.talk(data)
-        good = _Good(data, expected, trio.current_time() - begun + _PATIENCE_S)
+        good = _Good(data, expected, trio.current_time() - begun + _EXTRA_TIME_S)
     with _tracing():
         for name, attack in ATTACKS.items():
             network = Network(seed)
@@ -91,12 +91,12 @@ class _Good(NamedTuple):
     Attributes:
         data: what it sends.
         expected: what it has to get.
-        patience: within how many seconds.
+        timeout_s: within how many seconds.
     """
 
     data: bytes
     expected: bytes
-    patience: float
+    timeout_s: float
 
     async def talk(self, place: Place) -> None:
         """Converse with a server.
@@ -106,12 +106,12 @@ class _Good(NamedTuple):
         """
         received = None
         try:
-            with trio.move_on_after(self.patience):
+            with trio.move_on_after(self.timeout_s):
                 received = await place.talk(self.data, client="good")
         except (OSError, trio.BrokenResourceError) as error:
             raise _Wrong(f"another client is not served: {str(error) or 'reset'}") from error
         if received is None:
-            raise _Wrong(f"another client is not served within {self.patience:g} seconds")
+            raise _Wrong(f"another client is not served within {self.timeout_s:g} seconds")
         if received != self.expected:
             raise _Wrong(f"another client gets {received[:100]!r}, and not {self.expected[:100]!r}")
 
@@ -171,7 +171,7 @@ async def _judge(
         raise _Wrong(f"{left} more than before, {_SETTLING_S:g} seconds after the client has gone")
     raised = place.take_failures()
     if raised:
-        raise _Wrong(f"the app has raised {told(raised)}") from raised[0]
+        raise _Wrong(f"the app has raised {described(raised)}") from raised[0]
     if most > max_memory:
         raise _Wrong(f"{most / _MIB:.1f} MiB are held, and {max_memory / _MIB:.1f} MiB may be")
 
@@ -187,7 +187,7 @@ def _what(error: Exception) -> str:
     cause: BaseException = error
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
-    text = str(cause) if isinstance(cause, _Wrong) else told([cause])
+    text = str(cause) if isinstance(cause, _Wrong) else described([cause])
     return "; ".join([text, *getattr(error, "__notes__", ())])
 
 

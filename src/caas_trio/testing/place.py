@@ -23,7 +23,7 @@ from caas_trio.drivers.connection import Connection
 from caas_trio.server.app import as_app
 from caas_trio.server.hosting import open_app, serve_app
 
-from .failure import told
+from .failure import described
 from .host import Host
 from .network import Network
 
@@ -224,7 +224,7 @@ async def serving(
                         leaving.deadline = trio.current_time() + drain_timeout + _LEAVING_S
     except Exception as error:
         if failures.raised:
-            error.add_note(f"the app has raised: {told(failures.raised)}")
+            error.add_note(f"the app has raised: {described(failures.raised)}")
         raise
     _raise(failures, drain_timeout, left=not leaving.cancelled_caught)
 

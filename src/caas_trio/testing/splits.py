@@ -12,7 +12,7 @@ from caas_trio.core.limits import Limits
 from caas_trio.drivers.choice import DriverName
 
 from .conversing import Manner, Reply, converse
-from .failure import CheckFailed, require_jumping_clock, told
+from .failure import CheckFailed, described, require_jumping_clock
 from .network import Network
 from .place import serving
 
@@ -99,7 +99,7 @@ class _Attempts:
         if raised:
             conversation = shown(self._data, cut, reply, reads_last=manner.reads_last)
             raise CheckFailed(
-                f"the app has raised {told(raised)}\n{conversation}", self._network
+                f"the app has raised {described(raised)}\n{conversation}", self._network
             ) from raised[0]
         return reply
 

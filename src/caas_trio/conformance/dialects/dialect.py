@@ -125,10 +125,10 @@ class Reply:
             return read == self.lines
         return read > self.past_first and self.until.match(line, number) is not None
 
-    def _counted(self, data: bytes, told: bytes, start: int, number: int, *, crlf: bool) -> int | None:
-        if not told.isdigit() or len(told) > _DIGITS or int(told) > MAX_REPLY:
+    def _counted(self, data: bytes, digits: bytes, start: int, number: int, *, crlf: bool) -> int | None:
+        if not digits.isdigit() or len(digits) > _DIGITS or int(digits) > MAX_REPLY:
             raise WrongReplyError("what should count the reply's bytes does not", data[:start])
-        end = start + int(told)
+        end = start + int(digits)
         terminator = b"\r\n" if crlf else b"\n"
         if len(data) < end + len(terminator):
             return None

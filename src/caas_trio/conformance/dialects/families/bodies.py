@@ -40,8 +40,8 @@ async def _begun(talk: Talk) -> Client:
         try:
             await client.exchange(exchange)
         except Broken as broken:
-            told = f"{broken.fault.reason} to {exchange.request[0]}: {broken.fault.received!r}"
-            raise UnjudgedError(f"the server takes no body: {told}") from None
+            reason = f"{broken.fault.reason} to {exchange.request[0]}: {broken.fault.received!r}"
+            raise UnjudgedError(f"the server takes no body: {reason}") from None
     return client
 
 
