@@ -266,7 +266,7 @@ def exhaustive(session: nox.Session) -> None:
 @nox.session
 def mutants(session: nox.Session) -> None:
     """Change the program in every small way; a test has to notice. `-- --since REV` for what has changed."""
-    session.install(".[html]", *group("mutants"))
+    session.install("-e", ".[html]", *group("mutants"))
     session.run("python", "-m", "ci.mutants", *session.posargs)
 
 

@@ -33,10 +33,10 @@ from caas_trio.drivers.machine import Machine
 
 from .models import NaiveLineBuffer
 from .strategies import LIMITS, chunked
+from .support.counting import Counting
 from .support.streams import receive_all
 from .test_channels import LIMITS as TIMES
 from .test_channels import PROMPT, Conversation, closing
-from .test_framing import Counting
 
 __all__ = ["closing"]  # a fixture
 

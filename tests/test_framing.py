@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,6 +17,7 @@ from caas_trio.core.buffering import Chunk
 
 from .models import NaiveLineBuffer, NaiveStrictBuffer
 from .strategies import AWKWARD, COUNTS, LIMITS, chunked, inputs
+from .support.counting import Counting
 
 
 def drain(buffer: LineBuffer) -> list[bytes | str]:
@@ -287,37 +288,6 @@ class AgainstTheModel(RuleBasedStateMachine):
 
 
 TestAgainstTheModel = AgainstTheModel.TestCase
-
-
-class Counting(bytearray):
-    """Counts the bytes that searches look at, and those that are copied."""
-
-    looked_at = 0
-    copied = 0
-
-    def __iadd__(self, more: Chunk) -> Self:  # type: ignore[override,misc]
-        self.copied += len(more)
-        return super().__iadd__(more)
-
-    def __getitem__(self, wanted: Any) -> Any:
-        self.copied += len(range(*wanted.indices(len(self))))
-        return super().__getitem__(wanted)
-
-    def __bytes__(self) -> bytes:
-        self.copied += len(self)
-        return bytes(memoryview(self))
-
-    def find(self, sub: bytes, start: int = 0, end: int | None = None) -> int:  # type: ignore[override]
-        found = super().find(sub, start, end)
-        stop = len(self) if end is None else min(end, len(self))
-        self.looked_at += max(0, (stop if found < 0 else found + 1) - start)
-        return found
-
-    def rfind(self, sub: bytes, start: int = 0, end: int | None = None) -> int:  # type: ignore[override]
-        found = super().rfind(sub, start, end)
-        stop = len(self) if end is None else min(end, len(self))
-        self.looked_at += max(0, stop - (start if found < 0 else found))
-        return found
 
 
 @pytest.mark.parametrize("how", ["next_line", "take_lines", "take_pieces"])

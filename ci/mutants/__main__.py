@@ -1,7 +1,8 @@
 """`python -m ci.mutants`: try every mutant of core/, drivers/ and server/; report those that no test notices.
 
 A mutant that lives has to be killed by a new test, or listed in `listed.toml` with the reason why nobody
-could tell it from the right program. A run that was interrupted is resumed. With `--since REV` only the
+could tell it from the right program. A run goes on where the one before it ended: what a test has noticed is
+not tried again as long as the function stays the same, unless with `--all`. With `--since REV` only the
 functions are tried that have changed since that revision.
 """
 
@@ -10,58 +11,92 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Final
+import time
+from collections.abc import Sequence
 
-from . import results
-from .listed import Key, Listed
-from .report import Report
-from .touched import LAYERS, patterns_since
-
-BUILD: Final = Path("build/mutants")
+from .listed import Listed
+from .making import BUILD, LAYERS, MADE, Mutant, modules, mutants_of
+from .report import KILLED, Report
+from .results import Results
+from .selection import tests_of
+from .touched import functions_since
+from .trying import Loop, Outcome
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Try mutants, write the reports; return the exit status: 1 if one lives that is not listed."""
-    parser = argparse.ArgumentParser(prog="python -m ci.mutants", description=__doc__)
-    parser.add_argument("--layer", action="append", choices=LAYERS, help="only this folder; may be repeated")
-    parser.add_argument("--since", metavar="REV", help="try only what has changed since a revision")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once")
-    parser.add_argument("--report", action="store_true", help="report what earlier runs have found")
-    options = parser.parse_args(arguments)
-    patterns = [f"caas_trio.{layer}.*" for layer in options.layer or ()]
+    options = parsed(arguments)
+    mutants = [mutant for module in chosen_modules(options) for mutant in mutants_of(module, MADE)]
     if options.since is not None:
-        patterns = patterns_since(options.since)
-        if not patterns:
-            print(f"no function has changed since {options.since}")
-            return 0
-    if not options.report:
-        results.run(patterns, options.jobs)
-    report = examine(results.all_mutants(), Listed.load(), results.change_of, whole=not patterns)
+        touched = functions_since(options.since)
+        mutants = [mutant for mutant in mutants if mutant.function in touched]
+    results = Results.load(BUILD / "results.json")
+    status = 0 if options.report else try_all(mutants, results, options)
+    report = Report.of(mutants, results.statuses(mutants), Listed.load())
     BUILD.mkdir(parents=True, exist_ok=True)
     (BUILD / "report.txt").write_text(report.text())
     (BUILD / "report.html").write_text(report.page())
     print(report.text(), end="")
-    return 0 if report.passed else 1
+    return status or (0 if report.passed else 1)
 
 
-def examine(
-    mutants: Sequence[results.Mutant],
-    listed: Listed,
-    change_of: Callable[[results.Mutant], results.Change],
-    *,
-    whole: bool,
-) -> Report:
-    """Return the report; only where all mutants have been tried can what is listed be stale."""
-    report = Report()
-    for mutant in mutants:
-        lives = mutant.status not in results.KILLED | results.UNTRIED
-        key = Key(mutant.function, change_of(mutant)) if lives else None
-        report.count(mutant, key, listed=key is not None and listed.allows(key))
-    if whole:
-        report.stale = listed.stale()
-    return report
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(prog="python -m ci.mutants", description=__doc__)
+    parser.add_argument("--layer", action="append", choices=LAYERS, help="only this folder; may be repeated")
+    parser.add_argument(
+        "--module", action="append", help="only this module, such as core.framing; may be repeated"
+    )
+    parser.add_argument("--since", metavar="REV", help="try only what has changed since a revision")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=5.0,
+        help="up to how much of their time the tests of a mutant are run, the cheapest first (default: 5)",
+    )
+    parser.add_argument("--tests", nargs="+", metavar="FILE", help="run the tests of these files alone")
+    parser.add_argument("--all", action="store_true", help="also what a test is known to notice")
+    parser.add_argument("--report", action="store_true", help="report what earlier runs have found")
+    return parser.parse_args(arguments)
+
+
+def chosen_modules(options: argparse.Namespace) -> list[str]:
+    """Return the modules that are to be tried."""
+    if options.module:
+        return [f"caas_trio.{name}" for name in options.module]
+    return modules(options.layer or LAYERS)
+
+
+def try_all(mutants: Sequence[Mutant], results: Results, options: argparse.Namespace) -> int:
+    """Try mutants, layer by layer, each by the tests of its layer; return pytest's status."""
+    statuses = {} if options.all else results.statuses(mutants)
+    left = [mutant for mutant in mutants if statuses.get(mutant.name) not in KILLED]
+    for layer in LAYERS:
+        chosen = [mutant for mutant in left if mutant.module.split(".")[1] == layer]
+        if chosen:
+            status = try_layer(layer, chosen, results, options)
+            if status:
+                return status
+    return 0
+
+
+def try_layer(layer: str, chosen: Sequence[Mutant], results: Results, options: argparse.Namespace) -> int:
+    """Try mutants of one layer; return pytest's status."""
+    began, tried = time.monotonic(), 0
+
+    def found(mutant: Mutant, outcome: Outcome) -> None:
+        nonlocal tried
+        tried += 1
+        results.add(mutant, outcome)
+        if tried % 50 == 0 or tried == len(chosen):
+            rate = tried / (time.monotonic() - began)
+            print(f"{layer}: {tried} of {len(chosen)} mutants, {rate:.1f} a second", flush=True)
+
+    loop = Loop(chosen, options.jobs, options.seconds, BUILD / "map", found)
+    status = loop.run(options.tests or tests_of(layer))
+    results.save()
+    return status
 
 
 if __name__ == "__main__":

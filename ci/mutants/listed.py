@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .results import Change
+from .making import Change
 
 FILE: Final = Path(__file__).with_name("listed.toml")
 

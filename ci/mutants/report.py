@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import Template
 from typing import Final
 
-from .listed import Key
-from .results import KILLED, UNTRIED, Mutant
+from .listed import Key, Listed
+from .making import Change, Mutant
 
 _COLUMNS: Final = ("mutants", "killed", "listed", "lived", "untried")
+#: What a mutant is called that a test has noticed.
+KILLED: Final = frozenset({"killed", "timeout"})
 
 
 @dataclass(slots=True)
@@ -21,32 +23,45 @@ class Report:
 
     Attributes:
         counts: by module, how many there were of each kind in `_COLUMNS`.
-        lived: the mutants that no test has noticed and the list does not have.
+        lived: what no test has noticed and the list does not have, and how it lived.
         stale: what the list has, and no mutant that lives is.
     """
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)
-    lived: list[tuple[Mutant, Key]] = field(default_factory=list)
+    lived: list[tuple[Mutant, str]] = field(default_factory=list)
     stale: Sequence[Key] = ()
+
+    @classmethod
+    def of(cls, mutants: Collection[Mutant], statuses: Mapping[str, str], listed: Listed) -> Report:
+        """Return the report on some mutants; what has no status by its name has not been tried.
+
+        Only where all the mutants of a module have been tried can what is listed of it be stale.
+        """
+        report = cls()
+        for mutant in mutants:
+            report.count(mutant, statuses.get(mutant.name), listed)
+        tried = tuple(f"{module}." for module, counts in report.counts.items() if not counts["untried"])
+        report.stale = [key for key in listed.stale() if key.function.startswith(tried)]
+        return report
 
     @property
     def passed(self) -> bool:
         """Whether every mutant that was tried is killed or listed, and the list is true."""
         return not self.lived and not self.stale
 
-    def count(self, mutant: Mutant, key: Key | None, *, listed: bool) -> None:
-        """Count a mutant in; `key` is there if it lives."""
+    def count(self, mutant: Mutant, status: str | None, listed: Listed) -> None:
+        """Count a mutant in."""
         counts = self.counts.setdefault(mutant.module, Counter())
         counts["mutants"] += 1
-        if mutant.status in UNTRIED:
+        if status is None:
             counts["untried"] += 1
-        elif mutant.status in KILLED or key is None:
+        elif status in KILLED:
             counts["killed"] += 1
-        elif listed:
+        elif listed.allows(Key(mutant.function, mutant.change)):
             counts["listed"] += 1
         else:
             counts["lived"] += 1
-            self.lived.append((mutant, key))
+            self.lived.append((mutant, status))
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the table, with its head and its sum."""
@@ -60,9 +75,9 @@ class Report:
         rows = self.rows()
         width = max(len(row[0]) for row in rows)
         lines = [f"{row[0]:{width}}" + "".join(f"{cell:>9}" for cell in row[1:]) for row in rows]
-        for mutant, key in self.lived:
-            lines += ["", f"{mutant.status}: {key.function}  ({mutant.name})"]
-            lines += [f"  - {key.change.removed}", f"  + {key.change.added}"]
+        for mutant, status in self.lived:
+            lines += ["", f"{status}: {mutant.name}"]
+            lines += [f"  - {mutant.change.removed}", f"  + {mutant.change.added}"]
         for key in self.stale:
             lines += ["", f"listed, and no such mutant lives: {key.function}"]
             lines += [f"  - {key.change.removed}", f"  + {key.change.added}"]
@@ -72,13 +87,13 @@ class Report:
         """Return the same as an HTML page."""
         head, *body = [[html.escape(cell) for cell in row] for row in self.rows()]
         table = "".join(f"<tr><td>{'<td>'.join(row)}" for row in body)
-        lived = "".join(_item(f"{mutant.status}: {key.function}", key) for mutant, key in self.lived)
-        stale = "".join(_item(key.function, key) for key in self.stale)
+        lived = "".join(_item(f"{status}: {mutant.name}", mutant.change) for mutant, status in self.lived)
+        stale = "".join(_item(key.function, key.change) for key in self.stale)
         return _PAGE.substitute(head="<th>".join(head), table=table, lived=lived, stale=stale)
 
 
-def _item(title: str, key: Key) -> str:
-    removed, added = html.escape(key.change.removed), html.escape(key.change.added)
+def _item(title: str, change: Change) -> str:
+    removed, added = html.escape(change.removed), html.escape(change.added)
     return f"<li>{html.escape(title)}<pre><del>{removed}</del>\n<ins>{added}</ins></pre>"
 
 

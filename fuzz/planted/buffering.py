@@ -130,7 +130,7 @@ BUGS: Final = (
     Bug(
         "a delimiter that is cut does not end what is skipped",
         "line_buffer",
-        "self._skip_tail = chunk[max(0, len(chunk) - len(self._skip_to) + 1) :]",
+        "self._skip_tail = chunk[len(chunk) - len(self._skip_to) + 1 :]",
         'self._skip_tail = b""',
     ),
     Bug(
@@ -160,8 +160,8 @@ BUGS: Final = (
     Bug(
         "what began a delimiter ends another line",
         "line_buffer",
-        "self._skip_tail = bytes(source[max(0, end - len(delimiter) + 1) :])",
-        "self._skip_tail += bytes(source[max(0, end - len(delimiter) + 1) :])",
+        "self._skip_tail = bytes(source[end - len(delimiter) + 1 :])",
+        "self._skip_tail += bytes(source[end - len(delimiter) + 1 :])",
     ),
     Bug(
         "a count that is just there has to wait",
@@ -196,7 +196,7 @@ BUGS: Final = (
     Bug(
         "the rest is copied for each oversize line: quadratic",
         "work",
-        "found = source.find(delimiter, start or self._max_line + 1)",
-        "found = bytes(source).find(delimiter, start or self._max_line + 1)",
+        "found = source.find(delimiter)",
+        "found = bytes(source).find(delimiter)",
     ),
 )

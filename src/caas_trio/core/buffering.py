@@ -191,8 +191,6 @@ class ByteBuffer:
                 self._finished += 1
                 return chunk
             self.feed(chunk)
-        if not self._buffer and max_bytes > 0:
-            return b""
         return self._take_front(min(checked_count("max_bytes", max_bytes), len(self._buffer)))
 
     def take_rest(self) -> bytes:
@@ -225,19 +223,17 @@ class ByteBuffer:
         delimiter, start = self._sought
         self._sought = (delimiter, max(0, start - taken))
 
-    def _drop(
-        self, source: bytes | bytearray, delimiter: bytes, start: int = 0, error: PeerError | None = None
-    ) -> NoReturn:
+    def _drop(self, source: bytes | bytearray, delimiter: bytes, error: PeerError | None = None) -> NoReturn:
         """Drop what has come of an invalid line, and report it: as oversize by default.
 
         What is behind it stays where it is: many such lines in one chunk cost no copy each.
         """
-        found = source.find(delimiter, start or self._max_line + 1)  # before, there is none
+        found = source.find(delimiter)
         if found < 0:
             end = len(source)
             self._front = SKIPPED
             self._skip_to = delimiter
-            self._skip_tail = bytes(source[max(0, end - len(delimiter) + 1) :])
+            self._skip_tail = bytes(source[end - len(delimiter) + 1 :])
         else:
             end = found + len(delimiter)
             self._front = WITHIN
@@ -258,7 +254,7 @@ class ByteBuffer:
         chunk = self._skip_tail + chunk
         found = chunk.find(self._skip_to)
         if found < 0:
-            self._skip_tail = chunk[max(0, len(chunk) - len(self._skip_to) + 1) :]
+            self._skip_tail = chunk[len(chunk) - len(self._skip_to) + 1 :]
         else:
             self._front = WITHIN
             self._finished += 1

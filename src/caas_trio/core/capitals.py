@@ -35,9 +35,9 @@ class Utf8Capitals(StreamTransform):
         return self._raise(b"", final=True)
 
     def _raise(self, data: bytes, *, final: bool = False) -> bytes:
-        return self._decoder.decode(data, final).upper().encode("utf-8", _UNTOUCHED)
+        return self._decoder.decode(data, final).upper().encode(errors=_UNTOUCHED)
 
 
 def utf8_capitals(message: bytes) -> bytes:
     """Return a whole message in Unicode capitals, as `Utf8Capitals` would in pieces."""
-    return message.decode("utf-8", _UNTOUCHED).upper().encode("utf-8", _UNTOUCHED)
+    return message.decode(errors=_UNTOUCHED).upper().encode(errors=_UNTOUCHED)

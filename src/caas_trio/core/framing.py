@@ -242,7 +242,7 @@ class LineBuffer(ByteBuffer):
         """Return where a line or a piece ends, by strict CR LF; report an invalid one."""
         end, self._searched, bare = found
         if bare >= 0:
-            self._drop(source, CRLF, bare + 1, BareTerminator(bytes(source[bare : bare + 1])))
+            self._drop(source, CRLF, BareTerminator(bytes(source[bare : bare + 1])))
         if end == TOO_LONG:
             self._drop(source, CRLF)
         return end
@@ -261,7 +261,7 @@ class LineBuffer(ByteBuffer):
             self._finished += steps
             begin = stop
         if bare and not begin:
-            self._drop(source, CRLF, stop + 1, BareTerminator(bytes(source[stop : stop + 1])))
+            self._drop(source, CRLF, BareTerminator(bytes(source[stop : stop + 1])))
         return self._take(source, begin, searched=0 if bare else stop - begin)
 
     def _check_invariants(self) -> None:
