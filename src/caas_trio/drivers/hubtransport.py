@@ -198,15 +198,15 @@ class HubTransport(Channel):
     async def send_eof(self) -> None:
         """End the output; see `Channel.send_eof`."""
         await self.flush()
-        if self._end_output():
+        if self._try_send_eof():
             return
         with trio.move_on_after(self.limits.write_timeout):  # TLS has something to say at the end
-            while not self._end_output():
+            while not self._try_send_eof():
                 await self._until(self._poller.machine.wait_writable)
             return
         raise TooSlow("write_timeout")
 
-    def _end_output(self) -> bool:
+    def _try_send_eof(self) -> bool:
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except BlockingIOError:

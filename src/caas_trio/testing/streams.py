@@ -176,7 +176,7 @@ class StreamSocket(ConnectingSocket):
         self._connect_reported |= self._state is not State.NEW
         self._input_ended |= reads
         if writes:
-            self._end_output()
+            self._send_fin()
         if reads and self.is_local and self._peer is not None:
             self._peer.refuse_output()
         self.changed()
@@ -188,7 +188,7 @@ class StreamSocket(ConnectingSocket):
         self._output_ended = True
         self.changed()
 
-    def _end_output(self) -> None:
+    def _send_fin(self) -> None:
         if not self._output_ended:
             self._output_ended = True
             if self._out is not None:
@@ -208,7 +208,7 @@ class StreamSocket(ConnectingSocket):
             if self._inbox or (self._lingers_not and not self.is_local):
                 self._reset()
             else:
-                self._end_output()
+                self._send_fin()
                 if self.is_local and self._peer is not None:
                     self._peer.refuse_output()
         self._inbox.clear()
