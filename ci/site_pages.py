@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_origin
 
@@ -14,6 +14,7 @@ import caas_trio
 from caas_trio import Limits
 from caas_trio.conformance.clauses import CLAUSES
 from caas_trio.observing.metrics import PrometheusTelemetry
+from caas_trio.observing.sharedmetrics import SharedMetrics
 from caas_trio.program.command import command
 from ci.markdown import table
 
@@ -134,7 +135,9 @@ def _metrics() -> Iterator[str]:
     yield ""
     yield "What `--metrics` shows at `/metrics`; see [Logs and metrics](../../observing.md#the-metrics)."
     yield ""
-    families: Iterable[Metric] = sorted(PrometheusTelemetry(Limits()).families(), key=lambda each: each.name)
+    with SharedMetrics() as shared:
+        families: list[Metric] = [*PrometheusTelemetry(Limits()).families(), *shared.collect()]
+    families.sort(key=lambda each: each.name)
     rows = [(f"`{_sample(each)}`", each.type, each.documentation) for each in families]
     yield from table(("metric", "type", ""), rows).splitlines()
 
