@@ -10,6 +10,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from caas_trio.testing.scheduling import seed_scheduler
+
 from .harness import DIED, SupervisorHarness, begin, exists, service_manager, write
 
 
@@ -233,5 +235,22 @@ async def test_corrupt_metrics_affect_that_worker_only(
     await trio.sleep(1)
     assert harness.logged() == [("the metrics of a worker are lost", ""), (DIED, "signal 9")]
     assert not exists(written)
+    assert len(harness.alive) == 2
+    await harness.stop()
+
+
+@pytest.mark.parametrize("order", range(8))
+async def test_a_worn_worker_that_dies_together_with_its_successor_is_replaced(
+    order: int, harness: SupervisorHarness, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    seed_scheduler(order)
+    await begin(harness, nursery)
+    harness.behaviors = ["mute"]
+    await harness.worn[0].send("lifetime")
+    await trio.sleep(1)
+    *_, successor = harness.started
+    for worker in (*harness.started[:2], successor):
+        worker.end(-9)
+    await trio.sleep(1)
     assert len(harness.alive) == 2
     await harness.stop()

@@ -94,6 +94,7 @@ class Place:
 
     Args:
         predecessor: a worker that serves until there is one here, and then retires.
+        origin: the place of the predecessor, which is handed on to this one.
 
     Attributes:
         filled: whether there has been a worker that served.
@@ -101,11 +102,23 @@ class Place:
         handed_on: whether its worker has a successor, in a place of its own.
     """
 
-    def __init__(self, predecessor: Worker | None = None) -> None:
+    def __init__(self, predecessor: Worker | None = None, origin: Place | None = None) -> None:
         self.predecessor = predecessor
         self.filled = False
         self.settled = trio.Event()
         self.handed_on = False
+        self._origin = origin
+        if origin is not None:
+            origin.handed_on = True
+
+    def give_back(self) -> None:
+        """Leave the place to the predecessor, and to those that are started after it.
+
+        Call it while that is one of the workers: later, its place may have been left to this one for good.
+        """
+        assert self._origin is not None  # noqa: S101 - there is a predecessor
+        self._origin.handed_on = False
+        self.settled.set()
 
     def fill(self) -> None:
         """Note that there is a worker that serves."""

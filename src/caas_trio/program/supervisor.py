@@ -288,7 +288,7 @@ class Supervisor:
                 generation.fail(death.reason)
             elif not place.filled and place.predecessor in generation.workers:
                 self._log.error(event, **death.log_fields())
-                place.settled.set()  # the predecessor goes on, and will be replaced later
+                place.give_back()  # the predecessor goes on, and will be replaced later
                 break
             elif death.refused and not generation.settled.is_set():
                 self._give_up(death)
@@ -348,13 +348,11 @@ class Supervisor:
             reason = await self._wait_until_worn(worker.pid, generation.program.worker_limits)
             if generation.over.is_set():
                 return
-            successor = Place(predecessor=worker)
-            place.handed_on = True
+            successor = Place(predecessor=worker, origin=place)
             generation.places.start_soon(self._keep, generation, successor)
             await successor.settled.wait()
             if successor.filled:
                 break
-            place.handed_on = False
             await trio.sleep(_RETRY_S)
         self._log.info("worker replaced", worker=worker.slot, pid=worker.pid, reason=reason)
         if self._metrics is not None:
