@@ -205,13 +205,14 @@ def conformance_page(session: nox.Session) -> None:
 def simulate(session: nox.Session) -> None:
     """Hold the simulated network to this machine's kernel, and the service on it to its promises.
 
-    By 100 000 scripts of socket calls, the conformance suite, and 10 000 seeds; `-- --seeds N` runs so many
-    seeds, and nothing else.
+    By 100 000 scripts of socket calls, the conformance suite, and 10 000 seeds; the supervisor, by 2000.
+    `-- --seeds N` runs so many seeds of the service, and nothing else.
     """
     session.install(".", *group("judged"))
     if not session.posargs:
         session.run("python", "-m", "ci.simulate.calls")
         session.run("python", "-m", "ci.simulate.conformance")
+        session.run("python", "-m", "ci.simulate.supervisor")
     session.run("python", "-m", "ci.simulate.service", *session.posargs)
 
 

@@ -6,16 +6,16 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 import trio
 
-from caas_trio import Endpoint, ListenError, UsageError
+from caas_trio import ListenError, UsageError
 from caas_trio.program.command import parse
 from caas_trio.program.control import Control
 from caas_trio.program.interpreter import Interpreter
@@ -25,128 +25,10 @@ from caas_trio.program.recycling import WorkerLimits
 from caas_trio.program.sharedsockets import SharedSockets
 from caas_trio.program.supervisor import Supervisor, WorkersFailed
 from caas_trio.program.worker_process import StartedProcess
-from tests.support.fakes import FakeProcess
+from tests.support.workers import FakeWorker, HookedSockets, SocketHooks
 
 DIED: Final = "worker died"
 FAILED: Final = "the settings could not be reloaded; the old workers stay"
-
-
-class FakeWorker(FakeProcess):
-    """A worker process that the test simulates.
-
-    Attributes:
-        behavior: what it does. "good" serves until any command. Before it is ready it "fails", saying why,
-            reports "no room" or a "misused" command line, "crashes", or is "mute" and never ready. Once it
-            is ready it is "brief", and crashes soon; "rude", and breaks the control protocol; "detached",
-            and closes its channel; "frozen"; "busy", a loop that hangs after ten seconds; or
-            "uninterruptible", which does not end at SIGABRT either. At a command "sick" exits with a status
-            of its own, "stubborn" ends only when it is cut, and so do "lingering", which asks for 100
-            seconds, and "deaf", which is also mute.
-        commands: what it has received.
-    """
-
-    def __init__(self, pid: int, config: WorkerConfig, sock: socket.socket, behavior: str) -> None:
-        super().__init__(pid)
-        self.config = config
-        self.behavior = behavior
-        self.commands: list[str] = []
-        self.control = Control(sock)
-
-    def abort(self) -> None:
-        if self.behavior != "uninterruptible":
-            assert self.config.stacks is not None
-            os.write(self.config.stacks, b'Fatal Python error: Aborted\n  File "app.py", line 7 in handler\n')
-            super().abort()
-
-    def end(self, status: int = 0) -> None:
-        if self.returncode is None:
-            self.control.close()
-        super().end(status)
-
-    async def run(self, gate: trio.Event | None) -> None:
-        if gate is not None:
-            await gate.wait()
-        line = await self.control.next_line()
-        assert line is not None
-        assert WorkerConfig.from_line(line) == self.config
-        if self.behavior == "fails":
-            self.control.send_nowait("failed cannot use it")
-            self.end(1)
-        elif self.behavior == "misused":
-            self.control.send_nowait("misused there is no such app")
-            self.end(2)
-        elif self.behavior == "no room":
-            self.control.send_nowait("no-room cannot allocate memory")
-            self.end(1)
-        elif self.behavior == "crashes":
-            self.end(3)
-        else:
-            await self.serve()
-
-    async def next_command(self) -> str | None:
-        while True:
-            with trio.move_on_after(self.config.turn_interval):
-                return await self.control.next_line()
-            self.control.send_nowait("turned")
-
-    async def serve(self) -> None:
-        # It does not count as a sign of life before it is ready.
-        self.control.send_nowait("drain 100" if self.behavior == "lingering" else "alive")
-        if self.behavior not in ("mute", "deaf"):
-            self.control.send_nowait("ready")
-        if self.behavior == "rude":
-            self.control.send_nowait("ready")
-            return
-        if self.behavior == "detached":
-            self.control.close()
-            return
-        if self.behavior == "brief":
-            await trio.sleep(0.5)
-            self.end(-signal.SIGSEGV)
-            return
-        if self.behavior == "frozen":
-            return
-        if self.behavior in ("busy", "uninterruptible"):
-            for _ in range(10):
-                await trio.sleep(1)
-                self.control.send_nowait("turned")
-            return
-        with suppress(trio.ClosedResourceError):
-            while (command := await self.next_command()) is not None:
-                self.commands.append(command)
-                if self.behavior not in ("stubborn", "lingering", "deaf") or command == "cut":
-                    self.end(7 if self.behavior == "sick" else 0)
-                    return
-
-
-async def _do_nothing() -> None: ...
-
-
-@dataclass
-class SocketHooks:
-    """What the test does while the supervisor opens sockets."""
-
-    before_change: Callable[[], Awaitable[object]] = _do_nothing
-    after_change: Callable[[], Awaitable[object]] = _do_nothing
-    before_takeover: Callable[[], Awaitable[object]] = _do_nothing
-
-
-class HookedSockets(SharedSockets):
-    """Shared sockets that call hooks of the test."""
-
-    def __init__(self, hooks: SocketHooks, sockets: SharedSockets) -> None:
-        super().__init__(sockets.groups, sockets.kept)
-        self._hooks = hooks
-
-    async def changed_to(self, endpoints: Iterable[Endpoint], **options: Any) -> SharedSockets:
-        await self._hooks.before_change()
-        sockets = await super().changed_to(endpoints, **options)
-        await self._hooks.after_change()
-        return HookedSockets(self._hooks, sockets)
-
-    async def take_over(self) -> None:
-        await self._hooks.before_takeover()
-        await super().take_over()
 
 
 class SupervisorHarness:
