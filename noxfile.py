@@ -186,7 +186,8 @@ def dialects_proof(session: nox.Session) -> None:
 def atlas(session: nox.Session) -> None:
     """Judge daemons from Debian's packages, each by its dialect; `-- --write` renews docs/atlas.md.
 
-    The packages are unpacked, not installed; `apt-get update` may have to come first.
+    The packages are unpacked, not installed; `apt-get update` may have to come first. Each daemon sees them
+    in a user namespace, so the kernel has to allow those.
     """
     session.install(".[html]")
     session.run("python", "-m", "ci.atlas", *session.posargs)

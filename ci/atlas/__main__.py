@@ -21,6 +21,8 @@ from .page import as_html, as_markdown
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "atlas"
 PAGE = ROOT / "docs" / "atlas.md"
+#: Most of the time, a case waits.
+_AT_ONCE = 2 * (os.cpu_count() or 1)
 
 
 def main() -> None:
@@ -34,7 +36,7 @@ def main() -> None:
     chosen = [each.name for each in DAEMONS if not options.names or each.name in options.names]
     task = partial(judged, debs=BUILD / "packages", pages=BUILD, cases=options.case)
     entries: list[Entry] = []
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(_AT_ONCE) as pool:
         for entry in pool.map(task, chosen):
             result = entry.absent or ", ".join(each.clause for each in entry.findings) or "no finding"
             print(f"{entry.name:<16} {entry.version:<28} {entry.seconds:6.1f} s  {result}", flush=True)

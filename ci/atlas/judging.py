@@ -16,7 +16,8 @@ from caas_trio.conformance.families import cases_of
 from caas_trio.conformance.reports import html
 from caas_trio.core.endpoint import Endpoint
 
-from .daemons import DAEMONS, Daemon
+from .daemons import DAEMONS
+from .daemons.daemon import Daemon
 from .running import AbsentError, running, version
 
 #: Seconds of silence after which a reply counts as missing: a busy machine's.

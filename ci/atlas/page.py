@@ -33,10 +33,10 @@ _TAIL = "HALF-3.tail"
 _INTRO = """\
 # The atlas: servers that people run
 
-`nox -s atlas` starts each of these from its Debian package, unprivileged, in a folder of its own, on a
-port of loopback, with the smallest configuration that serves, and judges it by its
-[dialect](dialects.md). This page is what the session of {date} has written; by hand there is one
-sentence for a finding. The clauses are those of [the
+`nox -s atlas` starts each of these from its Debian package, or from this repository, unprivileged, in a
+folder and a user namespace of its own, on a port of loopback, with the smallest configuration that
+serves, and judges it by its [dialect](dialects.md). This page is what the session of {date} has
+written; by hand there is one sentence for a finding. The clauses are those of [the
 specification](specification.md#reply-any-dialect-requests-and-replies).
 
 ✓ kept; ✗ broken (a MUST); (✗) missed (a SHOULD); · not judged: the dialect does not declare it, or

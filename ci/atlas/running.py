@@ -1,8 +1,13 @@
-"""Starts a daemon: its packages are unpacked, its user is nobody, its folder and its port are its own."""
+"""Starts a daemon: its packages are unpacked, its user is nobody, its folder and its port are its own.
+
+It sees its packages' files where they belong: in a user namespace, which needs no privilege, `/usr` and
+`/etc` are overlaid with them, and `/var` and `/run` are its own. Nothing outside is changed.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,13 +16,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
-from .daemons import Daemon, Place
+from .daemons.daemon import Daemon, Place
 
 _USER = "nobody"
 _GROUP = "nogroup"
 _START_TIMEOUT_S = 20.0
 _END_TIMEOUT_S = 5.0
+#: A package that `apt-get --simulate` would install; one that it would upgrade has a version in brackets.
+_TO_INSTALL = re.compile(r"^Inst (\S+) \(", re.MULTILINE)
+_SEEING = ("unshare", "--map-root-user", "--mount", "sh", "-c")
+#: What Debian has in `/lib` comes to `/usr/lib`, as on the machine.
+_UNPACK = ("tar", "--extract", "--keep-directory-symlink", "--no-same-owner", "--directory")
+#: Runs "$@" where a daemon sees the folders `own` and `root`, as the user that `inside` changes to.
+_SEEN = """
+mount -t overlay overlay -o lowerdir="$root/usr:/usr" /usr &&
+mount -t overlay overlay -o lowerdir="$own/etc:$root/etc:/etc" /etc &&
+mount --bind "$own/var" /var && mount --bind "$own/run" /run && exec $inside "$@"
+"""
 
 
 class AbsentError(Exception):
@@ -30,6 +47,8 @@ def version(daemon: Daemon, debs: Path) -> str:
     Raises:
         AbsentError: there is none.
     """
+    if not daemon.origin:
+        return "this repository"
     shown = subprocess.run(
         ["dpkg-deb", "--show", "--showformat=${Version}", _package(daemon.origin, debs)],
         capture_output=True,
@@ -54,9 +73,32 @@ def _package(name: str, debs: Path) -> Path:
     return found[-1]
 
 
+def _missing(name: str) -> list[str]:
+    """Return the packages that a package needs and this machine lacks."""
+    plan = subprocess.run(
+        ["apt-get", "install", "--simulate", "-qq", "--no-install-recommends", name],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [each for each in _TO_INSTALL.findall(plan.stdout) if each != name]
+
+
 def _unpacked(daemon: Daemon, debs: Path, root: Path) -> None:
-    for name in (daemon.origin, *daemon.libraries):
-        subprocess.run(["dpkg-deb", "--extract", _package(name, debs), root], check=True)
+    """Unpack a daemon's packages, and what they need."""
+    (root / "etc").mkdir(parents=True)
+    for name in ("lib", "bin", "sbin"):
+        (root / "usr" / name).mkdir(parents=True)
+        (root / name).symlink_to(f"usr/{name}")
+    wanted = (daemon.origin, *daemon.packages)
+    needed = [each for name in wanted for each in _missing(name)]
+    for name in dict.fromkeys((*wanted, *needed)):
+        files = subprocess.run(
+            ["dpkg-deb", "--fsys-tarfile", _package(name, debs)], stdout=subprocess.PIPE, check=True
+        )
+        subprocess.run([*_UNPACK, root], input=files.stdout, check=True)
+    # The user may read what only root could, and nothing is run as another user.
+    subprocess.run(["chmod", "-R", "a+rX,u-s,g-s", root], check=True)
 
 
 def _free_port() -> int:
@@ -88,28 +130,21 @@ def running(daemon: Daemon, debs: Path) -> Iterator[str]:
     """
     base = Path(tempfile.mkdtemp(prefix="atlas-"))
     base.chmod(0o755)
-    place = Place(base / "own", base / "root", _free_port(), _USER)
-    place.folder.mkdir()
-    place.root.mkdir()
+    place = Place(base / "own", _free_port(), _USER)
     try:
-        _unpacked(daemon, debs, place.root)
+        for name in ("etc", "var/log", "var/spool", "var/lib", "var/tmp", "run"):
+            (place.folder / name).mkdir(parents=True)
+        (place.folder / "var/run").symlink_to("/run")
         command = daemon.start(place)
-        dropped = {"user": _USER, "group": _GROUP, "extra_groups": []} if os.geteuid() == 0 else {}
-        if dropped:
-            for path in (place.folder, *place.folder.rglob("*")):
-                shutil.chown(path, _USER, _GROUP)
+        if daemon.origin:
+            _unpacked(daemon, debs, base / "root")
+            command = [*_SEEING, _SEEN, "sh", *command]
         log = base / "output"
         with log.open("wb") as output:
-            process = subprocess.Popen(  # type: ignore[call-overload]
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd=place.folder,
-                env=_environment(place),
-                start_new_session=True,
-                **dropped,
-            )
+            try:
+                process = _started(command, place, output, _variables(daemon, base))
+            except OSError as error:
+                raise AbsentError(f"it cannot be started: {error}") from None
         try:
             _wait_until_it_listens(process, place, log)
             yield f"tcp://127.0.0.1:{place.port}"
@@ -119,15 +154,37 @@ def running(daemon: Daemon, debs: Path) -> Iterator[str]:
         shutil.rmtree(base, ignore_errors=True)
 
 
-def _environment(place: Place) -> dict[str, str]:
-    libraries = [path for path in (place.root / "usr/lib").rglob("*") if path.is_dir()]
-    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+def _variables(daemon: Daemon, base: Path) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("LANG", "PYTHONPATH") if name in os.environ}
     return {
         **kept,
-        "HOME": str(place.folder),
-        "LD_LIBRARY_PATH": ":".join(map(str, libraries)),
-        "PYTHONPATH": str(place.root / "usr/lib/python3/dist-packages"),
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": str(base / "own"),
+        "own": str(base / "own"),
+        "root": str(base / "root"),
+        "inside": "" if daemon.root else "unshare --map-user=65534 --map-group=65534",
     }
+
+
+def _started(
+    command: list[str], place: Place, output: IO[bytes], variables: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a daemon as the unprivileged user, whom its folder belongs to."""
+    dropped: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        dropped = {"user": _USER, "group": _GROUP, "extra_groups": []}
+        for path in (place.folder, *place.folder.rglob("*")):
+            shutil.chown(path, _USER, _GROUP)
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        cwd=place.folder,
+        env=variables,
+        start_new_session=True,
+        **dropped,
+    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

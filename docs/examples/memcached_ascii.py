@@ -119,6 +119,8 @@ class Cache:
             async for command in connection.commands():
                 words = command.split()
                 match words:
+                    case [b"get" | b"gets", *keys] if any(len(key) > MAX_KEY for key in keys):
+                        reply = b"CLIENT_ERROR key too long"
                     case [b"get" | b"gets", _, *_]:
                         reply = await self.send_items(connection, words)
                     case [b"set" | b"add" | b"cas", *_]:

@@ -1,4 +1,4 @@
-"""Right servers of six dialects: as little of each protocol as its dialect requires."""
+"""Right servers of some dialects: as little of each protocol as its dialect requires."""
 
 from __future__ import annotations
 
@@ -73,11 +73,17 @@ def _memcached(conversation: Conversation, line: bytes) -> bytes:
     return {b"version": b"VERSION 1\r\n", b"quit": b""}.get(word, b"ERROR\r\n")
 
 
+def _finger(conversation: Conversation, line: bytes) -> bytes:
+    conversation.last = True
+    return b"nobody is called " + line.strip() + b"\r\n"
+
+
 SMTP = Protocol("smtp", _smtp, b"220-here\r\n220 SMTP\r\n", too_long=b"500 line too long\r\n")
 POP3 = Protocol("pop3", _pop3, b"+OK ready\r\n", too_long=b"-ERR line too long\r\n")
 IMAP = Protocol("imap", _imap, b"* OK ready\r\n", too_long=b"* BAD line too long\r\n")
 NNTP = Protocol("nntp", _nntp, b"200 ready\r\n", too_long=b"501 line too long\r\n")
 REDIS = Protocol("redis", _redis, end=b"\n", max_line=70_000, too_long=b"-ERR line too long\r\n")
 MEMCACHED = Protocol("memcached", _memcached, end=b"\n", too_long=b"CLIENT_ERROR line too long\r\n")
+FINGER = Protocol("finger", _finger, max_line=70_000)
 
-PROTOCOLS = (SMTP, POP3, IMAP, NNTP, REDIS, MEMCACHED)
+PROTOCOLS = (SMTP, POP3, IMAP, NNTP, REDIS, MEMCACHED, FINGER)

@@ -133,6 +133,8 @@ class Need(enum.Enum):
     UNKNOWN = "the dialect does not say what an unknown request gets"
     PIPELINED = "the dialect wants each reply to be waited for"
     FLOOD = "the dialect does not let a client send without end"
+    SEVERAL_REQUESTS = "in the dialect a connection has one request"
+    BEHIND = "the dialect wants the reply to be waited for"
     CRLF = "the dialect's lines do not end in CRLF"
     LONG_LINES = "the dialect has no request that can be made long"
     LIMIT_OF_LINES = "the dialect sets no length that a line may have"
@@ -178,7 +180,9 @@ _MET: Final[dict[Need, Callable[[Profile], bool]]] = {
     Need.EARLY: _declares(lambda dialect: dialect.greeting and dialect.greeting.early),
     Need.UNKNOWN: _declares(lambda dialect: dialect.unknown),
     Need.PIPELINED: _declares(lambda dialect: dialect.burst > 1),
-    Need.FLOOD: _declares(lambda dialect: dialect.flood and dialect.burst > 1),
+    Need.FLOOD: _declares(lambda dialect: dialect.flood),
+    Need.SEVERAL_REQUESTS: _declares(lambda dialect: not dialect.once),
+    Need.BEHIND: _declares(lambda dialect: dialect.burst > 1 or dialect.once),
     Need.CRLF: _declares(lambda dialect: dialect.crlf),
     Need.LONG_LINES: _declares(lambda dialect: dialect.line),
     Need.LIMIT_OF_LINES: _declares(lambda dialect: dialect.line and dialect.line.size),

@@ -11,9 +11,10 @@ from typing import TypeAlias
 import trio
 
 from caas_trio.conformance import Profile, Result, Verdict
+from caas_trio.conformance.case import Case
 from caas_trio.conformance.dialects.dialect import Dialect, Ends, Meaning, Oversize
 from caas_trio.conformance.dialects.families import CASES
-from caas_trio.conformance.dialects.parsing import parse
+from caas_trio.conformance.dialects.parsing import load, parse
 from caas_trio.conformance.engine import run_case
 from tests.conformance.conftest import scripted
 
@@ -41,6 +42,19 @@ reply = 'GO'
     "jobs",
     "jobs.toml",
 )
+ONCE = parse(
+    """\
+once = true
+[greeting]
+reply = 'HI'
+[[probe]]
+request = "PING {n}"
+reply = 'PONG {n}$'
+repeat = true
+""",
+    "once",
+    "once.toml",
+)
 #: What a server does with a line: the reply, None for a FIN.
 Answer: TypeAlias = Callable[[trio.SocketStream, bytes], Awaitable[bytes | None]]
 
@@ -60,9 +74,8 @@ async def tried(case_id: str, answer: Answer, dialect: Dialect = JOBS, seconds: 
                 await stream.send_all(reply)
         await stream.send_eof()
 
-    [case] = [case for case in CASES if case.id == case_id]
     async with scripted(handler) as endpoint:
-        return await run_case(case, endpoint, Profile(dialect=dialect), seconds)
+        return await run_case(case_of(case_id), endpoint, Profile(dialect=dialect), seconds)
 
 
 def clauses(result: Result) -> list[str]:
@@ -243,3 +256,79 @@ async def test_a_quiet_connection_that_is_ended_too_early() -> None:
     async with scripted(handler) as endpoint:
         result = await run_case(case, endpoint, Profile(dialect=replace(JOBS, idle_s=5.0)), 1.0)
     assert (clauses(result), "was ended after" in result.why) == (["IDLE-1"], True)
+
+
+async def once(stream: trio.SocketStream) -> None:
+    """Greet, answer one line, end; a NUL ends the conversation at once."""
+    await stream.send_all(b"HI\r\n")
+    data = b""
+    while b"\n" not in data:
+        if not (more := await stream.receive_some()) or b"\0" in more:
+            break
+        data += more
+    else:
+        await stream.send_all(data.partition(b"\n")[0].replace(b"PING", b"PONG").strip() + b"\r\n")
+    await stream.send_eof()
+    async for _ in stream:
+        pass
+
+
+def case_of(case_id: str) -> Case:
+    """Return a case by its id."""
+    [case] = [case for case in CASES if case.id == case_id]
+    return case
+
+
+async def test_a_connection_with_one_request_is_judged_over_several() -> None:
+    async with scripted(once) as endpoint:
+        for case_id in (
+            "REPLY-1.hello/whole",
+            "GREET-2.once/whole",
+            "QUIT-3.behind/whole",
+            "QUIT-5.ends/whole",
+        ):
+            result = await run_case(case_of(case_id), endpoint, Profile(dialect=ONCE), 1.0)
+            assert result.verdict is Verdict.PASSED, (case_id, result.why)
+
+
+async def test_what_ends_the_one_line_of_a_connection() -> None:
+    notes = {}
+    async with scripted(once) as endpoint:
+        for case_id in ("TERM-2.bare-lf/whole", "TERM-3.bare-cr/whole", "TERM-5.nul/whole"):
+            notes[case_id] = (await run_case(case_of(case_id), endpoint, Profile(dialect=ONCE), 1.0)).note
+    assert list(notes.values()) == [
+        "a bare LF ends a line",
+        "a bare CR ends no line",
+        "a NUL ends the conversation",
+    ]
+
+
+async def test_a_server_that_says_nothing_to_the_one_line_of_a_connection() -> None:
+    async def mute(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"HI\r\n")
+        async for _ in stream:
+            pass
+
+    async with scripted(mute) as endpoint:
+        result = await run_case(case_of("TERM-3.bare-cr/whole"), endpoint, Profile(dialect=ONCE), 1.0)
+    assert result.note == "a bare CR makes the server say nothing"
+
+
+async def test_two_replies_cannot_be_told_from_one_that_goes_on_to_the_end() -> None:
+    async with scripted(once) as endpoint:
+        result = await run_case(
+            case_of("QUIT-3.behind/whole"), endpoint, Profile(dialect=load("finger")), 1.0
+        )
+    assert (result.verdict, "cannot be told from two" in result.why) == (Verdict.NOT_JUDGED, True)
+
+
+async def test_a_reply_that_should_go_on_to_the_end_and_has_none() -> None:
+    async def staying(stream: trio.SocketStream) -> None:
+        async for _ in stream:
+            await stream.send_all(b"nobody\r\n")
+
+    async with scripted(staying) as endpoint:
+        result = await run_case(
+            case_of("REPLY-1.hello/whole"), endpoint, Profile(dialect=load("finger")), 0.5
+        )
+    assert (clauses(result), "still open" in result.why) == (["QUIT-5"], True)

@@ -1,4 +1,4 @@
-"""Right servers of six dialects pass; of wrong ones, the clause that they break is named, and no other."""
+"""Right servers of seven dialects pass; of wrong ones, the clause that they break is named, and no other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from caas_trio.conformance.dialects.families import CASES
 from caas_trio.conformance.dialects.parsing import load
 from caas_trio.conformance.reports import text
 from ci.conformance.dialects.proof import Trial, chosen, judged, running, trials
-from ci.conformance.dialects.protocols import MEMCACHED, SMTP
+from ci.conformance.dialects.protocols import FINGER, MEMCACHED, SMTP
 from ci.conformance.dialects.serving import DialectServer
 from ci.conformance.dialects.wrong import WRONG
 
@@ -52,7 +52,7 @@ def test_there_is_a_wrong_server_for_every_clause_but_one() -> None:
     # What makes a client's late reading harmful is a network that drops what is not read: none does.
     assert {wrong.breaks for wrong in WRONG.values()} == judged_clauses - {"READ-1"}
     assert len(WRONG) >= 60
-    assert {wrong.protocol for wrong in WRONG.values()} == {SMTP, MEMCACHED}
+    assert {wrong.protocol for wrong in WRONG.values()} == {SMTP, MEMCACHED, FINGER}
 
 
 async def test_observations_are_reported_whatever_the_verdict() -> None:

@@ -124,6 +124,11 @@ def test_what_is_not_declared_has_a_default() -> None:
     )
 
 
+def test_the_one_request_of_a_connection_ends_the_conversation() -> None:
+    dialect = parse("once = true\n" + PROBE, "jobs", "jobs.toml")
+    assert (dialect.once, dialect.burst, dialect.end) == (True, 1, dialect.steady)
+
+
 @pytest.mark.parametrize("name", names())
 def test_the_included_dialects_are_valid(name: str) -> None:
     assert load(name).declared == name
@@ -175,7 +180,10 @@ def test_the_page_names_every_included_dialect() -> None:
             "jobs.toml:3: probe.1.reply: it is no regular expression: ",
         ),
         ('[[probe]]\nrequest = "A"\nreply = 1', "jobs.toml:3: probe.1.reply: it has to be a table"),
-        ('[[probe]]\nrequest = "A"\nreply = {}', "jobs.toml:3: probe.1.reply: it needs first, or until"),
+        (
+            '[[probe]]\nrequest = "A"\nreply = {}',
+            "jobs.toml:3: probe.1.reply: it needs first, until or to_end",
+        ),
         (
             '[[probe]]\nrequest = "A"\nreply = { first = "B", dot = true, lines = 2 }',
             "jobs.toml:3: probe.1.reply.lines: a reply has dot or lines, not both",
@@ -219,6 +227,19 @@ def test_the_page_names_every_included_dialect() -> None:
             PROBE + "[timeouts]\nidle = 0",
             "jobs.toml:6: timeouts.idle: it has to be more than 0 and at most 600",
         ),
+        (
+            '[[probe]]\nrequest = "A"\nreply = { to_end = true }',
+            "jobs.toml:3: probe.1.reply.to_end: it needs once = true",
+        ),
+        (
+            "once = true\nburst = 2\n" + PROBE,
+            "jobs.toml:2: burst: with once = true, a connection has one request",
+        ),
+        (
+            "once = true\n" + PROBE + '[end]\nrequest = "Q"',
+            "jobs.toml:6: end: with once = true, a connection has one request",
+        ),
+        ("once = 1\n" + PROBE, "jobs.toml:1: once: it has to be true or false"),
         (PROBE + '[timeouts]\nline = "1"', "jobs.toml:6: timeouts.line: it has to be a number of seconds"),
     ],
 )

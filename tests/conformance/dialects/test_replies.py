@@ -33,6 +33,17 @@ def test_a_reply_ends_where_it_ends(reply: Reply, data: bytes) -> None:
     assert reply.scan(data + b"more\r\n", 7, crlf=True) == len(data)
 
 
+def test_a_reply_may_go_on_to_the_end_of_the_connection() -> None:
+    reply = Reply(Pattern("A"), to_end=True)
+    assert reply.scan(b"A\r\nB\r\n", 1, crlf=True) is None
+    assert reply.scan(b"A\r\nB\r\n", 1, crlf=True, ended=True) == 6
+    assert reply.scan(b"", 1, crlf=True, ended=True) is None
+    for cut_off in (b"A", b"A\r\nB", b"A\r\nB\n"):
+        with pytest.raises(WrongReplyError) as caught:
+            reply.scan(cut_off, 1, crlf=True, ended=True)
+        assert caught.value.ends_wrong
+
+
 @pytest.mark.parametrize(
     ("reply", "data", "reason"),
     [

@@ -9,8 +9,8 @@ import struct
 import time
 
 from caas_trio.conformance.dialects.dialect import Ends
-from ci.conformance.dialects.protocols import MEMCACHED, SMTP
-from ci.conformance.dialects.registry import altered, variant, wrong
+from ci.conformance.dialects.protocols import FINGER, MEMCACHED, SMTP
+from ci.conformance.dialects.registry import BOTH, altered, variant, wrong
 from ci.conformance.dialects.serving import READ_SIZE, Conversation
 
 # HALF
@@ -122,7 +122,7 @@ def _reset(self: Conversation) -> None:
     self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-variant("QUIT-2", "Resets", "Ends with a reset.", end=_reset)
+variant("QUIT-2", "Resets", "Ends with a reset.", *BOTH, FINGER, end=_reset)
 
 
 @wrong("QUIT-3")
@@ -158,5 +158,6 @@ variant(
     "QUIT-5",
     "StaysAfterTheEnd",
     "Does not end its output behind the reply to the end.",
+    *(*BOTH, FINGER),
     end=lambda self: time.sleep(20) if self.last else Conversation.end(self),
 )

@@ -7,8 +7,8 @@ import socket
 from collections.abc import Iterator
 
 from caas_trio.conformance.dialects.dialect import Greeting, Pattern, Reply
-from ci.conformance.dialects.protocols import MEMCACHED, SMTP
-from ci.conformance.dialects.registry import STEADY, UNKNOWN, altered, variant, wrong
+from ci.conformance.dialects.protocols import FINGER, MEMCACHED, SMTP
+from ci.conformance.dialects.registry import BOTH, STEADY, UNKNOWN, altered, variant, wrong
 from ci.conformance.dialects.serving import READ_SIZE, Conversation
 
 # REPLY
@@ -175,7 +175,7 @@ class DropsAThirdPiece(Conversation):
         super().take(data)
 
 
-@wrong("CUT-2")
+@wrong("CUT-2", *BOTH, FINGER)
 class AnswersTheQuiet(Conversation):
     """Takes what has come for a line once nothing comes for a while."""
 

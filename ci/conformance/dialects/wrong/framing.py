@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from caas_trio.conformance.dialects.dialect import Ends, Meaning
-from ci.conformance.dialects.protocols import MEMCACHED, SMTP
+from ci.conformance.dialects.protocols import FINGER, MEMCACHED, SMTP
 from ci.conformance.dialects.registry import UNKNOWN, WRONG, altered, variant, wrong
 from ci.conformance.dialects.serving import Conversation
 
@@ -47,6 +47,7 @@ class EndsAtCr(Conversation):
         return line.removeprefix(b"\n")
 
 
+wrong("TERM-2", FINGER, ends=Ends({"bare_lf": Meaning.PAYLOAD}))(EndsAtLf)
 variant("TERM-5", "EndsAtNul", "Takes a NUL for the end of a line.", SMTP, base=_AlsoEnds, also=b"\0")
 _NUL = Ends({"nul": Meaning.PAYLOAD})
 variant(

@@ -69,6 +69,7 @@ class Reply:
         first: what its first line matches; None if anything will do.
         until: what its last line matches; None if it has `lines` of them.
         lines: how many lines it has.
+        to_end: whether it goes on to the end of the connection.
         past_first: whether the first line is never the last one, whatever it matches.
         counted: whether the first line's first group counts the bytes that follow, with a terminator.
         body: what those bytes match; None if anything will do.
@@ -77,6 +78,7 @@ class Reply:
     first: Pattern | None = None
     until: Pattern | None = None
     lines: int = 1
+    to_end: bool = False
     past_first: bool = False
     counted: bool = False
     body: Pattern | None = None
@@ -92,26 +94,29 @@ class Reply:
         words = [pattern.text for pattern in (self.first, self.body, self.until) if pattern is not None]
         return " ... ".join(words)
 
-    def scan(self, data: bytes, number: int, *, crlf: bool) -> int | None:
+    def scan(self, data: bytes, number: int, *, crlf: bool, ended: bool = False) -> int | None:
         """Return how many of some bytes are the reply; None if it is not complete.
 
         Args:
             data: what has come; the reply begins it.
             number: that of the request.
             crlf: whether each line has to end in CRLF.
+            ended: whether nothing more can come.
 
         Raises:
             WrongReplyError: it is not the reply that is due.
         """
         line, end = _line(data, 0, crlf=crlf)
         if line is None:
-            return None
+            return _whole(data, 0, crlf=crlf) if data and self.to_end and ended else None
         match = self.first.match(line, number) if self.first is not None else None
         if self.first is not None and match is None:
             raise WrongReplyError("the reply is not the declared one", line)
         if self.counted:
             assert match is not None  # noqa: S101 - the parser wants a pattern with a group
             return self._counted(data, match[1], end, number, crlf=crlf)
+        if self.to_end:
+            return _whole(data, end, crlf=crlf) if ended else None
         read = 1
         while not self._is_last(line, read, number):
             line, end = _line(data, end, crlf=crlf)
@@ -138,6 +143,16 @@ class Reply:
         if self.body is not None and self.body.match(body, number) is None:
             raise WrongReplyError("the reply is not the declared one", body)
         return end + len(terminator)
+
+
+def _whole(data: bytes, start: int, *, crlf: bool) -> int:
+    """Return how many bytes there are, all of them lines from an offset on."""
+    while start < len(data):
+        line, end = _line(data, start, crlf=crlf)
+        if line is None:
+            raise WrongReplyError("the last line of the reply has no end", data[start:], ends_wrong=True)
+        start = end
+    return start
 
 
 def _line(data: bytes, start: int, *, crlf: bool) -> tuple[bytes, int] | tuple[None, int]:
@@ -294,6 +309,7 @@ class Dialect:
         burst: how many requests may be sent without waiting for a reply.
         flood: whether a client may send without end.
         clients: how many connections one client's host may have.
+        once: whether a connection has one request: the server ends it behind the reply.
         idle_s: seconds after which a quiet connection is ended.
         line_s: seconds within which a line has to end.
     """
@@ -316,6 +332,7 @@ class Dialect:
     burst: int = 100
     flood: bool = True
     clients: int = 50
+    once: bool = False
     idle_s: float | None = None
     line_s: float | None = None
 

@@ -6,6 +6,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -33,6 +34,8 @@ _MAX_FILE: Final = 1 << 20
 _TERMINATORS: Final = {"CRLF": b"\r\n", "LF": b"\n"}
 #: Bytes that some servers take for the end of a line.
 ENDS: Final = {"bare_lf": b"\n", "bare_cr": b"\r", "cr_cr_lf": b"\r\r\n", "nul": b"\0"}
+#: What takes more than one request on a connection.
+_SEVERAL_REQUESTS: Final = ("login", "end", "starttls", "body", "burst")
 _LONE_DOT: Final = r"\.$"
 _MAX_COUNT: Final = 10_000
 _MAX_SECONDS: Final = 600
@@ -100,15 +103,18 @@ def parse(text: str, name: str, declared: str) -> Dialect:
         line = found[1] if found and found[1] else str(text.count("\n") + 1)
         reason = str(error)[: found.start()] if found else str(error)
         raise DialectError(f"{printable(declared)}:{line}: {printable(reason)}") from None
-    return _dialect(_Table(content, (), _File(printable(declared), Lines(text))), name, declared)
+    file = _File(printable(declared), Lines(text), once=content.get("once") is True)
+    return _dialect(_Table(content, (), file), name, declared)
 
 
 class _File:
     """Names the place of a mistake in the file."""
 
-    def __init__(self, name: str, lines: Lines) -> None:
+    def __init__(self, name: str, lines: Lines, *, once: bool) -> None:
         self.name = name
         self.lines = lines
+        #: Whether a connection has one request, as the file says at its top.
+        self.once = once
 
     def wrong(self, path: KeyPath, reason: str) -> DialectError:
         words = ".".join(str(part + 1) if isinstance(part, int) else printable(part) for part in path)
@@ -245,19 +251,21 @@ class _Table:
 
 def _reply(table: _Table) -> Reply:
     first, until, body = (table.pattern(key) for key in ("first", "until", "body"))
-    dot, counted = (table.boolean(key, default=False) for key in ("dot", "counted"))
+    dot, counted, to_end = (table.boolean(key, default=False) for key in ("dot", "counted", "to_end"))
     lines = table.count("lines", 1)
-    ways = [key for key in ("until", "dot", "counted", "lines") if table.has(key)]
+    ways = [key for key in ("until", "dot", "counted", "to_end", "lines") if table.has(key)]
     table.close()
     if len(ways) > 1:
         raise table.wrong(ways[1], f"a reply has {ways[0]} or {ways[1]}, not both")
-    if first is None and until is None:
-        raise table.wrong("", "it needs first, or until, to be recognized by")
+    if first is None and until is None and not to_end:
+        raise table.wrong("", "it needs first, until or to_end to be recognized by")
     if counted and (first is None or first.groups != 1):
         raise table.wrong("counted", "first needs one group, which counts the bytes that follow")
     if body is not None and not counted:
         raise table.wrong("body", "it is for a reply that is counted")
-    return Reply(first, Pattern(_LONE_DOT) if dot else until, lines, dot, counted, body)
+    if to_end and not table.file.once:
+        raise table.wrong("to_end", "it needs once = true: the server ends the connection behind its reply")
+    return Reply(first, Pattern(_LONE_DOT) if dot else until, lines, to_end, dot, counted, body)
 
 
 def _dialect(table: _Table, name: str, declared: str) -> Dialect:
@@ -284,6 +292,7 @@ def _dialect(table: _Table, name: str, declared: str) -> Dialect:
         burst=table.count("burst", 100),
         flood=table.boolean("flood", default=True),
         clients=table.count("clients", 50),
+        once=table.boolean("once", default=False),
         idle_s=timeouts.seconds("idle") if timeouts else None,
         line_s=timeouts.seconds("line") if timeouts else None,
     )
@@ -291,11 +300,14 @@ def _dialect(table: _Table, name: str, declared: str) -> Dialect:
         timeouts.close()
     table.close()
     _hold_together(dialect, table)
-    return dialect
+    # Where a connection has one request, it is this one that ends the conversation.
+    return replace(dialect, burst=1, end=dialect.steady) if dialect.once else dialect
 
 
 def _hold_together(dialect: Dialect, table: _Table) -> None:
     """Raise DialectError if what is declared contradicts itself."""
+    if dialect.once and (extra := [key for key in _SEVERAL_REQUESTS if table.has(key)]):
+        raise table.wrong(extra[0], "with once = true, a connection has one request")
     if dialect.oversize is not None and dialect.line is None:
         raise table.wrong("oversize", "it needs [line], whose request it makes too long")
     if dialect.oversize and dialect.line and dialect.oversize.size <= (dialect.line.size or 0):

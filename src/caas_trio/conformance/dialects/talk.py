@@ -70,8 +70,16 @@ class Talk:
         Raises:
             Broken: there is no connection.
         """
+        return Client(await self.wire(), self)
+
+    async def wire(self) -> Wire:
+        """Return a new connection.
+
+        Raises:
+            Broken: there is none.
+        """
         number, self._clients = self._clients, self._clients + 1
-        return Client(await self._connect(number), self)
+        return await self._connect(number)
 
     async def connect(self, clause: str = "") -> Client:
         """Return a client that has its greeting, if there is one, and is logged in.
@@ -108,6 +116,8 @@ class Client:
         self.talk = talk
         self.buffer = b""
         self._greeted = talk.dialect.greeting is None
+        #: Whether the connection has had its one request.
+        self._spent = False
 
     # What it sends.
 
@@ -147,15 +157,34 @@ class Client:
             await self.reply(greeting.reply, 0, clause)
             self._greeted = True
 
-    async def exchange(self, exchange: Exchange, cut: Cut = WHOLE, clause: str = "") -> None:
-        """Send a request and take its reply."""
-        await self.answered(self.ask(exchange, cut=cut), clause)
+    async def renew(self) -> None:
+        """Connect again if the connection has had its one request."""
+        if self._spent:
+            self._spent, self._greeted = False, self.talk.dialect.greeting is None
+            self.wire = await self.talk.wire()
+            await self.greeted()
 
-    async def answered(self, asked: list[Asked], clause: str = "") -> None:
+    async def exchange(
+        self, exchange: Exchange, cut: Cut = WHOLE, clause: str = "", terminator: bytes | None = None
+    ) -> None:
+        """Send a request and take its reply; over a new connection if the last one has had its request."""
+        await self.renew()
+        data, asked = self.prepare(exchange, terminator)
+        self.send(data, cut)
+        await self.answered([asked], clause)
+
+    async def replies(self, asked: list[Asked], clause: str = "") -> None:
         """Take the replies to some requests, in their order."""
         for each in asked:
             if each.exchange.reply is not None:
                 await self.reply(each.exchange.reply, each.number, clause)
+
+    async def answered(self, asked: list[Asked], clause: str = "") -> None:
+        """Take the replies to some requests, and the end where a connection has one request."""
+        await self.replies(asked, clause)
+        if self.talk.dialect.once:
+            self._spent = True
+            await self.ended("QUIT-5")
 
     async def steady(self, clause: str = "") -> None:
         """Send the steady probe, and take its reply: nothing else came before it."""
@@ -168,15 +197,17 @@ class Client:
             Broken: it is another one, or it does not come.
         """
         while (length := self._scanned(reply, number, clause)) is None:
-            came = await self.more()
-            if not came:
-                raise self._missing(reply, clause, ended=came is False)
+            ended = self.wire.end is not None
+            if ended or await self.more() is None:
+                raise self._missing(reply, clause, ended=ended)
         taken, self.buffer = self.buffer[:length], self.buffer[length:]
         return taken
 
     def _missing(self, reply: Reply, clause: str, *, ended: bool) -> Broken:
         wanted, part = str(reply).encode(), self.buffer[:_SHOWN]
-        if not ended:
+        if reply.to_end and part and not ended:
+            reason, clause = "the server's output is still open behind the reply", "QUIT-5"
+        elif not ended:
             reason = "the rest of the reply did not come" if part else "no reply came"
         elif self.wire.end in (End.RESET, End.CUT_OFF):
             reason = f"the server {self.wire.end.value} before the reply"
@@ -188,13 +219,17 @@ class Client:
         """Return how long the reply is that the buffer begins with; None if it is not complete."""
         self._drop_unasked()
         try:
-            return reply.scan(self.buffer, number, crlf=self.talk.dialect.crlf)
+            return self._scan(reply, number)
         except WrongReplyError as error:
             if error.ends_wrong:
                 clause = "REPLY-3"
             elif self._greets_again():
                 clause = "GREET-2"
             raise self.talk.broken(str(error), str(reply).encode(), error.received[:_SHOWN], clause) from None
+
+    def _scan(self, reply: Reply, number: int) -> int | None:
+        ended = self.wire.end is not None
+        return reply.scan(self.buffer, number, crlf=self.talk.dialect.crlf, ended=ended)
 
     def _greets_again(self) -> bool:
         greeting = self.talk.dialect.greeting
@@ -203,7 +238,7 @@ class Client:
     def length_of(self, reply: Reply | None, number: int = 0) -> int | None:
         """Return how long the complete reply is that the buffer begins with; None if there is none."""
         try:
-            return None if reply is None else reply.scan(self.buffer, number, crlf=self.talk.dialect.crlf)
+            return None if reply is None else self._scan(reply, number)
         except WrongReplyError:
             return None
 
@@ -231,6 +266,7 @@ class Client:
 
     async def silence(self, clause: str = "", seconds: float = QUIET_S) -> None:
         """Check that nothing comes for `seconds`, and that the connection stays open."""
+        await self.renew()
         with trio.move_on_after(self.talk.timeout_s):
             await self.wire.flushed()
         said = await self.rest(seconds)

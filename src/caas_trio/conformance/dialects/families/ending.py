@@ -90,13 +90,15 @@ def _behind(size: int) -> Run:
     """Return the script that sends at least `size` bytes of requests behind the end."""
 
     async def script(talk: Talk) -> None:
+        end, steady = _end(talk), talk.dialect.steady
+        if not size and end.reply is not None and end.reply.to_end:
+            raise UnjudgedError("a reply that goes on to the end cannot be told from two")
         client = await talk.connect()
-        steady = talk.dialect.steady
         more = [client.prepare(steady)[0] for _ in range(_BEHIND)]
         more += [more[0]] * (size // len(more[0]))
-        asked = client.ask(_end(talk), behind=b"".join(more))
+        asked = client.ask(end, behind=b"".join(more))
         try:
-            await client.answered(asked, "QUIT-1")
+            await client.replies(asked, "QUIT-1")
         except Broken:
             if client.wire.end is End.RESET:
                 reason = "the reply to the end was lost in a reset, which unread input has caused"
@@ -155,12 +157,12 @@ CASES = (
     case("QUIET-2", "stays", _unasked, idle=True),
     case("QUIT-1", "reply", _quits, needs=(Need.END,)),
     case("QUIT-2", "fin", _quits_in_one, needs=(Need.END, Need.PIPELINED), after=(*_REPLY, *PIPELINED)),
-    case("QUIT-3", "behind", _behind(0), needs=(Need.END, Need.PIPELINED), after=(*_REPLY, *PIPELINED)),
+    case("QUIT-3", "behind", _behind(0), needs=(Need.END, Need.BEHIND), after=(*_REPLY, *PIPELINED)),
     case(
         "QUIT-4",
         "much-behind",
         _behind(_BEHIND_BYTES),
-        needs=(Need.END, Need.PIPELINED, Need.FLOOD),
+        needs=(Need.END, Need.BEHIND, Need.FLOOD),
         after=(*_REPLY, *PIPELINED, "QUIT-3.behind/whole"),
     ),
     case("QUIT-5", "ends", _quits, needs=(Need.END,), after=_REPLY),

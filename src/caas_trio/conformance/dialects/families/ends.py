@@ -5,10 +5,12 @@ from __future__ import annotations
 import enum
 from typing import Final
 
+import trio
+
 from caas_trio.conformance.cuts import WHOLE, Cut, at
 from caas_trio.conformance.dialects.dialect import Meaning
 from caas_trio.conformance.dialects.parsing import ENDS
-from caas_trio.conformance.dialects.talk import Talk, UnjudgedError
+from caas_trio.conformance.dialects.talk import Asked, Client, Talk, UnjudgedError
 
 from .common import CUT, PIPELINED, Run, case, place_of_last_reply
 
@@ -17,8 +19,10 @@ _CLAUSES: Final = {"bare_lf": "TERM-2", "bare_cr": "TERM-3", "cr_cr_lf": "TERM-4
 _TIMES: Final = 10
 #: Short, since it is waited for many times.
 _QUIET_S: Final = 0.15
+#: Where nothing more can be asked, a slow server has to have this long.
+_SURELY_QUIET_S: Final = 1.0
 #: What the longest of these scripts spends in silences.
-_SILENCES_S: Final = 10.0
+_SILENCES_S: Final = 60.0
 
 
 class Taken(enum.Enum):
@@ -33,24 +37,58 @@ class Taken(enum.Enum):
 async def _taken(talk: Talk, end: bytes, cut: Cut = WHOLE, clause: str = "") -> Taken:
     """Return what a server takes some bytes for: they stand between two requests."""
     client = await talk.connect(clause)
+    if talk.dialect.once:
+        return await _taken_once(client, end, cut)
     first, asked_first = client.prepare(talk.dialect.steady, end)
     second, asked_second = client.prepare(talk.dialect.steady)
     client.send(first + second, cut)
     said = await client.rest(_QUIET_S)
-    if not said and client.wire.end is None:
-        said = await client.rest()
+    if client.wire.end is None and not _both_answered(client, said, asked_first, asked_second):
+        said = await _settled(client, said)
     ended = client.wire.end is not None
     client.wire.close()
-    client.buffer = said
-    both = client.take(asked_first) and client.take(asked_second)
-    if not both:
-        # The first was not answered as it should be, for what stands behind it.
-        both = bool(place_of_last_reply(client, said, asked_second))
-    if both:
+    if _both_answered(client, said, asked_first, asked_second):
         return Taken.END
     if ended:
         return Taken.REFUSED
     return Taken.PAYLOAD if said else Taken.IGNORED
+
+
+def _both_answered(client: Client, said: bytes, first: Asked, second: Asked) -> bool:
+    """Return whether some bytes are the replies to two requests."""
+    client.buffer = said
+    if client.take(first) and client.take(second):
+        return True
+    # The first was perhaps not answered as it should be, for what stands behind it.
+    return bool(place_of_last_reply(client, said, second))
+
+
+async def _settled(client: Client, said: bytes) -> bytes:
+    """Return all that is said to what was sent so far: a third request is answered behind it."""
+    data, asked = client.prepare(client.talk.dialect.steady)
+    client.send(data)
+    with trio.move_on_after(client.talk.timeout_s):
+        while client.wire.end is None:
+            said += await client.rest()
+            place = place_of_last_reply(client, said, asked)
+            if place is not None:
+                return said[:place]
+    return said + client.buffer
+
+
+async def _taken_once(client: Client, end: bytes, cut: Cut) -> Taken:
+    """Return what a server takes some bytes for, by whether it answers before the terminator is there."""
+    data, _ = client.prepare(client.talk.dialect.steady, end)
+    client.send(data, cut)
+    said = await client.rest(_SURELY_QUIET_S)
+    taken = Taken.END
+    if not said and client.wire.end is None:
+        client.send(client.talk.dialect.terminator)
+        said = await client.rest()
+        taken = Taken.PAYLOAD if said else Taken.IGNORED
+    ended = client.wire.end is not None
+    client.wire.close()
+    return Taken.REFUSED if ended and not said else taken
 
 
 def _judged(key: str) -> Run:
@@ -71,9 +109,7 @@ def _judged(key: str) -> Run:
 async def _each_terminator(talk: Talk) -> None:
     client = await talk.connect()
     for terminator in talk.dialect.terminators:
-        data, asked = client.prepare(talk.dialect.steady, terminator)
-        client.send(data)
-        await client.answered([asked])
+        await client.exchange(talk.dialect.steady, terminator=terminator)
 
 
 async def _astride(talk: Talk) -> None:

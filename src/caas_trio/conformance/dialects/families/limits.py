@@ -15,6 +15,8 @@ from .common import CUT, Run, case, place_of_last_reply
 _BUFFERS: Final = (512, 1000, 1024, 2048, 4096, 8192, 16384, 65536)
 _FAR: Final = 10
 _EXACT: Final = ("LONG-1.exact/whole",)
+#: Of one request, and one reply, nothing can be taken for another.
+_SEVERAL: Final = (Need.SEVERAL_REQUESTS,)
 _OVERSIZE: Final = (Need.OVERSIZE,)
 
 
@@ -97,14 +99,14 @@ async def _afterwards(talk: Talk) -> None:
 
 
 CASES = (
-    case("LONG-2", "ghost-limit", _ghost(None), needs=(Need.LIMIT_OF_LINES,), idle=True),
+    case("LONG-2", "ghost-limit", _ghost(None), needs=(Need.LIMIT_OF_LINES, *_SEVERAL), idle=True),
     case("LONG-1", "exact", _exact(), needs=(Need.LIMIT_OF_LINES,)),
     *(
         case("LONG-1", "exact", _exact(cut), name, (Need.LIMIT_OF_LINES,), after=(*_EXACT, *CUT))
         for name, cut in (("before-lf", 1), ("before-end", 2))
     ),
     *(
-        case("LONG-2", f"ghost-{size}", _ghost(size), needs=(Need.LONG_LINES,), idle=True)
+        case("LONG-2", f"ghost-{size}", _ghost(size), needs=(Need.LONG_LINES, *_SEVERAL), idle=True)
         for size in _BUFFERS
     ),
     case("LONG-3", "once", _one_reply(1), needs=_OVERSIZE),

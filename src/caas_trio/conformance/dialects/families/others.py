@@ -134,7 +134,7 @@ _SEVERAL: Final = (Need.SEVERAL_CLIENTS,)
 
 CASES = (
     case("READ-1", "late", _late, needs=(Need.PIPELINED,), after=_BURST),
-    case("READ-2", "stops", _stops_reading, needs=(Need.FLOOD,), after=_BURST, effort=6.0),
+    case("READ-2", "stops", _stops_reading, needs=(Need.PIPELINED, Need.FLOOD), after=_BURST, effort=6.0),
     case("HARM-1", "silent", _silent, needs=_SEVERAL),
     case("HARM-1", "half", _half, needs=_SEVERAL, after=("HARM-1.silent/whole",)),
     case("HARM-2", "resets", _resets, needs=_SEVERAL, after=("HARM-1.silent/whole",)),
@@ -142,7 +142,7 @@ CASES = (
         "HARM-3",
         "unread",
         _unread,
-        needs=(*_SEVERAL, Need.FLOOD),
+        needs=(*_SEVERAL, Need.PIPELINED, Need.FLOOD),
         after=(*_BURST, "HARM-1.silent/whole"),
         effort=6.0,
     ),
