@@ -178,7 +178,7 @@ class Commands:
         Raises:
             Garbled: it is none.
         """
-        if self.over:
+        if self.over or self._at == len(self._chunk):
             return None
         if not self._expected:
             line = self._take_line()

@@ -16,8 +16,8 @@ BUGS: Final = (
     Bug(
         "two tasks may read at once",
         "connection",
-        "if self._receiving or self._closed:\n            raise self._misused(call)",
-        "if self._closed:\n            raise self._misused(call)",
+        "if self._receiving or self._closed:\n            raise self._misused(call)\n        self._receiving",
+        "if self._closed:\n            raise self._misused(call)\n        self._receiving",
     ),
     Bug(
         "a line that was only begun is returned at the drain",

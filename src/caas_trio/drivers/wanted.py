@@ -76,11 +76,17 @@ class WantedLine(Wanted):
 
 
 class WantedSome(Wanted):
-    """What has come, up to a number of bytes."""
+    """What has come, up to a number of bytes.
+
+    Raises:
+        LimitError: the number is not 1 or more.
+    """
 
     __slots__ = ("_max_bytes",)
 
     def __init__(self, buffer: LineBuffer, max_bytes: int) -> None:
+        if max_bytes < 1:
+            raise LimitError("max_bytes", max_bytes, "1 or more")
         self._buffer = buffer
         self.taken = None
         self.closing = False
