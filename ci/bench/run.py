@@ -6,13 +6,14 @@ from pathlib import Path
 
 import psutil
 
-from ci.bench import buffers, load, machine, server
+from ci.bench import buffers, load, machine, redis, server
 from ci.bench.peers import Peer
 from ci.bench.plan import Job
 from ci.bench.results import Mark, Run, summarize
 from ci.bench.works import Work
 
 HOLD_SECONDS = 30  # how long idle connections are held at most; the runner lets go much earlier
+COMMANDS_PER_SECOND = {1: 20_000, 16: 80_000}  # by how many are sent at a time; roughly what peers reach
 SETTLE_SECONDS = 0.7  # between the last connection and the weighing
 
 
@@ -58,6 +59,8 @@ class Runner:
             peer, unix=work.unix, tls=work.tls, build=settings.build, core=settings.server_core
         )
         with place as serving:
+            if work.command:
+                return self._command(serving, work)
             seconds = HOLD_SECONDS if work.mode == "hold" else settings.seconds
             arguments = load.arguments(work, serving.endpoint, warmup=settings.warmup, seconds=seconds)
             program = settings.build / ("load_tls" if work.tls else "load")
@@ -72,3 +75,14 @@ class Runner:
                         waited = machine.waited_seconds(serving.pid) + machine.waited_seconds(generator.pid)
                         marks[stage] = Mark(serving.cpu_seconds(), waited)
         return summarize(work, generator.report, marks)
+
+    def _command(self, serving: server.RunningPeer, work: Work) -> dict[str, float]:
+        """Send the commands of a work by redis-benchmark, as many as take about the seconds of a run."""
+        requests = int(COMMANDS_PER_SECOND[work.depth] * self._settings.seconds)
+        port = int(serving.endpoint.rpartition(":")[2])
+        before = serving.cpu_seconds()
+        found = redis.rates(
+            port, [work.command], depth=work.depth, requests=requests, connections=work.connections
+        )
+        [rate] = found.values()
+        return {"throughput": rate, "cpu": (serving.cpu_seconds() - before) / requests * 1e6}

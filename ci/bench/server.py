@@ -32,7 +32,8 @@ class RunningPeer:
         pid: its process id.
     """
 
-    def __init__(self, server: ServerProcess) -> None:
+    def __init__(self, server: ServerProcess, greeting: tuple[bytes, bytes]) -> None:
+        self._greeting = greeting
         self.endpoint = server.endpoint
         self.pid = server.process.pid
         self._process = psutil.Process(self.pid)
@@ -54,20 +55,21 @@ class RunningPeer:
         """Exchange one line, so that what is done once, on first use, is done.
 
         Raises:
-            AbsentError: it does not answer as CaaS does.
+            AbsentError: it does not answer as it should.
         """
+        line, wanted = self._greeting
         family, address = where(self.endpoint)
         with socket.socket(family) as plain:
             plain.settimeout(GREETING_TIMEOUT_S)
             try:
                 plain.connect(address)
                 with _secured(plain) if self.endpoint.startswith("tls://") else plain as client:
-                    client.sendall(b"hello\n")
+                    client.sendall(line)
                     answer = client.makefile("rb").readline()
             except OSError as error:
                 raise AbsentError(f"does not answer: {error}") from None
-        if answer != b"HELLO\n":
-            raise AbsentError(f"answers {answer!r} to b'hello\\n'")
+        if answer != wanted:
+            raise AbsentError(f"answers {answer!r} to {line!r}")
 
 
 def _secured(plain: socket.socket) -> ssl.SSLSocket:
@@ -108,7 +110,7 @@ def running(peer: Peer, *, unix: bool, tls: bool, build: Path, core: int) -> Ite
         }
         environment = {"CAAS_TRIO_TLS_CERT": certificate} if tls else {}
         with _started([word.format_map(places) for word in peer.command], core, environment) as server:
-            running = RunningPeer(server)
+            running = RunningPeer(server, peer.greeting)
             running.greet()
             yield running
 

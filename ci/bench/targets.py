@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from statistics import median
 
 from ci.bench.buffers import BUFFER, READER
-from ci.bench.peers import BARE_LOOP, C_LOOP, C_TLS_LOOP, HANDLER, METERED, OURS
+from ci.bench.peers import (
+    BARE_LOOP,
+    C_LOOP,
+    C_TLS_LOOP,
+    HANDLER,
+    METERED,
+    OURS,
+    REDIS,
+    REDIS_ASYNCIO,
+    REDIS_UVLOOP,
+)
 from ci.bench.results import Run, by_round, growth_over, ratios
 from ci.bench.works import WORKS, Work
 
@@ -70,8 +80,14 @@ TARGETS = (
     *_each(("tls-line-50",), HANDLER, {"uvloop streams": 1.5}),
     Target("tls-idle", OURS, bound=24 * 1024),
     Target("idle", OURS, bound=2048),
-    *_each(("line-50", "line-1000"), HANDLER, {"asyncio streams": 1.0, "plain trio": 1.5}),
-    *_each(("pipeline",), HANDLER, {"uvloop streams": 3.0}),
+    *_each(
+        ("line-50", "line-1000"), HANDLER, {"asyncio streams": 1.0, "plain trio": 1.5, "uvloop streams": 1.1}
+    ),
+    *_each(("pipeline",), HANDLER, {"uvloop streams": 6.0}),
+    *_each(("line-1",), OURS, {"plain trio": 1.0, "uvloop Protocol": 1.0}),
+    *_each(("line-1",), HANDLER, {"plain trio": 0.95, "uvloop streams": 1.05}),
+    *_each(("redis-ping-1", "redis-set-1", "redis-get-1"), REDIS, {REDIS_ASYNCIO: 1.1, REDIS_UVLOOP: 1.0}),
+    *_each(("redis-ping-16", "redis-set-16", "redis-get-16"), REDIS, {REDIS_ASYNCIO: 3.0, REDIS_UVLOOP: 2.5}),
     *_each(("metrics/line-50", "metrics/connect"), METERED, {OURS: 0.97}),
     *_each(("linebuffer/bytes",), BUFFER, {READER: 10.0}),
     # Linear and flat, but for what caches cost: a line 10,000 times as long, 500 times as many connections.

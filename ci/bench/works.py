@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ci.bench.peers import C_LOOP, HANDLER, METERED, OURS, TLS_PEERS, Peer
+from ci.bench.peers import C_LOOP, HANDLER, METERED, OURS, REDIS_PEERS, TLS_PEERS, Peer
 
 
 class Measure(Enum):
@@ -12,6 +12,7 @@ class Measure(Enum):
 
     LINES = ("throughput", "lines/s", True)
     MEGABYTES = ("megabytes", "MB/s", True)
+    REQUESTS = ("throughput", "requests/s", True)
     CONNECTIONS = ("throughput", "connections/s", True)
     QUIET_P99 = ("p99", "µs at the 99th percentile", False)
     MEMORY = ("memory", "bytes/connection", False)
@@ -37,6 +38,7 @@ class Work:
         tls: over TLS.
         resume: each connection but the first resumes a session of TLS.
         reset: connections end with a reset.
+        command: what redis-benchmark is told to send, in place of `load.c`; "" for a work of `load.c`.
         peers: the names of those who take part; None for everybody who can and needs no invitation.
     """
 
@@ -51,6 +53,7 @@ class Work:
     tls: bool = False
     resume: bool = False
     reset: bool = False
+    command: str = ""
     peers: tuple[str, ...] | None = None
 
     @property
@@ -97,6 +100,20 @@ WORKS = (
         "tls-resumed", "the same, resumed", Measure.CONNECTIONS, "connect", connections=20, resume=True
     ),
     _over_tls("tls-idle", "1000 connections, idle after one line", Measure.MEMORY, "hold", connections=1000),
+    *(
+        Work(
+            f"redis-{name}-{depth}",
+            f"Redis {name.upper()}, 50 connections, {'a command' if depth == 1 else '16 commands'} at a time",
+            Measure.REQUESTS,
+            "redis",
+            connections=50,
+            depth=depth,
+            command=command,
+            peers=REDIS_PEERS,
+        )
+        for depth in (1, 16)
+        for name, command in (("ping", "ping_mbulk"), ("set", "set"), ("get", "get"))
+    ),
     Work(
         "firehose",
         "100 quiet clients beside a firehose",

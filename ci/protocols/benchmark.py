@@ -10,15 +10,14 @@ of the ratios of the rounds.
 from __future__ import annotations
 
 import argparse
-import csv
 import shutil
-import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Final
 
+from ci.bench import redis
 from ci.process import start
 
 from .checking import HOST
@@ -31,23 +30,18 @@ ASYNCIO: Final = "asyncio streams"
 PEERS: Final = (ASYNCIO, "uvloop streams", "redis-server")
 #: With one command at a time, and with so many.
 DEPTHS: Final = (1, 16)
-TESTS: Final = ("PING_INLINE", "PING_MBULK", "SET", "GET")
+TESTS: Final = ("ping_inline", "ping_mbulk", "set", "get")
 #: How many times the rate of asyncio streams is wanted, at each depth.
 WANTED: Final = {1: 1.0, 16: 3.0}
 
 
 def rates(port: int, requests: int) -> dict[tuple[str, int], float]:
     """Return the requests a second, by test and depth."""
-    found = {}
-    for depth in DEPTHS:
-        command = ["redis-benchmark", "-h", HOST, "-p", str(port), "-t", ",".join(TESTS).lower(), "--csv"]
-        command += ["-P", str(depth), "-n", str(requests)]
-        said = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True
-        )
-        for row in csv.reader(said.stdout.splitlines()[1:]):
-            found[row[0], depth] = float(row[1])
-    return found
+    return {
+        (test, depth): rate
+        for depth in DEPTHS
+        for test, rate in redis.rates(port, TESTS, depth=depth, requests=requests).items()
+    }
 
 
 def servers(stack: ExitStack) -> dict[str, int]:
@@ -95,7 +89,7 @@ def main() -> int:
     print(
         f"{'':24}", *(f"{name:>16}" for name in ports), f"{'x asyncio':>10} {'x uvloop':>10} {'x Redis':>8}"
     )
-    for test in ((name, depth) for depth in DEPTHS for name in TESTS):
+    for test in ((name, depth) for depth in DEPTHS for name in map(str.upper, TESTS)):
         medians = [f"{median(each[name][test] for each in rounds):16,.0f}" for name in ports]
         ratios = [median(each[OURS][test] / each[peer][test] for each in rounds) for peer in PEERS]
         low += ratios[0] < WANTED[test[1]]

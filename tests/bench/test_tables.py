@@ -3,8 +3,9 @@
 import pytest
 
 from ci.bench.buffers import BUFFER, SUBJECTS, chunks_of, rate
-from ci.bench.peers import C_LOOP, C_TLS_LOOP, HANDLER, METERED, OURS, PEERS, Peer
+from ci.bench.peers import C_LOOP, C_TLS_LOOP, HANDLER, METERED, OURS, PEERS, REDIS_PEERS, Peer
 from ci.bench.results import Run
+from ci.bench.run import COMMANDS_PER_SECOND
 from ci.bench.targets import TARGETS, Target, judge
 from ci.bench.works import WORKS, Work
 
@@ -19,6 +20,10 @@ def test_every_work_has_a_peer(work: Work) -> None:
         assert chunks_of(work)
         return
     assert set(work.peers or ()) <= set(NAMES)
+    if work.command:
+        assert {peer.name for peer in PEERS if work.takes(peer)} == set(REDIS_PEERS)
+        assert work.depth in COMMANDS_PER_SECOND
+        return
     assert work.takes(NAMES[OURS])
     c_loop = C_TLS_LOOP if work.tls else C_LOOP
     assert work.takes(NAMES[METERED if work.family == "metrics" else c_loop])

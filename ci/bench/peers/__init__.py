@@ -8,6 +8,9 @@ from dataclasses import dataclass
 OURS = "caas_trio"
 HANDLER = "caas_trio handler"
 METERED = "caas_trio --metrics"
+REDIS = "caas_trio, Redis"
+REDIS_ASYNCIO = "asyncio streams, Redis"
+REDIS_UVLOOP = "uvloop streams, Redis"
 BARE_LOOP = "bare Python epoll"
 C_LOOP = "epoll in C"
 C_TLS_LOOP = "epoll and OpenSSL in C"
@@ -25,6 +28,7 @@ class Peer:
         longest_line: the most bytes a line may have, its LF included; None without a limit.
         clients: how many clients it serves at a time; None without a limit.
         invited: whether it takes part only where it is named.
+        greeting: what it is sent before anything is measured, and what it has to answer.
     """
 
     name: str
@@ -33,6 +37,11 @@ class Peer:
     longest_line: int | None = None
     clients: int | None = None
     invited: bool = False
+    greeting: tuple[bytes, bytes] = (b"hello\n", b"HELLO\n")
+
+
+def _redis(name: str, *command: str, package: str | None = None) -> Peer:
+    return Peer(name, command, package, invited=True, greeting=(b"PING\r\n", b"+PONG\r\n"))
 
 
 def _program(module: str, *arguments: str) -> tuple[str, ...]:
@@ -63,7 +72,19 @@ PEERS = (
     Peer(BARE_LOOP, _program("bare_loop")),
     Peer(C_LOOP, ("{build}/epoll", "{endpoint}")),
     Peer(C_TLS_LOOP, ("{build}/epoll_tls", "{endpoint}", "{certificate}"), invited=True),
+    # The server of docs/examples, and the same as one writes it over streams.
+    _redis(
+        REDIS,
+        *("{python}", "-m", "caas_trio", "{endpoint}", "--app", "redis_subset:app"),
+        *("--app-dir", "docs/examples"),
+        package="caas-trio",
+    ),
+    _redis(REDIS_ASYNCIO, "{python}", "-m", "ci.protocols.streams", "0"),
+    _redis(REDIS_UVLOOP, "{python}", "-m", "ci.protocols.streams", "0", "uvloop", package="uvloop"),
 )
+
+#: Those that speak Redis.
+REDIS_PEERS = (REDIS, REDIS_ASYNCIO, REDIS_UVLOOP)
 
 #: Those that serve `tls://IPV4:PORT` with the certificate that CAAS_TRIO_TLS_CERT names.
 TLS_PEERS = (
