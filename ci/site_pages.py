@@ -39,6 +39,7 @@ def write(folder: Path) -> None:
         ("command-line", _command_line()),
         ("settings", _settings()),
         ("metrics", _metrics()),
+        ("events", _events()),
         ("clauses", _clauses()),
     ):
         text = "\n".join(lines) + "\n"
@@ -140,6 +141,16 @@ def _metrics() -> Iterator[str]:
     families.sort(key=lambda each: each.name)
     rows = [(f"`{_sample(each)}`", each.type, each.documentation) for each in families]
     yield from table(("metric", "type", ""), rows).splitlines()
+
+
+def _events() -> Iterator[str]:
+    """Yield the table of the page about the log, which a test holds to the code."""
+    yield "# Log events"
+    yield ""
+    yield "What the log has; see [Logs and metrics](../../observing.md#the-log)."
+    yield ""
+    page = Path(__file__).parents[1].joinpath("docs", "observing.md").read_text("utf-8")
+    yield from (line for line in page.partition("## Refusals")[0].splitlines() if line.startswith("|"))
 
 
 def _sample(family: Metric) -> str:
