@@ -43,7 +43,7 @@ EACH: Final = 10
 
 
 def forged(log_format: LogFormat) -> str:
-    """Return a reason that looks like the refusal of somebody else, as far as a text can."""
+    """Return a reason that looks like the refusal of another client, as far as a text can."""
     values = f"address={VICTIM} port=1 endpoint=x reason='x'"
     line = f"2026-11-29T00:00:00.000000Z [warning  ] client refused   {values}"
     if log_format is LogFormat.JSON:
@@ -52,7 +52,7 @@ def forged(log_format: LogFormat) -> str:
 
 
 def kinds(log_format: LogFormat) -> Iterator[str]:
-    """Yield a reason of each kind, as the service has them; the first is nobody's fault."""
+    """Yield a reason of each kind, as the service has them; the first is not a client's fault."""
     yield TOO_MANY
     yield TOO_MANY_FROM_HOST
     yield TOO_FAST_FROM_HOST

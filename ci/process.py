@@ -159,7 +159,7 @@ def _announced(server: ServerProcess, announcements: Sequence[str], timeout_s: f
 
 
 def _first_lines(process: subprocess.Popen[bytes], count: int, timeout_s: float) -> list[str]:
-    """Return so many lines of standard output; fewer if the server is too slow, or has ended."""
+    """Return `count` lines of standard output; fewer if the server is too slow, or has ended."""
     output = cast("IO[bytes]", process.stdout).fileno()
     deadline = time.monotonic() + timeout_s
     said = b""
@@ -173,7 +173,7 @@ def _first_lines(process: subprocess.Popen[bytes], count: int, timeout_s: float)
 
 
 def _end(process: subprocess.Popen[bytes], timeout_s: float, *, polite: bool) -> None:
-    """Wait for the end, having asked for it or not; after so many seconds, kill."""
+    """Wait for the end, having asked for it or not; kill it after `timeout_s`."""
     if polite:
         process.terminate()
     with suppress(subprocess.TimeoutExpired):

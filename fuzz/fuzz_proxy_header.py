@@ -1,4 +1,4 @@
-"""Bytes are a PROXY header, begin one or are none, wherever they are cut; what is written is read back.
+"""Bytes are a PROXY header, begin one or are invalid, wherever they are cut; written headers are read back.
 
 Accepted: `ProxyHeaderError` exactly where a second reading of the specification refuses. Anything else is a
 crash.

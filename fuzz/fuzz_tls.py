@@ -1,4 +1,4 @@
-"""Over TLS a conversation is what it is in plain, up to where it is spoiled; its end can be told from a cut.
+"""Over TLS a conversation is what it is in plain, up to where it is spoiled; its end differs from a cut.
 
 Accepted: `ConnectionLost`, and `Refused` for a handshake that fails; any `PeerError` from a conversation. On
 the client's side `ssl.SSLError` where the script spoils something, or one side has no reason to trust the

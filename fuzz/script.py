@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 
 HEADER: Final = 4
 ESCAPE: Final = b"\xff"
-#: After so many steps the rest is one chunk, so that no input costs much more than another.
+#: After this many steps the rest is one chunk, so that no input costs much more than another.
 MAX_STEPS: Final = 6
 
 CUT: Final = ord("/")

@@ -68,7 +68,7 @@ class Target:
 
 
 def files(*directories: Path) -> list[Path]:
-    """Return all entries of directories, of which some may not exist."""
+    """Return all entries of directories, some of which may not exist."""
     return sorted(path for directory in directories if directory.is_dir() for path in directory.iterdir())
 
 

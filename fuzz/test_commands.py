@@ -1,4 +1,4 @@
-"""The commands that take inputs, given inputs that are none."""
+"""The commands that take inputs, given invalid ones."""
 
 from __future__ import annotations
 

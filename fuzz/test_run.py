@@ -21,7 +21,7 @@ from .job import Crash, Progress, Verdict, check_room, fuzz, keep, watch
 from .run import Run, run_all
 from .targets import Target
 
-#: Prints its process id, then does nothing; first, writes a failing input if told to.
+#: Prints its process id, then does nothing; first, writes a failing input if asked to.
 _HANGING = """
 import os, sys, time
 prefix = sys.argv[-1].partition("=")[2]

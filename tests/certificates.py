@@ -30,7 +30,7 @@ def authority() -> trustme.CA:
 
 @cache
 def unreadable_client() -> ssl.SSLContext:
-    """Return the context of a client whose certificate has a name that is no UTF-8; validly issued."""
+    """Return the context of a client whose certificate has a name that is not UTF-8; validly issued."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.load_pem_x509_certificate(authority().cert_pem.bytes())
     issuer_key = serialization.load_pem_private_key(authority().private_key_pem.bytes(), None)

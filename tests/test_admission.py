@@ -130,7 +130,7 @@ async def test_with_wait_new_connections_wait_for_room(nursery: trio.Nursery) ->
 
 
 class LimitedMachine(Machine):
-    """A machine with so many descriptors, or none left for a spare."""
+    """A machine with a number of descriptors, or none left for a spare."""
 
     def __init__(self, limit: int | None = None, *, has_spare: bool = True) -> None:
         self.limit = limit

@@ -55,7 +55,7 @@ CLOSED = "cannot write to standard output: No space left on device"
 
 
 def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """Run a command line that fails; return its status and the one line it told."""
+    """Run a command line that fails; return its status and its one line."""
     status = cli.run(arguments)
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -1,4 +1,4 @@
-"""Settings from a file: what they come to, what wins over them, and how mistakes in them are told."""
+"""Settings from a file: their values, what takes precedence, and how mistakes in them are reported."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ COUNTS: dict[str, Callable[[Connection], Awaitable[bytes]]] = {
 
 
 async def checkpoints(call: Callable[[], Awaitable[object]], times: int) -> bool:
-    """Return whether so many calls contain a checkpoint, by whether a cancellation is noticed."""
+    """Return whether a number of calls contain a checkpoint, by whether a cancellation is noticed."""
     with trio.CancelScope() as scope:
         scope.cancel()
         for _ in range(times):

@@ -1,4 +1,4 @@
-"""Datagrams over real sockets: what is answered, what is dropped and told, and the stop.
+"""Datagrams over real sockets: which are answered, which are dropped and reported, and the stop.
 
 Whether a datagram is *not* answered is never waited for: a later one is, and comes alone.
 """
@@ -54,7 +54,7 @@ IP_RECVERR = 11
 
 
 class DatagramRecorder(Recorder):
-    """Keeps what it is told of datagrams, too."""
+    """Keeps the events of datagrams, too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -514,7 +514,7 @@ async def test_ipv4_clients_of_a_dual_stack_socket_obey_the_ipv4_rules(dual_stac
 
 
 class PlainMachine(Machine):
-    """A machine that tells nothing of a datagram but its sender's address."""
+    """A machine that reports nothing of a datagram but its sender's address."""
 
     ip_pktinfo = ipv6_recvpktinfo = so_passcred = None
 

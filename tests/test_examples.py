@@ -137,7 +137,7 @@ def test_box() -> None:
 
 
 def lines(client: socket.socket, count: int) -> list[bytes]:
-    """Return so many lines as they come."""
+    """Return `count` lines as they come."""
     heard = b""
     while heard.count(b"\n") < count:
         heard += client.recv(65536)

@@ -25,7 +25,7 @@ def driver(request: pytest.FixtureRequest) -> str:
 
 @contextmanager
 def service(driver: str, descriptors: int) -> Iterator[Service]:
-    """Run the service with so many descriptors to begin with."""
+    """Run the service with a limited number of descriptors to begin with."""
     limited = ["/bin/sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"]
     command = [*limited, sys.executable, "-m", "caas_trio", "tcp://127.0.0.1:0"]
     with started(command, environment={"CAAS_TRIO_DRIVER": driver}) as running:

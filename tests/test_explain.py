@@ -44,7 +44,7 @@ def enough() -> Iterator[None]:
 
 
 def explained(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[list[list[str]], str]:
-    """Return the rows of the table, and what is told below it."""
+    """Return the rows of the table, and the text below it."""
     assert cli.run(["--explain", *arguments]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""

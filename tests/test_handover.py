@@ -34,7 +34,7 @@ CAPITALS = partial(LineSession, bytes.upper)
 
 @dataclass
 class Old:
-    """A server that is about to be told to stop.
+    """A server whose stop is about to be asked for.
 
     Attributes:
         path: where it listens.
@@ -81,7 +81,7 @@ class Old:
         await self.nursery.start(start)
 
     def since(self) -> float:
-        """Return how many seconds ago it was told."""
+        """Return how many seconds ago its stop began."""
         return trio.current_time() - self.told
 
 

@@ -41,7 +41,7 @@ async def test_port_0_is_replaced_by_the_real_port() -> None:
 
 Found: TypeAlias = list[tuple[int, int, int, str, tuple[Any, ...]]]
 
-#: A name with two addresses, one of them told twice.
+#: A name with two addresses, one of them listed twice.
 TWINS: Final = [("127.0.0.1", 0), ("127.0.0.2", 0), ("127.0.0.1", 0)]
 
 

@@ -1,4 +1,4 @@
-"""What monitoring asks over HTTP: three pages, one request per connection, so many in a second."""
+"""The HTTP server for monitoring: its pages, one request per connection, a limited number in a second."""
 
 from __future__ import annotations
 

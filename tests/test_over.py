@@ -189,7 +189,7 @@ async def test_what_was_posted_in_vain_is_raised_at_the_end() -> None:
 
 
 async def test_in_the_handler_of_a_server_its_errors_are_the_callers() -> None:
-    """As a relay's: only a *client* of the server is somebody else's affair."""
+    """As a relay's: only errors of a *client* of the server are another connection's."""
     ours, theirs = trio.testing.memory_stream_pair()
     served = Connection.over(trio.testing.memory_stream_pair()[0])
     current_connection.set(served)

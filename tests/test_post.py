@@ -1,4 +1,4 @@
-"""`Connection.post`: bytes from any task, which wait for nobody."""
+"""`Connection.post`: bytes from any task, which never waits."""
 
 from __future__ import annotations
 

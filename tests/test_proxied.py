@@ -1,4 +1,4 @@
-"""Connections through a proxy: the header before anything else, and the client it tells of."""
+"""Connections through a proxy: the header before anything else, and the client that it names."""
 
 from __future__ import annotations
 

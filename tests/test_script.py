@@ -169,7 +169,7 @@ def test_it_takes_the_options_of_serve(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 class Hangup(Telemetry):
-    """Asks for a reload of certificates twice, the second time of what are none, and then for a stop."""
+    """Asks for a reload of certificates twice, the second time of invalid ones, and then for a stop."""
 
     def __init__(self, certificate: Path) -> None:
         self.certificate = certificate

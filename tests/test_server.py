@@ -335,7 +335,7 @@ async def test_a_handler_that_stops_reading_does_not_reset_its_client() -> None:
 
 
 async def fail_in(connection: Connection, how: str) -> None:
-    """Fail as told."""
+    """Fail with the planned error."""
     match how:
         case "plain":
             raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""The real thing with workers: processes that are killed, told to read their settings again, and stopped."""
+"""The service with workers, as processes: they are killed, reload their settings, and are stopped."""
 
 from __future__ import annotations
 

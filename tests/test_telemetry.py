@@ -46,7 +46,7 @@ pytestmark = pytest.mark.usefixtures("driver")
 
 
 class Recorder(Telemetry):
-    """Keeps what it is told of connections."""
+    """Keeps the events of connections."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, Endpoint, Peer]] = []

@@ -43,7 +43,7 @@ SMUGGLED = [
 
 
 def drain(buffer: LineBuffer) -> list[bytes | str]:
-    """Take line by line; what is no line is the message of its error."""
+    """Take line by line; an invalid line becomes the message of its error."""
     taken: list[bytes | str] = []
     while True:
         try:

@@ -480,7 +480,7 @@ class TestATakeover:
 
     @pytest.fixture
     def told(self) -> list[Callable[[], object]]:
-        """What happens when the old server is told to stop, in turn."""
+        """The actions at each request to the old server to stop, in turn."""
         return []
 
     @pytest.fixture

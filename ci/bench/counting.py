@@ -54,7 +54,7 @@ def _connected(endpoint: Endpoint) -> socket.socket:
 
 
 async def _serving(clients: list[socket.socket], expected: int) -> int:
-    """Run the server until each client has so many bytes, or the end; return the CPU time it took."""
+    """Run the server until each client has `expected` bytes, or the end; return the CPU time it took."""
     missing = dict.fromkeys(clients, expected)
     spent = 0
     while missing:
@@ -75,7 +75,7 @@ async def _serving(clients: list[socket.socket], expected: int) -> int:
 
 
 class Lines:
-    """So many connections that last; a turn is so many lines on each."""
+    """Connections that last; a turn is a number of lines on each."""
 
     def __init__(self, opened: ExitStack, connections: int, depth: int, line: bytes = LINE) -> None:
         self.operations = connections * depth
@@ -95,7 +95,7 @@ class Lines:
 
 
 class Connects:
-    """A turn is so many connections that begin, exchange a line, and end."""
+    """A turn is a number of connections that begin, exchange a line, and end."""
 
     def __init__(self, connections: int) -> None:
         self.operations = connections

@@ -112,7 +112,7 @@ def run(legs: Sequence[tuple[Leg, float]], expected: dict[str, Expected], *, com
 
 
 def judge_all(legs: Sequence[tuple[Leg, float]], at_once: int) -> Iterator[Outcome]:
-    """Judge so many legs at a time."""
+    """Judge a number of legs at a time."""
     with ProcessPoolExecutor(at_once) as pool:
         for future in as_completed([pool.submit(judged, leg, timeout_s) for leg, timeout_s in legs]):
             yield future.result()

@@ -180,7 +180,7 @@ def chosen(names: list[str], folder: Path) -> list[Trial]:
 
 
 def judge_all(trials: list[Trial], at_once: int) -> list[Verdict]:
-    """Judge so many servers at a time, and print each verdict."""
+    """Judge a number of servers at a time, and print each verdict."""
     verdicts: list[Verdict] = []
     slow_ones_first = sorted(trials, key=lambda trial: trial.jobs)
     with ProcessPoolExecutor(at_once) as pool:

@@ -26,7 +26,7 @@ class Headers:
         return self.take_block(first)
 
     def read(self, size: int) -> bytes:
-        """Return so many bytes, or fewer at the end of input."""
+        """Return `size` bytes, or fewer at the end of input."""
         data = b""
         while len(data) < size and (more := self.sock.recv(size - len(data))):
             data += more

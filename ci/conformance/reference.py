@@ -108,7 +108,7 @@ class Conversation:
         return b"error: line longer than %d bytes\n" % self.settings.max_line
 
     def too_long(self, length: int) -> bool:
-        """Return whether a line with so many bytes before its LF is oversize."""
+        """Return whether a line with `length` bytes before its LF is oversize."""
         return length > self.settings.max_line
 
     def answer(self, data: bytes) -> tuple[bytes, bool]:
@@ -178,7 +178,7 @@ class Conversation:
         return known if known and (self.skipping or self.broken(bytes(self.pending[:known]))) else None
 
     def broken(self, payload: bytes) -> bool:
-        """Return whether a line with this payload, or the beginning of it, is none."""
+        """Return whether this payload, or the beginning of one, makes a line invalid."""
         return b"\r" in payload or b"\n" in payload or self.too_long(len(payload))
 
     def answer_tail(self) -> bytes:

@@ -126,7 +126,7 @@ class Client:
 
 @asynccontextmanager
 async def loading(fronts: Sequence[Front], short: int, long: int) -> AsyncIterator[Tally]:
-    """Put load on fronts, with so many clients each; the conversations are over after the block."""
+    """Put load on fronts, with a number of clients each; the conversations are over after the block."""
     tally = Tally()
     async with trio.open_nursery() as nursery:
         for front in fronts:

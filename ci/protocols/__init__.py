@@ -1,1 +1,1 @@
-"""Holds the servers of docs/examples against clients that nobody here wrote: `python -m ci.protocols`."""
+"""Holds the servers of docs/examples against independent clients: `python -m ci.protocols`."""

@@ -1,4 +1,4 @@
-"""Holds the servers of docs/examples against clients that nobody here wrote: `python -m ci.protocols`.
+"""Holds the servers of docs/examples against independent clients: `python -m ci.protocols`.
 
 Each server runs as `caas-trio --app` has it. Each client speaks to it twice: straight, and through a relay
 that cuts its input at every byte. A program that is not installed is named; under CI it is a failure.

@@ -28,7 +28,7 @@ OURS: Final = "caas_trio"
 ASYNCIO: Final = "asyncio streams"
 #: What ours is compared with.
 PEERS: Final = (ASYNCIO, "uvloop streams", "redis-server")
-#: With one command at a time, and with so many.
+#: How many commands are sent at a time.
 DEPTHS: Final = (1, 16)
 TESTS: Final = ("ping_inline", "ping_mbulk", "set", "get")
 #: How many times the rate of asyncio streams is wanted, at each depth.

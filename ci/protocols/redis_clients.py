@@ -24,7 +24,7 @@ CONVERSATION: Final = (
     b"INCRBY n -9\r\nINCRBY n x\r\nINCRBY n\r\n"
     b"*3\r\n$3\r\nGET\r\n$1\r\nk\r\n$1\r\nk\r\nPING a b\r\nDEL k n\r\n"
 )
-#: What is no command, so that both end the connection.
+#: An invalid command, at which both end the connection.
 GARBLED: Final = (b"*1\r\n+PING\r\n", b"*x\r\n", b"*1\r\n$x\r\n", b"*1\r\n$-1\r\n", b"*99999999999\r\n")
 
 

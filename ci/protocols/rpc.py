@@ -1,4 +1,4 @@
-"""JSON-RPC: nobody has a client for it with a request in each line, so socat carries them."""
+"""JSON-RPC: there is no client for it with a request in each line, so socat carries them."""
 
 from __future__ import annotations
 

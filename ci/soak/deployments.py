@@ -98,7 +98,7 @@ async def come_and_go(endpoint: Endpoint, seen: Seen, over: trio.Event) -> None:
 
 
 async def deploy(folder: Path, service_pid: int, endpoint: Endpoint, seconds: float, times: int) -> Seen:
-    """Deploy so many versions under load, in so many seconds if the machine is fast enough."""
+    """Deploy `times` versions under load, within `seconds` if the machine is fast enough."""
     seen, over = Seen(), trio.Event()
     pause = seconds / (times + 1)
     async with trio.open_nursery() as nursery:

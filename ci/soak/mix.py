@@ -212,7 +212,7 @@ def soak(
     *,
     program: Sequence[str] = SERVICE,
 ) -> list[Watched]:
-    """Load a service for each policy, side by side, for so many seconds; return what came of it."""
+    """Load a service for each policy, side by side, for `seconds`; return the results."""
     with ExitStack() as opened:
         services = []
         for policy in policies:

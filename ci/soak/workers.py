@@ -174,7 +174,7 @@ def several_processes(count: int) -> Iterator[str]:
 
 @contextmanager
 def service(count: int) -> Iterator[str]:
-    """Run the service with so many workers; yield where it listens."""
+    """Run the service with `count` workers; yield where it listens."""
     with running(["--workers", str(count)] if count > 1 else [], ["tcp"]) as started:
         yield started.endpoints[0]
         started.stop()

@@ -161,7 +161,7 @@ class Conversation:
         assert self.said == self.prompted, f"said {self.said!r} instead of {self.prompted!r}"
 
     def receive(self, piece: bytes, kind: int) -> None:
-        """Receive a piece, of which an empty one is none."""
+        """Receive a piece; an empty one is no input."""
         if self.over and piece:
             self.must_not(lambda: self.session.receive(piece))
             return

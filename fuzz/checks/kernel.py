@@ -88,7 +88,7 @@ class FaultyMachine(Machine):
 
 
 class _Accepted(socket.socket):
-    """An accepted socket, each send of which takes only so many bytes; 0 for no such limit."""
+    """An accepted socket whose sends each take a limited number of bytes; 0 for no such limit."""
 
     max_sent = 0
 

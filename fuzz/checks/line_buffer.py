@@ -248,7 +248,7 @@ def _footprint(buffer: LineBuffer) -> int:
 
 
 def _outcome(take: Callable[..., bytes | None], *how: bytes | int) -> _Taken:
-    """Return what was taken, the message of what is no line, or the limit that was refused."""
+    """Return what was taken, the message about an invalid line, or the limit that was refused."""
     try:
         taken = take(*how)
     except (LineTooLong, BareTerminator) as error:

@@ -81,7 +81,7 @@ def _capitals(data: bytes) -> bytes:
 
 
 def _character(data: bytes) -> str | None:
-    """Return the one character that `data` is; None if it is none."""
+    """Return `data` as one character; None if it is not one."""
     try:
         text = data.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""The load generator from Python's side: what it is told, and how its report is read."""
+"""The load generator from Python's side: its arguments, and how its report is read."""
 
 import json
 

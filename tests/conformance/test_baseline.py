@@ -1,4 +1,4 @@
-"""Known findings fail no run; new ones do, and those that are gone are told."""
+"""Known findings do not fail a run, new ones do, and those that are gone are reported."""
 
 from __future__ import annotations
 

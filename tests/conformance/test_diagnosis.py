@@ -1,4 +1,4 @@
-"""What a server is told to be that is something else, in a sentence of its own."""
+"""Servers that are not what they are declared to be: a sentence for each says what they seem to be."""
 
 from __future__ import annotations
 

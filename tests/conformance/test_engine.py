@@ -219,7 +219,7 @@ async def test_a_header_goes_before_everything_unless_the_connection_is_bare() -
 
 
 async def test_a_reset_that_only_the_writer_sees_is_reported() -> None:
-    """The kernel tells of a reset once; a reader that asks later is told of an end."""
+    """The kernel reports a reset once; a reader that comes later sees an end."""
 
     async def reset_later(stream: trio.SocketStream) -> None:
         await stream.send_all(b"B\n")
@@ -246,7 +246,7 @@ async def drip(stream: trio.SocketStream) -> None:
 
 
 async def test_a_server_that_is_too_slow_for_a_case_is_not_judged() -> None:
-    """Silence is a fault, and slowness is none."""
+    """Silence is a fault, and slowness is not."""
     steps = (Connect(), Expect((b"A" * 10_000,)))
     result = await tried(drip, *steps, seconds=1.0, bounds=Bounds(waits=1, own_s=0))
     assert (result.verdict, result.faults) == (Verdict.NOT_JUDGED, [])

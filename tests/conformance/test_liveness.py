@@ -21,7 +21,7 @@ SHORT = 0.3
 
 @contextlib.asynccontextmanager
 async def mortal() -> AsyncIterator[Endpoint]:
-    """Serve capitals until a client says `die`; then nobody is served any more."""
+    """Serve capitals until a client sends `die`; then serve no client any more."""
     scope = trio.CancelScope()
 
     async def serve(stream: trio.SocketStream) -> None:

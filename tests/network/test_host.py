@@ -1,4 +1,4 @@
-"""Hosts of a simulated network: trio's own programs on them, and what a test asks and tells them."""
+"""Hosts of a simulated network: trio's own programs on them, and their methods for tests."""
 
 from __future__ import annotations
 

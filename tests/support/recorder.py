@@ -1,4 +1,4 @@
-"""Observers that keep what they are told.
+"""Observers that keep the events they receive.
 
 What a server is asked to tell changes the way it takes: so there is one that wants failures and ends only,
 one that has the server count, and one that is told of each connection. None of them asserts anything: what
@@ -89,7 +89,7 @@ class StatsRecorder(Recorder):
 
 
 class ConnectionRecorder(Recorder):
-    """Is told of the end of each connection, too.
+    """Receives the end of each connection, too.
 
     Attributes:
         outcomes: how each connection ended.

@@ -203,7 +203,7 @@ variant(
 
 @wrong("LOAD-4", jobs=1)
 class HasThreeSenders(_Waiting):
-    """Three clients that do not read hold up everybody."""
+    """Three clients that do not read hold up all others."""
 
     def waits_for(self, other: _Waiting) -> bool:
         return other is not self and len(self.unread) > 2
@@ -270,7 +270,7 @@ class _Tired(Together):
 
 
 class _Tiring(Server):
-    """Serves on those who are there when it accepts no more."""
+    """Goes on serving its clients when it accepts no more."""
 
     def run(self) -> None:
         super().run()

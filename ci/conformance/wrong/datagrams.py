@@ -112,7 +112,7 @@ class DiesOfTheGone(Datagrams):
 
 @wrong("DGRAM-6", scheme="udp", jobs=1)
 class DiesOfTheUnreachable(DiesOfTheGone):
-    """The same over UDP, where the kernel tells of it at another call."""
+    """The same over UDP, where the kernel reports it at another call."""
 
     def serve_datagrams(self) -> None:
         self.sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
@@ -230,7 +230,7 @@ class _Senders(Datagrams):
                 super().answer_datagram(data, to)
 
     def addressees(self, sender: Any) -> list[Any]:
-        """Return whom the reply goes to."""
+        """Return the address that the reply goes to."""
         return [sender]
 
 
@@ -270,7 +270,7 @@ class SkipsAfterTheGone(Datagrams):
 
 @wrong("DGRAM-6", scheme="unixgram", jobs=1)
 class TiresOfTheGone(Datagrams):
-    """After twenty senders that have gone nobody is answered."""
+    """After twenty senders that have left, no client is answered."""
 
     gone = 0
 

@@ -167,7 +167,7 @@ class LosesPipelinedLines(Conversation):
 
 @wrong("SAY-1", replace(SERVER_FIRST, prompt=b"READY\n"))
 class Shouts(Conversation):
-    """The prompt is all capitals, so nobody can tell it from a reply."""
+    """The prompt is all capitals, so it looks like a reply."""
 
 
 @wrong("SAY-1", SERVER_FIRST)

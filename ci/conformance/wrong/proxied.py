@@ -32,7 +32,7 @@ class _WithoutTlvs(Headers):
 
 @wrong("PROXY-1", PROXIED_2)
 class TakesNoTlvs(Conversation):
-    """A header that tells more than addresses is refused."""
+    """A header with more than addresses is refused."""
 
     headers = _WithoutTlvs
 

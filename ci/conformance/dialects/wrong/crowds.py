@@ -103,14 +103,14 @@ class SharesItsBuffer(Conversation):
         self.share()
 
     def share(self) -> None:
-        """Keep the beginning of a line for anybody."""
+        """Keep the beginning of a line for any client."""
         if not self.skipping and len(self.pending) < 100 and len(self.server.open) >= 3:
             _SHARED[0], self.pending = self.pending, b""
 
 
 @wrong("HARM-6", jobs=1)
 class TiresOfClients(DialectServer):
-    """Accepts no more than so many clients."""
+    """Accepts a limited number of clients."""
 
     def serve(self, conversation: Conversation) -> None:
         super().serve(conversation)
