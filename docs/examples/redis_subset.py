@@ -28,13 +28,10 @@ PER_WORD: Final = 64
 MAX_LINE: Final = 65536
 #: How many bytes of replies are sent at once.
 MAX_REPLIES: Final = 16384
-#: How much of a client's word an error shows.
-MAX_SHOWN: Final = 64
 
 #: What announces a short word: to look that up is faster than to read the number.
 SIZES: Final = {b"$%d\r\n" % size: size for size in range(1, 1000)}
 OK: Final = b"+OK\r\n"
-NONE: Final = b"$-1\r\n"
 _INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]{0,18}")
 _COUNT: Final = re.compile(rb".(-?[0-9]{1,9})\r\n")
 MIN_INTEGER, MAX_INTEGER = -(1 << 63), (1 << 63) - 1
@@ -56,7 +53,7 @@ class Store:
         self._free = max_bytes
         #: For each name, the method, and how many arguments it takes: at least, at most.
         self._commands: dict[bytes, tuple[Callable[..., bytes], int, int]] = {
-            b"PING": (self.ping, 0, 1),
+            b"PING": (lambda *words: bulk(*words) if words else b"+PONG\r\n", 0, 1),
             b"ECHO": (bulk, 1, 1),
             b"SET": (self.set, 2, 2),
             b"GET": (self.get, 1, 1),
@@ -78,10 +75,6 @@ class Store:
         except Refused as refusal:
             return f"-{refusal}\r\n".encode()
 
-    def ping(self, message: bytes | None = None) -> bytes:
-        """Return the message, PONG without one."""
-        return b"+PONG\r\n" if message is None else bulk(message)
-
     def get(self, key: bytes) -> bytes:
         """Return the value."""
         return bulk(self._values.get(key))
@@ -98,13 +91,9 @@ class Store:
 
     def delete(self, *keys: bytes) -> bytes:
         """Delete values; return how many there were."""
-        deleted = 0
-        for key in keys:
-            value = self._values.pop(key, None)
-            if value is not None:
-                self._free += len(key) + len(value) + 2 * PER_WORD
-                deleted += 1
-        return b":%d\r\n" % deleted
+        deleted = [(key, self._values.pop(key)) for key in dict.fromkeys(keys) if key in self._values]
+        self._free += sum(len(key) + len(value) + 2 * PER_WORD for key, value in deleted)
+        return b":%d\r\n" % len(deleted)
 
     def increment(self, key: bytes, amount: bytes = b"1") -> bytes:
         """Add to a value; one that is missing counts as 0."""
@@ -237,12 +226,12 @@ def integer(value: bytes) -> int:
 
 def bulk(value: bytes | None) -> bytes:
     """Return a value as a client gets it."""
-    return NONE if value is None else b"$%d\r\n%b\r\n" % (len(value), value)
+    return b"$-1\r\n" if value is None else b"$%d\r\n%b\r\n" % (len(value), value)
 
 
 def shown(word: bytes) -> bytes:
     """Return a client's word as an error may show it."""
-    return re.sub(rb"[^ -~]", b"?", word[:MAX_SHOWN])
+    return re.sub(rb"[^ -~]", b"?", word[:64])
 
 
 app = caas_trio.App(handler=Store().handler, limits=caas_trio.Limits(max_connections=1000))
