@@ -29,8 +29,9 @@ MAX_LINE: Final = 65536
 #: How many bytes of replies are sent at once.
 MAX_REPLIES: Final = 16384
 
-#: What announces a short word: to look that up is faster than to read the number.
-SIZES: Final = {b"$%d\r\n" % size: size for size in range(1, 1000)}
+#: What announces a few words, and a short one: looking it up is faster than reading the number.
+COUNTS: Final = {b"*%d" % count: count for count in range(1, 17)}
+SIZES: Final = {b"$%d" % size: size for size in range(1000)}
 OK: Final = b"+OK\r\n"
 _INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]{0,18}")
 _COUNT: Final = re.compile(rb".(-?[0-9]{1,9})\r\n")
@@ -155,11 +156,14 @@ class Commands:
         self._words: list[bytes] = []  # of the command that has begun
         self._expected = 0  # how many more it has
         self._free = 0  # how many bytes these may take
+        self._parts: list[bytes] = []  # the chunk, cut at each CR LF,
+        self._part = 0  # and which of them is next; past the last one, if the chunk is not taken so
 
     def feed(self, chunk: bytes) -> None:
         """Take in what has been received."""
         self._chunk = self._chunk[self._at :] + chunk
-        self._at = self.missing = 0
+        self._at = self.missing = self._part = 0
+        self._parts = [] if self._expected else self._chunk.split(b"\r\n")
 
     def take(self) -> list[bytes] | None:
         """Return the next command; None if it is not complete yet.
@@ -170,6 +174,8 @@ class Commands:
         if self.over or self._at == len(self._chunk):
             return None
         if not self._expected:
+            if words := self._take_short():
+                return words
             line = self._take_line()
             if not line.startswith(b"*"):
                 return line.split() if line else None
@@ -181,9 +187,7 @@ class Commands:
             line = self._take_line()
             if not line:
                 return None
-            size = SIZES.get(line, MAX_COMMAND)
-            if size > self._free - PER_WORD:
-                size = count(line, b"$", 0, self._free - PER_WORD, "bulk")
+            size = count(line, b"$", 0, self._free - PER_WORD, "bulk")
             end = self._at + size
             if end + 2 > len(chunk):
                 self.missing = end + 2 - len(chunk)
@@ -196,6 +200,24 @@ class Commands:
             self._free -= size + PER_WORD
             self._expected -= 1
         return self._words
+
+    def _take_short(self) -> list[bytes]:
+        """Return the next command if it is short, complete, and has no CR LF within a word; [] otherwise.
+
+        Then it is cut already: into a count, and for each word its size and itself.
+        """
+        parts, first = self._parts, self._part
+        if first == len(parts):
+            return []
+        end = first + 1 + 2 * COUNTS.get(parts[first], len(parts))
+        words = parts[first + 2 : end : 2]
+        sizes = map(SIZES.get, parts[first + 1 : end : 2])
+        if end >= len(parts) or list(sizes) != list(map(len, words)):
+            self._part = len(parts)  # the rest is taken line by line
+            return []
+        self._part = end
+        self._at += sum(map(len, parts[first:end])) + 2 * (end - first)
+        return words
 
     def _take_line(self) -> bytes:
         """Return the next line; b"" if it is not complete yet."""
