@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from caas_trio import Connection, ConnectionLost, LimitError, StateError, TooSlow, UsageError
+from caas_trio import Connection, ConnectionLost, LimitError, LineTooLong, StateError, TooSlow, UsageError
 from caas_trio.drivers.choice import uses_hub
 from caas_trio.drivers.requesthandler import Writer
 
@@ -59,6 +59,50 @@ async def test_reads_at_the_end_checkpoint_regularly(
     await pair.client.send_eof()
     await at_the_end()
     assert await checkpoints(at_the_end, _IN_A_ROW + 1)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_loop_over_lines_goes_on_after_a_checkpoint(pair: Pair, nursery: trio.Nursery) -> None:
+    await pair.client.send_all(b"a\n" * (3 * _IN_A_ROW))
+    await pair.client.send_eof()
+    assert [line async for line in pair.connection] == [b"a\n"] * (3 * _IN_A_ROW)
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("by_server", [False, True])
+async def test_a_loop_over_lines_is_one_reader_until_the_close(
+    by_server: bool,  # noqa: FBT001
+    pair: Pair,
+    nursery: trio.Nursery,
+) -> None:
+    ended = trio.Event()
+
+    async def read() -> None:
+        with pytest.raises(StateError, match="closed"):
+            await anext(pair.connection)
+        ended.set()
+
+    nursery.start_soon(read)
+    await trio.testing.wait_all_tasks_blocked()
+    with pytest.raises(StateError, match="busy"):
+        await anext(pair.connection)
+    if by_server:  # whose handler has returned
+        pair.connection.abandon()
+        await pair.connection._channel.aclose()
+    else:
+        await pair.connection.aclose()
+    await ended.wait()
+    with pytest.raises(StateError, match="closed"):
+        await anext(pair.connection)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_loop_over_lines_raises_its_own_peers_error(pair: Pair, nursery: trio.Nursery) -> None:
+    pair.connection.max_line = 4
+    await pair.client.send_all(b"hello\n")
+    with pytest.raises(LineTooLong) as raised:
+        await anext(pair.connection)
+    assert raised.value.connection is pair.connection
     nursery.cancel_scope.cancel()
 
 
