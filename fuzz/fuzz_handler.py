@@ -1,4 +1,4 @@
-"""What handlers call beside the reads gets what a model gives, and sends what it is due.
+"""The calls of handlers beside the reads return what a model returns, and send what is due.
 
 Accepted: `LineTooLong`, `BareTerminator`, `CountRefused` and `InputEnded` exactly where the model says so,
 `StateError` for a second reader, `TooMuchUnsent` and `ConnectionLost` once too much is posted or the client

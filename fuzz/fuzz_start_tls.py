@@ -1,4 +1,4 @@
-"""What was sent in plain is never taken for something that came over TLS, whatever the cut.
+"""Bytes sent in plain are never taken for bytes that came over TLS, whatever the cut.
 
 Accepted: `PeerError` from the upgrade, where something stands behind the request, or the server drains.
 Anything else is a crash.

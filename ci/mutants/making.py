@@ -24,7 +24,7 @@ _MANGLED: Final = re.compile(r"(?:xǁ(?P<kind>\w+)ǁ|x_)(?P<name>\w+)__mutmut_(?
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a mutant changes: lines that are gone, and lines in their place, without indentation."""
+    """The change of a mutant: lines removed, and lines in their place, without indentation."""
 
     removed: str
     added: str

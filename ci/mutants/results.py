@@ -1,4 +1,4 @@
-"""What became of the mutants so far, kept from run to run: `Results`."""
+"""The results of the mutants so far, kept from run to run: `Results`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EVERY: Final = 50
 
 @dataclass(slots=True)
 class Results:
-    """What became of mutants, in a file.
+    """The results of mutants, in a file.
 
     Attributes:
         path: where it is kept.

@@ -41,7 +41,7 @@ _WAITING: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a mutant: "killed", "timeout", "survived" or "no tests"; and by which test."""
+    """The result for a mutant: "killed", "timeout", "survived" or "no tests"; and by which test."""
 
     status: str
     test: str = ""

@@ -1,4 +1,4 @@
-"""What a seed has done to a supervised service: `Course`."""
+"""The course of a seed of a supervised service: `Course`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True)
 class Course:
-    """What happens in one seed.
+    """The course of one seed.
 
     Attributes:
         seed: the seed.

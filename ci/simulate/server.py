@@ -86,7 +86,7 @@ class SimulatedServer:
         self.stopping = trio.Event()
 
     def freeze(self, seconds: float) -> None:
-        """Let time pass in which nothing runs, as on a machine that is busy or asleep."""
+        """Advance the time while nothing runs, as on a machine that is busy or asleep."""
         self._clock.jump(seconds)
         self.frozen += seconds
 
@@ -125,7 +125,7 @@ class SimulatedServer:
                 await self.over.wait()
 
     async def be_faulty(self) -> None:
-        """Let the faults of the scenario happen."""
+        """Cause the faults of the scenario."""
         for fault in sorted(self.scenario.faults, key=lambda each: each.at):
             await trio.sleep(fault.at)
             self.host.fail_accepts(*fault.errors)

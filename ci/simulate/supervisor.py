@@ -64,7 +64,7 @@ _RESULTS: Final = frozenset({"reloaded", "the settings could not be reloaded; th
 
 
 class Result(NamedTuple):
-    """What a seed came to.
+    """The result of a seed.
 
     Attributes:
         seed: the seed.

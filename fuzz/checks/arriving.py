@@ -1,4 +1,4 @@
-"""What a `Connection` of a harness reads from: a stream in memory, and the model of what it ought to find."""
+"""The input of a harness's `Connection`: a stream in memory, and a model of what it should read."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Holding(StreamChannel):
 
 
 class Arriving:
-    """What has arrived at a connection, and the model that takes it as the connection does.
+    """The bytes that have arrived at a connection, and a model that takes them as the connection does.
 
     Attributes:
         model: the buffer.

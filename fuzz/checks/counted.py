@@ -86,7 +86,7 @@ class CountedBytes(_Counted, bytearray):
 
 
 class CountedChunk(_Counted, bytes):
-    """What one read gave, as bytes that count."""
+    """The bytes of one read, which count."""
 
     def __radd__(self, other: Any) -> CountedChunk:
         Work.walked += len(self) + len(other)

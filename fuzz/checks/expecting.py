@@ -1,4 +1,4 @@
-"""What the calls of a handler are to give: `Expecting`, beside a model of what has arrived."""
+"""The expected results of a handler's calls: `Expecting`, beside a model of what has arrived."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_COUNT: Final = 4
 
 
 class Expecting:
-    """What calls are to give, in turn.
+    """The expected results of calls, in turn.
 
     Args:
         arriving: what has arrived.

@@ -93,7 +93,7 @@ class ByteBuffer:
 
     @property
     def held(self) -> bytearray:
-        """What has been received, not dropped and not taken: always the same object, for looking at it."""
+        """The bytes received, not dropped and not taken: always the same object, for inspection."""
         return self._buffer
 
     @property
