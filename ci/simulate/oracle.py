@@ -159,9 +159,11 @@ class Oracle:
         """Check that a client has received all that was due, or before a stop all that it had asked for."""
         client, server = self._client, self._server
         number = server.stopped
+        before_the_stop = client.ended_at < server.ends_from
         if whole.failed:
+            require(client.eof or not before_the_stop, f"{self._said}: reset where the service has failed")
             return
-        if number is None or (self._wire.ended is not None and client.ended_at < server.ends_from):
+        if number is None or (self._wire.ended is not None and before_the_stop):
             require(client.received in {prompt + whole.said for prompt in prompts}, f"{self._said}, owed all")
             require(client.eof, f"{self._said}: reset instead of an end")
             return

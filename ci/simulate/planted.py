@@ -21,9 +21,23 @@ from fuzz.planted.bug import Bug
 #: The harnesses of the same parts.
 _HARNESSES: Final = frozenset({"server", "opening"})
 
-#: By description: bugs of theirs that no client can meet, and why; and bugs of others that one can.
-UNREACHABLE: Final[dict[str, str]] = {}
-_OTHERS: Final[frozenset[str]] = frozenset()
+#: By description: bugs of theirs that no client can meet, and why not; and bugs of others that one can.
+UNREACHABLE: Final = {
+    "what fails before a connection is admitted ends the server": (
+        "nothing that a client or a kernel does raises there; fuzz_opening makes each call fail"
+    ),
+    "what fails in a handshake is raised again": (
+        "what a client does in a handshake refuses or loses its connection; fuzz_opening makes each call fail"
+    ),
+}
+_OTHERS: Final = frozenset(
+    {
+        "a handshake may take for ever",
+        "a handshake is not told of the stop",
+        "a client whose address in the header is forbidden is let in",
+        "a byte behind the PROXY header is lost",
+    }
+)
 
 _FOUND: Final = re.compile(r"seed (\d+): (.*)")
 
