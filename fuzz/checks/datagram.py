@@ -1,4 +1,4 @@
-"""`serve_datagrams` on a Unix socket: each datagram comes to the end it is due, with one reply at most.
+"""`serve_datagrams` on a simulated network: each datagram comes to the end it is due, with one reply at most.
 
 Under the mock clock. What the script sends between two looks arrives as one burst.
 """
@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import errno
 import math
-import os
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -29,8 +28,8 @@ from caas_trio import (
 )
 from caas_trio.core.datagramrules import Drop
 from caas_trio.core.peer import Peer
-from caas_trio.drivers.machine import Machine
 from caas_trio.server.watchdog import Watchdog
+from caas_trio.testing import Network
 from fuzz.script import CUT, header, steps, tokens
 
 from .datagramrules import check_rules
@@ -56,13 +55,14 @@ _REASONS: Final = {
 }
 
 #: Every user; our own; another one.
+_UID: Final = 1000
 _TRUST: Final = (
     Trust(),
-    Trust(allow_uids=frozenset({os.getuid()})),
-    Trust(allow_uids=frozenset({os.getuid() + 1})),
+    Trust(allow_uids=frozenset({_UID})),
+    Trust(allow_uids=frozenset({_UID + 1})),
     Trust(),
 )
-_PORT: Final = 50000  # of the first client, where it has one
+_PORT, _CLIENT_PORT = 7, 50000
 
 _MAX_HANDLED: Final = 3  # datagrams that handlers may work on at a time
 _LIMITS: Final = Limits(max_datagrams=_MAX_HANDLED, drain_timeout=5)
@@ -137,24 +137,17 @@ async def open_player() -> AsyncIterator[Player]:
         except kind:
             continue
         raise AssertionError(f"{kind} was expected")
-    clients = [_client(number) for number in range(len(_CLIENTS))]
-    try:
-        yield partial(play, clients)
-    finally:
-        for client in clients:
-            client.close()
+    yield play
 
 
-async def play(clients: list[socket.socket], data: bytes) -> None:
-    """Play one script; the clock has to be a mock clock that jumps.
-
-    Clients that have not left are there for the next script: they have read all that was sent to them.
-    """
-    clients[:] = [_client(number) if sock.fileno() < 0 else sock for number, sock in enumerate(clients)]
-    choice, ports, lengths, _ = header(data)
+async def play(data: bytes) -> None:
+    """Play one script; the clock has to be a mock clock that jumps."""
+    choice, ports, lengths, order = header(data)
     check_rules(ports, lengths)
     trust, from_afar = _TRUST[choice >> 1 & 3], bool(choice & 8)
-    runner = _DatagramScriptRunner(clients, handlers=bool(choice & 1), trust=trust, from_afar=from_afar)
+    runner = _DatagramScriptRunner(
+        Network(order), handlers=bool(choice & 1), trust=trust, from_afar=from_afar
+    )
     async with trio.open_nursery() as nursery:
         await nursery.start(runner.run)
         for chunk, sign in steps(data, 1, _KNOWN):
@@ -166,82 +159,25 @@ async def play(clients: list[socket.socket], data: bytes) -> None:
     runner.finish()
 
 
-def _address() -> str:
-    return f"caas-fuzz-{os.getpid()}-datagrams"
-
-
-def _client(number: int) -> socket.socket:
-    """Return a client's socket, which has an address unless it is the nameless one."""
-    client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    client.setblocking(False)  # noqa: FBT003 - the socket module's signature
-    if number != _NAMELESS:
-        client.bind(f"\0{_address()}-{number}")
-    return client
-
-
-class _FailingSocket(socket.socket):
-    """The server's socket, which fails as planned, and may see IP addresses."""
-
-    machine: _FailingMachine
-
-    def recvmsg_into(self, *how: Any) -> Any:
-        if self.machine.faults_in:
-            number = self.machine.faults_in.pop()
-            raise OSError(number, os.strerror(number))
-        size, control, flags, address = super().recvmsg_into(*how)
-        if self.machine.from_afar and address:
-            address = ("192.0.2.1", _PORT + int(address[-1:]))
-        return size, control, flags, address
-
-    def sendmsg(self, *what: Any) -> int:
-        if self.machine.faults_out:
-            number = self.machine.faults_out.pop()
-            raise OSError(number, os.strerror(number))
-        *most, address = what
-        if isinstance(address, tuple):
-            address = f"\0{_address()}-{address[1] - _PORT}"
-        return super().sendmsg(*most, address)  # type: ignore[call-arg]
-
-
-class _FailingMachine(Machine):
-    """The machine of a server of datagrams.
-
-    Attributes:
-        from_afar: whether the server sees IP addresses.
-        faults_in: error numbers that the next receives fail with.
-        faults_out: the same for sends.
-    """
-
-    def __init__(self, *, datagram_burst: int, from_afar: bool) -> None:
-        self.datagram_burst = datagram_burst
-        self.from_afar = from_afar
-        self.faults_in: list[int] = []
-        self.faults_out: list[int] = []
-
-    def new_socket(self, family: int, kind: int) -> socket.socket:
-        sock = _FailingSocket(family, kind)
-        sock.machine = self
-        return sock
-
-
 class _DatagramScriptRunner:
     """A server of datagrams, its clients, and what is due."""
 
-    def __init__(
-        self, clients: list[socket.socket], *, handlers: bool, trust: Trust, from_afar: bool
-    ) -> None:
+    def __init__(self, network: Network, *, handlers: bool, trust: Trust, from_afar: bool) -> None:
         self.handlers = handlers
         self.trust = trust
         self.from_afar = from_afar
-        self.strangers = trust is _TRUST[2]
-        burst = 64 if handlers else 1  # tasks run between bursts
-        self.machine = _FailingMachine(datagram_burst=burst, from_afar=from_afar)
+        self.strangers = trust is _TRUST[2] and not from_afar
+        self.network = network
+        self.host = self.network.host("server")
+        self.host.set_credentials(1, _UID, _UID)
+        self.host.datagram_burst = 64 if handlers else 1  # tasks run between bursts
         self.reports = _Reports()
         self.stop = trio.Event()
         self.broken = False
         self.beat = -math.inf  # when it last gave a sign of life
-        self.address = _address()
-        self.clients = clients
+        self.endpoint = f"udp://server:{_PORT}" if from_afar else "unixgram:@server"
+        self.address = (self.host.address, _PORT) if from_afar else "\0server"
+        self.clients = [self.client(number) for number in range(len(_CLIENTS))]
         self.current = 0
         self.sent: list[tuple[int, bytes]] = []
         self.slow: list[tuple[float, int, bytes]] = []
@@ -256,13 +192,13 @@ class _DatagramScriptRunner:
         try:
             await serve_datagrams(
                 _Handler if self.handlers else _answer,
-                f"unixgram:@{self.address}",
+                self.endpoint,
                 limits=_LIMITS,
                 trust=self.trust,
                 telemetry=self.reports,
                 stop=self.stop,
                 watchdog=Watchdog(self._feed, _SLOW_S),
-                machine=self.machine,
+                machine=self.host,
                 task_status=task_status,
             )
         except* OSError as group:
@@ -271,13 +207,25 @@ class _DatagramScriptRunner:
     def _feed(self) -> None:
         self.beat = trio.current_time()
 
+    def client(self, number: int) -> Any:
+        """Return a client's socket; one on the server's host has no address."""
+        if self.from_afar:
+            host = self.network.host(f"client{number}")
+            client = host.new_socket(socket.AF_INET, socket.SOCK_DGRAM)
+            client.bind((host.address, _CLIENT_PORT))
+            return client
+        client = self.host.new_socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        if number != _NAMELESS:
+            client.bind(f"\0client{number}")
+        return client
+
     def send(self, data: bytes) -> None:
         """Send a datagram; what finds no server is not due anything."""
         client = self.clients[self.current]
-        if client.fileno() < 0 or self.stop.is_set() or self.broken:
+        if client.closed or self.stop.is_set() or self.broken:
             return
         with suppress(BlockingIOError):
-            client.sendto(data, f"\0{self.address}")
+            client.sendto(data, self.address)
             self.sent.append((self.current, data))
 
     async def act(self, sign: int) -> None:
@@ -289,7 +237,8 @@ class _DatagramScriptRunner:
             self.stop.set()
         await self.look()
         if sign in _OUT and not self.handlers:  # whose tasks run in any order
-            self.machine.faults_out, self.obstacles = [_OUT[sign]], [_OUT[sign]]
+            twice = self.from_afar and self.clients[self.current].closed and _OUT[sign] != errno.EAGAIN
+            self.obstacles = [_OUT[sign]] * (1 + twice)
         elif sign in _IN:
             await self.fail_receive(_IN[sign])
         elif sign == _TIME:
@@ -306,18 +255,27 @@ class _DatagramScriptRunner:
         self.send(b"f")
         if len(self.sent) == before:
             return
-        self.machine.faults_in = [number]
+        self.host.fail_receives(number)
         self.broken = number == errno.EBADF
         self.due["no memory" if number == errno.ENOBUFS else Drop.UNDELIVERED] += 1
-        await trio.sleep(0.27)  # receiving pauses; no handler ends in the moment that it is over
+        with self.obstructed():
+            await trio.sleep(0.27)  # receiving pauses; no handler ends in the moment that it is over
         await self.look()
+
+    @contextmanager
+    def obstructed(self) -> Iterator[None]:
+        """Fail the server's next sends within a block; clients on its host send outside of one."""
+        self.host.fail_sends(*self.obstacles)
+        yield
+        self.host.fail_sends()
 
     async def look(self) -> None:
         """Wait until nothing moves any more, then compare."""
-        await wait_all_tasks_blocked()
+        with self.obstructed():
+            await wait_all_tasks_blocked()
         busy = len(self.slow) + self.endless
         for sender, data in self.sent:
-            if self.strangers and (sender == _NAMELESS or not self.from_afar):
+            if self.strangers:
                 self.due["the user is not allowed"] += 1
                 busy -= 1  # no task works on it
             elif self.handlers and busy >= _MAX_HANDLED:
@@ -346,28 +304,29 @@ class _DatagramScriptRunner:
             self.due["served"] += 1
         elif len(answer) > len(data):
             self.due[Drop.LONGER] += 1
-        elif sender == _NAMELESS:
+        elif sender == _NAMELESS and not self.from_afar:
             self.due[Drop.NO_ADDRESS] += 1
         else:
             self.due[self.send_reply(sender, answer)] += 1
 
     def send_reply(self, sender: int, answer: bytes) -> str:
         """Return what a reply comes to; over IP, an error may be an earlier reply's, and it is sent again."""
-        gone = self.clients[sender].fileno() < 0
-        obstacle = self.obstacles.pop() if self.obstacles else None
-        if self.from_afar and obstacle not in {None, errno.EAGAIN}:
+        gone = self.clients[sender].closed
+        obstacles, self.obstacles = self.obstacles, []
+        if self.from_afar and len(obstacles) == 1 and obstacles != [errno.EAGAIN]:
             self.due[Drop.UNDELIVERED] += 1
-        elif obstacle is not None:
-            return _REASONS[obstacle]
-        if gone:
+        elif obstacles:
+            return _REASONS[obstacles[0]]
+        if gone and not self.from_afar:
             return Drop.UNREACHABLE
-        self.replies[sender, answer] += 1
+        if not gone:
+            self.replies[sender, answer] += 1
         return "served"
 
     def compare(self) -> None:
         """Compare what was received, and what was reported, with what is due."""
         for number, client in enumerate(self.clients):
-            while client.fileno() >= 0:
+            while not client.closed:
                 try:
                     self.received[number, client.recv(1 << 16)] += 1
                 except BlockingIOError:

@@ -12,7 +12,9 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from trio.testing import MockClock
 
+from caas_trio.testing import Network
 from caas_trio.testing.datagrams import DatagramSocket
 from caas_trio.testing.files import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, Epoll
 from caas_trio.testing.links import Conditions
@@ -274,3 +276,19 @@ def test_unix_datagrams_are_as_on_the_real_kernel(seed: int) -> None:
     finally:
         for sock in real:
             sock.close()
+
+
+async def test_planned_errors_come_first_and_once(autojump_clock: MockClock) -> None:
+    host = Network().host("server")
+    one = host.new_socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    other = host.new_socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    other.bind("\0other")
+    host.fail_sends(errno.ENETDOWN)
+    host.fail_sends(errno.ENOBUFS, errno.EMSGSIZE)
+    assert code(one.sendto, b"a", "\0other") == "ENOBUFS"
+    host.fail_sends()
+    assert one.sendto(b"a", "\0other") == 1
+    host.fail_receives(errno.ENOMEM)
+    assert code(one.recv, 9) == "EAGAIN"
+    assert code(other.recv, 9) == "ENOMEM"
+    assert other.recv(9) == b"a"

@@ -140,6 +140,7 @@ class DatagramSocket(SimSocket):
         """
         self.require_open()
         self.raise_error()
+        _raise_next(self.node.send_errors)
         address, payload = rest[-1], bytes(data)
         if self._output_ended:
             raise os_error(errno.EPIPE)
@@ -197,6 +198,7 @@ class DatagramSocket(SimSocket):
         self.raise_error()
         if not self._waiting:
             raise os_error(errno.EAGAIN)
+        _raise_next(self.node.receive_errors)
         if flags & socket.MSG_PEEK:
             return self._waiting[0]
         arrived = self._waiting.popleft()
@@ -277,3 +279,9 @@ class DatagramSocket(SimSocket):
         self._held += size
         self._waiting.append(_Arrived(data, address, credentials))
         self.changed()
+
+
+def _raise_next(numbers: list[int]) -> None:
+    """Raise the first of the planned errors, once."""
+    if numbers:
+        raise os_error(numbers.pop(0))

@@ -61,6 +61,17 @@ class Host(Machine):
         """Fail the next accepts that find a connection, each with one of these error numbers."""
         self._node.accept_errors += numbers
 
+    def fail_receives(self, *numbers: int) -> None:
+        """Fail the next receives of its datagram sockets, each with one of these error numbers.
+
+        They take the place of those of an earlier call.
+        """
+        self._node.receive_errors[:] = numbers
+
+    def fail_sends(self, *numbers: int) -> None:
+        """Fail the next sends of its datagram sockets, likewise."""
+        self._node.send_errors[:] = numbers
+
     def set_buffers(self, *, send: int | None = None, receive: int | None = None) -> None:
         """Set the sizes of the buffers of sockets that are made from now on, in bytes."""
         self._node.send_buffer = self._node.send_buffer if send is None else send

@@ -39,6 +39,8 @@ class Node:
         backlog: the longest accept queue, whatever `listen` asks for.
         credentials: process, user and group, as peers on Unix sockets see them.
         accept_errors: error numbers that the next accepts fail with, the first of them first.
+        receive_errors: the same of receives of datagrams.
+        send_errors: the same of sends of datagrams.
         bound: the socket at each address.
     """
 
@@ -51,6 +53,8 @@ class Node:
     backlog: int = 4096
     credentials: tuple[int, int, int] = (1000, 1000, 1000)
     accept_errors: list[int] = field(default_factory=list)
+    receive_errors: list[int] = field(default_factory=list)
+    send_errors: list[int] = field(default_factory=list)
     bound: dict[tuple[Any, ...], list[Any]] = field(default_factory=dict)
     _port: int = _FIRST_EPHEMERAL_PORT - 1
 
