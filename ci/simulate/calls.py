@@ -25,7 +25,7 @@ from caas_trio.testing.streams import StreamSocket
 from caas_trio.testing.world import World
 
 #: How long the real kernel may take to do what the simulated one does at once.
-_PATIENCE_S: Final = 2.0
+_READY_TIMEOUT_S: Final = 2.0
 
 #: What is compared of a socket's readiness.
 _EVENTS: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP | select.EPOLLRDHUP
@@ -205,7 +205,7 @@ def difference(seed: int) -> str | None:
     try:
         for call in calls:
             expected, found = simulated.call(call), real.call(call)
-            until = time.monotonic() + _PATIENCE_S
+            until = time.monotonic() + _READY_TIMEOUT_S
             while found != expected and _may_come(call, found, expected) and time.monotonic() < until:
                 time.sleep(0.001)
                 found = real.go_on(call, found, expected)

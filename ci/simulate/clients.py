@@ -37,9 +37,9 @@ _FLOOD: Final = b"ab\ncd\n" * 60
 _DRIPS: Final = 30
 
 #: How many timeouts a client waits for its replies: longer than others may keep it waiting.
-_PATIENCE: Final = 30
+_IDLE_TIMEOUTS: Final = 30
 #: How many seconds on top: small buffers and slow links take their time.
-_PATIENCE_S: Final = 500
+_EXTRA_TIMEOUT_S: Final = 500
 
 #: Kinds of beginnings where a PROXY header is expected.
 _SLOW, _CUT, _NONE, _LOCAL, _UNKNOWN = "slow", "cut", "none", "local", "unknown"
@@ -120,7 +120,9 @@ class Client:
         self._name(*stream.socket.getsockname())
         async with stream:
             try:
-                with trio.move_on_after(_PATIENCE * self._server.scenario.limits.idle_timeout + _PATIENCE_S):
+                with trio.move_on_after(
+                    _IDLE_TIMEOUTS * self._server.scenario.limits.idle_timeout + _EXTRA_TIMEOUT_S
+                ):
                     await self._talk(stream)
             except* trio.BrokenResourceError:
                 self.reset = True

@@ -27,7 +27,7 @@ from .scenario import Scenario
 from .server import SimulatedServer, serving
 
 #: How long, in simulated seconds, all may take: longer than every timeout and every fault together.
-_PATIENCE_S: Final = 100_000
+_END_TIMEOUT_S: Final = 100_000
 
 #: How long a seed may keep the processor busy, in seconds: it takes some hundredths.
 _BUSY_S: Final = 20
@@ -55,7 +55,7 @@ async def _play(scenario: Scenario, networks: list[Network], clock: MockClock) -
     """
     network = Network(scenario.seed, conditions=scenario.conditions)
     networks.append(network)
-    with trio.fail_after(_PATIENCE_S):
+    with trio.fail_after(_END_TIMEOUT_S):
         async with serving(scenario, network, clock) as server:
             clients = [Client(server, number) for number in range(scenario.clients)]
             async with trio.open_nursery() as nursery:

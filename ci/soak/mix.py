@@ -168,7 +168,7 @@ async def strain(services: Sequence[Watched], generator: Path, seconds: float) -
         over.set()
 
 
-async def settle(watched: Watched) -> None:
+async def check_at_rest(watched: Watched) -> None:
     """Wait until the service has let go of all; then its counts have to be the clients'."""
     ledger, deadline = watched.ledger, monotonic() + _SETTLING
     while True:
@@ -225,7 +225,7 @@ def soak(
             services.append(Watched(policy, service, workers, at_rest(service)))
         asyncio.run(strain(services, generator, seconds))
         for each in services:
-            asyncio.run(settle(each))
+            asyncio.run(check_at_rest(each))
         return services
 
 

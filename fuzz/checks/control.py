@@ -124,22 +124,22 @@ class _ControlScriptRunner:
         if sign == END:
             self.theirs.close()
         elif sign == _STOP and not self.over:
-            await self.settle()
+            await self.compare_when_idle()
             self.stopped = True
             self.worker.end(Command.STOP, _GRACE_S)
         elif sign == _EXIT:
-            await self.settle()
+            await self.compare_when_idle()
             self.process.end(0)
             self.theirs.close()
-        await self.settle()
+        await self.compare_when_idle()
         if sign == SILENCE:
             self.timed_out |= not (self.over or _expected(self.pieces)[2])
             self.timed_out |= (self.stopped or self.theirs.fileno() < 0) and not self.over
             await trio.sleep(_READY_TIMEOUT_S + 1)
             assert self.over or not self.timed_out, "the worker is waited for without end"
-        await self.settle()
+        await self.compare_when_idle()
 
-    async def settle(self) -> None:
+    async def compare_when_idle(self) -> None:
         """Wait until all has been read, then compare."""
         if not self.over:
             await trio.sleep(_SETTLED_S)
@@ -151,12 +151,12 @@ class _ControlScriptRunner:
 
     async def finish(self, status: int) -> None:
         """Close the worker's end, end its process, and compare what it is said to have died of."""
-        await self.settle()
+        await self.compare_when_idle()
         self.theirs.close()
-        await self.settle()
+        await self.compare_when_idle()
         ended = self.process.returncode
         self.process.end(status)
-        await self.settle()
+        await self.compare_when_idle()
         assert self.over, "the worker is waited for although it is gone"
         _compare_parsed(self.pieces)
         death = self.worker.death()

@@ -274,7 +274,7 @@ class _HandlerScriptRunner:
             await self.see_it_failed(TooMuchUnsent)
             return
         self.due += data
-        await self.settle()
+        await self.compare_when_idle()
 
     async def stall_or_resume(self) -> None:
         """Stop or resume the client's reading."""
@@ -286,9 +286,9 @@ class _HandlerScriptRunner:
                 self.due += _BEHIND
         else:
             self.wire.stall()
-        await self.settle()
+        await self.compare_when_idle()
 
-    async def settle(self) -> None:
+    async def compare_when_idle(self) -> None:
         """See that all is sent, unless the client does not read."""
         await wait_all_tasks_blocked()
         if not self.wire.stalled:
@@ -310,7 +310,7 @@ class _HandlerScriptRunner:
             await wait_all_tasks_blocked()
             self.wire.resume()
         self.due += b"first;posted;second;"
-        await self.settle()
+        await self.compare_when_idle()
 
     async def fail(self, error: Exception) -> None:
         """Post to a client that is gone, or by a stream with a bug."""
@@ -372,7 +372,7 @@ class _HandlerScriptRunner:
             nursery.start_soon(self.connection.finish)
             await wait_all_tasks_blocked()
             self.wire.resume()
-        await self.settle()
+        await self.compare_when_idle()
         assert not self.connection.post(b"late"), "posted to a connection that is closed"
         await self.connection.aclose()
         assert self.wire.closed, "the stream is left open"

@@ -55,7 +55,7 @@ class ServerScriptRunner(Roster):
     async def turn_to(self, number: int) -> None:
         """Switch to a client, which connects if it has not."""
         if number not in self.clients and not self.ending:
-            await self.settle()
+            await self.compare_when_idle()
             await self.admit(number)
         if number in self.clients:
             self.current = self.clients[number]
@@ -82,15 +82,15 @@ class ServerScriptRunner(Roster):
 
     async def crowd(self) -> None:
         """Connect all clients that are not, at once; each sends a line at once."""
-        await self.settle()
+        await self.compare_when_idle()
         for number in range(len(CLIENTS)) if not self.ending else ():
             if number not in self.clients:
                 self.connect(number).send(b"early\n")
                 if self.proxied:  # the order in which headers are read is open
-                    await self.settle()
-        await self.settle()
+                    await self.compare_when_idle()
+        await self.compare_when_idle()
 
-    async def settle(self) -> None:
+    async def compare_when_idle(self) -> None:
         """Wait until nothing moves any more, then compare."""
         await self.catch_up()
         self.compare()
@@ -130,7 +130,7 @@ class ServerScriptRunner(Roster):
 
     async def keep_silent(self) -> None:
         """Wait a little longer than the opening delay; no client sends anything."""
-        await self.settle()
+        await self.compare_when_idle()
         await self.pass_time(_SHORT_S)
 
     async def speak_at_last(self) -> None:
@@ -140,7 +140,7 @@ class ServerScriptRunner(Roster):
 
     async def wait_long(self) -> None:
         """Wait longer than a line, a send or a lingering client may take."""
-        await self.settle()
+        await self.compare_when_idle()
         blocked, stuck = [], False
         for client in self.clients.values():
             client.lingered = True
@@ -191,11 +191,11 @@ class ServerScriptRunner(Roster):
                 client.prompted = self.plan.prompt
             if client.quiet > LIMITS.idle_timeout and not client.over:
                 client.owed, _ = client.expected()
-        await self.settle()
+        await self.compare_when_idle()
 
     async def fail_accept(self, number: int, *, thoroughly: bool = False) -> None:
         """Fail the accept of a new client; the server goes on accepting."""
-        await self.settle()
+        await self.compare_when_idle()
         full = self.server.kind.serves is Serves.REQUESTS and self.open_sockets() >= MAX_ADMITTED
         if self.ending or full or len(self.clients) == len(CLIENTS):
             return
@@ -218,15 +218,15 @@ class ServerScriptRunner(Roster):
     async def drain(self) -> None:
         """Stop the server; all that was sent before is answered."""
         if any(client.waiting for client in self.clients.values()):
-            await self.settle()  # there may be room by now
+            await self.compare_when_idle()  # there may be room by now
         self.begin_drain()
-        await self.settle()
+        await self.compare_when_idle()
 
     async def connect_late(self) -> None:
         """Connect while the server is stopping: a client that is still let in is served."""
         if self.ending:
             return
-        await self.settle()
+        await self.compare_when_idle()
         self.begin_drain()
         for _ in range(self.turns):
             await trio.lowlevel.checkpoint()
@@ -236,11 +236,11 @@ class ServerScriptRunner(Roster):
             return
         client.send(b"q\n")
         client.owed, _ = client.expected()
-        await self.settle()
+        await self.compare_when_idle()
 
     async def drain_late(self) -> None:
         """Stop the server just when silent clients are to be prompted."""
-        await self.settle()
+        await self.compare_when_idle()
         for client in self.clients.values():
             unserved = client.refused or client.stranger or client.slow or client.waiting
             if client.silent and self.plan.first is First.EITHER and client.owed is None and not unserved:
@@ -249,7 +249,7 @@ class ServerScriptRunner(Roster):
         for _ in range(self.turns):
             await trio.lowlevel.checkpoint()
         _jump(LIMITS.prompt_delay)
-        await self.settle()
+        await self.compare_when_idle()
 
     def begin_drain(self) -> None:
         """Stop the server, unless it has been stopped."""
@@ -265,29 +265,29 @@ class ServerScriptRunner(Roster):
 
     async def retire(self) -> None:
         """Retire the server: it accepts no more; its clients are served to the end."""
-        await self.settle()
+        await self.compare_when_idle()
         for client in self.clients.values():
             if client.waiting:
                 client.leave()  # others may serve it, where there are any
         self.server.retire.set()
-        await self.settle()
+        await self.compare_when_idle()
 
     async def cancel(self) -> None:
         """Cancel the server, which is to end at once, whatever its clients do."""
         self.cut_off = True
         self.server.scope.cancel()
-        await self.settle()
+        await self.compare_when_idle()
         assert self.server.over.is_set(), "the cancellation was swallowed"
 
     async def finish(self, *, at_once: bool) -> None:
         """End the output of every client that is still there, and read to the end."""
         if not at_once:
-            await self.settle()
+            await self.compare_when_idle()
         for client in self.clients.values():
             client.reading = True
             if not self.cut_off and client.owed is None:
                 client.end()
-        await self.settle()
+        await self.compare_when_idle()
         for client in self.clients.values():
             assert client.gone or client.eof, "a connection does not end"
 
@@ -318,6 +318,6 @@ _TO_SERVER: Final = {
     ord("q"): ServerScriptRunner.connect_late,
     ord("c"): ServerScriptRunner.cancel,
     ord("r"): ServerScriptRunner.retire,
-    ord("_"): ServerScriptRunner.settle,
+    ord("_"): ServerScriptRunner.compare_when_idle,
 }
 KNOWN: Final = frozenset({*CLIENTS, *_FAULTS, _THOROUGH, *_BY_CLIENT, *_TO_SERVER})

@@ -161,7 +161,7 @@ class TlsScriptRunner:
         else:
             self.client.say(chunk)
             await _STEPS[sign](self, count)
-        await self.settle()
+        await self.compare_when_idle()
 
     async def hand_on(self, _: int = 0) -> None:
         """Hand on all there is, and what that leads to: a handshake takes a few turns."""
@@ -169,7 +169,7 @@ class TlsScriptRunner:
         while before != self.client.wire:
             before = self.client.wire
             self.client.hand_on(len(before))
-            await self.settle()
+            await self.compare_when_idle()
 
     async def hand_on_first(self, count: int) -> None:
         self.client.hand_on(count)
@@ -185,7 +185,7 @@ class TlsScriptRunner:
         client.hand_on(max(0, len(client.wire) - 1))
         if len(client.wire) == 1:
             client.spoil(bytes([client.wire[0] ^ 1]))
-        await self.settle()
+        await self.compare_when_idle()
         if certain:
             self.compare_served()
 
@@ -224,7 +224,7 @@ class TlsScriptRunner:
         self.let_go()
         self.client.hand_on(len(self.client.wire))
         self.client.leave()
-        await self.settle()
+        await self.compare_when_idle()
         if certain and self.plan.first is First.CLIENT:
             self.compare_served()
 
@@ -235,17 +235,17 @@ class TlsScriptRunner:
         self.client.reading = True
 
     async def begin_drain(self, _: int) -> None:
-        await self.settle()
+        await self.compare_when_idle()
         self.let_go()
         self.drain.begin()
         if not self.client.heard[2]:
             await trio.sleep(_STOPPING_TIMEOUT_S)
-            await self.settle()
+            await self.compare_when_idle()
             assert self.outcome is not None, "an opening does not know of the stop"
 
     async def keep_silent(self, _: int) -> None:
         """Wait a little longer than the opening delay; a silent client is prompted."""
-        await self.settle()
+        await self.compare_when_idle()
         said, ended, ready = self.client.heard
         if ready and not said and not ended and self.plan.first is First.EITHER:
             self.prompted = True
@@ -256,7 +256,7 @@ class TlsScriptRunner:
         await self.keep_silent(0)
         self.let_go()
         await trio.sleep(_ALL_LIMITS_S)
-        await self.settle()
+        await self.compare_when_idle()
         assert self.outcome is not None, "all limits are over, and it goes on"
 
     def let_go(self) -> None:
@@ -273,7 +273,7 @@ class TlsScriptRunner:
         prompted = self.prompted or self.plan.first is First.SERVER
         return b"".join((self.plan.prompt if prompted else b"", *replies)), over
 
-    async def settle(self) -> None:
+    async def compare_when_idle(self) -> None:
         """Wait until nothing moves any more, then compare."""
         moved = True
         while moved:
@@ -308,10 +308,10 @@ class TlsScriptRunner:
         self.let_go()
         if not client.gone:
             client.end()
-        await self.settle()
+        await self.compare_when_idle()
         if self.outcome is None:
             await trio.sleep(_ALL_LIMITS_S)
-            await self.settle()
+            await self.compare_when_idle()
         assert self.outcome is not None, "the conversation has no end"
         assert client.gone or client.eof, "the connection does not end"
         gated = self.reason.endswith(_GATED)
