@@ -107,6 +107,10 @@ def test_what_was_shut_down_neither_sends_nor_gets_anything() -> None:
     client.shutdown(socket.SHUT_WR)
     assert client.ready == EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP
     assert code(client.send, b"a") == "EPIPE"
+    local, other = (DatagramSocket(lab.server, socket.AF_UNIX) for _ in range(2))
+    local.bind("\0name")
+    local.shutdown(socket.SHUT_RD)
+    assert code(other.sendto, b"a", "\0name") == "EPIPE"
 
 
 @pytest.mark.parametrize("seed", range(5))
