@@ -193,6 +193,13 @@ def atlas(session: nox.Session) -> None:
     session.run("python", "-m", "ci.atlas", *session.posargs)
 
 
+@nox.session
+def framers(session: nox.Session) -> None:
+    """Judge the framers of libraries through shims; `-- --write` renews docs/framers.md."""
+    session.install(".", *group("framers"))
+    session.run("python", "-m", "ci.framers", *session.posargs)
+
+
 @nox.session(tags=["gate"], allow_parallel=True)
 def conformance_page(session: nox.Session) -> None:
     """Open the suite's pages in Debian's Chromium; CI has to have it."""

@@ -1,0 +1,1 @@
+"""Framers of libraries, judged through shims."""
