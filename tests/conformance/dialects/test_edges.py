@@ -303,6 +303,18 @@ async def test_what_ends_the_one_line_of_a_connection() -> None:
     ]
 
 
+async def test_a_server_that_says_nothing_any_more_behind_a_bare_cr() -> None:
+    silent = set()
+
+    async def answer(stream: trio.SocketStream, line: bytes) -> bytes:
+        if b"\r" in line:
+            silent.add(stream)
+        return b"" if stream in silent else await ping(stream, line)
+
+    result = await tried("TERM-3.bare-cr/whole", answer)
+    assert result.note == "a bare CR makes the server say nothing"
+
+
 async def test_a_server_that_says_nothing_to_the_one_line_of_a_connection() -> None:
     async def mute(stream: trio.SocketStream) -> None:
         await stream.send_all(b"HI\r\n")

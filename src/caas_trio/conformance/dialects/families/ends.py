@@ -68,10 +68,10 @@ async def _settled(client: Client, said: bytes) -> bytes:
     data, asked = client.prepare(client.talk.dialect.steady)
     client.send(data)
     with trio.move_on_after(client.talk.timeout_s):
-        while client.wire.end is None:
+        while True:
             said += await client.rest()
             place = place_of_last_reply(client, said, asked)
-            if place is not None:
+            if place is not None or client.wire.end is not None:
                 return said[:place]
     return said + client.buffer
 
