@@ -30,8 +30,9 @@ _PIECES: Final = (
     b"\xff\x00",
     b"one\ntwo\n",
 )
-#: More than small buffers hold.
-_FLOOD: Final = b"ab\ncd\n" * 60
+#: So often repeated, this is more than small buffers hold; less often where each byte takes long.
+_FLOOD: Final = b"ab\ncd\n"
+_REPEATED, _REPEATED_SLOWLY = 60, 10
 
 #: How many bytes of a line come one by one, and then no more.
 _DRIPS: Final = 30
@@ -221,7 +222,7 @@ class Client:
 
             async def speak() -> None:
                 with suppress(trio.BrokenResourceError):
-                    await self._send(stream, _FLOOD)
+                    await self._send(stream, self._flood)
                     await self._speak(stream)
 
             nursery.start_soon(speak)
@@ -238,16 +239,23 @@ class Client:
         self.settled.set()
         await self._server.released.wait()
 
+    @property
+    def _flood(self) -> bytes:
+        return _FLOOD * (_REPEATED_SLOWLY if self._server.scenario.delays else _REPEATED)
+
     def _pieces(self) -> list[bytes]:
         if self.sort == "flooder":
-            return [_FLOOD, *self._choices.choices(_PIECES, k=3)]
+            return [self._flood, *self._choices.choices(_PIECES, k=3)]
         fatal = [FATAL, FATAL + b"\n"] if self._server.scenario.fails else []
         return self._choices.choices([*_PIECES, *fatal], k=self._choices.randrange(12))
 
     async def _speak(self, stream: trio.SocketStream) -> None:
         if self._choices.random() < 0.5:  # before it would be prompted, or at that moment
             delay = self._server.scenario.limits.prompt_delay
-            await trio.sleep(self._choices.choice((delay, self._choices.uniform(0, delay))))
+            speaks_at = trio.current_time() + self._choices.choice((delay, self._choices.uniform(0, delay)))
+            if self._choices.random() < self._server.scenario.freezes:
+                self._server.freeze_at(speaks_at, delay)
+            await trio.sleep_until(speaks_at)
         for piece in self._pieces():
             await self._send(stream, piece)
             if self.sort == "stepwise" or self._choices.random() < 0.3:

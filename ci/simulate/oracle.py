@@ -19,6 +19,9 @@ _REFUSAL: Final = b"error: too many connections\n"
 #: and the news of the end may be late.
 _MAX_DRIPS: Final = 20
 
+#: How many bytes of each end of a long text are shown.
+_MAX_SHOWN: Final = 60
+
 #: How much longer than its limit a silent connection may last, in simulated seconds.
 _SLACK_S: Final = 100.0
 
@@ -46,6 +49,13 @@ class Wire:
         before = [data for index, _, data in self.arrived if number is None or index < number]
         ended = self.ended is not None and (number is None or self.ended < number)
         return b"".join(before)[skipped:], ended
+
+
+def _shown(data: bytes) -> str:
+    """Return bytes as text, of many the first and the last."""
+    if len(data) <= 2 * _MAX_SHOWN:
+        return repr(data)
+    return f"{data[:_MAX_SHOWN]!r}...{data[-_MAX_SHOWN:]!r} ({len(data)} bytes)"
 
 
 def wires(trace: Iterable[TraceEvent]) -> dict[str, Wire]:
@@ -89,7 +99,8 @@ class Oracle:
         telemetry = server.telemetry
         reasons = [telemetry.refused[peer] for peer in client.peers if peer in telemetry.refused]
         self._reason = reasons[0] if reasons else None
-        self._said = f"{client.sort} client {client.label} sent {client.sent!r}, received {client.received!r}"
+        sent, received = _shown(client.sent), _shown(client.received)
+        self._said = f"{client.sort} client {client.label} sent {sent}, received {received}"
 
     def check(self) -> None:
         """Check that it has received nothing but what is due, and all of that if nothing was in the way."""
@@ -127,7 +138,7 @@ class Oracle:
         prompts = self._prompts()
         require(
             any((prompt + whole.said).startswith(client.received) for prompt in prompts),
-            f"{self._said}, owed {whole.said!r}",
+            f"{self._said}, owed {_shown(whole.said)}",
         )
         self._check_prompt()
         in_time = self._scenario.generous or (self._scenario.swift and client.sort == "sprinter")
@@ -174,7 +185,7 @@ class Oracle:
             return
         require(
             any(client.received.startswith(prompt + least) for prompt in prompts),
-            f"{self._said}, owed at least {least!r}",
+            f"{self._said}, owed at least {_shown(least)}",
         )
         require(client.eof, f"{self._said}: reset at the stop")
 

@@ -64,7 +64,7 @@ class SimulatedServer:
         frozen: for how long the machine has stood still, in all.
     """
 
-    def __init__(self, scenario: Scenario, network: Network, clock: MockClock) -> None:
+    def __init__(self, scenario: Scenario, network: Network, clock: MockClock, nursery: trio.Nursery) -> None:
         self.scenario = scenario
         self.network = network
         self.host = network.host("server")
@@ -79,6 +79,7 @@ class SimulatedServer:
         self.released = trio.Event()
         self.frozen = 0.0
         self._clock = clock
+        self._nursery = nursery
         self._choices = network.random("server")
         self._stop, self._retire = trio.Event(), trio.Event()
         self._scope = trio.CancelScope()
@@ -89,6 +90,15 @@ class SimulatedServer:
         """Advance the time while nothing runs, as on a machine that is busy or asleep."""
         self._clock.jump(seconds)
         self.frozen += seconds
+
+    def freeze_at(self, deadline: float, seconds: float) -> None:
+        """Freeze at a given time, before or after what else happens then."""
+
+        async def freeze() -> None:
+            await trio.sleep_until(deadline)
+            self.freeze(seconds)
+
+        self._nursery.start_soon(freeze)
 
     def retire(self) -> None:
         """Accept no more."""
@@ -228,7 +238,7 @@ class SimulatedServer:
 async def serving(scenario: Scenario, network: Network, clock: MockClock) -> AsyncIterator[SimulatedServer]:
     """Serve a scenario."""
     async with trio.open_nursery() as nursery:
-        server = SimulatedServer(scenario, network, clock)
+        server = SimulatedServer(scenario, network, clock, nursery)
         await nursery.start(server.run)
         server.begun()
         nursery.start_soon(server.be_faulty)
