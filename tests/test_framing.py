@@ -372,6 +372,169 @@ def test_some_of_a_chunk(kind: Callable[[bytes], Chunk]) -> None:
         buffer.take_some(3, kind(b"c"))
 
 
+def test_pieces_are_all_the_lines_there_are() -> None:
+    buffer = LineBuffer(3)
+    assert buffer.take_pieces(b"a\nb\nc") == b"a\nb\n"
+    assert buffer.take_pieces(b"\nd") == b"c\n"
+    assert buffer.take_lines(b"\nef") == b"d\n"
+    assert [buffer.take_some(1), buffer.take_some(1)] == [b"e", b"f"]
+    buffer.feed(b"\n")
+    assert buffer.take_line_piece(4) == b"\n"
+
+
+def test_an_empty_line_has_a_number_too() -> None:
+    buffer = LineBuffer(3, Terminator.CRLF)
+    buffer.feed(b"\r\n\r\na")
+    numbers = [buffer.unfinished]
+    for _ in range(2):
+        assert buffer.next_line() == b"\r\n"
+        numbers.append(buffer.unfinished)
+    assert len(set(numbers)) == 3
+
+
+@pytest.mark.parametrize("terminator", Terminator)
+@pytest.mark.parametrize("how", ["next_line", "take_line_piece"])
+def test_the_work_of_a_line_that_comes_slowly_is_linear(how: str, terminator: Terminator) -> None:
+    buffer = LineBuffer(3000, terminator)
+    counting = buffer._buffer = Counting()
+    wanted = (3000,) if how == "take_line_piece" else ()
+    for _ in range(1000):
+        buffer.feed(b"x")
+        assert getattr(buffer, how)(*wanted) is None
+    assert counting.looked_at <= 8 * 1000
+
+
+def test_strict_pieces_stop_at_a_bare_byte() -> None:
+    for data, byte in ((b"a\r", b"\r"), (b"a\n", b"\n")):
+        buffer = LineBuffer(3, Terminator.CRLF)
+        buffer.feed(b"x\r\n" + data)
+        buffer.end_of_input()
+        assert buffer.take_pieces() == b"x\r\n"
+        with pytest.raises(BareTerminator) as caught:
+            buffer.take_pieces()
+        assert caught.value.byte == byte
+        assert buffer.take_pieces() == b""
+
+
+def test_strict_pieces_are_streamed_beyond_the_limit_and_counted_from_the_line_on() -> None:
+    buffer = LineBuffer(3, Terminator.CRLF)
+    assert buffer.take_pieces(b"abc") == b""
+    assert buffer.take_pieces(b"\r\n") == b"abc\r\n"
+    assert buffer.take_pieces(b"ab\r\nbcde") == b"ab\r\nbcde"
+    before = buffer.unfinished
+    assert buffer.take_pieces(b"f") == b"f"
+    assert buffer.unfinished == before
+    assert buffer.take_pieces(b"g") == b"g"
+    assert buffer.unfinished != before
+
+
+@pytest.mark.parametrize("how", ["next_line", "take_lines", "take_pieces"])
+def test_a_chunk_that_is_a_line_is_returned_as_it_is(how: str) -> None:
+    for line in (b"abc\n", b"abcde\n", b"\n"):
+        assert getattr(LineBuffer(5), how)(line) is line
+
+
+@pytest.mark.parametrize(
+    ("chunk", "line"),
+    [(b"a\nb\n", b"a\n"), (b"\n\n", b"\n"), (b"a\nb", b"a\n"), (b"abcd", None), (b"", None)],
+)
+def test_the_first_line_of_a_chunk_comes_first(chunk: bytes, line: bytes | None) -> None:
+    buffer = LineBuffer(5)
+    assert buffer.next_line(chunk) == line
+    assert buffer.take_rest() == chunk.removeprefix(line or b"")
+
+
+@pytest.mark.parametrize("how", ["next_line", "take_lines"])
+@pytest.mark.parametrize("chunk", [b"abcdef\n", b"abcdef\0", b"abcdef", b"\0bcdef"])
+def test_a_chunk_that_is_a_longer_line_is_oversize(how: str, chunk: bytes) -> None:
+    buffer = LineBuffer(5)
+    with pytest.raises(LineTooLong):
+        getattr(buffer, how)(chunk)
+    if not chunk.endswith(b"\n"):
+        assert not getattr(buffer, how)(b"rest\n")
+    assert getattr(buffer, how)(b"ok\n") == b"ok\n"
+    buffer.end_of_input()
+    with pytest.raises(StateError):
+        getattr(buffer, how)(b"ok\n")
+
+
+def test_a_line_that_is_taken_moves_where_the_search_for_a_delimiter_goes_on() -> None:
+    buffer = LineBuffer(9)
+    buffer.feed(b"a\nb")
+    assert buffer.take_until(b"\r\n") is None
+    assert buffer.next_line() == b"a\n"
+    buffer.feed(b"\r\n")
+    assert buffer.take_until(b"\r\n") == b"b\r\n"
+
+
+@pytest.mark.parametrize(("terminator", "end"), [(Terminator.LF, b"\n"), (Terminator.CRLF, b"\r\n")])
+@pytest.mark.parametrize("tail", [b"", b"b", b"bcdef"])
+def test_the_last_line_may_be_as_long_as_any(terminator: Terminator, end: bytes, tail: bytes) -> None:
+    for how in ("take_lines", "take_pieces"):
+        buffer = LineBuffer(5, terminator)
+        buffer.feed(b"a" + end + tail)
+        buffer.end_of_input()
+        assert getattr(buffer, how)() == b"a" + end + tail
+        assert getattr(buffer, how)() == b""
+    buffer = LineBuffer(5, terminator)
+    buffer.feed(b"a" + end + tail + b"xxxxx")
+    buffer.end_of_input()
+    assert buffer.take_lines() == b"a" + end + (tail + b"xxxxx") * (not tail)
+
+
+@pytest.mark.parametrize(("terminator", "end"), [(Terminator.LF, b"\n"), (Terminator.CRLF, b"\r\n")])
+def test_bytes_may_be_taken_of_a_line_that_was_sought_in_vain(terminator: Terminator, end: bytes) -> None:
+    for how in ("next_line", "take_lines", "take_pieces"):
+        buffer = LineBuffer(9, terminator)
+        buffer.feed(b"abcdef")
+        assert not getattr(buffer, how)()
+        assert buffer.take_line_piece(8) is None
+        assert [buffer.take_some(1), buffer.take_some(1)] == [b"a", b"b"]
+        assert buffer.take_line_piece(1 + len(end)) == b"cde"[: 1 + len(end)]
+        buffer.feed(end)
+        assert buffer.next_line() == b"def"[len(end) :] + end
+
+
+@pytest.mark.parametrize(("terminator", "end"), [(Terminator.LF, b"\n"), (Terminator.CRLF, b"\r\n")])
+def test_a_line_is_taken_by_pieces_of_a_size(terminator: Terminator, end: bytes) -> None:
+    buffer = LineBuffer(5, terminator)
+    buffer.feed(b"abcdefgh" + end + end + b"i" + end + b"jk" + end + b"lm")
+    pieces = [buffer.take_line_piece(4) for _ in range(7)]
+    assert pieces == [b"abcd", b"efgh", end, end, b"i" + end, b"jk" + end, None]
+    buffer.end_of_input()
+    assert buffer.take_line_piece(4) == b"lm"
+    assert buffer.take_line_piece(4) is None
+    least = len(end)
+    with pytest.raises(LimitError, match=f"^max_bytes is {least - 1}; it must be {least} or more$"):
+        buffer.take_line_piece(least - 1)
+
+
+def test_a_piece_does_not_end_within_cr_lf() -> None:
+    buffer = LineBuffer(5, Terminator.CRLF)
+    buffer.feed(b"abc\r\nd\r")
+    assert [buffer.take_line_piece(4), buffer.take_line_piece(4)] == [b"abc", b"\r\n"]
+    assert [buffer.take_line_piece(2), buffer.take_line_piece(3)] == [b"d", None]
+    buffer.end_of_input()
+    with pytest.raises(BareTerminator, match=r"^bare CR in a line"):
+        buffer.take_line_piece(3)
+
+
+@pytest.mark.parametrize("terminator", Terminator)
+def test_a_streamed_line_has_another_number_for_each_max_line_bytes(terminator: Terminator) -> None:
+    buffer = LineBuffer(3, terminator)
+    buffer.take_lines(b"a\r\nb\r\n")
+    seen: list[int] = []
+    for _ in range(2):
+        for piece in (b"abcd", b"e", b"f", b"g", b"hi", b"j"):
+            assert buffer.take_pieces(piece) == piece
+            seen.append(buffer.unfinished)
+        buffer.take_pieces(b"\r\n")
+        assert buffer.unfinished == 0
+    assert seen[0] == seen[1] != seen[2] == seen[3] != seen[4] == seen[5] != seen[6]
+    assert seen[6] == seen[7] != seen[8] == seen[9] != seen[10] == seen[11]
+    assert len(set(seen)) == 6
+
+
 def test_counted_bytes_of_a_line_that_is_begun() -> None:
     buffer = LineBuffer(10)
     buffer.feed(b"abcdef")

@@ -50,6 +50,7 @@ def test_the_peer_of_a_connected_socket_is_known() -> None:
             with accepted:
                 assert peer_behind(accepted) == InternetPeer(*address)
         with socket.socket() as unconnected:
+            assert peer_behind(unconnected) == InternetPeer("", 0)
             assert str(peer_behind(unconnected)) == "an unknown address"
 
 

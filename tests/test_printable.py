@@ -15,6 +15,7 @@ from caas_trio.core.printable import printable
     ("name", "shown"),
     [
         (b"caf\xe9.sock", r"caf\xe9.sock"),
+        (b"\x80\xff", r"\x80\xff"),
         ("caf\u00e9 \u2665".encode(), "caf\u00e9 \u2665"),
         (b"a\nb\x1b[2J", r"a\nb\x1b[2J"),
         ("\u202e\u0085".encode(), r"\u202e\x85"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caas_trio import First, LineSession, Oversize, Session, StateError, StreamTransform
+from caas_trio import First, LineSession, Oversize, Service, Session, StateError, StreamTransform, Terminator
+from caas_trio.core.buffering import Chunk
 from caas_trio.core.session import DEFAULT_PROMPT
 
 from .models import capitals
@@ -234,6 +236,121 @@ def test_a_service_error_is_raised() -> None:
     session.open()
     with pytest.raises(ZeroDivisionError):
         session.receive(b"a\n")
+
+
+@pytest.mark.parametrize("service", [bytes.upper, bytes.title])
+@pytest.mark.parametrize("terminator", Terminator)
+def test_each_unfinished_line_has_a_number_of_its_own(service: Service, terminator: Terminator) -> None:
+    session = LineSession(service, terminator=terminator)
+    assert session.open() == b""
+    seen = [session.unfinished]
+    for _ in range(3):
+        for chunk in (b"a", b"b", b"c\r\nd", b"\r\n"):
+            session.receive(chunk)
+            seen.append(session.unfinished)
+    assert seen[0] == seen[4] == seen[8] == seen[12] == 0
+    assert [seen[1], seen[5], seen[9]] == [seen[2], seen[6], seen[10]]
+    assert len(set(seen)) == 7
+
+
+def test_oversize_lines_are_counted_and_others_are_not() -> None:
+    session = opened(max_line=2, oversize=Oversize.DISCARD, terminator=Terminator.CRLF)
+    assert session.oversize_lines == 0
+    assert session.receive(b"abc\r\n") == b"error: line longer than 2 bytes\r\n"
+    assert session.oversize_lines == 1
+    assert session.receive(b"a\n\r\n") == b"error: bare LF in a line, which ends with CR LF\r\n"
+    assert session.oversize_lines == 1
+    assert session.receive(b"abc\r\nd\r\nabc") == (
+        b"error: line longer than 2 bytes\r\nD\r\nerror: line longer than 2 bytes\r\n"
+    )
+    assert session.oversize_lines == 3
+    assert session.closing is False
+
+
+def test_a_new_session_is_not_closing_and_takes_no_input() -> None:
+    session = LineSession(bytes.upper)
+    assert session.closing is False
+    with pytest.raises(StateError):
+        session.receive(b"\n")
+
+
+def test_nothing_is_kept_between_lines() -> None:
+    session = opened()
+    assert session.receive(b"a") == b""
+    assert session._buffer is not None
+    assert session.receive(b"\n") == b"A\n"
+    assert session._buffer is None
+
+
+def test_a_bare_byte_cannot_be_streamed() -> None:
+    session = opened(oversize=Oversize.STREAM, terminator=Terminator.CRLF)
+    assert session.receive(b"a\r\nb\n") == b"A\r\nerror: bare LF in a line, which ends with CR LF\r\n"
+    assert session.closing is True
+
+
+@pytest.mark.parametrize(
+    ("settings", "max_chunk"),
+    [
+        ({}, 262144),
+        ({"service": bytes.lower}, 262144),
+        ({"service": StreamTransform(bytes.title)}, 262144),
+        ({"service": bytes.title}, 8192),
+        ({"oversize": Oversize.STREAM}, 262144),
+        ({"oversize": Oversize.DISCARD}, 262144),
+        ({"oversize": Oversize.DISCARD, "max_line": 10}, 128 * 12),
+        ({"oversize": Oversize.DISCARD, "max_line": 10, "service": bytes.title}, 128 * 12),
+        ({"oversize": Oversize.DISCARD, "max_line": 1000, "service": bytes.title}, 8192),
+        ({"oversize": Oversize.DISCARD, "terminator": Terminator.CRLF}, 128 * 3),
+    ],
+)
+def test_what_one_read_may_give_is_bounded_by_what_it_may_cost(
+    settings: dict[str, Any], max_chunk: int
+) -> None:
+    assert LineSession(**{"service": bytes.upper, **settings}).max_chunk == max_chunk
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_a_chunk_may_be_any_buffer(kind: Callable[[bytes | bytearray], Chunk]) -> None:
+    memory = bytearray(b"abc\nd")
+    session = opened()
+    assert session.receive(kind(memory)) == b"ABC\n"
+    memory[:] = b"xxxxxx"
+    assert session.receive(kind(b"e\n")) == b"DE\n"
+
+
+@pytest.mark.parametrize("terminator", Terminator)
+def test_the_limit_holds_for_each_of_many_short_lines(terminator: Terminator) -> None:
+    session = opened(max_line=4, terminator=terminator)
+    end = terminator.value
+    assert session.receive(b"abcd" + end) == b"ABCD" + end
+    assert session.receive(b"a" + end + b"b" + end) == b"A" + end + b"B" + end
+    assert session.receive(b"abc") == b""
+    assert session.receive(b"d" + end) == b"ABCD" + end
+    assert session.receive(b"abc") == b""
+    assert session.receive(b"de" + end) == b"error: line longer than 4 bytes" + end
+    assert session.closing is True
+
+
+def test_a_transform_says_what_it_has_held_back_at_the_end() -> None:
+    class Held(StreamTransform):
+        def end(self) -> bytes:
+            return b"held"
+
+    for chunks in ((), (b"a\n",), (b"a",), (b"a\nb",)):
+        session = LineSession(Held(bytes.upper))
+        assert conversation(session, *chunks) == b"".join(chunks).upper() + b"held"
+    assert StreamTransform(bytes.upper).end() == b""
+
+
+def test_a_plain_service_gets_a_last_line_without_its_end() -> None:
+    seen: list[bytes] = []
+
+    def service(line: bytes) -> bytes:
+        seen.append(line)
+        return b"<" + line + b">"
+
+    assert conversation(LineSession(service, max_line=3), b"a\nb\n", b"c", b"d") == b"<a\n><b\n><cd>"
+    assert seen == [b"a\n", b"b\n", b"cd"]
 
 
 def test_the_default_prompt_differs_from_any_reply() -> None:

@@ -20,6 +20,7 @@ from caas_trio import (
     StateError,
     Terminator,
 )
+from caas_trio.core.terminator import TOO_LONG, block_end, has_bare, line_end, piece_end, pieces_end
 
 from .models import NaiveStrictBuffer
 from .strategies import LIMITS, chunked
@@ -163,6 +164,94 @@ def test_the_end_of_input_makes_the_rest_a_last_line_but_for_a_bare_cr() -> None
         assert drain(buffer) == []
         buffer.end_of_input()
         assert drain(buffer) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "ended", "found"),
+    [
+        (b"ab\r\nc", False, (4, 0, -1)),
+        (b"\r\n", False, (2, 0, -1)),
+        (b"abc\r\n", False, (5, 0, -1)),
+        (b"abcd\r\n", False, (TOO_LONG, 0, -1)),
+        (b"abcd", False, (TOO_LONG, 0, -1)),
+        (b"abc\n\r\n", False, (TOO_LONG, 0, -1)),
+        (b"a\nb\r\n", False, (0, 0, 1)),
+        (b"\r\r\n", False, (0, 0, 0)),
+        (b"ab", False, (0, 2, -1)),
+        (b"ab\r", False, (0, 2, -1)),
+        (b"abc\r", False, (0, 3, -1)),
+        (b"ab", True, (2, 0, -1)),
+        (b"ab\r", True, (0, 0, 2)),
+        (b"", True, (0, 0, -1)),
+    ],
+)
+def test_where_a_line_of_three_bytes_ends(data: bytes, found: tuple[int, int, int], *, ended: bool) -> None:
+    assert line_end(data, 0, 3, ended=ended) == found
+
+
+@pytest.mark.parametrize(
+    ("data", "ended", "found"),
+    [
+        (b"ab\r\nc", False, (4, 0, -1)),
+        (b"\r\n", False, (2, 0, -1)),
+        (b"abc\r\n", False, (3, 0, -1)),
+        (b"abcd\r\n", False, (4, 0, -1)),
+        (b"a\nb\r\n", False, (0, 0, 1)),
+        (b"ab", False, (0, 2, -1)),
+        (b"ab\r", False, (0, 2, -1)),
+        (b"abc\r", True, (3, 0, -1)),
+        (b"ab", True, (2, 0, -1)),
+        (b"ab\r", True, (0, 0, 2)),
+    ],
+)
+def test_where_a_piece_of_four_bytes_ends(data: bytes, found: tuple[int, int, int], *, ended: bool) -> None:
+    assert piece_end(data, 0, 4, ended=ended) == found
+
+
+@pytest.mark.parametrize(
+    ("data", "ended", "end"),
+    [
+        (b"a\r\nb\r\ncccc\r\n", False, 6),
+        (b"a\r\nb\r\nc\r\nd\ne\r\n", False, 9),
+        (b"a\r\nb\r\nccc", False, 6),
+        (b"a\r\nb\r\nccc", True, 9),
+        (b"a\r\nb\r\ncccc", True, 6),
+        (b"a\r\nb\r\ncc\r", True, 6),
+    ],
+)
+def test_where_a_block_of_lines_of_three_bytes_ends(data: bytes, end: int, *, ended: bool) -> None:
+    assert block_end(data, 3, 3, ended=ended) == end
+
+
+@pytest.mark.parametrize(
+    ("data", "ended", "found"),
+    [
+        (b"a\r\nb\r\nc", False, (6, 7, False)),
+        (b"a\r", False, (0, 1, False)),
+        (b"a\r", True, (0, 1, True)),
+        (b"a\nb\r\n", False, (0, 1, True)),
+        (b"a\r\nb\rc\r\n", False, (3, 4, True)),
+    ],
+)
+def test_where_pieces_end(data: bytes, found: tuple[int, int, bool], *, ended: bool) -> None:
+    assert pieces_end(data, 0, ended=ended) == found
+
+
+def test_a_body_with_half_a_terminator_has_a_bare_byte() -> None:
+    assert [has_bare(data) for data in (b"", b"a\r\n", b"a\n", b"a\r", b"\n\r")] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
+def test_a_lone_lf_is_an_error_between_lines_too() -> None:
+    session = LineSession(bytes.upper, terminator=CRLF)
+    session.open()
+    assert session.receive(b"a\r\n") == b"A\r\n"
+    assert session.receive(b"\n") == b"error: bare LF in a line, which ends with CR LF\r\n"
 
 
 BARE = b"A\r\nerror: bare LF in a line, which ends with CR LF\r\n"

@@ -12,7 +12,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from .listed import Listed
 from .making import BUILD, LAYERS, MADE, Mutant, modules, mutants_of
@@ -26,10 +26,13 @@ from .trying import Loop, Outcome
 def main(arguments: Sequence[str] | None = None) -> int:
     """Try mutants, write the reports; return the exit status: 1 if one lives that is not listed."""
     options = parsed(arguments)
-    mutants = [mutant for module in chosen_modules(options) for mutant in mutants_of(module, MADE)]
-    if options.since is not None:
-        touched = functions_since(options.since)
-        mutants = [mutant for mutant in mutants if mutant.function in touched]
+    touched = None if options.since is None else functions_since(options.since)
+    mutants = [
+        mutant
+        for module in chosen_modules(options, touched)
+        for mutant in mutants_of(module, MADE)
+        if touched is None or mutant.function in touched
+    ]
     results = Results.load(BUILD / "results.json")
     status = 0 if options.report else try_all(mutants, results, options)
     report = Report.of(mutants, results.statuses(mutants), Listed.load())
@@ -61,11 +64,12 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def chosen_modules(options: argparse.Namespace) -> list[str]:
+def chosen_modules(options: argparse.Namespace, touched: Collection[str] | None) -> list[str]:
     """Return the modules that are to be tried."""
-    if options.module:
-        return [f"caas_trio.{name}" for name in options.module]
-    return modules(options.layer or LAYERS)
+    chosen = [f"caas_trio.{name}" for name in options.module or ()] or modules(options.layer or LAYERS)
+    if touched is None:
+        return chosen
+    return [module for module in chosen if any(name.startswith(f"{module}.") for name in touched)]
 
 
 def try_all(mutants: Sequence[Mutant], results: Results, options: argparse.Namespace) -> int:

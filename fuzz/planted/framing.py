@@ -118,8 +118,8 @@ BUGS: Final = (
     Bug(
         "a higher limit overlooks a line end",
         "line_buffer",
-        "return self._take(source, end, searched=min(left, reach))",
-        "return self._take(source, end, searched=left)",
+        "return self._take(source, end, searched=min(len(source) - end, reach))",
+        "return self._take(source, end, searched=len(source) - end)",
     ),
     Bug(
         "a streamed line begins at the limit",

@@ -84,8 +84,8 @@ BUGS: Final = (
     Bug(
         "the reply to a last line without LF is lost",
         "client_first",
-        "reply = self._answer(self._buffer) if self._buffer",
-        'reply = b"" if self._buffer',
+        "reply = self._answer(self._buffer)",
+        'reply = b""',
     ),
     Bug(
         "replies to the lines before a rejected one are lost",

@@ -158,10 +158,9 @@ class LineBuffer(ByteBuffer):
         reach = self._lf_reach
         while (last := source.rfind(LF, end, end + reach)) >= 0:
             end = last + 1
-        left = len(source) - end
-        if self.ended and left <= self._max_line:
-            end, left = end + left, 0
-        return self._take(source, end, searched=min(left, reach))
+        if self.ended and len(source) - end <= self._max_line:
+            end = len(source)
+        return self._take(source, end, searched=min(len(source) - end, reach))
 
     def take_pieces(self, chunk: bytes = b"") -> bytes:
         """Feed `chunk`, then take all that may be answered now; b"" if that is nothing.
@@ -227,7 +226,6 @@ class LineBuffer(ByteBuffer):
             return found + 1
         if len(source) >= reach:
             self._drop(source, LF)
-        self._searched = len(source)
         return len(source) if self.ended else 0
 
     def _first_strict_end(self, source: bytes | bytearray) -> int:

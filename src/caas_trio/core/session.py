@@ -323,7 +323,7 @@ class LineSession(Session):
         reply = b""
         if self._buffer is not None:
             self._buffer.end_of_input()
-            reply = self._answer(self._buffer) if self._buffer else b""
+            reply = self._answer(self._buffer)
         return reply + self._service.end() if isinstance(self._service, StreamTransform) else reply
 
     def _move(self, made: _Input) -> bytes:
