@@ -97,7 +97,7 @@ class Hub(Driver):
                         now = monotonic()
                         if self._stats is not None:
                             self._stats.served(served, now - begun)
-                        if served == 1 and lone_turns:
+                        if served == 1 and lone_turns and not poller.woken:
                             lone_turns -= 1
                             break
                         if poller.woken or now > until:
