@@ -38,7 +38,6 @@ from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.drain import DRAIN_READ_TIMEOUT_S, Drain
 from caas_trio.drivers.hub import Hub
 from caas_trio.drivers.hubchannel import HubChannel
-from caas_trio.drivers.machine import Machine
 from caas_trio.drivers.poller import EPOLLIN, EPOLLOUT
 from caas_trio.drivers.stream import StreamChannel
 from caas_trio.server import accepting
@@ -766,58 +765,6 @@ async def test_unsent_data_keeps_waiting_for_room() -> None:
         assert (channel.write_buffer, channel.watched) == (b"more", EPOLLOUT)
         hub._poller.watch(channel, 0)
         hub.close()
-
-
-class CountedPolls(Machine):
-    """A machine that counts the polls of its epoll descriptors."""
-
-    polls = 0
-
-    def epoll(self) -> Any:
-        """Return an epoll descriptor that is counted."""
-        machine, real = self, super().epoll()
-
-        class Epoll:
-            """The real one."""
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(real, name)
-
-            def poll(self, *args: Any) -> Any:
-                machine.polls += 1
-                return real.poll(*args)
-
-        return Epoll()
-
-
-async def test_one_busy_client_costs_one_poll_a_line(nursery: trio.Nursery) -> None:
-    machine = CountedPolls()
-    (ours, theirs), (others, server) = socket.socketpair(), socket.socketpair()
-    hubs = Hub(LIMITS, Drain(), machine=machine)
-    with ours, theirs, others, server, closing_at_end(hubs) as hub:
-
-        async def converse(sock: socket.socket) -> None:
-            await hub.channel(sock).converse(LineSession(bytes.upper))
-
-        for sock in (theirs, server):
-            nursery.start_soon(converse, sock)
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(hub.run)
-
-        async def polls(lines: int, *clients: socket.socket) -> int:
-            before = machine.polls
-            for _ in range(lines):
-                for client in clients:
-                    client.send(b"a\n")
-                await trio.testing.wait_all_tasks_blocked()
-                assert {client.recv(100) for client in clients} == {b"A\n"}
-            return machine.polls - before
-
-        assert await polls(1, ours) == 2  # it is tried whether another poll pays
-        assert await polls(16, ours) == 16
-        assert await polls(17, ours) == 18
-        assert await polls(10, ours, others) == 20  # where there is more to do, it does
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_first_read_takes_what_is_there_without_the_hub(autojump_clock: MockClock) -> None:

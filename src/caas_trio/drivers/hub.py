@@ -41,10 +41,6 @@ _WARMING: Final = 4 * READ_SIZE
 #: How long the hub goes on polling while sockets are ready, before other tasks have their turn.
 _TURN_S: Final = 0.002
 
-#: Where one socket at a time is ready, and a poll right after it has been served finds none, so many turns
-#: go by without one: trio's wait tells as well whether there is more, and is to follow in any case.
-_LONE_TURNS: Final = 16
-
 #: Reads of fewer bytes are kept until all of a poll have been served, and counted together.
 _SHORT: Final = 4096
 
@@ -88,7 +84,6 @@ class Hub(Driver):
         with self._drain.notifying(self._begin_drain):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._sweep)
-                lone_turns = 0  # so many are left
                 while True:
                     await poller.machine.wait_readable(poller.epoll)
                     begun = monotonic()
@@ -97,17 +92,12 @@ class Hub(Driver):
                         now = monotonic()
                         if self._stats is not None:
                             self._stats.served(served, now - begun)
-                        if served == 1 and lone_turns and not poller.woken:
-                            lone_turns -= 1
-                            break
                         if poller.woken or now > until:
                             poller.woken = False
                             await trio.lowlevel.checkpoint()
                             now = monotonic()
                             until = now + _TURN_S
                         begun = now
-                    else:
-                        lone_turns = _LONE_TURNS
 
     def close(self) -> None:
         """Close the epoll descriptor, once `run` has ended or will never run."""
