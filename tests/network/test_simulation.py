@@ -9,8 +9,9 @@ from ci.simulate.scenario import Replies, Scenario
 from ci.simulate.service import play
 from fuzz.planted import BUGS
 
-#: Seeds that have failed, each of which a mended mistake had been behind; none so far.
-FOUND: tuple[int, ...] = ()
+#: Seeds that have failed, each of which a mended mistake had been behind: of the network, whose connections
+#: could have data before they were in the accept queue.
+FOUND = (5587,)
 
 
 @pytest.mark.parametrize("seed", [*FOUND, *range(60)])

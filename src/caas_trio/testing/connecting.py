@@ -236,6 +236,11 @@ class ConnectingSocket(SimSocket, WireEnd):
         link = self.node.world.link(self.node.name, peer.node.name)
         self._out = Wire(self.node.world.kernel, link, name, self, peer)
 
+    def send_later(self, seconds: float) -> None:
+        """Let nothing that is sent now arrive earlier than so many seconds from now."""
+        assert self._out is not None  # noqa: S101 - it is connected
+        self._out.arrive_later(seconds)
+
     def enqueue(self, accepted: Self) -> None:
         """Put a connection into the accept queue; if the listener is gone, it is reset."""
         self.arriving -= 1

@@ -66,5 +66,7 @@ class Handshake:
             listener.arriving -= 1
             return
         accepted = listener.meet(client)
-        self._kernel.after(self._there.delay(0), lambda: listener.enqueue(accepted))
+        seconds = self._there.delay(0)
+        self._kernel.after(seconds, lambda: listener.enqueue(accepted))
+        client.send_later(seconds)  # each segment acknowledges, too: none arrives at no connection
         client.established(accepted)

@@ -71,6 +71,10 @@ class Wire:
         self.waiting += data
         self.push()
 
+    def arrive_later(self, seconds: float) -> None:
+        """Let nothing arrive earlier than so many seconds from now."""
+        self._last_arrival = self._kernel.now + seconds
+
     def end(self) -> None:
         """End the output behind all that was sent."""
         self._ends = True
