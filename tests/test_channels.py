@@ -655,6 +655,7 @@ async def test_a_stream_that_cannot_half_close_is_closed_at_the_end() -> None:
 
 
 @given(data=st.data(), limit=LINE_LIMITS, first=..., oversize=..., once=..., silent=...)
+@pytest.mark.slow
 def test_every_driver_sends_the_same_bytes(
     *, data: st.DataObject, limit: int, first: First, oversize: Oversize, once: bool, silent: bool
 ) -> None:

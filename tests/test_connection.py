@@ -611,6 +611,7 @@ async def answer_in_ways(connection: Connection, ways: list[str]) -> None:
     st.lists(st.sampled_from([b"a", b"\n", b"ab\n", b"a\nb\nc\nd", b"", b"x" * 21, b"\n\n"]), max_size=12),
     st.lists(st.sampled_from(["once", "twice", "rest"]), min_size=1, max_size=12),
 )
+@pytest.mark.slow
 def test_a_handler_behaves_the_same_on_every_driver(chunks: list[bytes], ways: list[str]) -> None:
     """Slow: two hundred conversations over each driver, each a run of trio."""
 

@@ -125,6 +125,7 @@ LONG = b"x" * 2000 + b"\n"
 @pytest.mark.parametrize("driver", ["hub", "stream"])
 @given(said=st.lists(st.sampled_from([b"line\n", LONG, b"stop\n", b"half"]), max_size=6), leaves=...)
 @example(said=[LONG, LONG, LONG, b"stop\n", b"half"], leaves=False)
+@pytest.mark.slow
 def test_a_client_that_does_not_read_ends_its_connection_only(
     driver: DriverName,
     said: list[bytes],

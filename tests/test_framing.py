@@ -333,6 +333,7 @@ def takes(delimiter: bytes) -> st.SearchStrategy[list[tuple[Any, ...]]]:
     st.sampled_from([b"\n", b"\r\n", b"x", b"never"]).flatmap(takes),
     st.sampled_from([10, 2000, 10_000]),
 )
+@pytest.mark.slow
 def test_the_work_is_linear_for_every_mixture(
     lines: list[bytes], calls: list[tuple[Any, ...]], limit: int
 ) -> None:

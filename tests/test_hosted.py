@@ -101,7 +101,9 @@ def test_three_lines_are_a_service(home: Path) -> None:
         assert running.stop() == (0, "")
 
 
+@pytest.mark.slow
 def test_a_deployment_serves_new_code_and_a_broken_one_changes_nothing(home: Path) -> None:
+    """Slow: seven processes start a Python."""
     with service(*hosted(home, "shouts:shout", "--workers", "2", "--log-level", "info")) as running:
         with running.connect() as old:
             old.sendall(b"a\n")
@@ -169,6 +171,7 @@ def test_certificates_for_an_app_of_lines_on_plain_endpoints_are_a_mistake(tmp_p
     assert (done.returncode, done.stderr) == (2, told)
 
 
+@pytest.mark.slow
 def test_logs_and_metrics_of_an_app_are_the_services(home: Path) -> None:
     """Slow: a worker writes its metrics once a second."""
     words = hosted(home, "fragile:handler", "--metrics", "127.0.0.1:0", "--workers", "1")
@@ -240,6 +243,7 @@ def test_a_failed_import_is_logged_with_its_traceback(
     assert line == "caas-trio: outer: it cannot be imported: ZeroDivisionError: division by zero"
 
 
+@pytest.mark.slow
 def test_a_stuck_worker_is_replaced_and_its_stack_logged(home: Path) -> None:
     """Takes more than two seconds: so long it may stand still."""
     hung = hosted(home, "fragile:stuck", "--workers", "1", "--worker-timeout", "1")

@@ -93,7 +93,9 @@ def test_a_log_and_metrics_of_its_own() -> None:
     assert re.search(r"\[warning  \] a question of 6 bytes +\[logged\]\n", told)
 
 
+@pytest.mark.slow
 def test_new_code(home: Path) -> None:
+    """Slow: a supervisor and each of its workers start a Python."""
     [command] = [each for each in COMMANDS if "--workers" in each]
     with running(f"{command} --log-level info") as service:
         assert talk(service.connect(), b"a b\n") == b"A B\n"
@@ -105,7 +107,9 @@ def test_new_code(home: Path) -> None:
         assert service.stop()[0] == 0
 
 
+@pytest.mark.slow
 def test_under_systemd_and_behind_a_proxy(home: Path) -> None:
+    """Slow: a supervisor and each of its workers start a Python."""
     [line] = re.findall(r"^ExecStart=(.*)$", PAGE, re.MULTILINE)
     [proxied] = re.findall(r"`(--proxy-protocol --proxy-from) 10.0.0.10`", PAGE)
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -123,7 +123,9 @@ def test_a_descriptor_becomes_a_listener_of_its_kind(hand_down: Callable[[socket
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("streams", [("stdin",), ("stdout",), ("stderr",), ("stdin", "stdout", "stderr")])
+@pytest.mark.slow
 def test_with_workers_a_standard_stream_is_inherited_too(streams: Sequence[str], workers: str) -> None:
+    """Slow: a supervisor and each of its workers start a Python."""
     number = ("stdin", "stdout", "stderr").index(streams[0])
     command = [sys.executable, "-m", "caas_trio", "--workers", workers, f"fd://{number}"]
     with listening() as sock:
@@ -144,7 +146,9 @@ def test_with_workers_a_standard_stream_is_inherited_too(streams: Sequence[str],
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.slow
 def test_sockets_never_take_the_numbers_of_standard_streams(workers: str, tmp_path: Path) -> None:
+    """Slow: a supervisor and each of its workers start a Python."""
     path = f"{tmp_path}/s"
     start = 'exec "$@" <&- >&- 2>&-'
     service = [sys.executable, "-m", "caas_trio", "--workers", workers, f"unix:{path}"]

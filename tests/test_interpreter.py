@@ -65,7 +65,9 @@ def seen(tmp_path: Path, *options: str, remove: str = "", **environment: str) ->
     ],
     ids=" ".join,
 )
+@pytest.mark.slow
 def test_flags_and_path_are_the_parents(options: tuple[str, ...], tmp_path: Path) -> None:
+    """Slow: two processes start a Python for each set of options."""
     child, parent = seen(tmp_path, *options)
     assert child == parent
 

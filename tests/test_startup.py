@@ -176,7 +176,9 @@ def wait_until_held(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("--workers", "2")], ids=["alone", "workers"])
+@pytest.mark.slow
 def test_sighup_while_starting_ends_nothing(arguments: tuple[str, ...]) -> None:
+    """Slow: a supervisor and each of its workers start a Python."""
     with starting(*arguments) as process:
         wait_until_held(process)
         for _ in range(2):
@@ -200,7 +202,9 @@ def test_a_stop_while_starting_is_obeyed(arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("--workers", "2")], ids=["alone", "workers"])
+@pytest.mark.slow
 def test_under_nohup_sighup_does_nothing(arguments: tuple[str, ...]) -> None:
+    """Slow: a supervisor and each of its workers start a Python."""
     nohup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with service("--log-level", "info", *arguments) as running:
         signal.signal(signal.SIGHUP, nohup)

@@ -20,6 +20,7 @@ ESCAPES = "\x1b[2J"
 
 
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
+@pytest.mark.slow
 def test_it_shows_a_service(workers: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Start a service, with and without workers: two seconds."""
     with service("--metrics", "127.0.0.1:0", *workers) as running:

@@ -19,6 +19,8 @@ from caas_trio import Endpoint
 from .support.processes import Service, never_reading, service
 from .support.sockets import get, receive_all, reply_to, talk
 
+pytestmark = pytest.mark.slow
+
 WORKERS = ("--workers", "2", "--log-format", "json", "--log-level", "info")
 
 

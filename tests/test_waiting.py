@@ -64,17 +64,18 @@ async def test_no_more_is_read_ahead_than_is_bounded(pair: Pair, nursery: trio.N
     nursery.cancel_scope.cancel()
 
 
-async def test_a_task_that_waits_for_the_end_sees_a_reset(nursery: trio.Nursery) -> None:
-    for kind in ("stream", "hub"):
-        pair = Pair(kind)
+@pytest.mark.parametrize("kind", ["stream", "hub"])
+async def test_a_task_that_waits_for_the_end_sees_a_reset(kind: str) -> None:
+    pair = Pair(kind)
+    async with trio.open_nursery() as nursery:
         if pair.hub is not None:
             nursery.start_soon(pair.hub.run)
         await pair.connection.send(b"unread")
         await pair.client.aclose()
         with pytest.raises(ConnectionLost):
             await pair.connection.wait_input_end()
-        pair.close()
-    nursery.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
+    pair.close()
 
 
 async def test_the_drain_is_waited_for_by_any_number_of_tasks(pair: Pair, nursery: trio.Nursery) -> None:

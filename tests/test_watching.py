@@ -75,6 +75,7 @@ async def test_each_change_lists_the_changed_files(home: Path) -> None:
     await found.aclose()
 
 
+@pytest.mark.slow
 def test_a_change_restarts_the_app_and_ctrl_c_ends_it_at_once(home: Path) -> None:
     """Takes more than two seconds: four workers are started."""
     app = home / "shout.py"

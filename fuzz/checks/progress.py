@@ -29,7 +29,9 @@ class Progress:
             streaming: whether it was within a streamed line before.
         """
         if isinstance(outcome, str):
-            self.steps += not model.skipping  # the line's end was there already
+            # The line's end was there already; or `max_line` has become smaller than what was streamed.
+            self.steps += not model.skipping
+            self.steps += streaming and way == "take_pieces" and self._streamed >= model.max_line
         elif way == "take_pieces":
             outcome = outcome or b""
             begun = len(outcome) - (outcome.rfind(b"\n") + 1)

@@ -88,7 +88,9 @@ def test_works_without_results_are_not_judged() -> None:
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 @pytest.mark.parametrize("work", BUFFERS, ids=lambda work: work.name)
+@pytest.mark.slow
 def test_no_buffer_loses_bytes(work: Work, subject: str) -> None:
+    """Slow: buffers that are slow are filled, too."""
     assert rate(subject, work, seconds=0) > 0
 
 

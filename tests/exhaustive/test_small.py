@@ -15,7 +15,9 @@ from .sessions import Conversation, settings
 
 
 @pytest.mark.parametrize("oversize", Oversize)
+@pytest.mark.slow
 def test_every_conversation_of_four_bytes(oversize: Oversize) -> None:
+    """Slow: some fifty thousand conversations."""
     chosen = [setting for setting in settings(LIMITS) if setting.oversize is oversize]
     assert sum(explore(Conversation(each), 4) for each in chosen) > 50_000  # as many as there are
 

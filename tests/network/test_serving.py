@@ -109,7 +109,9 @@ def test_the_same_seed_gives_the_same_trace(driver: DriverName, seed: int) -> No
     assert first == second
 
 
+@pytest.mark.slow
 def test_the_trace_does_not_depend_on_the_hash_seed() -> None:
+    """Slow: each seed starts a Python."""
     code = (
         "import trio\nfrom trio.testing import MockClock\n"
         "from tests.network.test_serving import conversation\n"

@@ -20,7 +20,9 @@ with running(["--workers", "2"], ["tcp"]) as service:
 
 
 @pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_a_signal_to_the_soak_ends_the_service(ends: signal.Signals) -> None:
+    """Slow: a soak, its service and its clients start a Python each."""
     with subprocess.Popen(
         [sys.executable, "-c", SOAK], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as soak:
