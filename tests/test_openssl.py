@@ -1,4 +1,7 @@
-"""The service over TLS as a process of its own, and OpenSSL's own client as another."""
+"""The service over TLS as a process of its own, and OpenSSL's own client as another.
+
+Slow: each test starts both.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ import pytest
 from .certificates import authority, write_files
 from .support.processes import Service, service
 from .support.sockets import talk
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""The core against its models in every case of a few bytes; `nox -s exhaustive` goes up to eight."""
+"""The core against its models in every case of a few bytes; `nox -s exhaustive` goes up to eight.
+
+Slow: some hundred thousand cases.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ from .buffers import KINDS, Reading, mixtures
 from .explore import MismatchError, explore
 from .sessions import Conversation, settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("oversize", Oversize)
-@pytest.mark.slow
 def test_every_conversation_of_four_bytes(oversize: Oversize) -> None:
-    """Slow: some fifty thousand conversations."""
     chosen = [setting for setting in settings(LIMITS) if setting.oversize is oversize]
     assert sum(explore(Conversation(each), 4) for each in chosen) > 50_000  # as many as there are
 

@@ -26,7 +26,7 @@ class Input(anyio.abc.ByteReceiveStream):
 
 
 async def main() -> None:
-    """Tell what comes."""
+    """Report what comes."""
     stream = BufferedByteReceiveStream(Input())
     while True:
         try:

@@ -9,7 +9,7 @@ from ci.framers.programs import shim
 
 
 async def main() -> None:
-    """Tell what comes."""
+    """Report what comes."""
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(0, "rb"))

@@ -12,7 +12,7 @@ buffer = LineBuffer(max_line=int(os.environ.get("MAX_LINE", "65536")))
 
 
 def found() -> None:
-    """Tell the lines that are complete."""
+    """Report the lines that are complete."""
     while True:
         try:
             data = buffer.next_line()

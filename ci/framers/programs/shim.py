@@ -12,16 +12,16 @@ def tell(kind: str, value: str) -> None:
 
 
 def line(data: bytes) -> None:
-    """Tell a line, without its end."""
+    """Report a line, without its terminator."""
     tell("line", data.hex())
 
 
 def error(reason: object) -> None:
-    """Tell an error."""
+    """Report an error."""
     tell("error", str(reason))
 
 
 def end(tail: bytes = b"") -> None:
-    """Tell the end of input, and what was left behind the last terminator; this ends the program."""
+    """Report the end of input and what is left behind the last terminator; end the program."""
     tell("end", tail.hex())
     sys.exit(0)

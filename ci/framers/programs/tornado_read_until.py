@@ -10,7 +10,7 @@ from ci.framers.programs import shim
 
 
 async def main() -> None:
-    """Tell what comes."""
+    """Report what comes."""
     stream = PipeIOStream(0)
     while True:
         try:

@@ -17,16 +17,16 @@ class Shim:
     """Tells what comes."""
 
     def lineReceived(self, line: bytes) -> None:  # noqa: N802 - Twisted's name
-        """Tell a line."""
+        """Report a line."""
         shim.line(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802 - Twisted's name
-        """Tell an error, then do what Twisted does."""
+        """Report an error, then do what Twisted does."""
         shim.error(f"{len(line)} bytes")
         super().lineLengthExceeded(line)  # type: ignore[misc]
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002, N802
-        """Tell the end."""
+        """Report the end."""
         shim.tell("end", "")
         os._exit(0)
 

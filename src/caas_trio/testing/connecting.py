@@ -237,7 +237,7 @@ class ConnectingSocket(SimSocket, WireEnd):
         self._out = Wire(self.node.world.kernel, link, name, self, peer)
 
     def send_later(self, seconds: float) -> None:
-        """Let nothing that is sent now arrive earlier than so many seconds from now."""
+        """Delay what is sent now until at least `seconds` from now."""
         assert self._out is not None  # noqa: S101 - it is connected
         self._out.arrive_later(seconds)
 

@@ -72,7 +72,7 @@ class Wire:
         self.push()
 
     def arrive_later(self, seconds: float) -> None:
-        """Let nothing arrive earlier than so many seconds from now."""
+        """Delay everything until at least `seconds` from now."""
         self._last_arrival = self._kernel.now + seconds
 
     def end(self) -> None:
