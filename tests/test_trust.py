@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 import tempfile
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_a_mode_has_permission_bits_only(mode: int) -> None:
 def test_networks_of_ipv4_mapped_addresses_are_refused() -> None:
     mapped = (ipaddress.ip_network("::ffff:192.0.2.0/120"),)
     expected = "must be networks of IPv4 addresses, written as such"
-    given = r"IPv6Network\('::ffff:c000:200/120'\)"
+    given = re.escape(repr(mapped[0]))  # which CPython 3.13 writes otherwise
     with pytest.raises(LimitError, match=f"^allow_from is {given}; it {expected}$"):
         Trust(allow_from=(*INSIDE, *mapped))
     with pytest.raises(LimitError, match=f"^proxy_from is {given}; it {expected}$"):
