@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
 async def hunt(seconds: int, target: Target, bug: Bug | None = None, *, seeds: bool = True) -> Outcome:
     """Run a harness on a copy of the package with a bug in it, until it fails or time is up."""
     progress = Progress()
-    with tempfile.TemporaryDirectory() as copy, tempfile.TemporaryDirectory() as found:
+    with tempfile.TemporaryDirectory(prefix="planted-") as copy, tempfile.TemporaryDirectory() as found:
         plant(bug, Path(copy))
         corpora = [found, str(target.corpus)] if seeds else [found]
         command = ["env", f"PYTHONPATH={copy}", *target.command, *corpora]

@@ -45,6 +45,13 @@ def service(line: bytes) -> bytes:
     return line
 
 
+def unsigned(line: bytes) -> bytes:
+    return line
+
+
+unsigned.__signature__ = "of a function in C"  # type: ignore[attr-defined]  # which has none
+
+
 class Half(Session):
     """A session that lacks a method, among others."""
 
@@ -129,7 +136,9 @@ def test_a_handler(thing: object) -> None:
     assert (app.takes_connections, app.takes_datagrams) == (True, False)
 
 
-@pytest.mark.parametrize("thing", [service, bytes.upper, partial(service), StreamTransform(service)])
+@pytest.mark.parametrize(
+    "thing", [service, bytes.upper, unsigned, partial(service), StreamTransform(service)]
+)
 def test_a_service_answers_datagrams_too(thing: object) -> None:
     app = as_app(thing)
     assert isinstance(app, App)

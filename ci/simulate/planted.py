@@ -50,7 +50,7 @@ def chosen() -> list[Bug]:
 
 def hunt(bug: Bug, seeds: int) -> tuple[int, str] | None:
     """Return the first seed that fails with a bug, and how; None if none does."""
-    with tempfile.TemporaryDirectory() as copy:
+    with tempfile.TemporaryDirectory(prefix="planted-") as copy:
         plant(bug, Path(copy))
         path = os.pathsep.join([copy, str(Path.cwd())])
         command = [sys.executable, "-m", "ci.simulate.service", "--jobs=1", "--first", f"--seeds={seeds}"]

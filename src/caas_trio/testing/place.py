@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -234,26 +234,24 @@ async def _started(
     start: Callable[..., Awaitable[None]], network: Network, failures: _Failures
 ) -> AsyncIterator[Place]:
     """Serve for as long as a block runs, then drain; raises what the block does, outside of any group."""
-    place: Place | None = None
     inside: Exception | None = None
     stop = trio.Event()
-    try:
-        async with trio.open_nursery() as nursery:
-            place = Place(network, await nursery.start(partial(start, stop=stop)), failures)
-            try:
-                yield place
-            except Exception as error:
-                inside = error
-                raise
-            stop.set()
-    except ExceptionGroup as group:
-        failure: Exception = group if inside is None or len(group.exceptions) > 1 else inside
-        while failure is not inside and isinstance(failure, ExceptionGroup) and len(failure.exceptions) == 1:
-            [failure] = failure.exceptions
-        raise failure from failure.__cause__
-    finally:
-        if place is not None:
-            place.reset_all()
+    with ExitStack() as left:
+        try:
+            async with trio.open_nursery() as nursery:
+                place = Place(network, await nursery.start(partial(start, stop=stop)), failures)
+                left.callback(place.reset_all)
+                try:
+                    yield place
+                except Exception as error:
+                    inside = error
+                    raise
+                stop.set()
+        except ExceptionGroup as group:
+            raised: Exception = group if inside is None or len(group.exceptions) > 1 else inside
+            while raised is not inside and isinstance(raised, ExceptionGroup) and len(raised.exceptions) == 1:
+                [raised] = raised.exceptions
+            raise raised from raised.__cause__
 
 
 def _raise(failures: _Failures, drain_timeout: float, *, left: bool) -> None:
