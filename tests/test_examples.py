@@ -29,9 +29,11 @@ def example(name: str, endpoint: str = "tcp://127.0.0.1:0") -> Iterator[Service]
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("name", ["capitals.py", "one_line.py", "box.py"])
 def test_sigterm_drains_each_example(name: str, number: int) -> None:
+    """Slow: six processes start a Python."""
     greeting = b"" if name == "box.py" else PROMPT
     with example(name) as running:
         with running.connect() as waiting:

@@ -58,7 +58,9 @@ def served_again(running: Service) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_the_limit_on_descriptors_lowers_the_number_of_connections(driver: str) -> None:
+    """Slow: two floods of clients."""
     with service(driver, 64) as running:
         assert flood(running) == {b"A\n": 16, REFUSAL: CLIENTS - 16}
         assert served_again(running)

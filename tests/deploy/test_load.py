@@ -1,4 +1,7 @@
-"""What the load behind balancers makes of a server."""
+"""What the load behind balancers makes of a server.
+
+Slow: a load lasts some seconds of the mock clock, with many clients.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from trio.testing import MockClock
 from caas_trio import Connection, serve
 from ci.deploy.__main__ import under_load
 from ci.deploy.load import UNANSWERED, Front
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("may_break", [True, False])

@@ -23,8 +23,10 @@ PROMPT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", Oversize)
 def test_the_service_counts_what_the_clients_did(policy: Oversize) -> None:
+    """Slow: every kind of client, against a service of its own."""
     ledger = Ledger()
 
     async def visit_all() -> None:
