@@ -75,15 +75,17 @@ class Crash:
     command: str
 
 
-async def fuzz(target: Target, seconds: int, progress: Progress) -> None:
+async def fuzz(target: Target, seconds: int, progress: Progress, *, seed: int | None = None) -> None:
     """Run a harness for `seconds`, keeping `progress` up to date; new inputs go to `target.found`.
+
+    Its mutations are drawn from `seed`, or from another one each time.
 
     Where inputs can no longer be kept, the run ends, and its verdict is BROKEN. A failing input is
     filed with the regressions before it is minimized, so that a cancellation does not lose it.
     """
     progress.verdict = Verdict.RUNNING
     try:
-        await _fuzz(target, seconds, progress)
+        await _fuzz(target, seconds, progress, [] if seed is None else [f"-seed={seed}"])
         progress.crashes = [await _minimized(target, crash) for crash in progress.crashes]
     except OSError as error:
         progress.verdict = Verdict.BROKEN
@@ -91,7 +93,7 @@ async def fuzz(target: Target, seconds: int, progress: Progress) -> None:
         progress.output = [*progress.output, f"cannot keep {where}: {error.strerror}"]
 
 
-async def _fuzz(target: Target, seconds: int, progress: Progress) -> None:
+async def _fuzz(target: Target, seconds: int, progress: Progress, options: list[str]) -> None:
     target.found.mkdir(parents=True, exist_ok=True)
     seen = before = set(files(target.found))
     with CoverageProbe(target) as probe:
@@ -110,7 +112,8 @@ async def _fuzz(target: Target, seconds: int, progress: Progress) -> None:
             progress.new, progress.reach = len(found - before), probe.reach
 
         corpora = [path for path in (target.found, target.corpus, target.regressions) if path.is_dir()]
-        await watch([*target.command, *map(str, corpora)], seconds, progress, look, partial(keep, target))
+        command = [*target.command, *options, *map(str, corpora)]
+        await watch(command, seconds, progress, look, partial(keep, target))
 
 
 def check_room(directory: Path) -> None:

@@ -124,7 +124,8 @@ def explain(run: Run, console: Console) -> None:
 @click.argument("names", nargs=-1)
 @click.option("--seconds", type=click.IntRange(1), default=60, show_default=True, help="For each harness.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Harnesses at a time.")
-def main(names: tuple[str, ...], seconds: int, jobs: int) -> None:
+@click.option("--seed", type=click.IntRange(1), help="Of the harnesses' mutations; another each time by default.")
+def main(names: tuple[str, ...], seconds: int, jobs: int, seed: int | None) -> None:
     """Run harnesses, all by default; `property [NAME]...` runs properties of the test suite instead.
 
     Exits with 1 if one of them crashed or could not run, and with 130 after Ctrl-C. A failing input is
@@ -139,7 +140,9 @@ def main(names: tuple[str, ...], seconds: int, jobs: int) -> None:
         if not runs:
             raise click.UsageError(f"no property has {' or '.join(map(repr, names[1:]))} in its name")
     else:
-        runs = [Run(f"fuzz_{target.name}", partial(fuzz, target, seconds)) for target in select(names)]
+        runs = [
+            Run(f"fuzz_{target.name}", partial(fuzz, target, seconds, seed=seed)) for target in select(names)
+        ]
     sys.exit(run_all(runs, jobs, Console()))
 
 

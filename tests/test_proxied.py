@@ -321,6 +321,18 @@ async def test_max_per_host_counts_the_clients_address() -> None:
     assert Counter(peer for _, peer in server.closed) == {CLIENT: 3, InternetPeer("203.0.113.9", 1): 1}
 
 
+@pytest.mark.parametrize("header", [LOCAL, UNKNOWN], ids=["LOCAL", "UNKNOWN"])
+async def test_a_header_without_a_client_counts_for_no_host(header: bytes) -> None:
+    """A health check over a limit would make a proxy take the server for dead."""
+    limits = Limits(max_per_host=1, max_rate_per_host=1)
+    async with serving(Trust(proxy_protocol=True), limits=limits, first=First.SERVER) as server:
+        async with await server.connect() as first:
+            await first.send_all(header)
+            assert await first.receive_some() == PROMPT
+            assert await server.talk(header + b"a\n") == PROMPT + b"A\n"
+    assert not server.refused
+
+
 async def test_the_rate_of_a_host_goes_by_the_clients_address(mock_clock: MockClock) -> None:
     limits = Limits(max_rate_per_host=1)
     async with serving(Trust(proxy_protocol=True), limits=limits) as server:

@@ -250,15 +250,18 @@ class _ConnectionScriptRunner:
         assert self.wire.sent == self.sent, f"sent {self.wire.sent!r} instead of {self.sent!r}"
 
     async def send_badly(self) -> None:
-        """Cancel a send: it may have been sent in part, so the connection is closed, unless it was held."""
-        before = self.wire.sent
+        """Cancel a send: it may have been sent in part, so the connection is closed, unless it was held.
+
+        Nor is it closed if its turn had not come.
+        """
+        before, gives_way = self.wire.sent, not self.connection._calls_left
         with trio.CancelScope() as scope:
             scope.cancel()
             await self.connection.send(b"reply")
-        if self.wire.sent != before:
+        held = self.wire.sent != before
+        assert held is not scope.cancelled_caught, "the cancellation was swallowed"
+        if held or gives_way:
             await self.connection.aclose()
-        else:
-            assert scope.cancelled_caught, "the cancellation was swallowed"
 
     async def finish(self) -> None:
         """Read the rest, send, close."""

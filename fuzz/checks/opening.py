@@ -111,7 +111,8 @@ def _new_session() -> LineSession:
 
 
 #: The calls that may fail: all that is done for a connection before its conversation begins. Not what
-#: is done for the server: to tell a handshake of the stop.
+#: is done for the server: to tell a handshake of the stop; nor what closes the socket, which nothing
+#: else could do then.
 _STEPS: Final = codes_of(
     (peer, proxy_header, trust, tlsstream, handshaker),
     _handle,
@@ -129,7 +130,7 @@ _STEPS: Final = codes_of(
     TlsSocket.handshake_step,
     TlsSocket.recv,
     TlsSocket.send,
-) - codes_of((), handshaker.Handshaker.__init__, trust.Trust.bound)
+) - codes_of((), handshaker.Handshaker.__init__, trust.Trust.bound, tlsstream.TlsStream.aclose)
 
 
 def check(data: bytes) -> None:

@@ -53,7 +53,8 @@ class Limits:
         max_connections: how many connections may be open at a time, on all endpoints together;
             lowered to what RLIMIT_NOFILE allows.
         max_per_host: how many of them one host may have; None for no limit. An IPv6 client counts
-            by its /64, the least that one customer gets; Unix sockets do not count.
+            by its /64, the least that one customer gets; Unix sockets do not count, nor does a
+            proxy's connection whose header names no client.
         max_rate_per_host: how many new connections one host may open in a second, and at once; None for no
             limit. Hosts count as for `max_per_host`.
         at_capacity: what happens to one more. A host that is over a limit of its own is always refused.

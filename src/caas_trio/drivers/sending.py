@@ -27,8 +27,8 @@ class SendingConnection(ReadingConnection):
 
         Several tasks may send: each call's data goes out whole, in the order of the calls.
 
-        Cancelled, or failed, it may have sent a part: the connection is then closed, and every
-        later call raises `StateError`.
+        Cancelled before its turn has come, it has sent nothing. Cancelled after that, or failed, it may
+        have sent a part: the connection is then closed, and every later call raises `StateError`.
 
         Called from the handler of *another* connection, it raises nothing for what this peer did, nor
         for a connection that is closed: data for a client that is gone is dropped. A client that

@@ -94,8 +94,9 @@ class Handshaker:
         try:
             with self._drain.opening(self._limits.opening_timeout) as scope:
                 if self._trust.expects_header(endpoint):
-                    peer = await self._read_header(sock, peer)
-                    host = self._admit(peer, endpoint)  # before TLS
+                    client = await self._read_client(sock, peer)
+                    if client is not None:
+                        peer, host = client, self._admit(client, endpoint)  # before TLS
                 channel = await self._open_channel(sock, secure=endpoint.scheme is _TLS)
                 established, host = Established(channel, peer, host), None
                 return established
@@ -108,16 +109,19 @@ class Handshaker:
         finally:
             self._admission.release_host(host)
 
-    async def _read_header(self, sock: socket.socket, proxy: Peer) -> Peer:
-        """Read the PROXY header; return the client it names, or the proxy itself if it speaks for itself."""
+    async def _read_client(self, sock: socket.socket, proxy: Peer) -> Peer | None:
+        """Read the PROXY header; return the client it names, or None if it names nobody.
+
+        Nobody's host is counted then: the proxy's own would be one for all its checks and unknown clients.
+        """
         header = await _proxy_header(sock, self._machine)
         if header.local:
-            return proxy
-        peer = peer_of(sock, header.source) if isinstance(header.source, tuple) else proxy
-        objection = self._trust.objection(peer)
+            return None
+        client = peer_of(sock, header.source) if isinstance(header.source, tuple) else None
+        objection = self._trust.objection(client or proxy)
         if objection is not None:
-            raise Refused(objection, peer)
-        return peer
+            raise Refused(objection, client or proxy)
+        return client
 
     def _admit(self, peer: Peer, endpoint: Endpoint) -> Host:
         """Count the host that a PROXY header has named, and return it."""
