@@ -124,7 +124,9 @@ def explain(run: Run, console: Console) -> None:
 @click.argument("names", nargs=-1)
 @click.option("--seconds", type=click.IntRange(1), default=60, show_default=True, help="For each harness.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Harnesses at a time.")
-@click.option("--seed", type=click.IntRange(1), help="Of the harnesses' mutations; another each time by default.")
+@click.option(
+    "--seed", type=click.IntRange(1), help="Of the harnesses' mutations; another each time by default."
+)
 def main(names: tuple[str, ...], seconds: int, jobs: int, seed: int | None) -> None:
     """Run harnesses, all by default; `property [NAME]...` runs properties of the test suite instead.
 
