@@ -1,10 +1,12 @@
-"""Right servers of seven dialects pass; of wrong ones, the clause that they break is named, and no other."""
+"""Right servers of all dialects pass; of wrong ones, the clause that they break is named, and no other."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import trio
 
 from caas_trio.conformance import First, Profile, Verdict, judge
 from caas_trio.conformance.case import Case
@@ -19,11 +21,15 @@ from ci.conformance.dialects.wrong import WRONG
 
 pytestmark = pytest.mark.slow
 
+#: Servers that are judged at a time.
+_SIDE_BY_SIDE = 16
+
 RIGHT = [name for name in trials() if name.startswith("right-")]
-#: What makes a server work for a long while.
-_HEAVY = ("READ-2", "HARM-3")
-#: One for each clause, and those that reach a line of the suite that no other does.
-QUICK = [name for name in chosen(["--quick"]) if name not in RIGHT]
+#: Without the clauses that make a server work for a long while; and without the one that asks all ten times.
+LIGHT = [case for case in CASES if case.clause not in ("READ-2", "HARM-3")]
+QUICKLY_JUDGED = [case for case in LIGHT if case.clause != "SAME-1"]
+#: One for each clause.
+WRONG_ONES = [name for name in chosen(["--quick"]) if name not in RIGHT]
 
 
 def needed(clauses: set[str]) -> list[Case]:
@@ -35,16 +41,37 @@ def needed(clauses: set[str]) -> list[Case]:
     return [case for case in CASES if case in found]
 
 
-@pytest.mark.parametrize("name", RIGHT)
-async def test_a_right_server_passes(name: str) -> None:
-    light = [case for case in CASES if case.clause not in _HEAVY]
-    assert await judged(trials()[name], light) == {}
+async def misjudged(names: list[str], cases: Callable[[Trial], list[Case]]) -> dict[str, list[str]]:
+    """Judge servers side by side, since they mostly wait; return what was found where that is not due.
+
+    On a busy machine one may miss its time beside the others: it is judged once more, alone.
+    """
+    found: dict[str, list[str]] = {}
+    limiter = trio.CapacityLimiter(_SIDE_BY_SIDE)
+
+    async def judge_one(name: str) -> None:
+        trial = trials()[name]
+        async with limiter:
+            clauses = list(await judged(trial, cases(trial)))
+        if clauses == ([trial.breaks] if trial.breaks else []):
+            found.pop(name, None)
+        else:
+            found[name] = clauses
+
+    async with trio.open_nursery() as nursery:
+        for name in names:
+            nursery.start_soon(judge_one, name)
+    for name in list(found):
+        await judge_one(name)
+    return found
 
 
-@pytest.mark.parametrize("name", QUICK)
-async def test_a_wrong_server_fails_by_its_clause(name: str) -> None:
-    trial = trials()[name]
-    assert list(await judged(trial, needed({trial.breaks}))) == [trial.breaks]
+async def test_right_servers_pass() -> None:
+    assert await misjudged(RIGHT, lambda trial: LIGHT if trial.protocol is SMTP else QUICKLY_JUDGED) == {}
+
+
+async def test_wrong_servers_fail_by_their_clauses() -> None:
+    assert await misjudged(WRONG_ONES, lambda trial: needed({trial.breaks})) == {}
 
 
 def test_there_is_a_wrong_server_for_every_clause_but_one() -> None:
