@@ -30,7 +30,7 @@ from .wrong import WRONG, Wrong
 #: Servers judged at a time: much of a run is waiting, for silence above all. Some are wrong about time,
 #: and are so in more ways while the machine is busy, with other trials or for reasons of its own: those
 #: that are not judged as they should be are judged alone, and a second time.
-_ATTEMPTS = (2 * (os.cpu_count() or 1), 1, 1)
+_ATTEMPTS = (4 * (os.cpu_count() or 1), 1, 1)
 #: Local servers answer in milliseconds; this is for a busy machine.
 _TIMEOUT_S = 2.0
 
