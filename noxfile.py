@@ -21,9 +21,9 @@ NEWEST = PYTHONS[-2:]
 AT_HAND = f"{sys.version_info.major}.{sys.version_info.minor}"
 #: Where lines and branches are counted. From 3.14 on the interpreter does so itself, at a third of the cost.
 COUNTING = next((python for python in NEWEST if shutil.which(f"python{python}")), AT_HAND)
-#: A process of pytest for each core and one more, since tests wait for processes and clients; one that has
-#: no tests left takes some of another's.
-IN_PARALLEL = (f"--numprocesses={(os.cpu_count() or 1) + 1}", "--dist=worksteal")
+#: More than twice as many processes of pytest as cores, since half of the time is waiting: for processes,
+#: clients, silence. One that has no tests left takes some of another's.
+IN_PARALLEL = (f"--numprocesses={2 * (os.cpu_count() or 1) + 1}", "--dist=worksteal")
 #: What the short gate leaves out: `coverage` runs it.
 QUICK = ("-m", "not slow")
 #: On other Pythons, and with other dependencies, the tests of the benchmark and its like say nothing new.

@@ -56,9 +56,9 @@ async def test_what_is_posted_beside_a_send_goes_out_whole_behind_it(
     pair.close()
 
 
-@pytest.mark.slow
-async def test_what_was_posted_is_sent_before_the_handler_is_over(pair: Pair, nursery: trio.Nursery) -> None:
-    """Slow: the server lingers for two seconds, for the client's end."""
+async def test_what_was_posted_is_sent_before_the_handler_is_over(
+    autojump_clock: MockClock, pair: Pair, nursery: trio.Nursery
+) -> None:
     assert pair.connection.post(b"bye\n" * 100)
     await pair.connection.finish()
     await pair.channel.close_gracefully() if pair.opened else await pair.channel.send_eof()
@@ -67,11 +67,9 @@ async def test_what_was_posted_is_sent_before_the_handler_is_over(pair: Pair, nu
     nursery.cancel_scope.cancel()
 
 
-@pytest.mark.slow
 async def test_a_client_that_does_not_read_ends_its_own_connection(
-    stuck_pair: Pair, nursery: trio.Nursery
+    autojump_clock: MockClock, stuck_pair: Pair, nursery: trio.Nursery
 ) -> None:
-    """Slow over memory: what is on its way waits for the write timeout, 20 seconds."""
     connection = stuck_pair.connection
     failures: list[BaseException] = []
 
