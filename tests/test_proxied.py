@@ -325,11 +325,13 @@ async def test_max_per_host_counts_the_clients_address() -> None:
 async def test_a_header_without_a_client_counts_for_no_host(header: bytes) -> None:
     """A health check over a limit would make a proxy take the server for dead."""
     limits = Limits(max_per_host=1, max_rate_per_host=1)
-    async with serving(Trust(proxy_protocol=True), limits=limits, first=First.SERVER) as server:
-        async with await server.connect() as first:
-            await first.send_all(header)
-            assert await first.receive_some() == PROMPT
-            assert await server.talk(header + b"a\n") == PROMPT + b"A\n"
+    async with (
+        serving(Trust(proxy_protocol=True), limits=limits, first=First.SERVER) as server,
+        await server.connect() as first,
+    ):
+        await first.send_all(header)
+        assert await first.receive_some() == PROMPT
+        assert await server.talk(header + b"a\n") == PROMPT + b"A\n"
     assert not server.refused
 
 

@@ -22,7 +22,7 @@ BUGS: Final = (
     Bug(
         "a client whose address in the header is forbidden is let in",
         "tls",
-        "if objection is not None:\n            raise Refused(objection, peer)",
+        "if objection is not None:\n            raise Refused(objection, client or proxy)",
         "",
     ),
     Bug(
