@@ -1,4 +1,7 @@
-"""The line client for a terminal: `python -m caas_trio.client`."""
+"""The line client for a terminal: `python -m caas_trio.client`.
+
+Slow: most tests start the client as a process, some of them several times.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A server of one's own as the service: `python -m caas_trio --app`, in processes and in this one."""
+"""A server of one's own as the service: `python -m caas_trio --app`, in processes and in this one.
+
+Slow: most tests start a service, some with workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Each step of docs/hosting.md is taken, as it is written there."""
+"""Each step of docs/hosting.md is taken, as it is written there.
+
+Slow: most steps start a service.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The service with workers, as processes: they are killed, reload their settings, and are stopped."""
+"""The service with workers, as processes: they are killed, reload their settings, and are stopped.
+
+Slow: each test starts a supervisor and its workers, which takes seconds on a busy machine.
+"""
 
 from __future__ import annotations
 

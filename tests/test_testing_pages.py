@@ -1,4 +1,7 @@
-"""The tests and harnesses in docs/testing-your-server.md and docs/fuzzing-your-server.md run, as they are."""
+"""The tests and harnesses in docs/testing-your-server.md and docs/fuzzing-your-server.md run, as they are.
+
+Slow: each test runs pytest, or a harness, in a process of its own.
+"""
 
 from __future__ import annotations
 

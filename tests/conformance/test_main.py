@@ -288,6 +288,7 @@ def test_a_report_file_keeps_its_content_until_there_is_a_report(right: StartRig
 
 
 def test_bytes_that_are_not_text_are_shown_escaped(right: StartRight, tmp_path: Path) -> None:
+    """Slow: the prompt that is due does not come within two seconds."""
     page = tmp_path / "report.html"
     prompt = b"\xff".decode(errors="surrogateescape")
     result = run(right(), "--first", "server", "--prompt", prompt, "--html", page, "--only", "ORDER-3")

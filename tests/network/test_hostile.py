@@ -1,4 +1,7 @@
-"""`caas_trio.testing.check_hostile`: servers that do not stand bad clients are found, others are not."""
+"""`caas_trio.testing.check_hostile`: servers that do not stand bad clients are found, others are not.
+
+Slow: each check plays a dozen clients, some of which send megabytes, under `tracemalloc`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The plug-in for pytest, in projects of their own."""
+"""The plug-in for pytest, in projects of their own.
+
+Slow: each test runs pytest in processes of its own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the cases make of servers that a test scripts: each end of a conversation, each silence."""
+"""What the cases make of servers that a test scripts: each end of a conversation, each silence.
+
+Slow: the suite waits for silence, up to four seconds.
+"""
 
 from __future__ import annotations
 
