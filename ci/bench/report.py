@@ -103,7 +103,7 @@ def targets_table(runs: Sequence[Run]) -> Table:
             verdict = judge(target, runs)
             measured = (number(verdict.measured), str(verdict.rounds), words[verdict.reached])
             rows.append((target.work, target.subject, target.wanted, *measured))
-    return Table("To reach", ("work", "who", "wanted", "measured", "rounds", "verdict"), rows)
+    return Table("To reach", ("work", "subject", "wanted", "measured", "rounds", "verdict"), rows)
 
 
 def remarks(runs: Sequence[Run]) -> list[str]:

@@ -68,10 +68,11 @@ def _each(works: tuple[str, ...], subject: str, ratio_of: dict[str, float]) -> t
 
 
 TARGETS = (
-    *_each(("line-50", "line-1000"), OURS, {"uvloop Protocol": 1.0, BARE_LOOP: 0.9, C_LOOP: 0.75}),
-    *_each(("pipeline",), OURS, {"uvloop Protocol": 1.5, BARE_LOOP: 0.75, C_LOOP: 0.5}),
+    *_each(("line-50",), OURS, {"uvloop Protocol": 1.0, BARE_LOOP: 0.9, C_LOOP: 0.85}),
+    *_each(("line-1000",), OURS, {"uvloop Protocol": 1.0, BARE_LOOP: 0.9, C_LOOP: 0.75}),
+    *_each(("pipeline",), OURS, {"uvloop Protocol": 1.5, BARE_LOOP: 0.75, C_LOOP: 0.8}),
     *_each(("long-line",), OURS, {"uvloop Protocol": 2.0, BARE_LOOP: 0.75, C_LOOP: 0.4}),
-    *_each(("connect",), OURS, {"uvloop Protocol": 1.0}),
+    *_each(("connect",), OURS, {"uvloop Protocol": 1.1, C_LOOP: 0.85}),
     *_each(("connect-reset",), OURS, {"uvloop Protocol": 1.0}),
     *_each(("tls-line-50",), OURS, {"uvloop Protocol": 2.5, "asyncio Protocol": 1.3}),
     *_each(("tls-pipeline",), OURS, {"uvloop Protocol": 2.5, "asyncio Protocol": 1.8}),

@@ -63,6 +63,8 @@ class Work:
 
     def takes(self, peer: Peer) -> bool:
         """Whether `peer` takes part: it is wanted here, and it can."""
+        if self.name in peer.cannot:
+            return False
         wanted = not peer.invited if self.peers is None else peer.name in self.peers
         line_fits = peer.longest_line is None or self.line <= peer.longest_line
         lasting = 1 if self.mode == "connect" else self.connections

@@ -1,11 +1,17 @@
 """The tables of works, peers and targets fit together, and verdicts follow from runs."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
+from ci.bench import machine
 from ci.bench.buffers import BUFFER, SUBJECTS, chunks_of, rate
 from ci.bench.peers import C_LOOP, C_TLS_LOOP, HANDLER, METERED, OURS, PEERS, REDIS_PEERS, Peer
+from ci.bench.plan import Job
+from ci.bench.report import remarks
 from ci.bench.results import Run
-from ci.bench.run import COMMANDS_PER_SECOND
+from ci.bench.run import COMMANDS_PER_SECOND, Runner, Settings
 from ci.bench.targets import TARGETS, Target, judge
 from ci.bench.works import WORKS, Work
 
@@ -44,6 +50,34 @@ def test_every_target_is_about_a_work_both_sides_do(target: Target) -> None:
     for work in works:
         for name in filter(None, (target.subject, target.against)):
             assert name in SUBJECTS if work.mode == "buffer" else work.takes(NAMES[name])
+
+
+def test_a_peer_is_spared_the_works_it_cannot_do() -> None:
+    plain = Peer("plain", (), cannot=("unix-50",))
+    assert WORK_NAMES["line-50"].takes(plain)
+    assert not WORK_NAMES["unix-50"].takes(plain)
+    for peer in PEERS:
+        assert set(peer.cannot) <= set(WORK_NAMES)
+
+
+def test_the_group_of_the_benchmark_has_every_package_of_a_peer() -> None:
+    with (Path(__file__).parents[2] / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["bench"]]
+    named = {requirement.partition(">=")[0] for requirement in wanted} | {"caas-trio"}
+    assert {peer.package for peer in PEERS if peer.package is not None} <= named
+
+
+def test_a_peer_without_its_package_is_named(tmp_path: Path) -> None:
+    peer = Peer("loopless", ("{python}", "-m", "ci.bench.peers.asyncio_protocol", "{endpoint}", "no_loop"))
+    runner = Runner(Settings(0.1, 0.1, tmp_path, server_core=machine.cores()[0]))
+    run = runner.run(Job(WORK_NAMES["line-1"], peer.name, 0, peer))
+    assert remarks([run]) == ["loopless is absent: ModuleNotFoundError: No module named 'no_loop'"]
+
+
+def test_no_target_is_set_twice() -> None:
+    kinds = [(target.work, target.subject, target.against) for target in TARGETS]
+    assert len(set(kinds)) == len(kinds)
 
 
 def test_a_peer_of_one_client_gets_only_works_of_one_client() -> None:

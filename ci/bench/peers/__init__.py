@@ -14,6 +14,8 @@ REDIS_UVLOOP = "uvloop streams, Redis"
 BARE_LOOP = "bare Python epoll"
 C_LOOP = "epoll in C"
 C_TLS_LOOP = "epoll and OpenSSL in C"
+NODE = "Node"
+AIOFASTNET = "aiofastnet Protocol"
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Peer:
         longest_line: the most bytes a line may have, its LF included; None without a limit.
         clients: how many clients it serves at a time; None without a limit.
         invited: whether it takes part only where it is named.
+        cannot: the works that it cannot do.
         greeting: what it is sent before anything is measured, and what it has to answer.
     """
 
@@ -37,6 +40,7 @@ class Peer:
     longest_line: int | None = None
     clients: int | None = None
     invited: bool = False
+    cannot: tuple[str, ...] = ()
     greeting: tuple[bytes, bytes] = (b"hello\n", b"HELLO\n")
 
 
@@ -65,10 +69,18 @@ PEERS = (
     Peer("uvloop streams", _program("asyncio_streams", "uvloop"), "uvloop"),
     Peer("uvloop Protocol", _program("asyncio_protocol", "uvloop"), "uvloop"),
     Peer("uvloop Protocol, unframed", _program("asyncio_protocol", "uvloop", "unframed"), "uvloop"),
+    Peer(
+        "rloop Protocol",
+        _program("asyncio_protocol", "rloop"),
+        "rloop",
+        # It has no Unix sockets, and closes no socket until the server ends.
+        cannot=("unix-50", "connect", "connect-reset"),
+    ),
+    Peer(AIOFASTNET, _program("asyncio_protocol", "aiofastnet"), "aiofastnet"),
     Peer("Twisted", _program("twisted_lines"), "twisted"),
     Peer("gevent", _program("gevent_lines"), "gevent"),
     Peer("plain trio", _program("trio_lines"), "trio"),
-    Peer("Node net", ("node", "ci/bench/peers/node.js", "{endpoint}")),
+    Peer(NODE, ("node", "ci/bench/peers/node.js", "{endpoint}")),
     Peer(BARE_LOOP, _program("bare_loop")),
     Peer(C_LOOP, ("{build}/epoll", "{endpoint}")),
     Peer(C_TLS_LOOP, ("{build}/epoll_tls", "{endpoint}", "{certificate}"), invited=True),
@@ -94,5 +106,7 @@ TLS_PEERS = (
     "asyncio Protocol",
     "uvloop streams",
     "uvloop Protocol",
+    AIOFASTNET,
+    NODE,
     C_TLS_LOOP,
 )

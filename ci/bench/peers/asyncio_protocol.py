@@ -1,4 +1,4 @@
-"""CaaS by an asyncio Protocol; `uvloop` as an argument: on uvloop; `unframed`: without looking for lines.
+"""CaaS by an asyncio Protocol; the second argument names the loop; `unframed`: without looking for lines.
 
 With lines it is a line server: each line is answered by itself, and the replies to all lines of a read leave
 in one write. Without (`bytes.upper` works on any piece of a line) it is as lean as a Protocol can be. Either
@@ -8,9 +8,11 @@ way a client that does not read its replies is not read from.
 import asyncio
 import socket
 import sys
+from functools import partial
 from typing import cast
 
 from ci.bench.peers.listen import announce, listener, secured
+from ci.bench.peers.loops import run
 
 
 class Unframed(asyncio.Protocol):
@@ -56,20 +58,26 @@ class Lines(Unframed):
             self.transport.write(self.begun.upper())
 
 
+class EndingLines(Lines):
+    """For rloop, which reports a connection as closed and leaves its socket open: end the output at least."""
+
+    def eof_received(self) -> None:
+        """Answer what is left, and end."""
+        super().eof_received()
+        self.transport.write_eof()
+
+
 async def main(endpoint: str, protocol: type[Unframed]) -> None:
     """Serve until killed."""
     loop = asyncio.get_running_loop()
     sock = listener(endpoint)
     create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
-    server = await create(protocol, sock=sock, backlog=4096, ssl=secured(endpoint))
+    # A copy, since rloop takes the socket away; and started once, since the second time it closes the socket.
+    server = await create(protocol, sock=sock.dup(), backlog=4096, ssl=secured(endpoint), start_serving=False)
     announce(sock, endpoint.partition(":")[0])
     await server.serve_forever()
 
 
-serving = main(sys.argv[1], Unframed if "unframed" in sys.argv[2:] else Lines)
-if "uvloop" in sys.argv[2:]:
-    import uvloop
-
-    uvloop.run(serving)
-else:
-    asyncio.run(serving)
+endpoint, *options = sys.argv[1:]
+kind = Unframed if "unframed" in options else EndingLines if "rloop" in options else Lines
+run(partial(main, endpoint, kind), *options[:1])

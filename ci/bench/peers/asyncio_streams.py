@@ -1,10 +1,12 @@
-"""CaaS by asyncio streams; with `uvloop` as the second argument, on uvloop."""
+"""CaaS by asyncio streams; the second argument names the loop."""
 
 import asyncio
 import socket
 import sys
+from functools import partial
 
 from ci.bench.peers.listen import announce, listener, secured
+from ci.bench.peers.loops import run
 
 LONGEST = 1 << 24  # asyncio's own 64 KiB would fail on the works with long lines
 
@@ -26,9 +28,4 @@ async def main(endpoint: str) -> None:
     await server.serve_forever()
 
 
-if sys.argv[2:] == ["uvloop"]:
-    import uvloop
-
-    uvloop.run(main(sys.argv[1]))
-else:
-    asyncio.run(main(sys.argv[1]))
+run(partial(main, sys.argv[1]), *sys.argv[2:])

@@ -1,17 +1,19 @@
-// CaaS by Node's `net` and its own stream buffering, one line at a time.
+// CaaS by Node's `net`, over TLS by its `tls`, and by its own stream buffering, one line at a time.
 "use strict";
+const fs = require("node:fs");
 const net = require("node:net");
+const tls = require("node:tls");
 
 const endpoint = process.argv[2];
-const tcp = /^tcp:\/\/(.+):(\d+)$/.exec(endpoint);
-const where = tcp ? { host: tcp[1], port: Number(tcp[2]) } : { path: endpoint.replace(/^unix:/, "") };
+const tcp = /^(tcp|tls):\/\/(.+):(\d+)$/.exec(endpoint);
+const where = tcp ? { host: tcp[2], port: Number(tcp[3]) } : { path: endpoint.replace(/^unix:/, "") };
 
 function upper(line) {
   for (let i = 0; i < line.length; i++) if (line[i] >= 97 && line[i] <= 122) line[i] -= 32;
   return line;
 }
 
-const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+function serve(socket) {
   let pieces = []; // of the line that is not complete yet
   socket.on("data", (chunk) => {
     let begin = 0;
@@ -26,9 +28,17 @@ const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket)
   socket.on("drain", () => socket.resume());
   socket.on("end", () => socket.end());
   socket.on("error", () => socket.destroy());
-});
+}
 
+const options = { allowHalfOpen: true, noDelay: true };
+
+function secured() {
+  const pem = fs.readFileSync(process.env.CAAS_TRIO_TLS_CERT); // with the key
+  return tls.createServer({ ...options, cert: pem, key: pem }, serve);
+}
+
+const server = tcp?.[1] === "tls" ? secured() : net.createServer(options, serve);
 server.listen({ ...where, backlog: 4096 }, () => {
   const at = server.address();
-  console.log(`listening on ${tcp ? `tcp://${at.address}:${at.port}` : endpoint}`);
+  console.log(`listening on ${tcp ? `${tcp[1]}://${at.address}:${at.port}` : endpoint}`);
 });
