@@ -15,6 +15,7 @@ from trio.testing import MockClock
 
 from caas_trio import LineSession, serve_sessions
 from caas_trio.testing import Conditions, Network, TraceEvent
+from caas_trio.testing.host import Host
 from caas_trio.testing.scheduling import seed_scheduler
 from caas_trio.testing.triosocket import TrioSocket
 from tests.support.recorder import Recorder
@@ -168,6 +169,30 @@ async def test_the_peer_of_a_unix_socket_is_the_one_that_the_test_sets(autojump_
         async with await host.open_unix("/run/caas") as stream:
             peer = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
             assert peer == b"".join(number.to_bytes(4, "little") for number in (7, 8, 9))
+
+
+async def test_half_a_pair_is_not_left_open(autojump_clock: MockClock) -> None:
+    host = Network().host("here")
+    host.limit_descriptors(1)
+    with pytest.raises(OSError, match="Too many open files"):
+        host.socket_pair()
+    assert host.open_descriptors == 0
+
+
+async def test_a_host_of_a_class_of_ones_own_and_without_a_trace(autojump_clock: MockClock) -> None:
+    class Refusing(Host):
+        def open_spare(self) -> int:
+            raise OSError(errno.EMFILE, "none")
+
+    network = Network(traced=False)
+    host = network.add_host("here", Refusing)
+    assert network.host("here") is host
+    with pytest.raises(OSError, match="none"):
+        host.open_spare()
+    one, other = host.socket_pair()
+    one.send(b"sent")
+    assert other.recv(10) == b"sent"
+    assert not network.trace
 
 
 async def test_small_buffers_hold_little(autojump_clock: MockClock) -> None:

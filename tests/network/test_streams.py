@@ -235,6 +235,60 @@ def test_what_is_held_arrives_when_it_is_released() -> None:
     assert received(server) == b"ab"
 
 
+def test_what_is_sent_over_a_link_that_became_fast_overtakes_nothing() -> None:
+    lab = Lab()
+    client, server = lab.pair()
+    lab.there.conditions = Conditions(latency=1)
+    client.send(b"first ")
+    lab.there.conditions = Conditions()
+    client.send(b"second")
+    lab.wait(0.5)
+    assert received(server) == b""
+    lab.now += 0.5  # the event is due, and has not run
+    client.send(b", third")
+    assert received(server) == b""
+    lab.wait()
+    assert received(server) == b"first second, third"
+    client.send(b"fourth")
+    assert received(server) == b"fourth"
+
+
+def test_what_is_sent_over_a_link_that_became_fast_does_not_overtake_the_handshake() -> None:
+    lab = Lab(Conditions(latency=1))
+    with lab.listening() as listening:
+        client = lab.connecting()
+        lab.wait(2)
+        lab.there.conditions = Conditions()
+        client.send(b"early")
+        assert lab.kernel.trace[-1].what == "sent"
+        lab.wait(1)
+        assert received(listening.accept()[0]) == b"early"
+
+
+def test_a_send_may_take_fewer_bytes_than_there_is_room_for() -> None:
+    client, server = Lab().pair()
+    client.max_sent = 3
+    assert client.send(b"abcde") == 3
+    assert client.send(b"de") == 2
+    assert received(server) == b"abcde"
+
+
+def test_a_pair_is_what_socketpair_makes() -> None:
+    ours = StreamSocket(Lab().server, socket.AF_UNIX)
+    real = socket.socketpair()
+    for one, other in ((ours, ours.pair()), real):
+        for sock in (one, other):
+            assert (sock.getsockname(), sock.getpeername()) == ("", "")
+            sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        one.send(b"there")
+        other.send(b"back")
+        assert (received(other), received(one)) == (b"there", b"back")
+        one.close()
+        assert other.recv(1) == b""
+        assert code(other.send, b"x") == "EPIPE"
+        other.close()
+
+
 def test_a_stream_goes_on_after_a_partition_when_it_next_tries() -> None:
     lab = Lab()
     client, server = lab.pair()

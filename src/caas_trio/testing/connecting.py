@@ -211,6 +211,18 @@ class ConnectingSocket(SimSocket, WireEnd):
         self._credentials = accepted.node.credentials
         self.changed()
 
+    def pair(self) -> Self:
+        """Connect it, a new Unix socket, as socketpair(2) does; return the other one.
+
+        Raises:
+            OSError: EMFILE.
+        """
+        other = self.meet(self)
+        other.open_descriptor()
+        self.local = self.remote = other.local = other.remote = ""
+        self.established(other)
+        return other
+
     def meet(self, client: Self) -> Self:
         """Return the other end of a client's connection to this listening socket."""
         world = self.node.world

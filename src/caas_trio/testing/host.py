@@ -130,6 +130,19 @@ class Host(Machine):
                 return DatagramSocket(self._node, family)
         raise os_error(errno.EPROTONOSUPPORT)
 
+    def socket_pair(self) -> tuple[Any, Any]:
+        """Return two Unix stream sockets that are connected; see `socket.socketpair`.
+
+        Raises:
+            OSError: EMFILE.
+        """
+        one = StreamSocket(self._node, socket.AF_UNIX)
+        try:
+            return one, one.pair()
+        except OSError:
+            one.close()
+            raise
+
     def accept(self, listening: Any, family: int, kind: int) -> tuple[Any, Any]:  # noqa: ARG002
         """Return what `listening.accept()` does."""
         return listening.accept()  # type: ignore[no-any-return]

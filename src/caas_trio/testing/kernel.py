@@ -35,21 +35,24 @@ class Kernel:
     Args:
         seed: determines every random choice.
         clock: returns the time in seconds.
+        traced: whether `record` does anything.
 
     Attributes:
         trace: the past events.
         scheduled: called when an event is to happen earlier than all others.
     """
 
-    def __init__(self, seed: int, clock: Callable[[], float]) -> None:
+    def __init__(self, seed: int, clock: Callable[[], float], *, traced: bool = True) -> None:
         self.trace: list[TraceEvent] = []
         self.scheduled: Callable[[], object] = lambda: None
         self._seed = seed
+        self._traced = traced
         self._clock = clock
         self._begun: float | None = None
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._count = 0
         self._hash = hashlib.blake2b(digest_size=16)
+        self._hashed = 0
 
     @property
     def now(self) -> float:
@@ -67,6 +70,10 @@ class Kernel:
     @property
     def trace_hash(self) -> str:
         """A hash of the trace: equal for equal traces."""
+        for event in self.trace[self._hashed :]:
+            self._hash.update(repr((*event[:3], len(event.data))).encode())
+            self._hash.update(event.data)
+        self._hashed = len(self.trace)
         return self._hash.hexdigest()
 
     def random_for(self, name: str) -> random.Random:
@@ -88,8 +95,7 @@ class Kernel:
 
     def record(self, where: str, what: str, data: bytes = b"") -> None:
         """Add to the trace."""
+        if not self._traced:
+            return
         since = self.now - (self._begun or 0.0)
-        event = TraceEvent(round(since, _DECIMALS), where, what, data)
-        self.trace.append(event)
-        self._hash.update(repr((*event[:3], len(data))).encode())
-        self._hash.update(data)
+        self.trace.append(TraceEvent(round(since, _DECIMALS), where, what, data))

@@ -48,6 +48,11 @@ class Conditions:
     duplication: float = 0.0
     reordering: float = 0.0
 
+    @property
+    def are_clear(self) -> bool:
+        """Whether all streams arrive at once, in one piece."""
+        return not (self.latency or self.jitter or self.cuts or self.stall) and self.rate == math.inf
+
     @classmethod
     def drawn(cls, choices: random.Random, *, resets: bool = True) -> Conditions:
         """Return randomly chosen conditions; each is harmless in most cases.
@@ -93,14 +98,14 @@ class Link:
 
     Attributes:
         name: which one, as text.
-        conditions: what it does to what departs from now on.
+        is_open: whether it carries anything now.
+        is_clear: whether it carries everything at once, in one piece.
         choices: the source of its random choices.
         carried: the directions of connections that go over it.
     """
 
     def __init__(self, kernel: Kernel, name: str, conditions: Conditions) -> None:
         self.name = name
-        self.conditions = conditions
         self.choices = kernel.random_for(name)
         self.carried: dict[Breakable, None] = {}
         self._kernel = kernel
@@ -108,11 +113,23 @@ class Link:
         self._partitioned_at: float | None = None
         self._waiting: dict[Blocked, None] = {}
         self._free_at = 0.0
+        self._conditions = conditions
+        self._changed()
 
     @property
-    def is_open(self) -> bool:
-        """Whether it carries anything now."""
-        return not self._held and self._partitioned_at is None
+    def conditions(self) -> Conditions:
+        """What it does to what departs from now on."""
+        return self._conditions
+
+    @conditions.setter
+    def conditions(self, conditions: Conditions) -> None:
+        self._conditions = conditions
+        self._changed()
+
+    def _changed(self) -> None:
+        """Note what there is to ask for each piece."""
+        self.is_open = not self._held and self._partitioned_at is None
+        self.is_clear = self.is_open and self._conditions.are_clear
 
     @property
     def loses(self) -> bool:
@@ -132,11 +149,13 @@ class Link:
         """Carry nothing until `release`; nothing is lost."""
         self._kernel.record(self.name, "hold")
         self._held = True
+        self._changed()
 
     def release(self) -> None:
         """Carry again; what has waited goes first."""
         self._kernel.record(self.name, "release")
         self._held = False
+        self._changed()
         self._send_on()
 
     def partition(self) -> None:
@@ -144,6 +163,7 @@ class Link:
         self._kernel.record(self.name, "partition")
         if self._partitioned_at is None:
             self._partitioned_at = self._kernel.now
+            self._changed()
 
     def repair(self) -> None:
         """Carry again. Streams notice when they next repeat what was lost, as TCP does."""
@@ -151,6 +171,7 @@ class Link:
         if self._partitioned_at is not None:
             lost_for = self._kernel.now - self._partitioned_at
             self._partitioned_at = None
+            self._changed()
             # Each retransmission waits as long as all before it together.
             self._kernel.after(min(lost_for, _MAX_RETRY_S), self._send_on)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import trio
 
@@ -17,6 +18,8 @@ from .world import World
 
 #: The `ulimit -n` of most systems.
 _MAX_DESCRIPTORS = 1024
+
+H = TypeVar("H", bound=Host)
 
 
 class Network:
@@ -33,16 +36,24 @@ class Network:
         seed: determines all random choices.
         conditions: of the links between different hosts. Within a host nothing goes wrong, unless its link
             to itself is given other conditions.
+        traced: whether events are recorded. A harness that plays scripts to one server for hours has no
+            memory for that.
 
     Attributes:
         seed: the seed.
         ordered: whether trio's scheduler could be seeded.
     """
 
-    def __init__(self, seed: int = 0, *, conditions: Conditions = Conditions()) -> None:  # noqa: B008 - immutable
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        conditions: Conditions = Conditions(),  # noqa: B008 - immutable
+        traced: bool = True,
+    ) -> None:
         self.seed = seed
         self.ordered = seed_scheduler(seed)
-        self._kernel = Kernel(seed, trio.current_time)
+        self._kernel = Kernel(seed, trio.current_time, traced=traced)
         self._world = World(self._kernel, conditions)
         self._hosts: dict[str, Host] = {}
         Pump(self._kernel)
@@ -50,8 +61,13 @@ class Network:
     def host(self, name: str) -> Host:
         """Return the host of this name, a new one if there is none yet."""
         if name not in self._hosts:
-            self._hosts[name] = Host(self._world.add(name, _MAX_DESCRIPTORS))
+            return self.add_host(name, Host)
         return self._hosts[name]
+
+    def add_host(self, name: str, kind: type[H]) -> H:
+        """Return a new host of a class of one's own, whose methods do what a kernel may do."""
+        host = self._hosts[name] = kind(self._world.add(name, _MAX_DESCRIPTORS))
+        return host
 
     def link(self, source: str, target: str) -> Link:
         """Return the way from one host to another, by their names; the way back is another one."""

@@ -24,6 +24,7 @@ class SimSocket(File):
     Attributes:
         family: AF_INET, AF_INET6 or AF_UNIX.
         type: SOCK_STREAM or SOCK_DGRAM.
+        is_local: whether it is a Unix socket.
         proto: 0.
         local: its own address; None until it has one.
         error: the error number that the next call raises, 0 for none.
@@ -36,6 +37,7 @@ class SimSocket(File):
         self.node = node
         self.family = socket.AddressFamily(family)
         self.type = socket.SocketKind(kind)
+        self.is_local = family == socket.AF_UNIX
         self.local: Any = None
         self.error = 0
         self._key: tuple[Any, ...] | None = None
@@ -59,11 +61,6 @@ class SimSocket(File):
     def is_bound(self) -> bool:
         """Whether `bind` comes too late."""
         return self.local is not None
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it is a Unix socket."""
-        return self.family == socket.AF_UNIX
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - the socket module's signature
         """Accept that it does not block.

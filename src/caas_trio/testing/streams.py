@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from .connecting import ConnectingSocket, State
 from .files import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, os_error
@@ -14,22 +14,32 @@ from .world import Node
 #: struct linger of socket(7).
 _LINGER: Final = struct.Struct("ii")
 
+_SEND_BUFFER: Final = (socket.SOL_SOCKET, socket.SO_SNDBUF)
+_RECEIVE_BUFFER: Final = (socket.SOL_SOCKET, socket.SO_RCVBUF)
+
 
 class StreamSocket(ConnectingSocket):
-    """A TCP or Unix stream socket."""
+    """A TCP or Unix stream socket.
+
+    Attributes:
+        max_sent: the most bytes that one `send` takes; 0 for as many as there is room for.
+    """
+
+    max_sent = 0
 
     def __init__(self, node: Node, family: int, *, opened: bool = True) -> None:
         super().__init__(node, family, opened=opened)
         self._inbox = bytearray()
-        self._options[socket.SOL_SOCKET, socket.SO_SNDBUF] = node.send_buffer
-        self._options[socket.SOL_SOCKET, socket.SO_RCVBUF] = node.receive_buffer
+        self._options[_SEND_BUFFER] = node.send_buffer
+        self._options[_RECEIVE_BUFFER] = node.receive_buffer
 
     @property
     def ready(self) -> int:
         """What it is ready for; see epoll(7)."""
-        if self._state is State.CONNECTING:
+        state = self._state
+        if state is State.CONNECTING:
             return 0
-        over, new = self._state is State.OVER, self._state is State.NEW
+        over, new = state is State.OVER, state is State.NEW
         at_end = over or self._eof_received or self._input_ended
         events = EPOLLERR if self.error else 0
         if self._inbox or self._queue or at_end:
@@ -38,13 +48,11 @@ class StreamSocket(ConnectingSocket):
             events |= EPOLLRDHUP
         if over or new or (at_end and self._output_ended):
             events |= EPOLLHUP
-        if self._state is not State.LISTENING and (over or new or self._is_writable):
+        if state is State.LISTENING:
+            return events
+        if over or new or self._output_ended or 3 * self._free >= self._options[_SEND_BUFFER]:
             events |= EPOLLOUT
         return events
-
-    @property
-    def _is_writable(self) -> bool:
-        return self._output_ended or 3 * self._free >= self._send_buffer
 
     @property
     def unread(self) -> int:
@@ -78,18 +86,14 @@ class StreamSocket(ConnectingSocket):
     # Bytes
 
     @property
-    def _send_buffer(self) -> int:
-        size: int = self._options[socket.SOL_SOCKET, socket.SO_SNDBUF]
-        return size
-
-    @property
     def _free(self) -> int:
         """How many bytes its send buffer has room for."""
         out, peer = self._out, self._peer
         assert out is not None  # noqa: S101 - it is connected
         assert peer is not None  # noqa: S101 - likewise
         unread = len(peer._inbox) if self.is_local else 0  # noqa: SLF001 - the sender of a Unix socket pays for it
-        return self._send_buffer - len(out.waiting) - out.flying - unread
+        size: int = self._options[_SEND_BUFFER]
+        return size - len(out.waiting) - out.flying - unread
 
     def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:  # noqa: ARG002
         """Send as many bytes as there is room for; return how many.
@@ -98,23 +102,28 @@ class StreamSocket(ConnectingSocket):
             OSError: EAGAIN, EPIPE, ECONNRESET, ENOTCONN.
         """
         self.require_open()
+        if self._state is not State.CONNECTED or self._output_ended:
+            self._refuse_to_send()
+        assert self._out is not None  # noqa: S101 - it is connected
+        rest = memoryview(data).cast("B")
+        size, taken = min(len(rest), self.max_sent or len(rest)), 0
+        while taken < size and (free := self._free) > 0:
+            piece = bytes(rest[taken : min(taken + free, size)])
+            self._out.send(piece)
+            taken += len(piece)
+        if size and not taken:
+            raise os_error(errno.EAGAIN)
+        return taken
+
+    def _refuse_to_send(self) -> NoReturn:
+        """Raise why nothing can be sent."""
         if self._state in {State.NEW, State.LISTENING}:
             raise os_error(errno.ENOTCONN if self.is_local else errno.EPIPE)
         if self._state is State.CONNECTING:
             raise os_error(errno.EAGAIN)
-        if self._output_ended or self._state is State.OVER:
-            if not self.is_local:
-                self.raise_error()
-            raise os_error(errno.EPIPE)
-        assert self._out is not None  # noqa: S101 - it is connected
-        rest = memoryview(data).cast("B")
-        size = len(rest)
-        while rest and (free := self._free) > 0:
-            self._out.send(bytes(rest[:free]))
-            rest = rest[free:]
-        if size and len(rest) == size:
-            raise os_error(errno.EAGAIN)
-        return size - len(rest)
+        if not self.is_local:
+            self.raise_error()
+        raise os_error(errno.EPIPE)
 
     def recv(self, max_bytes: int, flags: int = 0) -> bytes:
         """Return what has arrived, b"" at the end of the input.
@@ -125,13 +134,13 @@ class StreamSocket(ConnectingSocket):
         if not max_bytes:
             return b""
         self.require_open()
-        if self._state is State.LISTENING or (self._state is State.NEW and self.is_local):
-            raise os_error(errno.EINVAL if self.is_local else errno.ENOTCONN)
         data = bytes(self._inbox[:max_bytes])
         if data:
             if not flags & socket.MSG_PEEK:
                 self._take(len(data))
             return data
+        if self._state is State.LISTENING or (self._state is State.NEW and self.is_local):
+            raise os_error(errno.EINVAL if self.is_local else errno.ENOTCONN)
         if self._eof_received and not self.is_local:
             return b""
         self.raise_error()
@@ -230,7 +239,7 @@ class StreamSocket(ConnectingSocket):
         """Return how many more bytes it can hold."""
         if self.is_local or self.closed:
             return 1 << 30
-        size: int = self._options[socket.SOL_SOCKET, socket.SO_RCVBUF]
+        size: int = self._options[_RECEIVE_BUFFER]
         return size - len(self._inbox)
 
     def arrived(self, data: bytes) -> None:

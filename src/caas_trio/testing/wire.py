@@ -68,8 +68,21 @@ class Wire:
     def send(self, data: bytes) -> None:
         """Send what the sender's buffer has taken."""
         self._kernel.record(self.name, "sent", data)
-        self.waiting += data
-        self.push()
+        if self._link.is_clear and self._is_idle and 0 < len(data) <= min(self._receiver.room(), _SEGMENT):
+            self._kernel.record(self.name, "arrived", data)  # as `push` and `_fly` would have it
+            self._receiver.arrived(data)
+            self._sender.left()
+        else:
+            self.waiting += data
+            self.push()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nothing is under way, nothing pauses, and there will be no reset."""
+        if self.waiting or self._flights or self._dead or self._left_to_reset is not None:
+            return False
+        busy_until = max(self._last_arrival, self._paused_until)
+        return not busy_until or busy_until <= self._kernel.now
 
     def arrive_later(self, seconds: float) -> None:
         """Delay everything until at least `seconds` from now."""
