@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from contextlib import suppress
 from typing import Final
 
 from caas_trio.core.session import First
+from caas_trio.testing import Host
 
 from .conversation import Plan
 from .failing_service import FAILURE
@@ -61,16 +61,15 @@ class Client:
     _said = b"", False
     _replies = b"", False
 
-    def __init__(self, plan: Plan, address: str) -> None:
+    def __init__(self, plan: Plan, host: Host, address: str) -> None:
         self.plan = plan
         self.prompted = plan.prompt if plan.first is First.SERVER else b""
-        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock = host.new_socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.sock.connect(address)
         except OSError:
             self.sock.close()
             raise
-        self.sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
 
     def send(self, data: bytes) -> None:
         """Send what the kernel takes."""
@@ -78,7 +77,7 @@ class Client:
         if self.ended or self.gone or self.slow or not data:
             return
         try:
-            taken = os.write(self.sock.fileno(), data)
+            taken = self.sock.send(data)
         except BlockingIOError:
             return
         except (BrokenPipeError, ConnectionResetError):
@@ -90,7 +89,7 @@ class Client:
     def begin_to_show(self, header: bytes) -> None:
         """Show a part of what there is to show before the conversation; the rest comes with `show`."""
         half = len(header) // 2
-        os.write(self.sock.fileno(), header[:half])
+        self.sock.send(header[:half])
         self._shown = header[half:]
 
     def show(self) -> bool:
@@ -98,7 +97,7 @@ class Client:
         rest, self._shown = self._shown, b""
         if rest and not self.gone:
             with suppress(BrokenPipeError, ConnectionResetError):
-                os.write(self.sock.fileno(), rest)
+                self.sock.send(rest)
         return bool(rest)
 
     def end(self) -> None:

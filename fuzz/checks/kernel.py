@@ -8,20 +8,20 @@ import socket
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import trio
+from caas_trio.testing import Host
+from caas_trio.testing.streams import StreamSocket
+from caas_trio.testing.world import Node
 
-from caas_trio.drivers.machine import Machine
-
-#: The smallest the kernel allows: a reply of a few KiB does not fit.
-_SMALL_BUFFER: Final = 1
+#: A reply of a few KiB does not fit.
+_SMALL_BUFFER: Final = 4096
 
 
 @dataclass
 class Kernel:
-    """The behavior of the sockets of a `FaultyMachine`.
+    """The behavior of the sockets of a `FaultyHost`.
 
     Attributes:
-        small_buffers: whether accepted sockets can hold only a few KiB of output.
+        small_buffers: whether accepted sockets hold only a few KiB of output.
         max_sent: the most bytes that one send takes; 0 for no such limit.
         faults: error numbers that the next accepts fail with.
         spares_gone: how many times no spare descriptor can be had.
@@ -34,7 +34,7 @@ class Kernel:
     faults: list[int] = field(default_factory=list)
     spares_gone: int = 0
     hosts: tuple[str, ...] = ()
-    accepted: list[socket.socket] = field(default_factory=list)
+    accepted: list[StreamSocket] = field(default_factory=list)
 
     @property
     def fills_up(self) -> bool:
@@ -46,8 +46,8 @@ class Kernel:
         return self.hosts[number % len(self.hosts)]
 
 
-class FaultyMachine(Machine):
-    """The real machine with the faults of a kernel, which can be replaced at any time.
+class FaultyHost(Host):
+    """A simulated host with the faults of a kernel, which can be replaced at any time.
 
     Attributes:
         kernel: how its sockets behave.
@@ -56,16 +56,16 @@ class FaultyMachine(Machine):
     accept_burst = 2  # so small that a few clients exceed it
     gentle_refusals = 1
 
-    def __init__(self) -> None:
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
         self.kernel = Kernel()
 
-    def accept(self, listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, Any]:
+    def accept(self, listening: Any, family: int, kind: int) -> tuple[Any, Any]:
         kernel = self.kernel
         if kernel.faults:
             number = kernel.faults.pop()
             raise OSError(number, os.strerror(number))
-        fd, address = listening._accept()  # type: ignore[attr-defined]
-        sock = _Accepted(family, kind, 0, fd)
+        sock, address = super().accept(listening, family, kind)
         sock.max_sent = kernel.max_sent
         if kernel.small_buffers:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SMALL_BUFFER)
@@ -74,24 +74,8 @@ class FaultyMachine(Machine):
         kernel.accepted.append(sock)
         return sock, address
 
-    def stream(self, sock: socket.socket) -> trio.abc.HalfCloseableStream:
-        plain = socket.socket(sock.family, sock.type, 0, sock.detach())  # trio takes no other kind
-        accepted = self.kernel.accepted
-        accepted[accepted.index(sock)] = plain
-        return super().stream(plain)
-
     def open_spare(self) -> int:
         if self.kernel.spares_gone:
             self.kernel.spares_gone -= 1
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return super().open_spare()
-
-
-class _Accepted(socket.socket):
-    """An accepted socket whose sends each take a limited number of bytes; 0 for no such limit."""
-
-    max_sent = 0
-
-    def send(self, data: Any, flags: int = 0) -> int:
-        most = self.max_sent
-        return super().send(data[:most] if most else data, flags)

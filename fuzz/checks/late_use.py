@@ -1,25 +1,25 @@
 """A `Connection` that is used on, by tasks, once its handler has returned: no other client notices.
 
-A real server on a Unix socket, under the mock clock. One client is talked to by tasks that outlive its
+A real server on a simulated host, under the mock clock. One client is talked to by tasks that outlive its
 handler; the others exchange a line after each step. A call that begins behind the end raises `StateError`.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import trio
-from trio._core import _run
 from trio.testing import wait_all_tasks_blocked
 
 from caas_trio import Connection, Endpoint, Limits, PeerError, StateError, Telemetry, serve
 from caas_trio.core.peer import Peer
+from caas_trio.testing import Host, Network
+from caas_trio.testing.scheduling import seed_scheduler
 from fuzz.script import CUT, END, SILENCE, header, steps, tokens
 
 from .playing import Player, play_alone
@@ -63,6 +63,7 @@ _RETURN, _FAIL, _LEAVE, _NEW, _RELAY = b"qx!ny"
 _KNOWN: Final = frozenset({*_CALLS, _RETURN, _FAIL, _LEAVE, _NEW, _RELAY, END, SILENCE})
 TOKENS: Final = tokens(_KNOWN)
 
+_NAME: Final = "late-use"
 _MAX_OTHERS: Final = 4
 _LIMITS: Final = Limits(linger_timeout=1, write_timeout=5, line_timeout=math.inf, idle_timeout=math.inf)
 _SILENCE_S: Final = 7  # more than the timeouts
@@ -88,27 +89,28 @@ def check(data: bytes) -> None:
     play_alone(open_player, data)
 
 
-def open_player() -> nullcontext[Player]:
-    """Return the function that plays a script; it needs nothing else."""
-    return nullcontext(play)
+@asynccontextmanager
+async def open_player() -> AsyncIterator[Player]:
+    """Yield the function that plays a script."""
+    yield partial(play, Network(traced=False).host("server"))
 
 
-async def play(data: bytes) -> None:
+async def play(host: Host, data: bytes) -> None:
     """Play one script; the clock has to be a mock clock that jumps."""
     choice, order, *_ = header(data)
-    # The order of tasks is the input's too, as in checks/server.py.
-    _run._r.seed(order)
-    runner = _LateUseScriptRunner(exits=bool(choice & 2))
+    seed_scheduler(order)  # the order of tasks is the input's too, as in checks/server.py
+    runner = _LateUseScriptRunner(host, exits=bool(choice & 2))
     try:
         async with trio.open_nursery() as nursery:
             serving = partial(
                 serve,
                 runner.handle,
-                f"unix:@{_address()}",
+                f"unix:@{_NAME}",
                 limits=_LIMITS,
                 telemetry=runner.reports,
                 driver="stream" if choice & 1 else "hub",
                 stop=runner.stop,
+                machine=host,
             )
             await nursery.start(serving)
             await runner.connect()
@@ -121,14 +123,11 @@ async def play(data: bytes) -> None:
         runner.close()
 
 
-def _address() -> str:
-    return f"caas-fuzz-{os.getpid()}-late-use"
-
-
 class _LateUseScriptRunner:
     """A server, the client whose connection is used on, and the others."""
 
-    def __init__(self, *, exits: bool) -> None:
+    def __init__(self, host: Host, *, exits: bool) -> None:
+        self.host = host
         self.exits = exits  # whether its handler fails by a call of sys.exit
         self.reports = _Reports()
         self.stop = trio.Event()
@@ -139,7 +138,7 @@ class _LateUseScriptRunner:
         self.returned = False
         self.closed = False
         self.calls = 0  # under way
-        self.clients: list[socket.socket] = []
+        self.clients: list[Any] = []
         self.lines = 0
 
     async def handle(self, connection: Connection) -> None:
@@ -161,10 +160,9 @@ class _LateUseScriptRunner:
 
     async def connect(self) -> None:
         """Connect a client."""
-        client = socket.socket(socket.AF_UNIX)
+        client = self.host.new_socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.clients.append(client)
-        client.setblocking(False)  # noqa: FBT003 - the socket module's signature
-        client.connect(f"\0{_address()}")
+        client.connect(f"\0{_NAME}")
         await wait_all_tasks_blocked()
 
     def close(self) -> None:
@@ -245,16 +243,16 @@ class _LateUseScriptRunner:
         assert len(failures) == self.fails, f"{len(failures)} failures of a handler reported"
 
 
-def _shutdown(client: socket.socket) -> None:
+def _shutdown(client: Any) -> None:
     try:
         client.shutdown(socket.SHUT_WR)
     except OSError:  # the server was first
         return
 
 
-def _received(client: socket.socket) -> bytes:
+def _received(client: Any) -> bytes:
     """Return what the kernel holds for a client."""
     try:
-        return client.recv(1 << 22) if client.fileno() >= 0 else b""
+        return bytes(client.recv(1 << 22)) if client.fileno() >= 0 else b""
     except OSError:
         return b""

@@ -1,21 +1,20 @@
 """Any exception at any step of a connection's opening: it costs that connection, and nothing else.
 
-A real server under the mock clock, with an endpoint in plain, one behind a proxy and one over TLS. While
-one client connects, one call of the code that opens connections fails. The others are served before and
-after; all places and descriptors are given back; the server ends when it is stopped, and not before.
+A server on a simulated host, under the mock clock, with an endpoint in plain, one behind a proxy and one
+over TLS. While one client connects, one call of the code that opens connections fails. The others are served
+before and after; all places and descriptors are given back; the server ends when it is stopped, and not
+before.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import ssl
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -37,6 +36,7 @@ from caas_trio.core.tlsengine import TlsEngine
 from caas_trio.drivers import tlsstream
 from caas_trio.drivers.tlssocket import TlsSocket
 from caas_trio.server import handshaker
+from caas_trio.testing import Host, Network
 from tests.certificates import HOST, client_context, server_context
 
 from .faults import Fault, codes_of
@@ -61,7 +61,7 @@ _WHOLE, _HALF, _NOTHING, _WRONG = range(4)
 _PROXY_HEADER: Final = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"
 _END_TIMEOUT_S: Final = 100
 _SILENCE_S: Final = 10  # more than the timeouts
-_ADDRESS: Final = f"caas-fuzz-{os.getpid()}-opening"
+_ADDRESS: Final = "opening"
 
 
 class _Reports(Telemetry):
@@ -138,12 +138,13 @@ def check(data: bytes) -> None:
     play_alone(open_player, data)
 
 
-def open_player() -> nullcontext[Player]:
-    """Return the function that plays a input; it needs nothing else."""
-    return nullcontext(play)
+@asynccontextmanager
+async def open_player() -> AsyncIterator[Player]:
+    """Yield the function that plays an input."""
+    yield partial(play, Network(traced=False).host("server"))
 
 
-async def play(data: bytes) -> None:
+async def play(host: Host, data: bytes) -> None:
     """Play one input: which call fails, how, where the client connects, what it does, what it meets."""
     number, kind, where, doing, setup = data[:5].ljust(5, b"\0")
     fault = Fault(_ERRORS[kind % len(_ERRORS)](), number)
@@ -152,7 +153,7 @@ async def play(data: bytes) -> None:
     endpoints = [f"unix:@{_ADDRESS}", f"unix:@{_ADDRESS}-proxied", "tls://127.0.0.1:0"]
     proxied = frozenset({Endpoint.parse(endpoints[1])})
     stop = trio.Event()
-    before = _open_descriptors()
+    before = host.open_descriptors
     logging.getLogger("caas_trio").disabled = True  # where a telemetry that fails is reported
     try:
         async with trio.open_nursery() as nursery:
@@ -165,9 +166,10 @@ async def play(data: bytes) -> None:
                     telemetry=reports,
                     driver="stream" if setup & 1 else "hub",
                     stop=stop,
+                    machine=host,
                 )
             )
-            await _meet(listening[where % 3], where % 3, doing % 4, fault)
+            await _meet(host, listening[where % 3], doing % 4, fault)
             stop.set()
     finally:
         logging.getLogger("caas_trio").disabled = False
@@ -177,23 +179,23 @@ async def play(data: bytes) -> None:
     by_telemetry = fault.raised is None or "Reports" in fault.raised
     if not by_telemetry and isinstance(fault.error, KeyError | MemoryError):  # the others may be a peer's
         assert reports.reported, f"{fault.error!r} in {fault.raised} was not reported"
-    leaked = _open_descriptors() - before
+    leaked = host.open_descriptors - before
     assert leaked <= 0, f"{leaked} descriptors are left open after {fault.raised}"
 
 
-async def _meet(endpoint: Endpoint, where: int, doing: int, fault: Fault) -> None:
+async def _meet(host: Host, endpoint: Endpoint, doing: int, fault: Fault) -> None:
     """Connect one client, for which a call fails; have others served before and after."""
-    witness = _connect(f"\0{_ADDRESS}")
+    witness = _connect(host)
     with witness:
         await _exchange(witness)
         with trio.move_on_after(_END_TIMEOUT_S) as scope:
             with fault.armed(_STEPS):
-                await _visit(endpoint, where, doing)
+                await _visit(host, endpoint, doing)
                 await wait_all_tasks_blocked()
         assert not scope.cancelled_caught, f"the client was kept after {fault.raised}"
         await trio.sleep(_SILENCE_S)
         await _exchange(witness)
-        others = [_connect(f"\0{_ADDRESS}") for _ in range(_LIMITS.max_connections - 1)]
+        others = [_connect(host) for _ in range(_LIMITS.max_connections - 1)]
         try:
             for other in others:
                 await _exchange(other)
@@ -202,12 +204,13 @@ async def _meet(endpoint: Endpoint, where: int, doing: int, fault: Fault) -> Non
                 other.close()
 
 
-async def _visit(endpoint: Endpoint, where: int, doing: int) -> None:
+async def _visit(host: Host, endpoint: Endpoint, doing: int) -> None:
     """Be the client for which a call may fail; whatever becomes of it is right."""
-    if where < 2:
-        stream = await _open_unix(f"\0{endpoint.path[1:]}")
+    secure, proxied = not endpoint.path, endpoint.path.endswith("-proxied")
+    if secure:
+        stream = await host.open_tcp(endpoint.host, endpoint.port)
     else:
-        stream = await trio.open_tcp_stream(endpoint.host, endpoint.port)
+        stream = await host.open_unix(f"\0{endpoint.path[1:]}")
     async with stream:
         with suppress(trio.BrokenResourceError, ssl.SSLError), trio.move_on_after(_SILENCE_S):
             if doing == _NOTHING:
@@ -215,10 +218,10 @@ async def _visit(endpoint: Endpoint, where: int, doing: int) -> None:
             elif doing == _WRONG:
                 await stream.send_all(b"GET / HTTP/1.1\r\n\r\n")
                 await stream.receive_some()
-            elif where == 2:
+            elif secure:
                 await _speak_tls(stream, whole=doing == _WHOLE)
             else:
-                header = _PROXY_HEADER if where else b""
+                header = _PROXY_HEADER if proxied else b""
                 await stream.send_all(header + b"hello\n" if doing == _WHOLE else header[:9])
                 if doing == _WHOLE:
                     await stream.receive_some()
@@ -234,20 +237,13 @@ async def _speak_tls(stream: trio.SocketStream, *, whole: bool) -> None:
     await secure.receive_some()
 
 
-async def _open_unix(address: str) -> trio.SocketStream:
-    sock = trio.socket.socket(socket.AF_UNIX)
-    await sock.connect(address)
-    return trio.SocketStream(sock)
-
-
-def _connect(address: str) -> socket.socket:
-    client = socket.socket(socket.AF_UNIX)
-    client.setblocking(False)  # noqa: FBT003 - the socket module's signature
-    client.connect(address)
+def _connect(host: Host) -> Any:
+    client = host.new_socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    client.connect(f"\0{_ADDRESS}")
     return client
 
 
-async def _exchange(client: socket.socket) -> None:
+async def _exchange(client: Any) -> None:
     """Send a line and receive the reply."""
     await wait_all_tasks_blocked()
     client.send(b"line\n")
@@ -257,7 +253,3 @@ async def _exchange(client: socket.socket) -> None:
     except BlockingIOError:
         received = b""
     assert received == b"LINE\n", f"another client received {received!r}"
-
-
-def _open_descriptors() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())

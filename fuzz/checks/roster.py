@@ -46,7 +46,7 @@ class Roster:
             ConnectionRefusedError: the server listens no more.
         """
         address = self.server.behind_proxy if self.proxied else self.server.address
-        client = Client(self.plan, f"\0{address}")
+        client = Client(self.plan, self.server.host, f"\0{address}")
         place = len(self.clients)
         self.clients[number] = client
         if self.server.kind.serves is Serves.REQUESTS and not self.ending:

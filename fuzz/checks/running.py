@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import ipaddress
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -35,11 +34,11 @@ from caas_trio import (
 from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import ConnectionStats, ListenerStats, Outcome, ServerStats
 from caas_trio.drivers.choice import DriverName
-from caas_trio.drivers.machine import Machine
 from caas_trio.drivers.requesthandler import Reader
+from caas_trio.testing import Host
 
 from .conversation import Plan
-from .kernel import FaultyMachine
+from .kernel import FaultyHost
 
 #: What the limit of lines is where it is high: for handlers, whose buffer is the server's to make.
 HIGH_LIMIT: Final = 2000
@@ -172,6 +171,7 @@ class Running:
     """A server on a Unix socket, in a task of its own.
 
     Attributes:
+        host: the host it runs on.
         plan: what its sessions are made from.
         way: how its request handlers read.
         spare_gone: whether it has no spare descriptor, and knows.
@@ -184,11 +184,10 @@ class Running:
         awake: whether a script is played to it; the others have no clients.
     """
 
-    def __init__(self, kind: Kind, machine: Machine) -> None:
+    def __init__(self, kind: Kind, host: Host) -> None:
         self.kind = kind
-        self._machine = machine
-        named = "-".join(map(str, (os.getpid(), kind.driver, kind.serves.value, kind.tells, kind.proxied)))
-        self.address = f"caas-fuzz-{named}"
+        self.host = host
+        self.address = "-".join(map(str, (kind.driver, kind.serves.value, kind.tells, kind.proxied)))
         self.plan: Plan | None = None
         self.way = 0
         self.spare_gone = False
@@ -226,7 +225,7 @@ class Running:
                     driver=self.kind.driver,
                     stop=self.stop,
                     retire=self.retire,
-                    machine=self._machine,
+                    machine=self.host,
                     task_status=task_status,
                 )
             except Exception as error:  # noqa: BLE001 - the script knows whether it was to be expected
@@ -311,8 +310,8 @@ WAYS: Final[tuple[Callable[[Reader], Awaitable[bytes]], ...]] = (Reader.readline
 _whose: Final[ContextVar[Running | None]] = ContextVar("whose", default=None)
 
 
-class ServersMachine(FaultyMachine):
-    """The machine of all servers of a run."""
+class ServersHost(FaultyHost):
+    """The host of all servers of a run."""
 
     async def sleep(self, seconds: float) -> None:  # noqa: ARG002 - it wakes when that is enough
         """Sleep until the next sweep of timeouts.
@@ -331,9 +330,9 @@ class ServersMachine(FaultyMachine):
 class Servers:
     """The servers of a run, one for each kind that has been asked for."""
 
-    def __init__(self, nursery: trio.Nursery, machine: Machine) -> None:
+    def __init__(self, nursery: trio.Nursery, host: Host) -> None:
         self._nursery = nursery
-        self._machine = machine
+        self._host = host
         self._running: dict[Kind, Running] = {}
         self._latest: Running | None = None
 
@@ -341,7 +340,7 @@ class Servers:
         """Return a server that has not been stopped."""
         running = self._running.get(kind)
         if running is None or running.over.is_set():
-            running = self._running[kind] = Running(kind, self._machine)
+            running = self._running[kind] = Running(kind, self._host)
             await self._nursery.start(running.run)
             await wait_all_tasks_blocked()  # until it has all the tasks it keeps
         if running is not self._latest:
@@ -373,10 +372,10 @@ async def refuse_misuse() -> None:
 
 
 @asynccontextmanager
-async def open_servers(machine: Machine) -> AsyncIterator[Servers]:
-    """Yield servers on a machine, which are stopped at the end of the block."""
+async def open_servers(host: Host) -> AsyncIterator[Servers]:
+    """Yield servers on a host, which are stopped at the end of the block."""
     await refuse_misuse()
     async with trio.open_nursery() as nursery:
-        servers = Servers(nursery, machine)
+        servers = Servers(nursery, host)
         yield servers
         await servers.end()

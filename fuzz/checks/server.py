@@ -1,4 +1,4 @@
-"""The real server, on a Unix socket and under the mock clock, with clients that the fuzzer steers.
+"""The real server, on a simulated host and under the mock clock, with clients that the fuzzer steers.
 
 Several clients in turn send in pieces, half-close, vanish, stop reading; accepting fails, sends are
 cut short, time passes, the server is stopped or cancelled. Each client gets what the oracle
@@ -13,20 +13,21 @@ from functools import partial
 from typing import Final
 
 import trio
-from trio._core import _run
 from trio.testing import wait_all_tasks_blocked
 
 from caas_trio.core.session import First, Oversize
 from caas_trio.core.terminator import Terminator
 from caas_trio.drivers.choice import DriverName
+from caas_trio.testing import Network
+from caas_trio.testing.scheduling import seed_scheduler
 from fuzz.script import CUT, header, steps, tokens
 
 from .conversation import Plan
 from .failing_service import expected_reply, failing_upper
-from .kernel import FaultyMachine, Kernel
+from .kernel import FaultyHost, Kernel
 from .origins import HOSTS, PROXIED
 from .playing import Player, play_alone
-from .running import HIGH_LIMIT, WAYS, Kind, Servers, ServersMachine, Serves, open_servers
+from .running import HIGH_LIMIT, WAYS, Kind, Servers, ServersHost, Serves, open_servers
 from .server_runner import CLIENTS, KNOWN, ServerScriptRunner
 
 MODULES: Final = (
@@ -57,12 +58,12 @@ def check(data: bytes) -> None:
 @asynccontextmanager
 async def open_player() -> AsyncIterator[Player]:
     """Yield the function that plays a script."""
-    machine = ServersMachine()
-    async with open_servers(machine) as servers:
-        yield partial(play, servers, machine)
+    host = Network(traced=False).add_host("server", ServersHost)
+    async with open_servers(host) as servers:
+        yield partial(play, servers, host)
 
 
-async def play(servers: Servers, machine: FaultyMachine, data: bytes) -> None:
+async def play(servers: Servers, host: FaultyHost, data: bytes) -> None:
     """Play one script; the clock has to be a mock clock that jumps.
 
     Raises:
@@ -87,15 +88,14 @@ async def play(servers: Servers, machine: FaultyMachine, data: bytes) -> None:
     known = PROXIED if kind.proxied else HOSTS if by_address else ()
     hosts = [known[(turns + place) % len(known)] for place in range(len(CLIENTS) + 1) if known]
     kernel.hosts = () if kind.proxied else tuple(hosts)
-    machine.kernel = kernel
+    host.kernel = kernel
     server = await servers.get(kind)
     server.plan = plan
     rejecting = plan.once or plan.oversize is Oversize.REJECT
     server.way = (modes >> 6) if rejecting else (modes >> 6) % (len(WAYS) - 1)
     server.reports.failures.clear()
-    # The order of tasks is the input's too, or a race would be found once and never again. trio has
-    # no public way to seed its scheduler; Hypothesis is handed the same object (trio#890).
-    _run._r.seed(kinds)
+    # The order of tasks is the input's too, or a race would be found once and never again.
+    seed_scheduler(kinds)
     before = _tasks()
     runner = ServerScriptRunner(server, plan, kernel, turns, hosts)
     try:
@@ -121,8 +121,8 @@ async def play(servers: Servers, machine: FaultyMachine, data: bytes) -> None:
 
 
 def _tasks() -> int:
-    """Return how many tasks there are; trio's statistics tell it, at the price of counting all the rest."""
-    return len(_run.GLOBAL_RUN_CONTEXT.runner.tasks)
+    """Return how many tasks there are."""
+    return trio.lowlevel.current_statistics().tasks_living
 
 
 def _kind(choice: int, *, tells: bool, proxied: bool) -> tuple[Kind, bool]:

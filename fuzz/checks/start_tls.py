@@ -7,10 +7,10 @@ side reads, before it begins TLS, or later. Either side may be ours, over a hub 
 
 from __future__ import annotations
 
-import socket
 import ssl
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final
 
 import trio
@@ -22,6 +22,7 @@ from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.hub import Hub
 from caas_trio.drivers.stream import StreamChannel
+from caas_trio.testing import Host, Network
 from tests.certificates import HOST, client_context, server_context
 
 from .playing import Player, play_alone
@@ -108,21 +109,22 @@ def check(data: bytes) -> None:
     play_alone(open_player, data)
 
 
-def open_player() -> nullcontext[Player]:
-    """Return the function that plays an input."""
-    return nullcontext(play)
+@asynccontextmanager
+async def open_player() -> AsyncIterator[Player]:
+    """Yield the function that plays an input."""
+    yield partial(play, Network(traced=False).host("server"))
 
 
-async def play(data: bytes) -> None:
+async def play(host: Host, data: bytes) -> None:
     """Play one input: the mode, two places to cut, and what stands behind the request."""
     modes, first, second = data[:_HEADER].ljust(_HEADER, b"\0")
     behind = data[_HEADER : _HEADER + _MAX_BEHIND]
     drain, hub = Drain(), None
     channel: Channel
     if modes & _OVER_HUB:
-        ours, theirs = socket.socketpair()
-        stream: trio.abc.HalfCloseableStream = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
-        hub = Hub(_LIMITS, drain)
+        ours, theirs = host.socket_pair()
+        stream: trio.abc.HalfCloseableStream = host.stream(theirs)
+        hub = Hub(_LIMITS, drain, machine=host)
         channel = hub.channel(ours)
     else:
         memory, stream = trio.testing.memory_stream_pair()

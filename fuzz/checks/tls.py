@@ -1,4 +1,4 @@
-"""The handshakes before a conversation: `Handshaker` and TLS over a real socket, over both drivers.
+"""The handshakes before a conversation: `Handshaker` and TLS over a simulated socket, over both drivers.
 
 The client hands on as it likes what it has to show, a PROXY header or a TLS handshake, and what it says.
 
@@ -15,9 +15,10 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-from contextlib import nullcontext
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 import trio
@@ -28,6 +29,7 @@ from caas_trio.core.trust import Trust
 from caas_trio.drivers.choice import DriverName, make_driver
 from caas_trio.server.admission import Admission
 from caas_trio.server.handshaker import Handshaker
+from caas_trio.testing import Host, Network
 from fuzz.script import header, steps, tokens
 from tests.certificates import HOST, authority, client_context, server_context
 
@@ -48,6 +50,8 @@ TOKENS: Final = tokens(KNOWN)
 _SOME_TICKETS, _MANY_TICKETS = 2, 300
 _VERSIONS: Final = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)
 _SECURE: Final = Endpoint.parse("tls://127.0.0.1:50007")
+#: A reply that fills a record does not fit.
+_SMALL_BUFFER: Final = 4096
 _PLAIN_ONE: Final = Endpoint.parse("tcp://127.0.0.1:50007")
 #: What a proxy may send: a client, itself, no address; a client that may not connect; what is no header.
 _HEADERS: Final = (
@@ -90,12 +94,13 @@ def check(data: bytes) -> None:
     play_alone(open_player, data)
 
 
-def open_player() -> nullcontext[Player]:
-    """Return the function that plays a script; it needs nothing else."""
-    return nullcontext(play)
+@asynccontextmanager
+async def open_player() -> AsyncIterator[Player]:
+    """Yield the function that plays a script."""
+    yield partial(play, Network(traced=False).host("server"))
 
 
-async def play(data: bytes) -> None:
+async def play(host: Host, data: bytes) -> None:
     """Play one script; the clock has to be a mock clock that jumps."""
     modes, limit, settings, count = header(data)
     plan = Plan.of(bytes([modes, limit % 23 + 1]), _FIRSTS[settings % 3])
@@ -115,9 +120,9 @@ async def play(data: bytes) -> None:
     shown_header = count % len(_HEADERS)
     let_in = not proxied or (shown_header < _WELCOME and not (crowded and shown_header == 0))
     endpoint = _SECURE if secure else _PLAIN_ONE
-    ours, theirs = socket.socketpair()
+    ours, theirs = host.socket_pair()
     if settings & 128:
-        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SMALL_BUFFER)
     agreed = not secure or (trusting and (shown or not asking))
     name: DriverName = "stream" if sips or count & 64 else "hub"
     tickets = (0, _SOME_TICKETS, 0, _MANY_TICKETS)[(settings >> 6 & 1) | (count >> 6 & 2)]
@@ -128,8 +133,8 @@ async def play(data: bytes) -> None:
         runner.overfull = secure and not settings & 4 and name == "stream"  # the hub looks when more comes
     tls = _server_side(asking=asking, tickets=tickets)
     trust = Trust(tls=tls, proxy_on=frozenset({endpoint} if proxied else ()), allow_from=_ALLOWED)
-    driver = make_driver(name, LIMITS, runner.drain, None, counting=bool(settings & 8))
-    handshaker = Handshaker(LIMITS, trust, runner.drain, driver, admission)
+    driver = make_driver(name, LIMITS, runner.drain, None, counting=bool(settings & 8), machine=host)
+    handshaker = Handshaker(LIMITS, trust, runner.drain, driver, admission, machine=host)
     try:
         with unwrapped():
             async with trio.open_nursery() as nursery:
