@@ -250,6 +250,21 @@ async def test_a_server_that_does_not_read_blocks_the_client() -> None:
         assert (await run_case(case, endpoint, Profile(dialect=JOBS), 1.0)).verdict is Verdict.PASSED
 
 
+async def test_a_reply_to_another_clients_half_a_line_is_no_refusal_to_serve() -> None:
+    pending = b""  # of all clients together
+
+    async def handler(stream: trio.SocketStream) -> None:
+        nonlocal pending
+        async for data in stream:
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                await stream.send_all(line.replace(b"PING", b"PONG") + b"\n")
+
+    async with scripted(handler) as endpoint:
+        result = await run_case(case_of("HARM-1.half/whole"), endpoint, Profile(dialect=JOBS), 1.0)
+    assert clauses(result) == ["HARM-5"]
+
+
 async def test_a_quiet_connection_that_is_ended_too_early() -> None:
     async def handler(stream: trio.SocketStream) -> None:
         await stream.send_all((await stream.receive_some()).replace(b"PING", b"PONG"))
