@@ -11,6 +11,7 @@ import math
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 import caas_trio
@@ -35,14 +36,14 @@ _GREETING: Final = {
 }
 
 
+@dataclass(eq=False)
 class Member:
     """A connection: its nick, its user name, and the channels that it is in."""
 
-    def __init__(self, connection: caas_trio.Connection) -> None:
-        self.connection = connection
-        self.nick = b""
-        self.user = b""
-        self.channels: set[bytes] = set()
+    connection: caas_trio.Connection
+    nick: bytes = b""
+    user: bytes = b""
+    channels: set[bytes] = field(default_factory=set)
 
     def line(self, *words: bytes) -> bytes:
         """Return a line that comes from it; its address is not shown."""
@@ -80,38 +81,41 @@ class Network:
         self, member: Member, name: bytes, parameters: list[bytes]
     ) -> Iterator[bytes]:
         """Carry out a command; yield what the member itself gets."""
+        was_known = member.nick and member.user
         match name, parameters:
             case b"", _:
                 pass
             case b"PING", [token, *_]:
                 yield line(b":caas PONG caas", b":" + token)
             case b"NICK", [nick, *_]:
-                yield from self.rename(member, nick)
+                yield from self._rename(member, nick)
             case b"USER", [user, _, _, _, *_] if not member.user:
                 member.user = re.sub(rb"[^A-Za-z0-9._-]", b"", user)[:10] or b"user"
-                yield from self.greet(member)
             case b"USER", [_, _, _, _, *_]:
                 yield member.numeric(462, b":You may not reregister")
             case _ if not (member.nick and member.user):
                 yield member.numeric(451, b":You have not registered")
             case b"JOIN" | b"PART", [names, *_]:
-                act = self.join if name == b"JOIN" else self.part
+                act = self._join if name == b"JOIN" else self._part
                 for channel in names.lower().split(b","):
                     yield from act(member, channel)
             case b"PRIVMSG" | b"NOTICE", [target, text, *_]:
-                yield from self.tell(member, name, target.lower(), text)
+                yield from self._tell(member, name, target.lower(), text)
             case b"NICK" | b"USER" | b"PING" | b"JOIN" | b"PART" | b"PRIVMSG" | b"NOTICE", _:
                 yield member.numeric(461, name, b":Not enough parameters")
             case _:
                 yield member.numeric(421, name, b":Unknown command")
-
-    def greet(self, member: Member) -> Iterator[bytes]:
-        """Welcome a member that has just said both its names."""
-        if member.nick and member.user:
+        if member.nick and member.user and not was_known:
             yield from (member.numeric(number, words) for number, words in _GREETING.items())
 
-    def rename(self, member: Member, nick: bytes) -> Iterator[bytes]:
-        """Assign a nick that no other member has."""
+    def leave(self, member: Member, reason: bytes) -> None:
+        """Forget a member, and tell its neighbours."""
+        post(member.line(b"QUIT", b":" + reason), self._neighbours(member))
+        for channel in [*member.channels]:
+            self._remove(member, channel)
+        self._members.pop(member.nick.lower(), None)
+
+    def _rename(self, member: Member, nick: bytes) -> Iterator[bytes]:
         if not _NICK.fullmatch(nick):
             yield member.numeric(432, nick, b":Erroneous nickname")
         elif self._members.get(nick.lower(), member) is not member:
@@ -121,11 +125,11 @@ class Network:
             former, member.nick = member.nick, nick
             self._members.pop(former.lower(), None)
             self._members[nick.lower()] = member
-            post(renamed, self.neighbours(member))
-            yield from [renamed] if former else self.greet(member)
+            post(renamed, self._neighbours(member))
+            if former:
+                yield renamed
 
-    def join(self, member: Member, channel: bytes) -> Iterator[bytes]:
-        """Enter a channel; the first member creates it."""
+    def _join(self, member: Member, channel: bytes) -> Iterator[bytes]:
         if not _CHANNEL.fullmatch(channel):
             yield member.numeric(403, channel, b":No such channel")
         elif channel not in member.channels and len(member.channels) == MAX_JOINED:
@@ -143,22 +147,16 @@ class Network:
                 yield member.numeric(353, b"=", channel, b":" + some)
             yield member.numeric(366, channel, b":End of /NAMES list")
 
-    def part(self, member: Member, channel: bytes) -> Iterator[bytes]:
-        """Leave a channel; with its last member it is gone."""
-        if channel not in member.channels:
+    def _part(self, member: Member, channel: bytes) -> Iterator[bytes]:
+        if channel in member.channels:
+            parted = member.line(b"PART", channel)
+            post(parted, self._channels[channel] - {member})
+            self._remove(member, channel)
+            yield parted
+        else:
             yield member.numeric(442, channel, b":You're not on that channel")
-            return
-        members = self._channels[channel]
-        members.discard(member)
-        member.channels.discard(channel)
-        if not members:
-            del self._channels[channel]
-        parted = member.line(b"PART", channel)
-        post(parted, members)
-        yield parted
 
-    def tell(self, member: Member, name: bytes, target: bytes, text: bytes) -> Iterator[bytes]:
-        """Send a text to a member, or to the others in a channel."""
+    def _tell(self, member: Member, name: bytes, target: bytes, text: bytes) -> Iterator[bytes]:
         said = member.line(name, target, b":" + text)
         if target in member.channels:
             post(said, self._channels[target] - {member})
@@ -167,16 +165,13 @@ class Network:
         elif name != b"NOTICE":  # which is never answered
             yield member.numeric(401, target, b":No such nick/channel")
 
-    def leave(self, member: Member, reason: bytes) -> None:
-        """Forget a member, and tell its neighbours."""
-        post(member.line(b"QUIT", b":" + reason), self.neighbours(member))
-        for channel in member.channels:
-            self._channels[channel].discard(member)
-            if not self._channels[channel]:
-                del self._channels[channel]
-        self._members.pop(member.nick.lower(), None)
+    def _remove(self, member: Member, channel: bytes) -> None:
+        member.channels.remove(channel)
+        self._channels[channel].remove(member)
+        if not self._channels[channel]:
+            del self._channels[channel]
 
-    def neighbours(self, member: Member) -> set[Member]:
+    def _neighbours(self, member: Member) -> set[Member]:
         """Return the others that are in a channel with a member."""
         return set[Member]().union(*(self._channels[each] for each in member.channels)) - {member}
 

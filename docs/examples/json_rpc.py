@@ -16,7 +16,6 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import trio
@@ -42,20 +41,11 @@ class RpcError(Exception):
     """What is wrong with a request: a code and a message."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """A request; a notification has no id, and gets no reply."""
-
-    method: str
-    params: list[Any]
-    id: Id = None
-
-
-def parse(line: bytes) -> Request:
-    """Return the request in a line.
+def parse(line: bytes) -> tuple[Id, str, list[Any]]:
+    """Return a request's id, its method and its parameters; without an id it gets no reply.
 
     Raises:
-        RpcError: there is none.
+        RpcError: the line has no request.
     """
     try:
         message = json.loads(line)
@@ -63,9 +53,9 @@ def parse(line: bytes) -> Request:
         raise RpcError(*PARSE_ERROR) from None
     match message:
         case {"jsonrpc": "2.0", "method": str(method)}:
-            params, identity = message.get("params", []), message.get("id")
+            identity, params = message.get("id"), message.get("params", [])
             if isinstance(params, list) and type(identity) in (str, int, type(None)):
-                return Request(method, params, identity)
+                return identity, method, params
     raise RpcError(*INVALID_REQUEST)
 
 
@@ -117,41 +107,34 @@ class Client:
         """Carry out a request; return the reply, b"" if there is none or a task will send it."""
         identity: Id = None
         try:
-            request = parse(line)
-            identity = request.id
-            match request.method, request.params:
-                case "sleep", [int() | float() as seconds] if 0 <= seconds <= MAX_SLEEP_S:
-                    nursery.start_soon(self._sleep, identity, seconds, self._scope(identity))
-                    return b""
-                case "upper", [str(text)]:
-                    result: object = text.upper()
-                case "cancel", [str() | int() as other]:
-                    result = self._cancel(other)
-                case "subscribe", []:
-                    self._service.subscribers.add(self._connection)
-                    result = True
-                case "sleep" | "upper" | "cancel" | "subscribe", _:
-                    raise RpcError(*INVALID_PARAMS)  # noqa: TRY301 - as `parse` does
-                case _:
-                    raise RpcError(*UNKNOWN_METHOD)  # noqa: TRY301
+            identity, method, params = parse(line)
+            result = self._carry_out(identity, method, params, nursery)
         except RpcError as error:
             return failure(identity, error)
-        return b"" if identity is None else encode(id=identity, result=result)
+        return b"" if identity is None or result is None else encode(id=identity, result=result)
 
-    def _scope(self, identity: Id) -> trio.CancelScope:
-        """Return what cancels a request that is about to run."""
-        if identity is None or identity in self._running:
-            raise RpcError(*INVALID_REQUEST)
-        if len(self._running) == MAX_RUNNING:
-            raise RpcError(*BUSY)
-        return self._running.setdefault(identity, trio.CancelScope())
-
-    def _cancel(self, identity: Id) -> bool:
-        """Cancel a request; return whether it was running."""
-        scope = self._running.get(identity)
-        if scope is not None:
-            scope.cancel()
-        return scope is not None
+    def _carry_out(self, identity: Id, method: str, params: list[Any], nursery: trio.Nursery) -> object:
+        match method, params:
+            case "sleep", [int() | float() as seconds] if 0 <= seconds <= MAX_SLEEP_S:
+                if identity is None or identity in self._running:
+                    raise RpcError(*INVALID_REQUEST)
+                if len(self._running) == MAX_RUNNING:
+                    raise RpcError(*BUSY)
+                scope = self._running[identity] = trio.CancelScope()
+                nursery.start_soon(self._sleep, identity, seconds, scope)
+                return None
+            case "upper", [str(text)]:
+                return text.upper()
+            case "cancel", [str() | int() as other]:
+                if other in self._running:
+                    self._running[other].cancel()
+                return other in self._running
+            case "subscribe", []:
+                self._service.subscribers.add(self._connection)
+                return True
+            case "sleep" | "upper" | "cancel" | "subscribe", _:
+                raise RpcError(*INVALID_PARAMS)
+        raise RpcError(*UNKNOWN_METHOD)
 
     async def _sleep(self, identity: Id, seconds: float, scope: trio.CancelScope) -> None:
         """Sleep, and answer; the answer itself is never cancelled, or half of it might be sent."""

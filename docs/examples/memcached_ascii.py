@@ -29,11 +29,11 @@ MAX_LIFETIME_S: Final = 60 * 60 * 24 * 30
 MAX_KEY: Final = 250
 
 _STORING: Final = re.compile(
-    rb"(set|add|cas) +([!-~\x80-\xff]+) +(\d{1,10}) +(-?\d{1,10}) +(\d{1,10})(?: +(\d{1,20}))?(?: +noreply)?"
+    rb"(?P<verb>set|add|cas) +(?P<key>[!-~\x80-\xff]+) +(?P<flags>\d{1,10}) +(?P<lifetime>-?\d{1,10})"
+    rb" +(?P<size>\d{1,10})(?: +(?P<version>\d{1,20}))?(?: +noreply)?"
 )
+KEY_TOO_LONG: Final = b"CLIENT_ERROR key too long"
 _NUMBER: Final = re.compile(rb"\d{1,20}")
-_MODULUS: Final = 1 << 64
-TOO_LARGE: Final = b"SERVER_ERROR object too large for cache"
 
 
 class Garbled(Exception):  # noqa: N818 - the client's failure
@@ -61,13 +61,11 @@ class Cache:
 
     def find(self, key: bytes) -> Item | None:
         """Return an item, unless it has expired."""
-        item = self._items.get(key)
-        if item is not None and item.expires <= self._clock():
+        if key in self._items and self._items[key].expires <= self._clock():
             self.delete(key)
-            return None
-        if item is not None:
+        if key in self._items:
             self._items.move_to_end(key)
-        return item
+        return self._items.get(key)
 
     def store(self, key: bytes, value: bytes, flags: int, expires: float) -> bytes:
         """Store a value, at the cost of those that have not been used for the longest time."""
@@ -94,7 +92,7 @@ class Cache:
             return b"NOT_FOUND"
         if not _NUMBER.fullmatch(item.value):
             return b"CLIENT_ERROR cannot increment or decrement non-numeric value"
-        value = b"%d" % ((int(item.value) + int(delta)) % _MODULUS)
+        value = b"%d" % ((int(item.value) + int(delta)) % (1 << 64))
         self.store(key, value, item.flags, item.expires)
         return value
 
@@ -108,73 +106,66 @@ class Cache:
 
     def statistics(self) -> bytes:
         """Return a few of memcached's many."""
-        counts = (len(self._items), self._used, self._max_bytes, int(self._clock()))
-        return (
-            b"STAT curr_items %d\r\nSTAT bytes %d\r\nSTAT limit_maxbytes %d\r\nSTAT time %d\r\nEND" % counts
-        )
+        names = (b"curr_items", b"bytes", b"limit_maxbytes", b"time")
+        values = (len(self._items), self._used, self._max_bytes, int(self._clock()))
+        return b"".join(b"STAT %b %d\r\n" % each for each in zip(names, values, strict=True)) + b"END"
 
-    async def handler(self, connection: caas_trio.Connection) -> None:  # noqa: C901 - a case for each command
+    async def handler(self, connection: caas_trio.Connection) -> None:
         """Serve one client."""
         try:
-            async for command in connection.commands():
-                words = command.split()
-                match words:
-                    case [b"get" | b"gets", *keys] if any(len(key) > MAX_KEY for key in keys):
-                        reply = b"CLIENT_ERROR key too long"
-                    case [b"get" | b"gets", _, *_]:
-                        reply = await self.send_items(connection, words)
-                    case [b"set" | b"add" | b"cas", *_]:
-                        reply = await self.receive_item(connection, command.rstrip())
-                    case [b"incr", key, delta] | [b"incr", key, delta, b"noreply"]:
-                        reply = self.increment(key, delta)
-                    case [b"delete", key] | [b"delete", key, b"noreply"]:
-                        reply = self.delete(key)
-                    case [b"version"]:
-                        reply = b"VERSION 1.0.0"
-                    case [b"stats"]:
-                        reply = self.statistics()
-                    case [b"quit"]:
-                        return
-                    case _:
-                        reply = b"ERROR"
-                if words[-1:] != [b"noreply"]:
+            async for line in connection.commands():
+                command = line.rstrip()
+                if command == b"quit":
+                    return
+                reply = await self.answer(connection, command)
+                if not command.endswith(b" noreply"):
                     await connection.send(reply + b"\r\n")
         except (Garbled, caas_trio.LineTooLong) as error:
             await connection.send(b"CLIENT_ERROR %b\r\n" % str(error).encode())
 
-    async def send_items(self, connection: caas_trio.Connection, words: list[bytes]) -> bytes:
-        """Send the items one by one, however many there are; return what comes behind them."""
-        for key in words[1:]:
-            if (item := self.find(key)) is not None:
-                version = b" %d" % item.version if words[0] == b"gets" else b""
-                head = b"VALUE %b %d %d%b\r\n" % (key, item.flags, len(item.value), version)
-                await connection.send(b"%b%b\r\n" % (head, item.value))
-        return b"END"
+    async def answer(self, connection: caas_trio.Connection, command: bytes) -> bytes:  # noqa: PLR0911
+        """Carry out a command; return the last line of the reply."""
+        match command.split():
+            case [b"get" | b"gets", *keys] if any(len(key) > MAX_KEY for key in keys):
+                return KEY_TOO_LONG
+            case [b"get" | b"gets" as verb, *keys] if keys:
+                for key in keys:  # sent one by one, however many there are
+                    if (item := self.find(key)) is not None:
+                        version = b" %d" % item.version if verb == b"gets" else b""
+                        head = b"VALUE %b %d %d%b" % (key, item.flags, len(item.value), version)
+                        await connection.send(b"%b\r\n%b\r\n" % (head, item.value))
+                return b"END"
+            case [b"set" | b"add" | b"cas", *_]:
+                return await self.receive_item(connection, command)
+            case [b"incr", key, delta] | [b"incr", key, delta, b"noreply"]:
+                return self.increment(key, delta)
+            case [b"delete", key] | [b"delete", key, b"noreply"]:
+                return self.delete(key)
+            case [b"version"]:
+                return b"VERSION 1.0.0"
+            case [b"stats"]:
+                return self.statistics()
+        return b"ERROR"
 
     async def receive_item(self, connection: caas_trio.Connection, command: bytes) -> bytes:
-        """Receive the value that a command announces, and store it; return what became of it.
-
-        Raises:
-            Garbled: where the next command begins is unknown.
-        """
+        """Receive the value that a command announces, and store it; return what became of it."""
         wanted = _STORING.fullmatch(command)
-        if wanted is None or (wanted[1] == b"cas") != (wanted[6] is not None):
+        if wanted is None or (wanted["verb"] == b"cas") != (wanted["version"] is not None):
             raise Garbled("bad command line format")
-        verb, key, version = wanted[1], wanted[2], wanted[6]
-        flags, lifetime, size = int(wanted[3]), int(wanted[4]), int(wanted[5])
+        key, size = wanted["key"], int(wanted["size"])
         if len(key) > MAX_KEY or size > MAX_VALUE:
             await connection.skip(size + 2)
             self.delete(key)  # a value that is outdated is worse than none
-            return b"CLIENT_ERROR key too long" if len(key) > MAX_KEY else TOO_LARGE
+            return KEY_TOO_LONG if len(key) > MAX_KEY else b"SERVER_ERROR object too large for cache"
         value = await connection.receive_exactly(size + 2)
         if not value.endswith(b"\r\n"):
             raise Garbled("bad data chunk")
         old = self.find(key)
-        if verb == b"add" and old is not None:
+        if wanted["verb"] == b"add" and old is not None:
             return b"NOT_STORED"
-        if verb == b"cas" and (old is None or old.version != int(version)):
+        if wanted["verb"] == b"cas" and (old is None or old.version != int(wanted["version"])):
             return b"NOT_FOUND" if old is None else b"EXISTS"
-        return self.store(key, value[:-2], flags, self.expiry(lifetime))
+        return self.store(key, value[:-2], int(wanted["flags"]), self.expiry(int(wanted["lifetime"])))
 
 
 app = caas_trio.App(handler=Cache().handler, limits=caas_trio.Limits(max_connections=1000))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Final
 
 import caas_trio
@@ -22,12 +22,9 @@ MAX_COMMAND: Final = 253
 MAX_BEFORE_LOGIN: Final = 10
 LOGIN_TIMEOUT_S: Final = 30.0
 
-TOO_LONG: Final = b"-ERR line too long\r\n"
-CAPABILITIES: Final = (b"USER", b"UIDL", b"TOP", b"PIPELINING")
-
-
-class Refused(Exception):  # noqa: N818 - a reply, and no failure
-    """A command is answered with -ERR, and changes nothing."""
+GO_AHEAD: Final = b"+OK go ahead\r\n"
+GOODBYE: Final = b"+OK goodbye\r\n"
+WELCOME: Final = b"+OK it is yours\r\n"
 
 
 class Mailbox:
@@ -42,14 +39,10 @@ class Mailbox:
             self.deliver(message)
 
     def deliver(self, message: bytes) -> bool:
-        """Put a message in; return whether there was room.
-
-        Raises:
-            UsageError: a line of it ends with something else than CR LF.
-        """
-        caas_trio.dot_stuff(message)  # refuses a bare CR or LF
+        """Put a message in, if all its lines end with CR LF; return whether there was room."""
         if not message.endswith(b"\r\n"):
             raise caas_trio.UsageError("the last line of a message ends with CR LF")
+        caas_trio.dot_stuff(message)  # raises UsageError for a bare CR or LF
         size = sum(map(len, self.messages.values())) + len(message)
         if len(self.messages) == MAX_MESSAGES or size > MAX_BYTES:
             return False
@@ -63,72 +56,84 @@ class Visit:
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
-        self._ids = list(mailbox.messages)
-        self._deleted: set[bytes] = set()
+        self._all = {b"%d" % number: item for number, item in enumerate(mailbox.messages.items(), 1)}
+        self._left = self._all.copy()
 
-    def answer(self, command: bytes) -> bytes:  # noqa: C901, PLR0911 - a case for each command
-        """Carry out a command; return the reply.
-
-        Raises:
-            Refused: it cannot be carried out.
-        """
+    def answer(self, command: bytes) -> bytes:  # noqa: C901, PLR0911, PLR0912 - a case for each
+        """Carry out a command; return the reply."""
         name, *arguments = command.split(b" ")
+        uid, message = self._left.get(b"".join(arguments[:1]), (b"", b""))
+        sizes = [(number, len(message)) for number, (_, message) in self._left.items()]
+        totals = len(sizes), sum(size for _, size in sizes)
         match name.upper(), arguments:
             case b"STAT", []:
-                return b"+OK %d %d\r\n" % self._sizes()
+                return b"+OK %d %d\r\n" % totals
             case b"LIST", []:
-                lines = [b"%d %d\r\n" % (number, len(message)) for number, _, message in self._left()]
-                return b"+OK %d messages (%d octets)\r\n%b.\r\n" % (*self._sizes(), b"".join(lines))
-            case b"LIST", [number]:
-                return b"+OK %b %d\r\n" % (number, len(self._message(number)))
+                lines = b"".join(b"%b %d\r\n" % item for item in sizes)
+                return b"+OK %d messages (%d octets)\r\n%b.\r\n" % (*totals, lines)
             case b"UIDL", []:
-                lines = [b"%d %b\r\n" % (number, uid) for number, uid, _ in self._left()]
-                return b"+OK\r\n%b.\r\n" % b"".join(lines)
+                lines = b"".join(b"%b %b\r\n" % (number, uid) for number, (uid, _) in self._left.items())
+                return b"+OK\r\n%b.\r\n" % lines
+            case b"LIST" | b"UIDL" | b"RETR" | b"TOP" | b"DELE", [number, *_] if not uid:
+                return b"-ERR it is deleted\r\n" if number in self._all else b"-ERR no such message\r\n"
+            case b"LIST", [number]:
+                return b"+OK %b %d\r\n" % (number, len(message))
             case b"UIDL", [number]:
-                return b"+OK %b %b\r\n" % (number, self._uid(number))
-            case b"RETR", [number]:
-                message = self._message(number)
+                return b"+OK %b %b\r\n" % (number, uid)
+            case b"RETR", [_]:
                 return b"+OK %d octets\r\n%b" % (len(message), caas_trio.dot_stuff(message))
-            case b"TOP", [number, lines] if lines.isdigit():
-                head, _, body = self._message(number).partition(b"\r\n\r\n")
-                top = b"".join(body.splitlines(keepends=True)[: int(lines)])
-                return b"+OK\r\n%b" % caas_trio.dot_stuff(head + b"\r\n\r\n" + top)
+            case b"TOP", [_, lines] if lines.isdigit():
+                head, end, body = message.partition(b"\r\n\r\n")
+                top = body.splitlines(keepends=True)[: int(lines)]
+                return b"+OK\r\n%b" % caas_trio.dot_stuff(b"".join([head, end, *top]))
             case b"DELE", [number]:
-                self._deleted.add(self._uid(number))
+                del self._left[number]
                 return b"+OK deleted\r\n"
             case b"RSET", []:
-                self._deleted.clear()
+                self._left = self._all.copy()
                 return b"+OK\r\n"
             case b"NOOP", []:
                 return b"+OK\r\n"
-        raise Refused("unknown command, or wrong arguments")
+            case b"QUIT", []:
+                for number in self._all.keys() - self._left.keys():
+                    del self._mailbox.messages[self._all[number][0]]
+                return GOODBYE
+        return b"-ERR unknown command, or wrong arguments\r\n"
 
-    def commit(self) -> None:
-        """Delete what the client has marked."""
-        for uid in self._deleted:
-            del self._mailbox.messages[uid]
 
-    def _sizes(self) -> tuple[int, int]:
-        left = [len(message) for _, _, message in self._left()]
-        return len(left), sum(left)
+class Login:
+    """A client that has no mailbox yet."""
 
-    def _left(self) -> Iterator[tuple[int, bytes, bytes]]:
-        """Yield number, id and message of each that is not marked as deleted."""
-        for number, uid in enumerate(self._ids, 1):
-            if uid not in self._deleted:
-                yield number, uid, self._mailbox.messages[uid]
+    def __init__(self, mailboxes: dict[bytes, Mailbox], *, offers_tls: bool) -> None:
+        self.mailbox: Mailbox | None = None
+        self._mailboxes = mailboxes
+        self._offers_tls = offers_tls
+        self._user = b""
 
-    def _uid(self, number: bytes) -> bytes:
-        """Return the id of a message."""
-        if not (number.isdigit() and 1 <= int(number) <= len(self._ids)):
-            raise Refused("no such message")
-        uid = self._ids[int(number) - 1]
-        if uid in self._deleted:
-            raise Refused("it is deleted")
-        return uid
-
-    def _message(self, number: bytes) -> bytes:
-        return self._mailbox.messages[self._uid(number)]
+    def answer(self, command: bytes) -> bytes:  # noqa: PLR0911 - a reply for each command
+        """Carry out a command; return the reply."""
+        name, _, argument = command.partition(b" ")
+        match name.upper(), argument:
+            case b"CAPA", b"":
+                tls = b"STLS\r\n" if self._offers_tls else b""
+                return b"+OK\r\n%bUSER\r\nUIDL\r\nTOP\r\nPIPELINING\r\n.\r\n" % tls
+            case b"STLS", b"" if self._offers_tls:
+                self._user, self._offers_tls = b"", False
+                return GO_AHEAD
+            case b"USER", user:
+                self._user = user
+                return b"+OK\r\n"
+            case b"PASS", password:
+                mailbox = self._mailboxes.get(self._user)
+                if mailbox is None or not hmac.compare_digest(mailbox.password, password):
+                    return b"-ERR [AUTH] wrong name or password\r\n"
+                if mailbox.in_use:
+                    return b"-ERR [IN-USE] another client has the mailbox\r\n"
+                mailbox.in_use, self.mailbox = True, mailbox
+                return WELCOME
+            case b"QUIT", b"":
+                return GOODBYE
+        return b"-ERR log in first\r\n"
 
 
 class Server:
@@ -139,70 +144,34 @@ class Server:
 
     async def handler(self, connection: caas_trio.Connection) -> None:
         """Serve one client."""
-        connection.terminator = caas_trio.Terminator.CRLF
-        connection.max_line = MAX_COMMAND
+        connection.terminator, connection.max_line = caas_trio.Terminator.CRLF, MAX_COMMAND
         usual_timeout, connection.idle_timeout = connection.idle_timeout, LOGIN_TIMEOUT_S
+        over_tls = connection.endpoint.scheme is caas_trio.Scheme.TLS
+        login = Login(self._mailboxes, offers_tls=connection.can_start_tls and not over_tls)
         await connection.send(b"+OK caas\r\n")
         try:
-            mailbox = await self._log_in(connection)
-            if mailbox is None:
-                return
-            connection.idle_timeout = usual_timeout
-            try:
-                await visit(connection, Visit(mailbox))
-            finally:
-                mailbox.in_use = False
+            await converse(connection, login.answer, MAX_BEFORE_LOGIN)
+            if login.mailbox is not None:
+                connection.idle_timeout = usual_timeout
+                await converse(connection, Visit(login.mailbox).answer)
         except caas_trio.BareTerminator:
             await connection.send(b"-ERR a bare CR or LF ends no line\r\n")
-
-    async def _log_in(self, connection: caas_trio.Connection) -> Mailbox | None:
-        """Return the mailbox that the client has from now on; None if it has none, and has been told so."""
-        user = b""
-        offers_tls = connection.can_start_tls and connection.endpoint.scheme is not caas_trio.Scheme.TLS
-        async for command in connection.commands(too_long=TOO_LONG, max_commands=MAX_BEFORE_LOGIN):
-            name, _, argument = command.partition(b" ")
-            match name.upper(), argument:
-                case b"CAPA", b"":
-                    some = (b"STLS", *CAPABILITIES) if offers_tls else CAPABILITIES
-                    reply = b"+OK\r\n%b\r\n." % b"\r\n".join(some)
-                case b"STLS", b"" if offers_tls:
-                    await connection.send(b"+OK go ahead\r\n")
-                    await connection.start_tls()
-                    user, offers_tls = b"", False
-                    continue
-                case b"USER", _:
-                    user, reply = argument, b"+OK"
-                case b"PASS", password:
-                    mailbox = self._mailboxes.get(user)
-                    if mailbox is None or not hmac.compare_digest(mailbox.password, password):
-                        reply = b"-ERR [AUTH] wrong name or password"
-                    elif mailbox.in_use:
-                        reply = b"-ERR [IN-USE] another client has the mailbox"
-                    else:
-                        mailbox.in_use = True
-                        return mailbox
-                case b"QUIT", b"":
-                    await connection.send(b"+OK goodbye\r\n")
-                    return None
-                case _:
-                    reply = b"-ERR log in first"
-            await connection.send(reply + b"\r\n")
-        return None
+        finally:
+            if login.mailbox is not None:
+                login.mailbox.in_use = False
 
 
-async def visit(connection: caas_trio.Connection, opened: Visit) -> None:
-    """Serve a client that has logged in."""
-    await connection.send(b"+OK it is yours\r\n")
-    async for command in connection.commands(too_long=TOO_LONG):
-        if command.upper() == b"QUIT":
-            opened.commit()
-            await connection.send(b"+OK goodbye\r\n")
-            return
-        try:
-            reply = opened.answer(command)
-        except Refused as refusal:
-            reply = f"-ERR {refusal}\r\n".encode()
+async def converse(
+    connection: caas_trio.Connection, answer: Callable[[bytes], bytes], most: int | None = None
+) -> None:
+    """Answer commands until the client has logged in, or out."""
+    async for command in connection.commands(too_long=b"-ERR line too long\r\n", max_commands=most):
+        reply = answer(command)
         await connection.send(reply)
+        if reply == GO_AHEAD:
+            await connection.start_tls()
+        elif reply in (WELCOME, GOODBYE):
+            return
 
 
 JOE: Final = Mailbox(

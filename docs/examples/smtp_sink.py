@@ -25,8 +25,13 @@ MAX_FAILURES: Final = 20
 MAX_COMMAND: Final = 1022
 MAX_TEXT: Final = 998
 
-_PATH: Final = re.compile(rb"(?:FROM|TO): ?<([!-;=?-~\x80-\xff]*)>((?: [!-~]+)*)", re.IGNORECASE)
-_EXTENSIONS: Final = (f"SIZE {MAX_SIZE}", "8BITMIME", "PIPELINING", "ENHANCEDSTATUSCODES")
+TOO_LARGE: Final = f"552 5.3.4 a message may have {MAX_SIZE} bytes"
+COMMANDS: Final = b"HELO EHLO STARTTLS MAIL RCPT DATA RSET NOOP VRFY QUIT".split()
+EXTENSIONS: Final = (f"SIZE {MAX_SIZE}", "8BITMIME", "PIPELINING", "ENHANCEDSTATUSCODES")
+
+_MAIL: Final = re.compile(rb"FROM: ?<[!-;=?-~\x80-\xff]*>((?: [!-~]+)*)", re.IGNORECASE)
+_RCPT: Final = re.compile(rb"TO: ?<[!-;=?-~\x80-\xff]+>", re.IGNORECASE)
+_PARAMETERS: Final = re.compile(rb"(?: SIZE=([0-9]{1,20})| BODY=(?:7BIT|8BITMIME))*", re.IGNORECASE)
 
 
 class Conversation:
@@ -37,25 +42,24 @@ class Conversation:
         over_tls = connection.endpoint.scheme is caas_trio.Scheme.TLS
         self._offers_tls = connection.can_start_tls and not over_tls
         self._greeted = False
-        self._sender: bytes | None = None
-        self._recipients = 0
+        self._recipients: int | None = None  # before MAIL
 
     async def run(self) -> None:
         """Serve the client until it quits, fails too often, or the server drains."""
         connection = self._connection
-        connection.terminator = caas_trio.Terminator.CRLF
-        connection.max_line = MAX_COMMAND
+        connection.terminator, connection.max_line = caas_trio.Terminator.CRLF, MAX_COMMAND
         await self._say("220 caas ESMTP sink")
         failures = 0
         try:
             async for command in connection.commands(too_long=b"500 5.5.6 line too long\r\n", max_too_long=3):
                 reply = await self._answer(command)
-                if reply:
-                    await self._say(reply)
+                await self._say(reply)
                 failures += reply.startswith("5")
-                if reply.startswith("221"):
+                if reply.startswith("220"):
+                    await connection.start_tls()
+                elif reply.startswith("221"):
                     return
-                if failures == MAX_FAILURES:
+                elif failures == MAX_FAILURES:
                     await self._say("421 4.7.0 too many errors")
                     return
         except caas_trio.BareTerminator:
@@ -63,20 +67,15 @@ class Conversation:
         if connection.draining:
             await self._say("421 4.3.2 the server is stopping")
 
-    async def _answer(self, command: bytes) -> str:  # noqa: C901, PLR0911 - a case for each command
-        """Carry out a command; return the reply, "" if it has been sent."""
+    async def _answer(self, command: bytes) -> str:  # noqa: PLR0911 - a reply for each command
+        """Carry out a command; return the reply."""
         verb, _, argument = command.partition(b" ")
-        match verb.upper(), bool(argument):
+        verb = verb.upper()
+        match verb, bool(argument):
             case b"HELO" | b"EHLO", True:
-                self._greeted = True
-                self._reset()
-                if verb.upper() == b"HELO":
-                    return "250 caas"
-                tls = ["STARTTLS"] if self._offers_tls else []
-                *extensions, last = [*tls, *_EXTENSIONS]
-                return "".join(f"250-{line}\r\n" for line in ("caas", *extensions)) + f"250 {last}"
+                return self._hello(verb)
             case b"STARTTLS", False:
-                return await self._start_tls()
+                return self._start_tls()
             case b"MAIL", True:
                 return self._mail(argument)
             case b"RCPT", True:
@@ -84,7 +83,7 @@ class Conversation:
             case b"DATA", False:
                 return await self._data()
             case b"RSET", False:
-                self._reset()
+                self._recipients = None
                 return "250 2.0.0 ok"
             case b"NOOP", _:
                 return "250 2.0.0 ok"
@@ -92,34 +91,37 @@ class Conversation:
                 return "252 2.5.0 send it, and see"
             case b"QUIT", False:
                 return "221 2.0.0 goodbye"
-            case (
-                b"HELO" | b"EHLO" | b"STARTTLS" | b"MAIL" | b"RCPT" | b"DATA" | b"RSET" | b"VRFY" | b"QUIT",
-                _,
-            ):
-                return "501 5.5.4 wrong parameters"
-        return "500 5.5.2 unknown command"
+        return "501 5.5.4 wrong parameters" if verb in COMMANDS else "500 5.5.2 unknown command"
+
+    def _hello(self, verb: bytes) -> str:
+        self._greeted, self._recipients = True, None
+        if verb == b"HELO":
+            return "250 caas"
+        *lines, last = ["caas", *["STARTTLS"] * self._offers_tls, *EXTENSIONS]
+        return "".join(f"250-{line}\r\n" for line in lines) + f"250 {last}"
+
+    def _start_tls(self) -> str:
+        if not self._offers_tls:
+            return "502 5.5.1 TLS is not available, or in use"
+        self._offers_tls, self._greeted, self._recipients = False, False, None
+        return "220 2.0.0 go ahead"
 
     def _mail(self, argument: bytes) -> str:
-        path = _PATH.fullmatch(argument)
-        if not self._greeted or self._sender is not None:
+        if not self._greeted or self._recipients is not None:
             return "503 5.5.1 EHLO comes first, and one MAIL"
-        if path is None or not argument.upper().startswith(b"FROM"):
+        if (mail := _MAIL.fullmatch(argument)) is None:
             return "501 5.5.4 expected MAIL FROM:<path>"
-        for parameter in path[2].upper().split():
-            name, _, value = parameter.partition(b"=")
-            if name == b"SIZE" and re.fullmatch(rb"[0-9]{1,20}", value):
-                if int(value) > MAX_SIZE:
-                    return f"552 5.3.4 a message may have {MAX_SIZE} bytes"
-            elif parameter not in (b"BODY=7BIT", b"BODY=8BITMIME"):
-                return "555 5.5.4 unknown parameter"
-        self._sender = path[1]
+        if (parameters := _PARAMETERS.fullmatch(mail[1])) is None:
+            return "555 5.5.4 unknown parameter"
+        if int(parameters[1] or 0) > MAX_SIZE:
+            return TOO_LARGE
+        self._recipients = 0
         return "250 2.1.0 ok"
 
     def _rcpt(self, argument: bytes) -> str:
-        path = _PATH.fullmatch(argument)
-        if self._sender is None:
+        if self._recipients is None:
             return "503 5.5.1 MAIL comes first"
-        if path is None or not argument.upper().startswith(b"TO") or not path[1] or path[2]:
+        if not _RCPT.fullmatch(argument):
             return "501 5.5.4 expected RCPT TO:<path>"
         if self._recipients == MAX_RECIPIENTS:
             return "452 4.5.3 too many recipients"
@@ -134,27 +136,14 @@ class Conversation:
         try:
             message = await self._connection.receive_dot_stuffed(MAX_SIZE)
         except caas_trio.CountRefused:
-            return f"552 5.3.4 a message may have {MAX_SIZE} bytes"
+            return TOO_LARGE
         except caas_trio.LineTooLong:
             return f"554 5.6.0 a line may have {MAX_TEXT} bytes"
         except caas_trio.BareTerminator:
             return "554 5.6.11 a bare CR or LF ends no line"
         finally:
-            self._connection.max_line = MAX_COMMAND
-            self._reset()
+            self._connection.max_line, self._recipients = MAX_COMMAND, None
         return f"250 2.0.0 {len(message)} bytes, SHA-256 {hashlib.sha256(message).hexdigest()}"
-
-    async def _start_tls(self) -> str:
-        if not self._offers_tls:
-            return "502 5.5.1 TLS is not available, or in use"
-        await self._say("220 2.0.0 go ahead")
-        await self._connection.start_tls()
-        self._offers_tls = self._greeted = False
-        self._reset()
-        return ""
-
-    def _reset(self) -> None:
-        self._sender, self._recipients = None, 0
 
     async def _say(self, reply: str) -> None:
         await self._connection.send(f"{reply}\r\n".encode())
