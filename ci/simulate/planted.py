@@ -26,8 +26,8 @@ UNREACHABLE: Final = {
     "what fails before a connection is admitted ends the server": (
         "nothing that a client or a kernel does raises there; fuzz_opening makes each call fail"
     ),
-    "what fails in a handshake is raised again": (
-        "what a client does in a handshake refuses or loses its connection; fuzz_opening makes each call fail"
+    "what fails where a client is rejected ends the server": (
+        "nothing that a client does raises there; fuzz_opening makes each call fail"
     ),
 }
 _OTHERS: Final = frozenset(

@@ -36,6 +36,7 @@ from caas_trio.core.tlsengine import TlsEngine
 from caas_trio.drivers import tlsstream
 from caas_trio.drivers.tlssocket import TlsSocket
 from caas_trio.server import handshaker
+from caas_trio.server.served import ServedConnection
 from caas_trio.testing import Host, Network
 from tests.certificates import HOST, client_context, server_context
 
@@ -130,6 +131,7 @@ _STEPS: Final = codes_of(
     TlsSocket.handshake_step,
     TlsSocket.recv,
     TlsSocket.send,
+    ServedConnection._reject,
 ) - codes_of((), handshaker.Handshaker.__init__, trust.Trust.bound, tlsstream.TlsStream.aclose)
 
 

@@ -16,8 +16,8 @@ BUGS: Final = (
     Bug(
         "a service that fails takes the server down",
         "server",
-        "lambda error: not isinstance(error, _NOT_OURS)",
-        "lambda error: isinstance(error, ZeroDivisionError)",
+        "            self._report_bug(bugs)\n",
+        "            self._report_bug(bugs)\n            self._shared.tasks.cancel_scope.cancel()\n",
     ),
     Bug(
         "a client that does not read takes the server down",
@@ -68,7 +68,7 @@ BUGS: Final = (
         "except EOFError as error:\n            self._report_bug(error)\n            self._sock.close()",
     ),
     Bug(
-        "what fails in a handshake is raised again",
+        "what fails where a client is rejected ends the server",
         "opening",
         "        except FAULTS as failure:\n            outcome = Outcome.FAILED\n",
         "        except EOFError as failure:\n            outcome = Outcome.FAILED\n",
