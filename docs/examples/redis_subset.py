@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import trio
@@ -64,15 +64,15 @@ class Store:
             b"QUIT": (lambda *_: OK, 0, sys.maxsize),
         }
 
-    def run(self, name: bytes, arguments: list[bytes]) -> bytes:
-        """Carry out a command; return the reply."""
-        method, minimum, maximum = self._commands.get(name.upper(), (None, 0, 0))
+    def run(self, name: bytes, words: list[bytes]) -> bytes:
+        """Carry out a command, whose first word is its name; return the reply."""
+        method, minimum, maximum = self._commands.get(name, (None, 0, 0))
         if method is None:
-            return b"-ERR unknown command '%b'\r\n" % shown(name)
-        if not minimum <= len(arguments) <= maximum:
+            return b"-ERR unknown command '%b'\r\n" % shown(words[0])
+        if not minimum < len(words) <= maximum + 1:
             return b"-ERR wrong number of arguments for '%b' command\r\n" % shown(name.lower())
         try:
-            return method(*arguments)
+            return method(*words[1:])
         except Refused as refusal:
             return f"-{refusal}\r\n".encode()
 
@@ -104,129 +104,104 @@ class Store:
         self.set(key, b"%d" % total)
         return b":%d\r\n" % total
 
-    def answer(self, commands: Commands) -> bytes:
-        """Run commands that have come, as long as the replies are short; return these."""
-        replies: list[bytes] = []
-        size = 0
-        try:
-            while size < MAX_REPLIES and (words := commands.take()) is not None:
-                if words:
-                    reply = self.run(words[0], words[1:])
-                    replies.append(reply)
-                    size += len(reply)
-                    commands.over = words[0].upper() == b"QUIT"
-        except Garbled as error:
-            replies.append(f"-ERR Protocol error: {error}\r\n".encode())
-            commands.over = True
-        return b"".join(replies)
-
     async def handler(self, connection: caas_trio.Connection) -> None:
         """Serve one client; the replies to commands that come together leave together."""
         commands = Commands()
-        missing = 0
-        while not commands.over:
-            chunk = await (connection.receive_exactly(missing) if missing else connection.receive_some())
-            if not chunk:
-                return
-            commands.feed(chunk)
-            while replies := self.answer(commands):
-                await connection.send(replies)
-                if len(replies) < MAX_REPLIES:
-                    break
-                await trio.lowlevel.checkpoint()  # other clients have their turn
-            missing = commands.missing
+        replies: list[bytes] = []
+        size = 0
+        name = b""
+        try:
+            while name != b"QUIT" and (chunk := await connection.receive_some()):
+                for words in filter(None, commands.cut(chunk)):
+                    name = words[0].upper()
+                    reply = self.run(name, words)
+                    replies.append(reply)
+                    size += len(reply)
+                    if name == b"QUIT":
+                        break
+                    if size >= MAX_REPLIES:
+                        await connection.send(b"".join(replies))
+                        await trio.lowlevel.checkpoint()  # other clients have their turn
+                        replies.clear()
+                        size = 0
+                await connection.send(b"".join(replies))
+                replies.clear()
+                size = 0
+        except (Garbled, caas_trio.LineTooLong) as error:
+            reason = "too big inline request" if isinstance(error, caas_trio.LineTooLong) else str(error)
+            await connection.send(b"".join([*replies, f"-ERR Protocol error: {reason}\r\n".encode()]))
 
 
 class Commands:
-    """Cuts what a client sends into commands, which are lists of words, a chunk at a time.
-
-    `Connection` cuts lines and counted words as well, in a call for each. With many small ones in flight the
-    calls take longer than all else, which is why this makes none.
-
-    Attributes:
-        over: whether no command is wanted any more.
-        missing: how many bytes are to come until there can be another command; 0 if that is unknown.
-    """
+    """Cuts what a client sends into commands, which are lists of words, a chunk at a time."""
 
     def __init__(self) -> None:
-        self.over = False
-        self.missing = 0
-        self._chunk = b""
-        self._at = 0  # where in it the next line begins
+        self._buffer = caas_trio.LineBuffer(MAX_LINE)
         self._words: list[bytes] = []  # of the command that has begun
         self._expected = 0  # how many more it has
+        self._size: int | None = None  # of the next one
         self._free = 0  # how many bytes these may take
-        self._parts: list[bytes] = []  # the chunk, cut at each CR LF,
-        self._part = 0  # and which of them is next; past the last one, if the chunk is not taken so
 
-    def feed(self, chunk: bytes) -> None:
-        """Take in what has been received."""
-        self._chunk = self._chunk[self._at :] + chunk
-        self._at = self.missing = self._part = 0
-        self._parts = [] if self._expected else self._chunk.split(b"\r\n")
+    def cut(self, chunk: bytes) -> Iterator[list[bytes]]:
+        """Yield the commands that are complete, and [] for an empty one.
 
-    def take(self) -> list[bytes] | None:
-        """Return the next command; None if it is not complete yet.
+        A call of the buffer for each line and word would take longer than all else if there are many. So a
+        chunk is cut at each CR LF, and what is a whole command then is yielded without any: a line, or a
+        count and for each word its size and itself.
 
         Raises:
-            Garbled: it is none.
+            Garbled, LineTooLong: what came is no command.
         """
-        if self.over or self._at == len(self._chunk):
-            return None
+        if self._expected:
+            self._buffer.feed(chunk)
+            if (words := self._next()) is None:
+                return
+            yield words
+            chunk = b""
+        parts = (self._buffer.take_rest() + chunk if self._buffer else chunk).split(b"\r\n")
+        start, last = 0, len(parts) - 1
+        while start < last:
+            line = parts[start]
+            expected = COUNTS.get(line, 0)
+            end = start + 1 + 2 * expected
+            if expected:
+                words = parts[start + 2 : end : 2]
+                whole = end <= last and [*map(SIZES.get, parts[start + 1 : end : 2])] == [*map(len, words)]
+            else:
+                words = line.split()
+                whole = not line.startswith(b"*") and b"\n" not in line and len(line) <= MAX_LINE
+            if not whole:
+                break
+            yield words
+            start = end
+        if start < last or parts[last]:
+            self._buffer.feed(b"\r\n".join(parts[start:]))
+            while (words := self._next()) is not None:
+                yield words
+
+    def _next(self) -> list[bytes] | None:
+        """Return the next command in the buffer; None if it is not complete yet."""
         if not self._expected:
-            if words := self._take_short():
-                return words
-            line = self._take_line()
+            if (line := self._buffer.next_line()) is None:
+                return None
             if not line.startswith(b"*"):
-                return line.split() if line else None
+                return line.split()
             self._words, self._free = [], MAX_COMMAND
             self._expected = max(0, count(line, b"*", -1, MAX_COMMAND // PER_WORD, "multibulk"))
-        chunk = self._chunk
         while self._expected:
-            start = self._at
-            line = self._take_line()
-            if not line:
+            if self._size is None:
+                if (line := self._buffer.next_line()) is None:
+                    return None
+                self._size = count(line, b"$", 0, self._free - PER_WORD, "bulk")
+            if (word := self._buffer.take_exactly(self._size + 2)) is None:
                 return None
-            size = count(line, b"$", 0, self._free - PER_WORD, "bulk")
-            end = self._at + size
-            if end + 2 > len(chunk):
-                self.missing = end + 2 - len(chunk)
-                self._at = start
-                return None
-            if not chunk.startswith(b"\r\n", end):
+            if not word.endswith(b"\r\n"):
                 raise Garbled("expected CRLF behind a word")
-            self._words.append(chunk[self._at : end])
-            self._at = end + 2
-            self._free -= size + PER_WORD
+            self._words.append(word[:-2])
+            self._free -= self._size + PER_WORD
             self._expected -= 1
+            self._size = None
         return self._words
-
-    def _take_short(self) -> list[bytes]:
-        """Return the next command if it is short, complete, and has no CR LF within a word; [] otherwise.
-
-        Then it is cut already: into a count, and for each word its size and itself.
-        """
-        parts, first = self._parts, self._part
-        if first == len(parts):
-            return []
-        end = first + 1 + 2 * COUNTS.get(parts[first], len(parts))
-        words = parts[first + 2 : end : 2]
-        sizes = map(SIZES.get, parts[first + 1 : end : 2])
-        if end >= len(parts) or list(sizes) != list(map(len, words)):
-            self._part = len(parts)  # the rest is taken line by line
-            return []
-        self._part = end
-        self._at += sum(map(len, parts[first:end])) + 2 * (end - first)
-        return words
-
-    def _take_line(self) -> bytes:
-        """Return the next line; b"" if it is not complete yet."""
-        start = self._at
-        end = self._chunk.find(b"\n", start) + 1
-        if (end or len(self._chunk)) - start > MAX_LINE:
-            raise Garbled("too big inline request")
-        self._at = end or start
-        return self._chunk[start:end]
 
 
 def count(line: bytes, mark: bytes, minimum: int, maximum: int, kind: str) -> int:
