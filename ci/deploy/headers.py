@@ -31,6 +31,10 @@ from ci.process import serving
 CLIENT, STRANGER = "127.0.0.2", "127.0.0.3"
 CHECKS = 3
 
+#: Clients that say nothing and end their input at once. haproxy gives such a connection up if it learns of
+#: the end before its own connection to the server is made: on a busy machine, now and then.
+_HASTY = ("ORDER-7.in-turn/whole", "ORDER-7.ended-at-once/whole")
+
 
 @dataclass(frozen=True)
 class Way:
@@ -207,7 +211,7 @@ async def check_service(version: str, options: str, folder: Path) -> list[str]:
             async with haproxy(folder, [(front, f"{endpoint.host}:{endpoint.port} {options}")]):
                 there = Endpoint.parse(f"tcp://127.0.0.1:{front.getsockname()[1]}")
                 profile = Profile(first=First.SERVER, oversize=Oversize.STREAM)
-                cases = select(["SERVE", "FRAME", "ORDER"])
+                cases = [case for case in select(["SERVE", "FRAME", "ORDER"]) if case.id not in _HASTY]
                 report = await judge(there, profile, cases, timeout_s=TIMEOUT_S / 4)
     return [f"{result.case.id}: {fault.reason}" for result in report.results for fault in result.faults]
 
