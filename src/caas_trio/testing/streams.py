@@ -165,7 +165,8 @@ class StreamSocket(ConnectingSocket):
     def go_on(self) -> None:
         """Send on: the other side has more room."""
         if self._out is not None:
-            self._out.push()
+            if self._out.waiting:
+                self._out.push()
             self.changed()
 
     def shutdown(self, how: int) -> None:
@@ -214,7 +215,7 @@ class StreamSocket(ConnectingSocket):
         super()._released()
         self._abandon_queue()
         if self._state is State.CONNECTED:
-            if self._inbox or (self._lingers_not and not self.is_local):
+            if self._inbox or (not self.is_local and self._lingers_not):
                 self._reset()
             else:
                 self._send_fin()

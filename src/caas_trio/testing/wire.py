@@ -68,18 +68,19 @@ class Wire:
     def send(self, data: bytes) -> None:
         """Send what the sender's buffer has taken."""
         self._kernel.record(self.name, "sent", data)
-        if self._link.is_clear and self._is_idle and 0 < len(data) <= min(self._receiver.room(), _SEGMENT):
+        if self._is_clear and len(data) <= min(self._receiver.room(), _SEGMENT):
             self._kernel.record(self.name, "arrived", data)  # as `push` and `_fly` would have it
             self._receiver.arrived(data)
-            self._sender.left()
         else:
             self.waiting += data
             self.push()
 
     @property
-    def _is_idle(self) -> bool:
-        """Whether nothing is under way, nothing pauses, and there will be no reset."""
-        if self.waiting or self._flights or self._dead or self._left_to_reset is not None:
+    def _is_clear(self) -> bool:
+        """Whether what is sent now arrives now: nothing is under way or pauses, and nothing goes wrong."""
+        if not self._link.is_clear or self._left_to_reset is not None:
+            return False
+        if self.waiting or self._flights or self._dead:
             return False
         busy_until = max(self._last_arrival, self._paused_until)
         return not busy_until or busy_until <= self._kernel.now
@@ -91,7 +92,11 @@ class Wire:
     def end(self) -> None:
         """End the output behind all that was sent."""
         self._ends = True
-        self.push()
+        if self._is_clear:
+            self._end_sent = True
+            self._finish()
+        else:
+            self.push()
 
     def reset(self) -> None:
         """Drop what has not departed, and notify the receiver of the reset; a lost reset is not repeated."""
@@ -165,13 +170,18 @@ class Wire:
             self._sender.left()
             self.push()
             return
-        self._kernel.record(self.name, flight)
         if flight == _FIN:
-            self.ended = True
-            self._receiver.ended()
-            self._sender.left()
+            self._finish()
         else:
+            self._kernel.record(self.name, flight)
             self._receiver.was_reset()
+
+    def _finish(self) -> None:
+        """Deliver the end of the output."""
+        self._kernel.record(self.name, _FIN)
+        self.ended = True
+        self._receiver.ended()
+        self._sender.left()
 
     def break_off(self) -> None:
         """Reset the connection from the middle: both ends see the reset."""
