@@ -13,11 +13,12 @@ import os
 import sys
 import time
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 
 from .listed import Listed
 from .making import BUILD, LAYERS, MADE, Mutant, modules, mutants_of
 from .report import KILLED, Report
-from .results import Results
+from .results import Results, alone
 from .selection import tests_of
 from .touched import functions_since
 from .trying import Loop, Outcome
@@ -26,6 +27,12 @@ from .trying import Loop, Outcome
 def main(arguments: Sequence[str] | None = None) -> int:
     """Try mutants, write the reports; return the exit status: 1 if one lives that is not listed."""
     options = parsed(arguments)
+    with nullcontext() if options.report else alone(BUILD):
+        return run(options)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the options say; return the exit status."""
     touched = None if options.since is None else functions_since(options.since)
     mutants = [
         mutant

@@ -90,8 +90,8 @@ class Map:
             for name in called:
                 self._by_function[name].append(test)
 
-    def of_function(self, function: str, budget: float, kills: Mapping[str, int]) -> tuple[list[str], float]:
-        """Return the tests that call a function, in order, as far as a time goes; and their time.
+    def of_function(self, function: str, budget: float, kills: Mapping[str, int]) -> dict[str, float]:
+        """Return the tests that call a function, in order, as far as a time goes, and the time of each.
 
         First come those that have noticed most, then those of the module itself, then the first of each that
         is parametrized, the cheapest first: its others seldom notice what that one did not.
@@ -103,13 +103,13 @@ class Map:
             plain = test.partition("[")[0]
             order.append((-kills.get(test, 0), own not in test, instance[plain], self.calls[test][0], test))
             instance[plain] += 1
-        chosen: list[str] = []
+        chosen: dict[str, float] = {}
         total = 0.0
         for *_, seconds, test in sorted(order):
             if not chosen or total + seconds <= budget:
-                chosen.append(test)
+                chosen[test] = seconds
                 total += seconds
-        return chosen, total
+        return chosen
 
 
 def _known_functions() -> str:
@@ -138,9 +138,9 @@ def _map_in_child(session: pytest.Session, items: list[pytest.Item], to: Path) -
         coverage.start()
         for item, following in zip(items, [*items[1:], None], strict=True):
             coverage.switch_context(item.nodeid)
-            began = time.process_time()
+            began = time.monotonic()
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            seconds[item.nodeid] = time.process_time() - began
+            seconds[item.nodeid] = time.monotonic() - began
             if session.testsfailed:
                 print("fails without a mutant:", item.nodeid, file=sys.stderr)
                 break

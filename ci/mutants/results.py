@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,6 +16,18 @@ from .trying import Outcome
 
 #: After how many results they are saved.
 _EVERY: Final = 50
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep out other runs that keep their results in the same folder; exit with one line if there is one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"another run is under way in {folder}: each would overwrite what the other one finds")
+        yield
 
 
 @dataclass(slots=True)

@@ -17,39 +17,60 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pytest
 
+from .anew import MISSING, UNNAMED, end_unless_done
 from .making import Mutant
 from .mapping import Map, measured
+
+#: By name of a test, in order: its seconds in the right program.
+Nodes: TypeAlias = dict[str, float]
 
 #: How many times as long as the right program the tests of a mutant may take, and how many seconds more.
 _SLOWER: Final = 6
 _MORE_S: Final = 5
 #: Without the reporter, which writes to where the program's own output goes.
 _OPTIONS: Final = ("-o", "addopts=", "-p", "no:terminal", "-p", "no:cacheprovider", "--timeout=600", "-s")
+#: How many seconds more a test may take that is run in the right program.
+_CHECKED_S: Final = 20
 #: The same for what waits rather than computes; the machine may be busy.
 _WAITING: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result for a mutant: "killed", "timeout", "survived" or "no tests"; and by which test."""
+    """The result for a mutant: "killed", "timeout", "survived", "no tests" or "not found"; and by which test.
+
+    "not found" is a test that the new process did not collect: nothing is known, which is no success.
+    """
 
     status: str
     test: str = ""
+
+    @classmethod
+    def of(cls, failed: str, *, ended: bool) -> Outcome:
+        """Return what a child's answer means; one that was ended without an answer took too long."""
+        if failed.startswith(MISSING):
+            return cls("not found", failed.removeprefix(MISSING))
+        if failed:
+            return cls("killed", failed)
+        return cls("timeout" if ended else "survived")
 
 
 @dataclass(slots=True)
 class _Child:
     mutant: Mutant | None
+    nodes: Nodes
+    anew: bool
     pipe: int
     deadline: float
 
@@ -74,6 +95,7 @@ class Loop:
     _at_import: set[str] = field(default_factory=set)
     _children: dict[int, _Child] = field(default_factory=dict)
     _kills: Counter[str] = field(default_factory=Counter)
+    _checked: set[tuple[str, bool]] = field(default_factory=set)
     _is_trying: bool = False
 
     def run(self, tests: Sequence[str]) -> int:
@@ -91,11 +113,13 @@ class Loop:
         gc.collect()
         gc.freeze()
         for mutant in self.mutants:
-            nodes, seconds = tests.of_function(mutant.function, self.seconds, self._kills)
+            nodes = tests.of_function(mutant.function, self.seconds, self._kills)
             if not nodes:
                 self.found(mutant, Outcome("no tests"))
                 continue
-            self._start(session, mutant, nodes, seconds)
+            late = mutant.function in self._at_import or mutant.is_in_signature
+            anew = late or not swappable(mutant)
+            self._start(session, mutant, nodes, anew=anew)
             self._reap(session, self.jobs - 1)
         self._reap(session, 0)
         return True
@@ -105,15 +129,15 @@ class Loop:
         if report.failed and not self._is_trying:
             print(report.longreprtext, file=sys.stderr)
 
-    def _start(
-        self, session: pytest.Session, mutant: Mutant | None, nodes: list[str], seconds: float
-    ) -> None:
+    def _start(self, session: pytest.Session, mutant: Mutant | None, nodes: Nodes, *, anew: bool) -> None:
         """Run tests in a child."""
+        seconds = sum(nodes.values())
         receiving, sending = os.pipe()
         pid = os.fork()
         if pid:
             os.close(sending)
-            self._children[pid] = _Child(mutant, receiving, time.monotonic() + _WAITING * (seconds + 1))
+            deadline = time.monotonic() + _WAITING * (seconds + 1)
+            self._children[pid] = _Child(mutant, nodes, anew, receiving, deadline)
             return
         self._is_trying = mutant is not None
         os.setpgid(0, 0)
@@ -123,11 +147,13 @@ class Loop:
         with open_null() as null:
             os.dup2(null, 1)
             os.dup2(null, 2)
-        failed = "?"
+        failed = MISSING
         try:
-            fresh = mutant is not None and (mutant.function in self._at_import or mutant.is_in_signature)
-            if mutant is not None and (fresh or not _swap(mutant)):
+            if anew:
                 _run_anew(mutant, nodes, sending)
+            elif mutant is not None:
+                _function(mutant).__code__ = mutant.function_code()
+            failed = UNNAMED
             failed = run_until_failure(session, nodes)
         finally:
             os.write(sending, failed.encode())
@@ -152,19 +178,24 @@ class Loop:
         with os.fdopen(child.pipe, "rb") as pipe:
             os.set_blocking(pipe.fileno(), False)
             failed = (pipe.read() or b"").decode()
+        outcome = Outcome.of(failed, ended=bool(status))
         if child.mutant is None:
             if failed or status:
-                print("fails without a mutant:", failed or status, file=sys.stderr)
+                print("fails without a mutant:", failed or status, *child.nodes, file=sys.stderr)
                 raise session.Failed
-        elif os.WIFSIGNALED(status) and not failed:
-            self.found(child.mutant, Outcome("timeout"))
-        elif failed:
-            self.found(child.mutant, Outcome("killed", failed))
+            return
+        self.found(child.mutant, outcome)
+        if outcome.status == "killed":
             self._kills[failed] += 1
-            if failed != "?" and self._kills[failed] == 1:
-                self._start(session, None, [failed], 20)
-        else:
-            self.found(child.mutant, Outcome("survived"))
+            self._check(session, failed, child)
+
+    def _check(self, session: pytest.Session, failed: str, child: _Child) -> None:
+        """Run what a mutant has failed by in the right program, once, in the same way."""
+        nodes = child.nodes if failed == UNNAMED else {failed: child.nodes.get(failed, 0) + _CHECKED_S}
+        known = (" ".join(nodes), child.anew)
+        if known not in self._checked and (child.anew or failed != UNNAMED):
+            self._checked.add(known)
+            self._start(session, None, nodes, anew=child.anew)
 
 
 @contextlib.contextmanager
@@ -175,34 +206,40 @@ def open_null() -> Iterator[int]:
     os.close(null)
 
 
-def run_until_failure(session: pytest.Session, nodes: Sequence[str]) -> str:
+def run_until_failure(session: pytest.Session, nodes: Nodes) -> str:
     """Run some of the tests that have been collected; return the first that fails, "" if none does."""
     items = {item.nodeid: item for item in session.items}
     chosen = [items[node] for node in nodes]
     for item, following in zip(chosen, [*chosen[1:], None], strict=True):
+        end_unless_done(nodes[item.nodeid])
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.testsfailed:
             return item.nodeid
     return ""
 
 
-def _swap(mutant: Mutant) -> bool:
-    """Put a mutant's code into the function that has been imported; return whether that could be done."""
+def swappable(mutant: Mutant) -> bool:
+    """Return whether a mutant's code can be put into the function that has been imported."""
+    function = _function(mutant)
+    if not isinstance(function, FunctionType):
+        return False
+    return len(function.__closure__ or ()) == len(mutant.function_code().co_freevars)
+
+
+def _function(mutant: Mutant) -> Any:
     found: Any = sys.modules[mutant.module]
     for name in mutant.qualname.split("."):
         found = vars(found).get(name)
-    function = getattr(found, "__func__", found)
-    if not isinstance(function, FunctionType):
-        return False
-    try:
-        function.__code__ = mutant.function_code()
-    except ValueError:  # it has other variables of the class than before
-        return False
-    return True
+    return getattr(found, "__func__", found)
 
 
-def _run_anew(mutant: Mutant, nodes: Sequence[str], sending: int) -> None:
-    """Become a new process that imports the mutant and runs the tests."""
-    os.set_inheritable(sending, True)  # noqa: FBT003
-    task = {"module": mutant.module, "name": mutant.name, "nodes": list(nodes), "pipe": sending}
-    os.execv(sys.executable, [sys.executable, "-m", "ci.mutants.anew", json.dumps(task)])  # noqa: S606
+def _run_anew(mutant: Mutant | None, nodes: Nodes, sending: int) -> None:
+    """Become a new process that imports the mutant, if there is one, and runs the tests."""
+    module, name = (mutant.module, mutant.name) if mutant else ("", "")
+    task = {"module": module, "name": name, "nodes": nodes, "pipe": sending}
+    with tempfile.TemporaryFile("w+") as file:
+        json.dump(task, file)
+        file.seek(0)
+        for descriptor in (sending, file.fileno()):
+            os.set_inheritable(descriptor, True)  # noqa: FBT003
+        os.execv(sys.executable, [sys.executable, "-m", "ci.mutants.anew", str(file.fileno())])  # noqa: S606

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,14 +14,15 @@ import pytest
 from ci.mutants import selection
 from ci.mutants.anew import Finder
 from ci.mutants.listed import FILE, Key, Listed
-from ci.mutants.making import Change, Mutant, modules, parse, path_of
+from ci.mutants.making import Change, Mutant, functions, modules, parse, path_of
 from ci.mutants.mapping import Map
 from ci.mutants.report import Report
-from ci.mutants.results import Results
+from ci.mutants.results import Results, alone
 from ci.mutants.touched import changed_lines, functions_at
-from ci.mutants.trying import Outcome
+from ci.mutants.trying import Outcome, swappable
 
 MODULE = "caas_trio.core.limits"
+ROOT = Path(__file__).parents[2]
 #: What mutmut makes of this, without what switches the mutants on.
 SOURCE = """
 def check(value: int, least: int = 1) -> int:
@@ -110,6 +115,78 @@ def test_a_mutant_is_found_in_place_of_its_module_alone() -> None:
     assert spec.origin == str(path_of(MODULE).resolve())
 
 
+#: Tests whose names no command line would find for sure, and a file that cannot be collected.
+NAMED = """
+import pytest
+
+@pytest.mark.parametrize("text", ["a b", "x::y", "[::1]:80", "a[b] - c/d", "-x", "@f"])
+def test_a(text):
+    assert text != "x::y"
+
+def test_b():
+    pass
+"""
+
+
+def run_anew(folder: Path, *nodes: str) -> Outcome:
+    (folder / "test_named.py").write_text(NAMED)
+    (folder / "test_broken.py").write_text("raise RuntimeError")
+    receiving, sending = os.pipe()
+    task = {"module": "", "name": "", "nodes": dict.fromkeys(nodes, 0), "pipe": sending}
+    (folder / "task").write_text(json.dumps(task))
+    with (folder / "task").open() as file, os.fdopen(receiving, "rb") as pipe:
+        subprocess.run(
+            [sys.executable, "-m", "ci.mutants.anew", str(file.fileno())],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            pass_fds=[file.fileno(), sending],
+            check=True,
+        )
+        os.close(sending)
+        return Outcome.of(pipe.read().decode(), ended=False)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outcome"),
+    [
+        (
+            [f"test_named.py::test_a[{name}]" for name in ("[::1]:80", "a b", "a[b] - c/d", "-x", "@f")],
+            Outcome("survived"),
+        ),
+        (
+            ["test_named.py::test_b", "test_named.py::test_a[x::y]"],
+            Outcome("killed", "test_named.py::test_a[x::y]"),
+        ),
+        (["test_named.py::test_b", "test_named.py::gone"], Outcome("not found", "test_named.py::gone")),
+        (["test_broken.py::test_a"], Outcome("killed", "test_broken.py")),
+        (["test_gone.py::test_a"], Outcome("not found", "test_gone.py")),
+    ],
+)
+def test_a_new_process_runs_the_chosen_tests(tmp_path: Path, nodes: list[str], outcome: Outcome) -> None:
+    assert run_anew(tmp_path, *nodes) == outcome
+
+
+@pytest.mark.parametrize(
+    ("qualname", "can_be"), [("Limits.__post_init__", True), ("Limits", False), ("Limits.no", False)]
+)
+def test_code_is_swapped_in_functions_alone(qualname: str, *, can_be: bool) -> None:
+    mutant = Mutant(MODULE, qualname, 1, CHANGE, MUTANT.definition, MUTANT.tree)
+    if can_be:
+        source = path_of(MODULE).read_text()
+        tree = ast.parse(source)
+        definition = next(node for name, node in functions(tree) if name == qualname)
+        mutant = Mutant(MODULE, qualname, 1, CHANGE, definition, tree)
+    assert swappable(mutant) == can_be
+
+
+def test_two_runs_keep_out_of_each_others_results(tmp_path: Path) -> None:
+    with alone(tmp_path), pytest.raises(SystemExit, match=r"^another run is under way in "), alone(tmp_path):
+        pass
+    with alone(tmp_path):
+        pass
+
+
 def test_tests_are_tried_in_the_order_of_what_they_have_noticed() -> None:
     tests = Map()
     f, g, h = (f"{MODULE}.{name}" for name in "fgh")
@@ -123,12 +200,12 @@ def test_tests_are_tried_in_the_order_of_what_they_have_noticed() -> None:
             "slow": (5.0, [f]),
         }
     )
-    nodes, seconds = tests.of_function(f, 2, {})
-    assert nodes == ["tests/test_limits.py::own", "a[1]", "b", "c", "a[2]"]
-    assert seconds == pytest.approx(1.2)
-    assert tests.of_function(f, 0.45, {"c": 2})[0] == ["c", "a[1]"]
-    assert tests.of_function(g, 0.1, {})[0] == ["b"]
-    assert tests.of_function(h, 2, {}) == ([], 0)
+    nodes = tests.of_function(f, 2, {})
+    assert list(nodes) == ["tests/test_limits.py::own", "a[1]", "b", "c", "a[2]"]
+    assert sum(nodes.values()) == pytest.approx(1.2)
+    assert list(tests.of_function(f, 0.45, {"c": 2})) == ["c", "a[1]"]
+    assert tests.of_function(g, 0.1, {}) == {"b": 0.2}
+    assert tests.of_function(h, 2, {}) == {}
 
 
 def test_results_are_kept_as_long_as_the_function_stays_the_same(tmp_path: Path) -> None:
@@ -148,7 +225,7 @@ def test_a_mutant_that_a_test_notices_is_killed(status: str) -> None:
     assert report.rows()[-1] == ("all", "1", "1", "0", "0", "0")
 
 
-@pytest.mark.parametrize("status", ["survived", "no tests"])
+@pytest.mark.parametrize("status", ["survived", "no tests", "not found"])
 def test_a_mutant_that_no_test_notices_fails_the_run(status: str) -> None:
     report = report_on(status, Listed({}))
     assert not report.passed
