@@ -58,13 +58,26 @@ def _without_keeping(artifact: Path) -> Crash:
 @click.option("--seconds", type=click.IntRange(1), default=60, show_default=True, help="For each bug.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Bugs at a time.")
 @click.option("--seeds/--no-seeds", default=True, help="Begin with the corpus, or with nothing.")
-def main(parts: tuple[str, ...], seconds: int, jobs: int, *, seeds: bool) -> None:
+@click.option("--mutants", type=click.IntRange(1), help="In their place, so many random mutants of core/.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Which mutants.")
+def main(
+    parts: tuple[str, ...], seconds: int, jobs: int, mutants: int | None, seed: int, *, seeds: bool
+) -> None:
     """Plant bugs, all or those whose description or harness contains a PART, and hunt them.
 
     Exits with 1 if one was missed, or if a harness fails without a bug; with 130 after Ctrl-C.
     """
     console = Console()
-    chosen = [bug for bug in BUGS if not parts or any(part in f"{bug.harness} {bug.what}" for part in parts)]
+
+    def is_wanted(harness: str, what: str) -> bool:
+        return not parts or any(part in f"{harness} {what}" for part in parts)
+
+    if mutants is None:
+        chosen = [bug for bug in BUGS if is_wanted(bug.harness, bug.what)]
+    else:
+        from .mutants import sample  # noqa: PLC0415 - needs mutmut
+
+        chosen = sample(mutants, seed, is_wanted)
     if not chosen:
         raise click.UsageError(f"no bug and no harness has {' or '.join(map(repr, parts))} in its name")
     for bug in chosen:  # an entry that no longer applies is to be known before hours are spent

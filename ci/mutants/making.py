@@ -6,6 +6,7 @@ import ast
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -90,11 +91,21 @@ class Mutant:
 
     def module_code(self) -> CodeType:
         """Return the compiled module that has the mutant in place of the function."""
+        with self._in_place():
+            return compile(self.tree, str(self.path.resolve()), "exec")
+
+    def module_source(self) -> str:
+        """Return the same as text, without comments."""
+        with self._in_place():
+            return ast.unparse(self.tree)
+
+    @contextmanager
+    def _in_place(self) -> Iterator[None]:
         original = self._original()
         kept = original.args, original.body
         original.args, original.body = self.definition.args, self.definition.body
         try:
-            return compile(self.tree, str(self.path.resolve()), "exec")
+            yield
         finally:
             original.args, original.body = kept
 
