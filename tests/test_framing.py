@@ -394,6 +394,18 @@ def test_an_empty_line_has_a_number_too() -> None:
 
 
 @pytest.mark.parametrize("terminator", Terminator)
+@pytest.mark.parametrize("how", ["next_line", "take_lines", "take_pieces"])
+def test_a_line_that_begins_behind_the_last_has_another_number(how: str, terminator: Terminator) -> None:
+    buffer = LineBuffer(5, terminator)
+    buffer.feed(b"a")
+    numbers = {buffer.unfinished}
+    for _ in range(3):
+        assert getattr(buffer, how)(terminator.value + b"a") == b"a" + terminator.value
+        numbers.add(buffer.unfinished)
+    assert len(numbers) == 4
+
+
+@pytest.mark.parametrize("terminator", Terminator)
 @pytest.mark.parametrize("how", ["next_line", "take_line_piece"])
 def test_the_work_of_a_line_that_comes_slowly_is_linear(how: str, terminator: Terminator) -> None:
     buffer = LineBuffer(3000, terminator)
