@@ -23,7 +23,7 @@ import pytest
 from .making import MADE, Mutant, mutants_of
 
 #: How many times as long as in the right program a test may take, and how many seconds more.
-_SLOWER: Final = 20
+_SLOWER: Final = 10
 _MORE_S: Final = 5
 #: The descriptor of the standard error output.
 _STDERR: Final = 2

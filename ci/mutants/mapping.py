@@ -20,8 +20,8 @@ from coverage import Coverage, CoverageData
 
 from .making import LAYERS, PACKAGE, functions, module_of
 
-#: By test: its time in seconds, and what it calls.
-Calls: TypeAlias = dict[str, tuple[float, list[str]]]
+#: By test: the processor's time and the clock's, in seconds, and what it calls.
+Calls: TypeAlias = dict[str, tuple[float, float, list[str]]]
 
 _PREFIX: Final = f"{PACKAGE.resolve()}{os.sep}"
 
@@ -86,12 +86,14 @@ class Map:
     def add(self, calls: Calls) -> None:
         """Add tests."""
         self.calls.update(calls)
-        for test, (_, called) in calls.items():
+        for test, (_, _, called) in calls.items():
             for name in called:
                 self._by_function[name].append(test)
 
     def of_function(self, function: str, budget: float, kills: Mapping[str, int]) -> dict[str, float]:
-        """Return the tests that call a function, in order, as far as a time goes, and the time of each.
+        """Return the tests that call a function, in order, as far as a processor's time goes.
+
+        With each comes how long it takes by the clock.
 
         First come those that have noticed most, then those of the module itself, then the first of each that
         is parametrized, the cheapest first: its others seldom notice what that one did not.
@@ -107,7 +109,7 @@ class Map:
         total = 0.0
         for *_, seconds, test in sorted(order):
             if not chosen or total + seconds <= budget:
-                chosen[test] = seconds
+                chosen[test] = self.calls[test][1]
                 total += seconds
         return chosen
 
@@ -122,7 +124,8 @@ def _known_functions() -> str:
 
 
 def _digest(path: Path, known: str) -> str:
-    return hashlib.sha256(path.read_bytes() + f"{path}{known}".encode()).hexdigest()[:24]
+    ours = Path(__file__).read_bytes()
+    return hashlib.sha256(ours + path.read_bytes() + f"{path}{known}".encode()).hexdigest()[:24]
 
 
 def _map_in_child(session: pytest.Session, items: list[pytest.Item], to: Path) -> int:
@@ -131,23 +134,23 @@ def _map_in_child(session: pytest.Session, items: list[pytest.Item], to: Path) -
         return pid
     status = 1
     try:
-        seconds: dict[str, float] = {}
+        times: dict[str, tuple[float, float]] = {}
         coverage = Coverage(data_file=None, config_file=False, source_pkgs=["caas_trio"], messages=False)
         coverage.set_option("run:core", "ctrace")  # the other ones know no contexts
         coverage.set_option("run:disable_warnings", ["module-not-measured", "already-imported"])
         coverage.start()
         for item, following in zip(items, [*items[1:], None], strict=True):
             coverage.switch_context(item.nodeid)
-            began = time.monotonic()
+            began = time.process_time(), time.monotonic()
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            seconds[item.nodeid] = time.monotonic() - began
+            times[item.nodeid] = time.process_time() - began[0], time.monotonic() - began[1]
             if session.testsfailed:
                 print("fails without a mutant:", item.nodeid, file=sys.stderr)
                 break
         else:
             coverage.stop()
             called = _called(coverage.get_data())
-            calls = {test: (took, sorted(called.get(test, ()))) for test, took in seconds.items()}
+            calls = {test: (*took, sorted(called.get(test, ()))) for test, took in times.items()}
             unfinished = to.with_suffix(f".{os.getpid()}")
             unfinished.write_text(json.dumps(calls))
             unfinished.rename(to)

@@ -12,6 +12,7 @@ _CORE: Final = (
     "dotstuffing",
     "endpoint",
     "errors",
+    "exports",
     "framing",
     "handshakegate",
     "limits",
@@ -25,6 +26,8 @@ _CORE: Final = (
     "telemetry",
     "terminator",
     "tls",
+    "tlssocket",
+    "tlsstream",
     "trust",
 )
 _DRIVERS: Final = (

@@ -3,7 +3,7 @@
 In the child the mutant's code is put into the function, wherever that is already referred to. The tests are
 run that call the function, until one fails: first those that have noticed most, then the cheapest. Where
 that would come too late (the function is called at import, or what is changed is evaluated there) a new
-process imports the mutant.
+process imports the mutant, unless it has been noticed before.
 
 What makes a mutant fail has to pass without it: each such test is run once more in the right program.
 """
@@ -11,6 +11,7 @@ What makes a mutant fail has to pass without it: each such test is run once more
 from __future__ import annotations
 
 import contextlib
+import enum
 import gc
 import json
 import os
@@ -46,6 +47,14 @@ _CHECKED_S: Final = 20
 _WAITING: Final = 20
 
 
+class Way(enum.Enum):
+    """How a mutant is tried."""
+
+    SWAPPED = "its code is put into the function that has been imported"
+    ANEW = "a new process imports it"
+    BOTH = "first the one, then the other: the function is called while modules are imported"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The result for a mutant: "killed", "timeout", "survived", "no tests" or "not found"; and by which test.
@@ -70,7 +79,7 @@ class Outcome:
 class _Child:
     mutant: Mutant | None
     nodes: Nodes
-    anew: bool
+    way: Way
     pipe: int
     deadline: float
 
@@ -117,9 +126,7 @@ class Loop:
             if not nodes:
                 self.found(mutant, Outcome("no tests"))
                 continue
-            late = mutant.function in self._at_import or mutant.is_in_signature
-            anew = late or not swappable(mutant)
-            self._start(session, mutant, nodes, anew=anew)
+            self._start(session, mutant, nodes, self._way(mutant))
             self._reap(session, self.jobs - 1)
         self._reap(session, 0)
         return True
@@ -129,7 +136,12 @@ class Loop:
         if report.failed and not self._is_trying:
             print(report.longreprtext, file=sys.stderr)
 
-    def _start(self, session: pytest.Session, mutant: Mutant | None, nodes: Nodes, *, anew: bool) -> None:
+    def _way(self, mutant: Mutant) -> Way:
+        if mutant.is_in_signature or not swappable(mutant):
+            return Way.ANEW
+        return Way.BOTH if mutant.function in self._at_import else Way.SWAPPED
+
+    def _start(self, session: pytest.Session, mutant: Mutant | None, nodes: Nodes, way: Way) -> None:
         """Run tests in a child."""
         seconds = sum(nodes.values())
         receiving, sending = os.pipe()
@@ -137,7 +149,7 @@ class Loop:
         if pid:
             os.close(sending)
             deadline = time.monotonic() + _WAITING * (seconds + 1)
-            self._children[pid] = _Child(mutant, nodes, anew, receiving, deadline)
+            self._children[pid] = _Child(mutant, nodes, way, receiving, deadline)
             return
         self._is_trying = mutant is not None
         os.setpgid(0, 0)
@@ -149,7 +161,7 @@ class Loop:
             os.dup2(null, 2)
         failed = MISSING
         try:
-            if anew:
+            if way is Way.ANEW:
                 _run_anew(mutant, nodes, sending)
             elif mutant is not None:
                 _function(mutant).__code__ = mutant.function_code()
@@ -184,6 +196,9 @@ class Loop:
                 print("fails without a mutant:", failed or status, *child.nodes, file=sys.stderr)
                 raise session.Failed
             return
+        if outcome.status == "survived" and child.way is Way.BOTH:
+            self._start(session, child.mutant, child.nodes, Way.ANEW)
+            return
         self.found(child.mutant, outcome)
         if outcome.status == "killed":
             self._kills[failed] += 1
@@ -192,10 +207,11 @@ class Loop:
     def _check(self, session: pytest.Session, failed: str, child: _Child) -> None:
         """Run what a mutant has failed by in the right program, once, in the same way."""
         nodes = child.nodes if failed == UNNAMED else {failed: child.nodes.get(failed, 0) + _CHECKED_S}
-        known = (" ".join(nodes), child.anew)
-        if known not in self._checked and (child.anew or failed != UNNAMED):
+        anew = child.way is Way.ANEW
+        known = (" ".join(nodes), anew)
+        if known not in self._checked and (anew or failed != UNNAMED):
             self._checked.add(known)
-            self._start(session, None, nodes, anew=child.anew)
+            self._start(session, None, nodes, child.way)
 
 
 @contextlib.contextmanager

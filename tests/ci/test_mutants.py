@@ -192,19 +192,19 @@ def test_tests_are_tried_in_the_order_of_what_they_have_noticed() -> None:
     f, g, h = (f"{MODULE}.{name}" for name in "fgh")
     tests.add(
         {
-            "a[1]": (0.1, [f]),
-            "a[2]": (0.1, [f]),
-            "b": (0.2, [f, g]),
-            "c": (0.3, [f]),
-            "tests/test_limits.py::own": (0.5, [f]),
-            "slow": (5.0, [f]),
+            "a[1]": (0.1, 3 * 0.1, [f]),
+            "a[2]": (0.1, 3 * 0.1, [f]),
+            "b": (0.2, 3 * 0.2, [f, g]),
+            "c": (0.3, 3 * 0.3, [f]),
+            "tests/test_limits.py::own": (0.5, 3 * 0.5, [f]),
+            "slow": (5.0, 3 * 5.0, [f]),
         }
     )
     nodes = tests.of_function(f, 2, {})
     assert list(nodes) == ["tests/test_limits.py::own", "a[1]", "b", "c", "a[2]"]
-    assert sum(nodes.values()) == pytest.approx(1.2)
+    assert sum(nodes.values()) == pytest.approx(3.6)
     assert list(tests.of_function(f, 0.45, {"c": 2})) == ["c", "a[1]"]
-    assert tests.of_function(g, 0.1, {}) == {"b": 0.2}
+    assert tests.of_function(g, 0.1, {}) == {"b": pytest.approx(0.6)}
     assert tests.of_function(h, 2, {}) == {}
 
 
