@@ -15,7 +15,7 @@ from .making import Mutant
 from .trying import Outcome
 
 #: After how many results they are saved.
-_EVERY: Final = 50
+_EVERY: Final = 10
 
 
 @contextmanager

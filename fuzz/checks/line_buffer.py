@@ -30,13 +30,14 @@ _TAKE_FROM: Final = dict(zip(b"NLP", _WAYS[:3], strict=True))
 #: Steps besides the common ones: take once in one of the ways; make the limit smaller or larger.
 _TAKE: Final = dict(zip(b"nlpr", _WAYS, strict=True))
 _TAKE_COUNT: Final = {ord("w"): "take_line_piece", ord("e"): "take_exactly", ord("s"): "take_some"}
-_UNTIL: Final = ord("u")
+#: Take up to the delimiter of the script, and up to the other one of its pair in `_DELIMITERS`.
+_UNTIL: Final = dict(zip(b"uv", (0, 1), strict=True))
 #: What came last comes again so many times, once in a script, so that a leak of bytes shows.
 _AGAIN: Final = ord("+")
 _TIMES: Final = 16
 _DELIMITERS: Final = (b"\n", b"\r\n", b"pp", b"aba", b"\r\n\r\n", b"END", b"aab", b"\n\n")
 _SHRINK, _GROW = b"mM"
-_KNOWN: Final = frozenset({*_TAKE, *_TAKE_FROM, *_TAKE_COUNT, _UNTIL, _AGAIN, _SHRINK, _GROW, END})
+_KNOWN: Final = frozenset({*_TAKE, *_TAKE_FROM, *_TAKE_COUNT, *_UNTIL, _AGAIN, _SHRINK, _GROW, END})
 TOKENS: Final = (*tokens(_KNOWN), *cuts(_DELIMITERS))
 _MAX_LIMIT: Final = 24
 #: From this value of the header's limit on, lines end with CR LF.
@@ -57,8 +58,8 @@ def check(data: bytes) -> None:
     if limit == 0:
         _refuse_limit(first)
         return
-    delimiter = _DELIMITERS[count & 3 | count >> 4 & 4]
-    by_delimiter = (delimiter,) if first & 32 else ()
+    chosen = count & 3 | count >> 4 & 4
+    by_delimiter = (_DELIMITERS[chosen],) if first & 32 else ()
     way = "take_until" if by_delimiter else (None, *_WAYS[:3])[first & 3]
     pair = _Pair(
         limit, way, *by_delimiter, counted=bool(first & 64), at_once=bool(first & 128), strict=strict
@@ -73,8 +74,8 @@ def check(data: bytes) -> None:
                 pair.feed(piece, (first >> 2) % 3)
         if sign in _TAKE_COUNT:
             pair.take(_TAKE_COUNT[sign], (count >> 2 & 15) - 1)
-        elif sign == _UNTIL:
-            pair.take("take_until", delimiter)
+        elif sign in _UNTIL:
+            pair.take("take_until", _DELIMITERS[chosen ^ _UNTIL[sign]])
         elif sign == _AGAIN:
             pair.feed_again(chunk[-8:])
         elif sign != CUT and sign not in _TAKE_FROM:
@@ -109,7 +110,7 @@ class _Pair:
         self.again = False
         self.fed = 0
         self.longest = 0
-        self.last_way = way
+        self.last_way: tuple[str | None, tuple[bytes | int, ...]] = (way, how)
         self.searched_again = 0
         self.progress = Progress()
         self.highest = limit
@@ -177,9 +178,9 @@ class _Pair:
 
     def take(self, way: str, *how: bytes | int, chunk: bytes = b"") -> _Taken:
         """Take from both in one way and compare; a chunk is fed to the buffer with the same call."""
-        if way != self.last_way:  # what one way has searched, another one may search again
+        if (way, how) != self.last_way:  # what one way has searched, another one may search again
             self.searched_again += len(self.model.rest) + len(chunk)
-            self.last_way = way
+            self.last_way = (way, how)
         if way == "take_until":  # which may begin in what was searched before
             self.searched_again += 2 * sum(len(each) for each in how if isinstance(each, bytes))
         streaming = self.model.streaming
