@@ -15,14 +15,14 @@ from caas_trio.core.limits import COUNTS, TIMES
 @pytest.mark.parametrize("name", TIMES)
 def test_a_time_no_clock_can_count_is_refused(name: str, value: float) -> None:
     wrong: dict[str, Any] = {name: value}
-    with pytest.raises(LimitError, match=f"{name} is .*; it must be a number of seconds, 0 or more"):
+    with pytest.raises(LimitError, match=f"^{name} is {value}; it must be a number of seconds, 0 or more$"):
         Limits(**wrong)
 
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_zero_is_refused_as_a_count(name: str) -> None:
     wrong: dict[str, Any] = {name: 0}
-    with pytest.raises(LimitError, match=f"{name} is 0; it must be 1 or more"):
+    with pytest.raises(LimitError, match=f"^{name} is 0; it must be 1 or more$"):
         Limits(**wrong)
 
 

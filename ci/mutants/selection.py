@@ -15,6 +15,7 @@ _CORE: Final = (
     "exports",
     "framing",
     "handshakegate",
+    "lazy",
     "limits",
     "log_telemetry",
     "peer",
