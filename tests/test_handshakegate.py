@@ -55,6 +55,7 @@ def real_hello(*, tickets: bool, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_
 @pytest.mark.parametrize("cut", [1, 4, 5, 8, 9, 40, len(HELLO) - 1])
 def test_nothing_passes_before_the_hello_is_whole(cut: int) -> None:
     gate = HandshakeGate()
+    assert (gate.speaks_tls, gate.offers_ticket) == (False, False)
     assert gate.feed(HELLO[:cut]) == b""
     assert gate.feed(HELLO[cut:]) == HELLO
     assert gate.speaks_tls
@@ -97,6 +98,7 @@ def test_invalid_records_pass_at_once_for_openssl_to_refuse(said: bytes) -> None
         (b"\x16\x03\x01\x00\x04\x01\x02\x00\x00", "a message longer than 16384 bytes"),
         (record(message(1, b"", 16385)), "a message longer than 16384 bytes"),
         (b"\x16\x03\x01\x00\x00", "an empty record"),
+        (b"\x16\x03\x01\x40\x00", None),
         (HELLO[:9] + b"", None),
         (record(message(1, b"", 16384)), None),
     ],
@@ -106,7 +108,7 @@ def test_a_claimed_length_allocates_nothing(said: bytes, reason: str | None) -> 
     if reason is None:
         assert gate.feed(said) == b""
     else:
-        with pytest.raises(HandshakeFailed, match=reason):
+        with pytest.raises(HandshakeFailed, match=f"^no TLS handshake: {reason}$"):
             gate.feed(said)
 
 
@@ -125,15 +127,28 @@ def test_later_messages_are_held_until_they_are_whole_too() -> None:
     first, second = record(message(11, b"") + message(16, b"key")[:3]), record(message(16, b"key")[3:])
     assert gate.feed(first[:-3]) + gate.feed(first[-3:] + second[:-1]) == first[:-3]
     assert gate.feed(second[-1:]) == first[-3:] + second
-    with pytest.raises(HandshakeFailed, match="a message longer than 32768 bytes"):
+    with pytest.raises(HandshakeFailed, match=r"^no TLS handshake: a message longer than 32768 bytes$"):
         gate.feed(record(message(11, b"", 102400)))
+
+
+@pytest.mark.parametrize(("claimed", "fails"), [(32768, False), (32769, True)])
+def test_a_later_message_may_be_as_long_as_a_handshake(claimed: int, *, fails: bool) -> None:
+    gate = HandshakeGate()
+    gate.feed(HELLO)
+    gate.answered(ANSWER)
+    begun = record(message(11, b"", claimed))
+    if fails:
+        with pytest.raises(HandshakeFailed):
+            gate.feed(begun)
+    else:
+        assert gate.feed(begun) == b""
 
 
 def test_a_second_hello_is_measured_like_the_first() -> None:
     gate = HandshakeGate()
     claim = record(message(1, b"", 0x20000))
     assert gate.feed(HELLO + CIPHERS_CHANGED + claim) == HELLO
-    with pytest.raises(HandshakeFailed, match="longer than 16384"):
+    with pytest.raises(HandshakeFailed, match=r"^no TLS handshake: a message longer than 16384 bytes$"):
         gate.answered(RETRY)
     gate = HandshakeGate()
     assert gate.feed(HELLO) == HELLO
@@ -160,7 +175,7 @@ def test_a_handshake_is_limited_in_bytes() -> None:
     gate.answered(ANSWER)
     while gate.room:
         gate.feed(record(message(11, b"")[: gate.wanted(4)])[: gate.room])
-    with pytest.raises(HandshakeFailed, match="more than 32768 bytes"):
+    with pytest.raises(HandshakeFailed, match=r"^no TLS handshake: more than 32768 bytes$"):
         gate.wanted(1)
 
 

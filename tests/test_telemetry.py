@@ -27,6 +27,7 @@ from caas_trio import (
 )
 from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import (
+    BOUNDS,
     EVENTS,
     OTHER,
     BoundedNames,
@@ -186,6 +187,52 @@ def test_several_observers_get_the_events_they_override() -> None:
 def test_names_beyond_the_bound_count_as_other() -> None:
     bounded = BoundedNames(2)
     assert [bounded(name) for name in "abcab"] == ["a", "b", OTHER, "a", "b"]
+
+
+def test_32_names_are_kept_by_default() -> None:
+    bounded = BoundedNames()
+    assert [bounded(str(number)) for number in range(34)] == [*map(str, range(32)), OTHER, OTHER]
+
+
+class Talk:
+    """A conversation with some lines that were too long."""
+
+    def __init__(self, oversize_lines: int) -> None:
+        self.oversize_lines = oversize_lines
+
+
+def test_oversize_lines_add_up_over_conversations_that_last_and_that_are_over() -> None:
+    stats = ServerStats()
+    assert stats.oversize == 0
+    one, two, short = Talk(1), Talk(2), Talk(4)
+    stats.begin(one)
+    stats.begin(two)
+    stats.ended(short)  # before it could begin
+    assert stats.oversize == 7
+    one.oversize_lines = 9
+    stats.ended(one)
+    assert stats.oversize == 15
+    stats.ended(two)
+    assert stats.oversize == 15
+
+
+def test_waits_are_counted_within_the_bounds() -> None:
+    stats = ServerStats()
+    assert (stats.waits, stats.waited) == ([0] * (len(BOUNDS) + 1), 0)
+    for _ in range(2):
+        stats.served(3, BOUNDS[0])
+    stats.served(1, 2.0)
+    assert (stats.waits[0], stats.waits[-1], sum(stats.waits)) == (6, 1, 7)
+    assert stats.waited == pytest.approx(6 * BOUNDS[0] + 2)
+
+
+def test_a_listener_begins_with_nothing() -> None:
+    stats, endpoint = ServerStats(), Endpoint.parse("tcp://127.0.0.1:1")
+    assert (stats.received, stats.sent, stats.lines, stats.listeners) == (0, 0, 0, [])
+    listener_stats = stats.add_listener(endpoint)
+    assert stats.listeners == [listener_stats]
+    assert (listener_stats.endpoint, listener_stats.accepted) == (endpoint, 0)
+    assert listener_stats.ended == dict.fromkeys(Outcome, 0)
 
 
 def test_every_event_is_listed() -> None:

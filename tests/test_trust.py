@@ -113,6 +113,7 @@ def test_proxies_are_on_loopback_by_default(peer: Peer, objection: str | None) -
         ("tcp://localhost:1", False),
         ("tcp://LocalHost.:1", False),
         ("tcp://localhost.example:1", True),
+        ("tcp://localhostX:1", True),
         ("tls://0.0.0.0:1", False),
         ("unix:/a", False),
     ],

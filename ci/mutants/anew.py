@@ -127,11 +127,11 @@ def main() -> None:
     """Run the tests of a task, in the right program if it names no mutant; write the result into its pipe."""
     with os.fdopen(int(sys.argv[1])) as file:
         task = json.load(file)
-    if task["name"]:
-        mutant = next(each for each in mutants_of(task["module"], MADE) if each.name == task["name"])
-        sys.meta_path.insert(0, Finder(mutant))
     result = MISSING
     try:
+        if task["name"]:
+            mutant = next(each for each in mutants_of(task["module"], MADE) if each.name == task["name"])
+            sys.meta_path.insert(0, Finder(mutant))
         result = Selection(task["nodes"]).run()
     finally:
         os.write(task["pipe"], result.encode())
