@@ -34,6 +34,7 @@ from caas_trio.program.messages import MAX_MESSAGE_BYTES, WorkerConfig
 from caas_trio.program.program import Program
 from caas_trio.program.recycling import WorkerLimits
 from caas_trio.program.sharedsockets import SharedSockets
+from caas_trio.program.startup import HANDLED
 from caas_trio.program.supervisor import Supervisor, WorkersFailed
 from caas_trio.program.worker_process import StartedProcess
 from caas_trio.testing.scheduling import seed_scheduler
@@ -377,6 +378,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first of them")
     parser.add_argument("--trace", action="store_true", help="show what happens in the first seed")
     options = parser.parse_args()
+    for number in HANDLED:  # nohup ignores one, a shell's `&` another, and a supervisor leaves both ignored
+        signal.signal(number, signal.SIG_DFL)
     if options.trace:
         show(options.seed)
         return 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import pytest
 import trio
@@ -24,6 +26,14 @@ def test_the_service_goes_on_and_ends_as_it_should(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_seed_comes_to_the_same_every_time(seed: int) -> None:
     assert play(seed) == play(seed)
+
+
+@pytest.mark.slow
+def test_signals_that_a_shell_ignores_are_handled() -> None:
+    """Slow: it starts Pythons."""
+    command = [sys.executable, "-m", "ci.simulate.supervisor", "--seed=2", "--seeds=10"]
+    in_background = ["sh", "-c", "trap '' HUP INT; exec \"$@\"", "sh"]
+    subprocess.run([*in_background, *command], check=True)
 
 
 @pytest.fixture
