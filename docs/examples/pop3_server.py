@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
+import trio
+
 import caas_trio
 
 #: The most messages, and the most bytes of all of them, that a mailbox holds.
@@ -18,8 +20,8 @@ MAX_MESSAGES: Final = 1000
 MAX_BYTES: Final = 8 << 20
 #: Without its CR LF (RFC 2449, 4).
 MAX_COMMAND: Final = 253
-#: How many commands a client has to log in with, and how long it may be quiet, in seconds.
-MAX_BEFORE_LOGIN: Final = 10
+#: How many commands of a client that has not logged in may be wrong, and within how many seconds it has to.
+MAX_WRONG: Final = 10
 LOGIN_TIMEOUT_S: Final = 30.0
 
 GO_AHEAD: Final = b"+OK go ahead\r\n"
@@ -145,14 +147,13 @@ class Server:
     async def handler(self, connection: caas_trio.Connection) -> None:
         """Serve one client."""
         connection.terminator, connection.max_line = caas_trio.Terminator.CRLF, MAX_COMMAND
-        usual_timeout, connection.idle_timeout = connection.idle_timeout, LOGIN_TIMEOUT_S
         over_tls = connection.endpoint.scheme is caas_trio.Scheme.TLS
         login = Login(self._mailboxes, offers_tls=connection.can_start_tls and not over_tls)
         await connection.send(b"+OK caas\r\n")
         try:
-            await converse(connection, login.answer, MAX_BEFORE_LOGIN)
-            if login.mailbox is not None:
-                connection.idle_timeout = usual_timeout
+            with trio.move_on_after(LOGIN_TIMEOUT_S) as scope:
+                await converse(connection, login.answer, MAX_WRONG)
+            if login.mailbox is not None and not scope.cancelled_caught:
                 await converse(connection, Visit(login.mailbox).answer)
         except caas_trio.BareTerminator:
             await connection.send(b"-ERR a bare CR or LF ends no line\r\n")
@@ -162,15 +163,16 @@ class Server:
 
 
 async def converse(
-    connection: caas_trio.Connection, answer: Callable[[bytes], bytes], most: int | None = None
+    connection: caas_trio.Connection, answer: Callable[[bytes], bytes], max_wrong: int = -1
 ) -> None:
-    """Answer commands until the client has logged in, or out."""
-    async for command in connection.commands(too_long=b"-ERR line too long\r\n", max_commands=most):
+    """Answer commands until the client has logged in, or out, or so many were wrong."""
+    async for command in connection.commands(too_long=b"-ERR line too long\r\n"):
         reply = answer(command)
         await connection.send(reply)
+        max_wrong -= reply.startswith(b"-ERR")
         if reply == GO_AHEAD:
             await connection.start_tls()
-        elif reply in (WELCOME, GOODBYE):
+        elif reply in (WELCOME, GOODBYE) or max_wrong == 0:
             return
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pop3_server
 import pytest
-from pop3_server import MAX_BEFORE_LOGIN, MAX_BYTES, Mailbox, Server
+import trio
+from pop3_server import MAX_BYTES, MAX_WRONG, Mailbox, Server
 from trio.testing import MockClock
 
-from caas_trio import Handler, TooSlow, UsageError, connect
+from caas_trio import Handler, UsageError, connect
 from tests.certificates import HOST, client_context
 
 from .talking import ask, connected, served, talk
@@ -87,12 +88,27 @@ async def test_capabilities() -> None:
     assert await talk(server(), b"CAPA\r\nQUIT\r\n") == heard
 
 
-async def test_a_client_that_does_not_log_in_is_sent_away(autojump_clock: MockClock) -> None:
-    heard = await talk(server(), b"NOOP\r\n" * (MAX_BEFORE_LOGIN + 1))
-    assert heard == b"+OK caas\r\n" + b"-ERR log in first\r\n" * MAX_BEFORE_LOGIN
+@pytest.mark.parametrize("wrong", [b"NOOP", b"PASS secret"])
+async def test_a_client_whose_commands_are_wrong_is_sent_away(wrong: bytes) -> None:
+    heard = await talk(server(), (wrong + b"\r\n") * (MAX_WRONG + 1))
+    assert heard.startswith(b"+OK caas\r\n-ERR ")
+    assert heard.count(b"-ERR ") == MAX_WRONG
+
+
+async def test_right_commands_before_the_log_in_are_not_counted() -> None:
+    heard = await talk(server(), b"USER joe\r\n" * 100 + b"PASS secret\r\n")
+    assert heard == b"+OK caas\r\n" + b"+OK\r\n" * 100 + b"+OK it is yours\r\n"
+
+
+@pytest.mark.parametrize("said", [b"", b"USER joe\r\n"])
+async def test_a_client_has_so_long_to_log_in(said: bytes, autojump_clock: MockClock) -> None:
     async with connected(server()) as client:
-        await client.ended.wait()
-    assert isinstance(client.outcome, TooSlow)
+        while trio.current_time() < pop3_server.LOGIN_TIMEOUT_S - 1:
+            await client.stream.send_all(said)
+            await trio.sleep(1)
+        heard = await client.receive_all()
+    assert heard.startswith(b"+OK caas\r\n")
+    assert int(trio.current_time()) == pop3_server.LOGIN_TIMEOUT_S
 
 
 async def test_lines_are_short_and_end_with_cr_lf() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .daemon import Daemon, Place, Start, under_socat
+from .daemon import AS_ANYBODY, Daemon, Place, Start, own, under_socat
 
 
 def _dovecot(protocol: str) -> Start:
@@ -54,9 +54,36 @@ def _postfix(place: Place) -> list[str]:
     return under_socat(place, "/usr/lib/postfix/sbin/smtpd -S")
 
 
+def _opensmtpd(place: Place) -> list[str]:
+    # It changes to users of its own and locks itself in: it is root in its namespace, and so are they.
+    place.accounts({"opensmtpd": 0, "opensmtpq": 0}, {"opensmtpd": 0, "opensmtpq": 0})
+    config = place.file(
+        "etc/smtpd.conf",
+        f"listen on 127.0.0.1 port {place.port} hostname mail.example.net\n"
+        'action "keep" relay host smtp://127.0.0.1:9\nmatch for any action "keep"\n',
+    )
+    # It looks up the name of each client.
+    place.file("etc/resolv.conf", "lookup file\n")
+    place.file("etc/hosts", "127.0.0.1 localhost\n")
+    for name in ("spool/smtpd", "lib/opensmtpd/empty"):
+        (place.folder / "var" / name).mkdir(parents=True, mode=0o711)
+    names = ["NSS_WRAPPER_PASSWD=/etc/passwd", "NSS_WRAPPER_GROUP=/etc/group"]
+    preload = "LD_PRELOAD=libnss_wrapper.so:libuid_wrapper.so"
+    return [*AS_ANYBODY, "env", *names, preload, "/usr/sbin/smtpd", "-d", "-f", config]
+
+
 DAEMONS = (
     Daemon("Dovecot (POP3)", "dovecot-core", "pop3", _dovecot("pop3"), ("dovecot-pop3d",)),
     Daemon("Dovecot (IMAP)", "dovecot-core", "imap", _dovecot("imap"), ("dovecot-imapd",)),
     Daemon("Exim", "exim4-daemon-light", "smtp", _exim),
+    Daemon(
+        "OpenSMTPD",
+        "opensmtpd",
+        own("smtp_in_turn"),
+        _opensmtpd,
+        ("libuid-wrapper", "libnss-wrapper"),
+        root=True,
+        jobs=1,
+    ),
     Daemon("Postfix", "postfix", "smtp", _postfix, ("socat",)),
 )

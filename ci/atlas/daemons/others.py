@@ -110,7 +110,15 @@ def _oidentd(place: Place) -> list[str]:
     ]
 
 
+def _inetd(place: Place) -> list[str]:
+    # What it answers by itself has the port that the services file says.
+    place.file("etc/services", f"echo {place.port}/tcp\n")
+    config = place.file("inetd.conf", "echo stream tcp4 nowait nobody internal\n")
+    return ["/usr/sbin/inetutils-inetd", "--debug", "--rate=100000", f"--pidfile={place.folder}/pid", config]
+
+
 DAEMONS = (
+    Daemon("inetutils-inetd", "inetutils-inetd", "echo-bytes", _inetd),
     Daemon("dictd", "dictd", "dict", _dictd),
     Daemon("mpd", "mpd", "mpd", _mpd),
     Daemon("clamd", "clamav-daemon", own("clamd"), _clamd),

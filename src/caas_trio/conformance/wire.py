@@ -150,8 +150,9 @@ class Wire:
         self.tail = b""
         #: Bytes that have come.
         self.received = 0
-        #: Bytes that the kernel has taken, and whether it refused to take more.
+        #: Bytes that the kernel has taken, when it took the latest, and whether it refused to take more.
         self.sent = 0
+        self.sent_at = 0.0
         self.write_failed = False
         #: Seconds from the connection to the first send; None before it.
         self.lateness: float | None = None
@@ -190,6 +191,7 @@ class Wire:
                     chunk = view[start : start + _WRITE_SIZE]
                     await self._stream.send_all(chunk)
                     self.sent += len(chunk)
+                    self.sent_at = trio.current_time()
                     entry.size += len(chunk)
 
     def _hand_over(self, job: tuple[bytes, Cut] | None) -> None:

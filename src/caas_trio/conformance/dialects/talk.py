@@ -141,14 +141,17 @@ class Client:
 
     async def more(self, seconds: float | None = None) -> bool | None:
         """Read on; return True if something came, None if nothing did in time, False at the end."""
-        sent = -1
-        while sent != self.wire.sent:
-            sent = self.wire.sent
-            with trio.move_on_after(self.talk.timeout_s if seconds is None else seconds):
+        allowed_s = self.talk.timeout_s if seconds is None else seconds
+        began = trio.current_time()
+        while True:
+            with trio.move_on_at(began + allowed_s):
                 data = await self.wire.receive()
                 self.buffer += data
                 return bool(data)
-        return None
+            if self.wire.sent_at <= began:
+                return None
+            # The silence begins behind what was sent meanwhile.
+            began = self.wire.sent_at
 
     async def greeted(self, clause: str = "GREET-1") -> None:
         """Take the greeting, if there is one."""

@@ -25,7 +25,7 @@ _ENDINGS: Final = {
     "crlf-dot-cr": b"\r\n.\r",
     "crlf-nul-dot-crlf": b"\r\n\0.\r\n",
 }
-_TEXT: Final = b"the first line\r\nthe last one"
+_TEXT: Final = b"Subject: the first line\r\n\r\nthe last one"
 
 
 def _body(talk: Talk) -> Body:

@@ -62,4 +62,13 @@ CASES = (
         case("CUT-1", "across", _across(cut), cut.name, (Need.PIPELINED,), after=(*CUT, *PIPELINED))
         for cut in (BYTE, THIRDS)
     ),
+    # The LF comes with the next request, in one read.
+    case(
+        "CUT-1",
+        "across",
+        _across(INSIDE_CRLF),
+        INSIDE_CRLF.name,
+        (Need.CRLF, Need.PIPELINED),
+        after=(*CUT, *PIPELINED),
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import replace
 from typing import Final
 
 import trio
@@ -10,7 +11,7 @@ import trio
 from caas_trio.conformance.cuts import WHOLE, Cut, at
 from caas_trio.conformance.dialects.dialect import Meaning
 from caas_trio.conformance.dialects.parsing import ENDS
-from caas_trio.conformance.dialects.talk import Asked, Client, Talk, UnjudgedError
+from caas_trio.conformance.dialects.talk import QUIET_S, Asked, Client, Talk, UnjudgedError
 
 from .common import CUT, PIPELINED, Run, case, place_of_last_reply
 
@@ -19,8 +20,10 @@ _CLAUSES: Final = {"bare_lf": "TERM-2", "bare_cr": "TERM-3", "cr_cr_lf": "TERM-4
 _TIMES: Final = 10
 #: Short, since it is waited for many times.
 _QUIET_S: Final = 0.15
-#: Where nothing more can be asked, a slow server has to have this long.
+#: Before it is known what a server does, a slow one has to have this long.
 _SURELY_QUIET_S: Final = 1.0
+#: Two pieces have to be two reads, of a busy server too.
+_ASTRIDE_S: Final = 0.05
 #: What the longest of these scripts spends in silences.
 _SILENCES_S: Final = 60.0
 
@@ -34,15 +37,31 @@ class Taken(enum.Enum):
     IGNORED = "makes the server say nothing"
 
 
-async def _taken(talk: Talk, end: bytes, cut: Cut = WHOLE, clause: str = "") -> Taken:
-    """Return what a server takes some bytes for: they stand between two requests."""
+async def _taken(
+    talk: Talk, end: bytes, cut: Cut = WHOLE, clause: str = "", before: Taken | None = None
+) -> Taken:
+    """Return what a server takes some bytes for: they stand between two requests, or behind one.
+
+    An answer proves that they end a line, and comes at once. Silence proves nothing until it has lasted, so
+    it is waited for in full where the answer came before, and shortly where it did not.
+
+    Args:
+        talk: the clients.
+        end: the bytes.
+        cut: how they are sent.
+        clause: what is broken if there is no connection or no greeting.
+        before: what the server took them for before; None if this is the first time.
+    """
     client = await talk.connect(clause)
-    if talk.dialect.once:
-        return await _taken_once(client, end, cut)
+    if talk.dialect.burst == 1:
+        return await _taken_alone(client, end, cut, before)
     first, asked_first = client.prepare(talk.dialect.steady, end)
     second, asked_second = client.prepare(talk.dialect.steady)
     client.send(first + second, cut)
-    said = await client.rest(_QUIET_S)
+    quiet_s = {None: _SURELY_QUIET_S, Taken.END: talk.timeout_s}.get(before, _QUIET_S)
+    said = b""
+    while not _both_answered(client, said, asked_first, asked_second) and await client.more(quiet_s):
+        said += await client.rest(0.0)
     if client.wire.end is None and not _both_answered(client, said, asked_first, asked_second):
         said = await _settled(client, said)
     ended = client.wire.end is not None
@@ -76,19 +95,29 @@ async def _settled(client: Client, said: bytes) -> bytes:
     return said + client.buffer
 
 
-async def _taken_once(client: Client, end: bytes, cut: Cut) -> Taken:
+async def _taken_alone(client: Client, end: bytes, cut: Cut, before: Taken | None) -> Taken:
     """Return what a server takes some bytes for, by whether it answers before the terminator is there."""
-    data, _ = client.prepare(client.talk.dialect.steady, end)
+    data, asked = client.prepare(client.talk.dialect.steady, end)
     client.send(data, cut)
-    said = await client.rest(_SURELY_QUIET_S)
+    settled = before not in (None, Taken.END)
     taken = Taken.END
-    if not said and client.wire.end is None:
+    said = await _answer(client, QUIET_S if settled else client.talk.timeout_s)
+    if before is not None and settled and not said and client.wire.end is None:
+        taken = before
+    elif not said and client.wire.end is None:
         client.send(client.talk.dialect.terminator)
-        said = await client.rest()
+        said = await _answer(client, client.talk.timeout_s)
         taken = Taken.PAYLOAD if said else Taken.IGNORED
     ended = client.wire.end is not None
     client.wire.close()
-    return Taken.REFUSED if ended and not said else taken
+    client.buffer = said
+    refused = ended and not client.take(asked) and not client.talk.dialect.once
+    return Taken.REFUSED if refused or (ended and not said) else taken
+
+
+async def _answer(client: Client, seconds: float) -> bytes:
+    """Return what is said, if it begins in time."""
+    return await client.rest() if await client.more(seconds) else b""
 
 
 def _judged(key: str) -> Run:
@@ -119,10 +148,11 @@ async def _astride(talk: Talk) -> None:
         whole = await _taken(talk, end)
         size = len(talk.dialect.steady.sent(100_000, end))
         for offset in range(size - len(end), size + 1):
-            taken = await _taken(talk, end, at(offset, "astride"))
+            cut = replace(at(offset, "astride"), delay_s=_ASTRIDE_S)
+            taken = await _taken(talk, end, cut, before=whole)
             if (taken is Taken.END) != (whole is Taken.END):
-                cut = f"a read ends {offset - size + len(end)} bytes into it"
-                raise talk.broken(f"{_NAMES[key]} {whole.value} in one read, and {taken.value} if {cut}")
+                where = f"a read ends {offset - size + len(end)} bytes into it"
+                raise talk.broken(f"{_NAMES[key]} {whole.value} in one read, and {taken.value} if {where}")
 
 
 async def _same(talk: Talk) -> None:
@@ -130,7 +160,7 @@ async def _same(talk: Talk) -> None:
     for key, end in ENDS.items():
         first = await _taken(talk, end, clause="SAME-1")
         for number in range(2, _TIMES + 1):
-            again = await _taken(talk, end, clause="SAME-1")
+            again = await _taken(talk, end, clause="SAME-1", before=first)
             if (again is Taken.END) != (first is Taken.END):
                 reason = f"{_NAMES[key]} {first.value} at first, and {again.value} the {number}th time"
                 raise talk.broken(reason)
