@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "atlas"
 PAGE = ROOT / "docs" / "atlas.md"
 #: Most of the time, a case waits.
-_AT_ONCE = 3 * (os.cpu_count() or 1)
+_AT_ONCE = 4 * (os.cpu_count() or 1)
 
 
 def main() -> None:

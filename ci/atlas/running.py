@@ -26,6 +26,8 @@ _START_TIMEOUT_S = 20.0
 _END_TIMEOUT_S = 5.0
 #: A package that `apt-get --simulate` would install; one that it would upgrade has a version in brackets.
 _TO_INSTALL = re.compile(r"^Inst (\S+) \(", re.MULTILINE)
+#: Changes with what is installed.
+_STATUS = Path("/var/lib/dpkg/status")
 _SEEING = ("unshare", "--map-root-user", "--mount", "sh", "-c")
 #: What Debian has in `/lib` comes to `/usr/lib`, as on the machine.
 _UNPACK = ("tar", "--extract", "--keep-directory-symlink", "--no-same-owner", "--directory")
@@ -73,15 +75,22 @@ def _package(name: str, debs: Path) -> Path:
     return found[-1]
 
 
-def _missing(name: str) -> list[str]:
-    """Return the packages that a package needs and this machine lacks."""
+def _missing(name: str, debs: Path) -> list[str]:
+    """Return the packages that a package needs and this machine lacks; they are noted beside its file."""
+    noted = debs / f"{name}.needs"
+    if noted.exists() and noted.stat().st_mtime > _STATUS.stat().st_mtime:
+        return noted.read_text().split()
     plan = subprocess.run(
         ["apt-get", "install", "--simulate", "-qq", "--no-install-recommends", name],
         capture_output=True,
         text=True,
         check=False,
     )
-    return [each for each in _TO_INSTALL.findall(plan.stdout) if each != name]
+    needed = [each for each in _TO_INSTALL.findall(plan.stdout) if each != name]
+    new = debs / f"{name}.needs.{os.getpid()}"
+    new.write_text(" ".join(needed))
+    new.replace(noted)
+    return needed
 
 
 def _unpacked(daemon: Daemon, debs: Path, root: Path) -> None:
@@ -91,7 +100,7 @@ def _unpacked(daemon: Daemon, debs: Path, root: Path) -> None:
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")
     wanted = (daemon.origin, *daemon.packages)
-    needed = [each for name in wanted for each in _missing(name)]
+    needed = [each for name in wanted for each in _missing(name, debs)]
     for name in dict.fromkeys((*wanted, *needed)):
         files = subprocess.run(
             ["dpkg-deb", "--fsys-tarfile", _package(name, debs)], stdout=subprocess.PIPE, check=True

@@ -7,6 +7,7 @@ With `--quick`, the right servers, and the first wrong one of each clause.
 
 from __future__ import annotations
 
+import os
 import ssl
 import sys
 import threading
@@ -30,8 +31,9 @@ from .protocols import PROTOCOLS
 from .serving import Conversation, DialectServer, Protocol
 from .wrong import WRONG
 
-#: Servers judged at a time. Those that are not judged as they should be are judged alone, a second time.
-_ATTEMPTS = (4, 1, 1)
+#: Servers judged at a time: most of a trial is waiting. Those that are not judged as they should be, as on a
+#: busy machine, are judged alone, and a second time.
+_ATTEMPTS = (4 * (os.cpu_count() or 1), 1, 1)
 _TIMEOUT_S = 4.0
 
 

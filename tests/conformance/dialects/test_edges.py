@@ -168,7 +168,7 @@ async def test_a_body_that_ends_too_early_is_reported() -> None:
         return {b"PUT": b"SEND\r\n", b".": b"TAKEN\r\n"}.get(line, b"")
 
     result = await tried("TERM-7.crlf-dot-lf/whole", answer)
-    told = "CRLF DOT LF ended the body, and the text behind it was a request"
+    told = "CRLF DOT LF ended the body: what is behind it is a request"
     assert (clauses(result), result.why) == (["TERM-7"], told)
 
 
@@ -319,6 +319,23 @@ async def test_what_ends_the_one_line_of_a_connection() -> None:
         "a bare CR ends no line",
         "a NUL ends the conversation",
     ]
+
+
+async def test_an_answer_that_is_slow_at_times_is_waited_for() -> None:
+    clients = 0
+
+    async def slow_at_times(stream: trio.SocketStream) -> None:
+        nonlocal clients
+        clients += 1
+        await stream.send_all(b"HI\r\n")
+        if clients == 2:
+            await trio.sleep(0.7)
+        await stream.send_all((await stream.receive_some()).replace(b"PING", b"PONG").strip() + b"\r\n")
+        await stream.send_eof()
+
+    async with scripted(slow_at_times) as endpoint:
+        result = await run_case(case_of("TERM-6.astride/whole"), endpoint, Profile(dialect=ONCE), 1.5)
+    assert (result.verdict, result.why) == (Verdict.PASSED, "")
 
 
 async def test_a_server_that_says_nothing_any_more_behind_a_bare_cr() -> None:

@@ -217,7 +217,7 @@ class AnswersTheLastTwice(Conversation):
     """Answers the last of more than two lines of a read twice."""
 
     def take(self, data: bytes) -> None:
-        said = data.count(b"\n") > 2 and self.pending == b"" and self.protocol is not None
+        said = data.count(b"\n") > 2 and self.pending == b"" and self.block is None
         super().take(data)
         if said and not self.last and b"STARTTLS" not in data:
             self.say(STEADY[self.protocol.dialect])

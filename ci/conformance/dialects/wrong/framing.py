@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from caas_trio.conformance.dialects.dialect import Ends, Meaning
 from ci.conformance.dialects.protocols import FINGER, MEMCACHED, SMTP
 from ci.conformance.dialects.registry import UNKNOWN, WRONG, altered, variant, wrong
 from ci.conformance.dialects.serving import Conversation
 
 # TERM
+
+#: What ends a line for them ends a body too, so they are not declared to take any.
+_NO_BODY: Final = {"body": None}
 
 
 class _AlsoEnds(Conversation):
@@ -23,7 +28,7 @@ class _AlsoEnds(Conversation):
         return data.replace(self.also, b"\r\n")
 
 
-@wrong("TERM-2", SMTP)
+@wrong("TERM-2", SMTP, **_NO_BODY)
 class EndsAtLf(Conversation):
     """Takes a bare LF for the end of a line."""
 
@@ -35,7 +40,7 @@ class EndsAtLf(Conversation):
         return line.removesuffix(b"\r")
 
 
-@wrong("TERM-3", SMTP)
+@wrong("TERM-3", SMTP, **_NO_BODY)
 class EndsAtCr(Conversation):
     """Takes a CR for the end of a line, and drops an LF behind it."""
 
@@ -48,7 +53,15 @@ class EndsAtCr(Conversation):
 
 
 wrong("TERM-2", FINGER, ends=Ends({"bare_lf": Meaning.PAYLOAD}))(EndsAtLf)
-variant("TERM-5", "EndsAtNul", "Takes a NUL for the end of a line.", SMTP, base=_AlsoEnds, also=b"\0")
+variant(
+    "TERM-5",
+    "EndsAtNul",
+    "Takes a NUL for the end of a line.",
+    SMTP,
+    base=_AlsoEnds,
+    also=b"\0",
+    run=_NO_BODY,
+)
 _NUL = Ends({"nul": Meaning.PAYLOAD})
 variant(
     "TERM-5",
@@ -111,7 +124,7 @@ class WantsTheCr(WantsCrLf):
     """Takes CRLF alone for the end of a line, where a bare LF is one too."""
 
 
-@wrong("TERM-6", SMTP)
+@wrong("TERM-6", SMTP, **_NO_BODY)
 class EndsAtAReadsLf(Conversation):
     """Takes a bare LF for the end of a line if it ends a read."""
 
@@ -137,7 +150,7 @@ class EndsAtNulAtTimes(Conversation):
         super().take(data if self.number % 3 else data.replace(b"\0", b"\r\n"))
 
 
-WRONG["EndsAtNulAtTimes-smtp"].declared["ends"] = Ends()
+WRONG["EndsAtNulAtTimes-smtp"].declared.update(_NO_BODY, ends=Ends())
 
 
 # LONG
