@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from caas_trio.conformance.dialects.dialect import Ends, Meaning
 from ci.conformance.dialects.protocols import FINGER, MEMCACHED, SMTP
 from ci.conformance.dialects.registry import UNKNOWN, WRONG, altered, variant, wrong
@@ -11,8 +9,7 @@ from ci.conformance.dialects.serving import Conversation
 
 # TERM
 
-#: What ends a line for them ends a body too, so they are not declared to take any.
-_NO_BODY: Final = {"body": None}
+# What ends a line for them ends a body too, so servers of mail are not declared to take any.
 
 
 class _AlsoEnds(Conversation):
@@ -28,7 +25,7 @@ class _AlsoEnds(Conversation):
         return data.replace(self.also, b"\r\n")
 
 
-@wrong("TERM-2", SMTP, **_NO_BODY)
+@wrong("TERM-2", SMTP, body=None)
 class EndsAtLf(Conversation):
     """Takes a bare LF for the end of a line."""
 
@@ -40,7 +37,7 @@ class EndsAtLf(Conversation):
         return line.removesuffix(b"\r")
 
 
-@wrong("TERM-3", SMTP, **_NO_BODY)
+@wrong("TERM-3", SMTP, body=None)
 class EndsAtCr(Conversation):
     """Takes a CR for the end of a line, and drops an LF behind it."""
 
@@ -60,7 +57,7 @@ variant(
     SMTP,
     base=_AlsoEnds,
     also=b"\0",
-    run=_NO_BODY,
+    run={"body": None},
 )
 _NUL = Ends({"nul": Meaning.PAYLOAD})
 variant(
@@ -124,7 +121,7 @@ class WantsTheCr(WantsCrLf):
     """Takes CRLF alone for the end of a line, where a bare LF is one too."""
 
 
-@wrong("TERM-6", SMTP, **_NO_BODY)
+@wrong("TERM-6", SMTP, body=None)
 class EndsAtAReadsLf(Conversation):
     """Takes a bare LF for the end of a line if it ends a read."""
 
@@ -150,7 +147,7 @@ class EndsAtNulAtTimes(Conversation):
         super().take(data if self.number % 3 else data.replace(b"\0", b"\r\n"))
 
 
-WRONG["EndsAtNulAtTimes-smtp"].declared.update(_NO_BODY, ends=Ends())
+WRONG["EndsAtNulAtTimes-smtp"].declared.update(body=None, ends=Ends())
 
 
 # LONG
