@@ -1,8 +1,8 @@
 """Opens the documentation's site in Chromium, as a reader would: `python -m ci.site_look`.
 
 The site has to be built (`nox -s docs`). Each page is opened wide and narrow, light and dark: it has to fit
-its window, say nothing on the console and load nothing from elsewhere; and the search has to find what is
-there. The screenshots are for people.
+its window, say nothing on the console, load nothing from elsewhere and have no link that leads nowhere; and
+the search has to find what is there. The screenshots are for people.
 """
 
 from __future__ import annotations
@@ -94,8 +94,15 @@ def look(browser: Browser, url: str) -> Iterator[str]:
             page.goto(url + path)
             page.wait_for_selector("article h1", timeout=WAIT_MS)
             page.screenshot(path=BUILD / f"{name}-{view}.png")
-            yield from (f"{name}, {view}: {each}" for each in (*problems_of_view(page), *said))
+            problems = (*problems_of_view(page), *said, *dead_links(page))
+            yield from (f"{name}, {view}: {each}" for each in problems)
             page.close()
+
+
+def dead_links(page: Page) -> Iterator[str]:
+    """Yield the links of a page that a browser cannot follow, such as one to an endpoint."""
+    targets = page.locator("a[href]").evaluate_all("links => links.map(link => link.href)")
+    yield from (f"it links to {target}" for target in targets if not target.startswith("http"))
 
 
 def search(page: Page, url: str) -> Iterator[str]:

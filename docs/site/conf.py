@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docutils import nodes
+
 import caas_trio
+from caas_trio.core.endpoint import Scheme
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -57,3 +60,11 @@ html_favicon = "static/icon.svg"
 def setup(app: Sphinx) -> None:
     """Write the generated pages before Sphinx looks for its sources."""
     app.connect("config-inited", lambda *_: site_pages.write(HERE / "generated"))
+    app.connect("doctree-read", lambda _, page: unlink_endpoints(page))
+
+
+def unlink_endpoints(page: nodes.document) -> None:
+    """Show endpoints as code: docutils takes them for addresses that a browser can go to."""
+    for link in list(page.findall(nodes.reference)):
+        if link.get("refuri", "").startswith(tuple(f"{scheme.value}:" for scheme in Scheme)):
+            link.replace_self(nodes.literal("", link.astext()))
