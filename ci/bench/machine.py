@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import ssl
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -49,6 +50,7 @@ def describe() -> dict[str, str]:
         else "server and load share the only core",
         "kernel": f"{platform.system()} {platform.release()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "OpenSSL": ssl.OPENSSL_VERSION,  # Python's, and that of the peer in C; Node has its own
         "C compiler": _first_line("cc", "--version"),
         "Node": _first_line("node", "--version"),
         **{package: _installed(package) for package in packages},
