@@ -42,6 +42,8 @@ myst_heading_anchors = 4
 suppress_warnings = ["myst.header"]
 #: What docstrings have between single backquotes: names, linked where they are known.
 default_role = "py:obj"
+#: Quotes and ellipses; no dashes, which options begin with.
+smartquotes_action = "qe"
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
