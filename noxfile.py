@@ -290,6 +290,7 @@ def fuzz_merge(session: nox.Session) -> None:
 def fuzz_proof(session: nox.Session) -> None:
     """Plant bugs in a copy of the package, one at a time; the harnesses have to find them."""
     install_atheris(session)
+    session.install(*group("mutants"))
     session.run("python", "-m", "fuzz.proof", *session.posargs, interrupt_timeout=_INTERRUPT_TIMEOUT_S)
 
 

@@ -177,6 +177,7 @@ def test_the_end_of_input_makes_the_rest_a_last_line_but_for_a_bare_cr() -> None
         (b"abc\n\r\n", False, (TOO_LONG, 0, -1)),
         (b"a\nb\r\n", False, (0, 0, 1)),
         (b"\r\r\n", False, (0, 0, 0)),
+        (b"\r\ra", False, (0, 0, 0)),
         (b"ab", False, (0, 2, -1)),
         (b"ab\r", False, (0, 2, -1)),
         (b"abc\r", False, (0, 3, -1)),
@@ -217,6 +218,8 @@ def test_where_a_piece_of_four_bytes_ends(data: bytes, found: tuple[int, int, in
         (b"a\r\nb\r\nccc", True, 9),
         (b"a\r\nb\r\ncccc", True, 6),
         (b"a\r\nb\r\ncc\r", True, 6),
+        (b"a\r\n\r\n\r\n\nx", False, 7),
+        (b"a\r\nb\r\nc\nd", True, 6),
     ],
 )
 def test_where_a_block_of_lines_of_three_bytes_ends(data: bytes, end: int, *, ended: bool) -> None:

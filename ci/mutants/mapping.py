@@ -62,11 +62,10 @@ class Map:
             session.Failed: a test fails.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        known = _known_functions()
         by_file: dict[Path, list[pytest.Item]] = defaultdict(list)
         for item in session.items:
             by_file[item.path].append(item)
-        kept = {path: folder / f"{_digest(path, known)}.json" for path in by_file}
+        kept = {path: folder / f"{_digest(path)}.json" for path in by_file}
         waiting = [path for path in by_file if not kept[path].exists()]
         running: set[int] = set()
         while waiting or running:
@@ -93,7 +92,8 @@ class Map:
     def of_function(self, function: str, budget: float, kills: Mapping[str, int]) -> dict[str, float]:
         """Return the tests that call a function, in order, as far as a processor's time goes.
 
-        With each comes how long it takes by the clock.
+        With each comes how long it takes by the clock. A function that no test calls may be newer than the
+        map: it gets the tests of its module.
 
         First come those that have noticed most, then those of the module itself, then the first of each that
         is parametrized, the cheapest first: its others seldom notice what that one did not.
@@ -101,7 +101,7 @@ class Map:
         own = f"/test_{function.split('.')[2]}.py"
         instance: Counter[str] = Counter()
         order: list[tuple[int, bool, int, float, str]] = []
-        for test in self._by_function.get(function, ()):
+        for test in self._by_function.get(function) or self._of_module(function.split(".")[:3]):
             plain = test.partition("[")[0]
             order.append((-kills.get(test, 0), own not in test, instance[plain], self.calls[test][0], test))
             instance[plain] += 1
@@ -113,19 +113,18 @@ class Map:
                 total += seconds
         return chosen
 
+    def _of_module(self, module: list[str]) -> list[str]:
+        inside = f"{'.'.join(module)}."
+        return [
+            test
+            for test, (*_, called) in self.calls.items()
+            if any(name.startswith(inside) for name in called)
+        ]
 
-def _known_functions() -> str:
-    return "\n".join(
-        f"{path}:{name}"
-        for layer in LAYERS
-        for path in sorted((PACKAGE / layer).glob("*.py"))
-        for name, _ in functions(ast.parse(path.read_text()))
-    )
 
-
-def _digest(path: Path, known: str) -> str:
+def _digest(path: Path) -> str:
     ours = Path(__file__).read_bytes()
-    return hashlib.sha256(ours + path.read_bytes() + f"{path}{known}".encode()).hexdigest()[:24]
+    return hashlib.sha256(ours + path.read_bytes() + str(path).encode()).hexdigest()[:24]
 
 
 def _map_in_child(session: pytest.Session, items: list[pytest.Item], to: Path) -> int:

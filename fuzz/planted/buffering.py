@@ -164,12 +164,6 @@ BUGS: Final = (
         "self._skip_tail += bytes(source[end - len(delimiter) + 1 :])",
     ),
     Bug(
-        "a count that is just there has to wait",
-        "line_buffer",
-        "if len(buffer) >= checked_count(",
-        "if len(buffer) > checked_count(",
-    ),
-    Bug(
         "the search offset outlives counted bytes",
         "line_buffer",
         "searched=max(0, self._searched - end)",
@@ -180,12 +174,6 @@ BUGS: Final = (
         "line_buffer",
         "if self._front is STREAMED and LF in taken:",
         "if self._front is STREAMED and taken.endswith(LF):",
-    ),
-    Bug(
-        "oversize lines are not counted",
-        "line_buffer",
-        "        self.oversize_lines += 1\n",
-        "        self.oversize_lines = 1\n",
     ),
     Bug(
         "a delimiter is sought from the start in each read: quadratic",

@@ -25,10 +25,4 @@ BUGS: Final = (
         "if len(reply) > len(datagram.data):",
         "if len(reply) >= len(datagram.data) > 3:",
     ),
-    Bug(
-        "the first port of clients is a server's",
-        "datagram",
-        "port < _FIRST_CLIENT_PORT",
-        "port <= _FIRST_CLIENT_PORT",
-    ),
 )

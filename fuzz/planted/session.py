@@ -76,12 +76,6 @@ BUGS: Final = (
         "return self._service(block)",
     ),
     Bug(
-        "`once` does not end the conversation",
-        "client_first",
-        "last = self._once and (LF in block or buffer.ended)",
-        "last = False",
-    ),
-    Bug(
         "the reply to a last line without LF is lost",
         "client_first",
         "reply = self._answer(self._buffer)",

@@ -32,12 +32,6 @@ BUGS: Final = (
         r'rb"\n(?<!\r\n)"',
     ),
     Bug(
-        "a CR at the end of a read is taken for a bare one",
-        "line_buffer",
-        "return stop - 1 if not ended and source[stop - 1 : stop] == CR else stop",
-        "return stop",
-    ),
-    Bug(
         "a CR at the end of the input is waited with for ever",
         "line_buffer",
         "return stop - 1 if not ended and source[stop - 1 : stop] == CR else stop",
@@ -66,12 +60,6 @@ BUGS: Final = (
         "line_buffer",
         "    return Found(stop, 0) if ended else Found(0, stop)\n",
         "    return Found(stop, 0) if ended else Found(0, len(source))\n",
-    ),
-    Bug(
-        "a line with a bare LF goes out with the block before it",
-        "line_buffer",
-        "        last = source.rfind(CRLF, end, stop)\n        if last < 0:",
-        "        last = source.rfind(CRLF, end)\n        if last < 0:",
     ),
     Bug(
         "a last line is taken whatever is in it",
