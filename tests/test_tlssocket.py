@@ -120,6 +120,22 @@ async def test_close_notify_is_sent_once_there_is_room(autojump_clock: MockClock
     await made.close()
 
 
+async def test_close_notify_follows_the_records_that_the_kernel_did_not_take(
+    autojump_clock: MockClock,
+) -> None:
+    made = OverTls()
+    assert made.server.tls is not None
+    with pytest.raises(BlockingIOError):
+        made.server.tls.send(b"y" * 50_000)  # it is encrypted, and the kernel has taken a part
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.server.send_eof)
+        received = b""
+        while data := await made.client.receive_some():
+            received += data
+    assert received == b"y" * 50_000
+    await made.close()
+
+
 async def test_a_part_of_what_is_sent_may_be_under_way(autojump_clock: MockClock) -> None:
     made = OverTls()
     data = b"0123456789" * 30_000

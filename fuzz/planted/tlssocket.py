@@ -38,12 +38,6 @@ BUGS: Final = (
         "pass",
     ),
     Bug(
-        "over the hub close_notify takes the place of what is unsent",
-        "tls",
-        'self._records = b"".join((self._records, records))',
-        "self._records = records",
-    ),
-    Bug(
         "an alert is left unsent",
         "tls",
         "with suppress(OSError):\n                self._push()\n            raise HandshakeFailed",
