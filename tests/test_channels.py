@@ -375,6 +375,27 @@ async def test_the_drain_can_be_ended_between_reads(
     assert rounds.rounds >= 20
 
 
+async def test_there_is_nothing_to_linger_for_after_a_reset(nursery: trio.Nursery) -> None:
+    ours, theirs = socket.socketpair()
+
+    async def converse() -> None:
+        with pytest.raises(ConnectionLost):
+            await channel.converse(LineSession(bytes.upper))
+
+    with ours, closing_at_end(Hub(LIMITS, Drain())) as hub:
+        nursery.start_soon(hub.run)
+        async with trio.open_nursery() as conversing:
+            channel = hub.channel(theirs)
+            conversing.start_soon(converse)
+            await trio.testing.wait_all_tasks_blocked()
+            ours.send(b"line\n")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            ours.close()  # with an unread reply: that resets
+        assert channel.needs_no_linger
+        channel.close()
+        nursery.cancel_scope.cancel()
+
+
 async def test_endless_input_does_not_extend_the_linger_timeout() -> None:
     ours, theirs = socket.socketpair()
     with ours, closing_at_end(Hub(LIMITS, Drain())) as hub:

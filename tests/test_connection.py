@@ -644,7 +644,8 @@ def test_a_handler_behaves_the_same_on_every_driver(chunks: list[bytes], ways: l
 
 async def test_a_read_is_a_session_any_driver_can_run(pair: Pair, nursery: trio.Nursery) -> None:
     await pair.client.send_all(b"line\nnext")
-    wanted = WantedLine(LineBuffer())
+    buffer = LineBuffer()
+    wanted = WantedLine(buffer, buffer.next_line)
     await pair.channel.converse(wanted)
     assert wanted.taken == b"line\n"
     nursery.cancel_scope.cancel()

@@ -10,6 +10,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from caas_trio import ConnectionLost, CountRefused, InputEnded, LimitError, LineTooLong, StateError, TooSlow
+from caas_trio.drivers.wakeup import request_to_wait, yielded
 from caas_trio.drivers.wanted import READ_AHEAD
 
 from .test_connection import LIMITS, MUCH, Pair, pair, stuck_pair
@@ -260,3 +261,11 @@ async def test_a_body_that_drips_is_too_slow(
     with pytest.raises(TooSlow, match="line timeout"):
         await pair.connection.skip(1000)
     nursery.cancel_scope.cancel()
+
+
+def test_a_parked_task_asks_trio_for_what_trio_would_ask() -> None:
+    def abort(_: object) -> trio.lowlevel.Abort:
+        raise AssertionError
+
+    assert request_to_wait(abort) == yielded(abort)
+    assert request_to_wait(abort) != yielded(trio.lowlevel.Abort)

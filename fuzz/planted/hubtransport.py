@@ -10,7 +10,7 @@ BUGS: Final = (
     Bug(
         "a close with unread input resets the connection",
         "server",
-        "return self.eof_received and not self.write_buffer",
-        "return not self.write_buffer",
+        "if self.write_buffer or not self.eof_received:",
+        "if self.write_buffer:",
     ),
 )

@@ -16,8 +16,8 @@ BUGS: Final = (
     Bug(
         "a client that says more than two reads take is left alone",
         "server",
-        "elif answered:\n                self.remaining.append((connection, None))",
-        "elif answered:\n                pass",
+        "if answered:\n                self.remaining.append((connection, None))",
+        "if answered:\n                pass",
     ),
     Bug(
         "a client that is through at once keeps its socket open",

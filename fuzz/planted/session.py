@@ -10,8 +10,8 @@ BUGS: Final = (
     Bug(
         "the prompt is sent twice",
         "either",
-        'return self._prompt if _PROMPTED_BY.get(self._first) is made else b""',
-        'return self._prompt if self._first in _PROMPTED_BY and made in _PROMPTED_BY.values() else b""',
+        'return self._prompt if self._first is _SERVER else b""',
+        'return self._prompt if self._first is not First.CLIENT else b""',
     ),
     Bug(
         "the prompt comes after each reply",
@@ -54,8 +54,8 @@ BUGS: Final = (
     Bug(
         "silence is awaited although the client has spoken",
         "either",
-        "return self._first is First.EITHER and self._state is _State.OPENED",
-        "return self._first is First.EITHER and self._state is not _State.CLOSING",
+        "return self._first is _EITHER and self._state is _OPENED",
+        "return self._first is _EITHER and self._state is not _CLOSING",
     ),
     Bug(
         "a conversation goes on behind a rejected line",

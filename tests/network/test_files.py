@@ -1,4 +1,4 @@
-"""Descriptors and epoll of a simulated host; epoll beside the real one."""
+"""Descriptors, poll and epoll of a simulated host; the latter two beside the real ones."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import random
 import select
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 import pytest
 
-from caas_trio.testing.files import EPOLLIN, EPOLLOUT, Descriptors, Epoll
+from caas_trio.testing.files import EPOLLIN, EPOLLOUT, Descriptors, Epoll, Poll
 from caas_trio.testing.streams import StreamSocket
 
 from .support import Lab
@@ -48,9 +49,9 @@ def test_those_that_have_waited_longest_are_reported_first() -> None:
 
 
 class Sides:
-    """The same three connections and an epoll, simulated and real, for one script of calls."""
+    """The same three connections and what polls them, simulated and real, for one script of calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, simulated: Callable[[Descriptors], Any], real: Any) -> None:
         lab = Lab()
         self.pairs: list[tuple[Any, Any]] = []
         for number in range(3):
@@ -64,41 +65,40 @@ class Sides:
         self.real = [socket.socketpair() for _ in range(3)]
         for each, _ in self.real:
             each.setblocking(False)  # noqa: FBT003 - the socket module's signature
-        self.epolls: tuple[Any, Any] = Epoll(lab.server.descriptors), select.epoll()
+        self.polls: tuple[Any, Any] = simulated(lab.server.descriptors), real
 
     def close(self) -> None:
-        self.epolls[1].close()
         for pair in self.real:
             for each in pair:
                 each.close()
 
     def ready(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """Return what both epolls tell of, by the number of the connection."""
+        """Return what both report, by the number of the connection."""
         numbers = [
             {pair[0].fileno(): number for number, pair in enumerate(pairs)}
             for pairs in (self.pairs, self.real)
         ]
         simulated, real = (
-            sorted((number[fd], events) for fd, events in epoll.poll(0))
-            for number, epoll in zip(numbers, self.epolls, strict=True)
+            sorted((number[fd], events) for fd, events in poll.poll(0))
+            for number, poll in zip(numbers, self.polls, strict=True)
         )
         return simulated, real
 
     def call(self, name: str, number: int) -> tuple[str, str]:
         """Return what a call comes to on both sides."""
         simulated, real = (
-            outcome(name, epoll, *pairs[number], EPOLLIN | EPOLLOUT * (number % 2))
-            for pairs, epoll in zip((self.pairs, self.real), self.epolls, strict=True)
+            outcome(name, poll, *pairs[number], EPOLLIN | EPOLLOUT * (number % 2))
+            for pairs, poll in zip((self.pairs, self.real), self.polls, strict=True)
         )
         return simulated, real
 
 
-def outcome(name: str, epoll: Any, ours: Any, theirs: Any, events: int) -> str:
+def outcome(name: str, poll: Any, ours: Any, theirs: Any, events: int) -> str:
     """Return what a call comes to, as text."""
     calls: dict[str, Callable[[], object]] = {
-        "register": lambda: epoll.register(ours.fileno(), events),
-        "modify": lambda: epoll.modify(ours.fileno(), EPOLLIN),
-        "unregister": lambda: epoll.unregister(ours.fileno()),
+        "register": lambda: poll.register(ours.fileno(), events),
+        "modify": lambda: poll.modify(ours.fileno(), EPOLLIN),
+        "unregister": lambda: poll.unregister(ours.fileno()),
         "send": lambda: theirs.send(b"x"),
         "recv": lambda: ours.recv(1),
         "shutdown": lambda: theirs.shutdown(socket.SHUT_WR),
@@ -110,23 +110,34 @@ def outcome(name: str, epoll: Any, ours: Any, theirs: Any, events: int) -> str:
         return errno.errorcode[error.errno or 0]
     except ValueError:  # Python's word for a closed socket
         return "EBADF"
+    except KeyError:
+        return "KeyError"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="it is Linux that is simulated")
-@pytest.mark.parametrize("seed", range(60))
-def test_epoll_reports_the_same_events_as_the_real_one(seed: int) -> None:
+def check_same_events(sides: Sides, names: Sequence[str], seed: int) -> None:
     choices = random.Random(seed)  # noqa: S311 - to be repeated
-    sides = Sides()
-    names = (*("register", "send", "recv") * 3, "modify", "unregister", "shutdown", "close")
-    try:
+    with closing(sides):
         for _ in range(40):
             name, number = choices.choice(names), choices.randrange(3)
             simulated, real = sides.call(name, number)
             assert simulated == real, f"{name}({number})"
             simulated_ready, real_ready = sides.ready()
             assert simulated_ready == real_ready, f"{name}({number})"
-    finally:
-        sides.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is Linux that is simulated")
+@pytest.mark.parametrize("seed", range(60))
+def test_epoll_reports_the_same_events_as_the_real_one(seed: int) -> None:
+    names = (*("register", "send", "recv") * 3, "modify", "unregister", "shutdown", "close")
+    with closing(select.epoll()) as real:
+        check_same_events(Sides(Epoll, real), names, seed)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is Linux that is simulated")
+@pytest.mark.parametrize("seed", range(20))
+def test_poll_reports_the_same_events_as_the_real_one(seed: int) -> None:
+    names = (*("register", "send", "recv") * 3, "unregister", "shutdown")
+    check_same_events(Sides(Poll, select.poll()), names, seed)
 
 
 def test_a_closed_descriptor_that_is_used_again_is_another_one() -> None:

@@ -15,7 +15,7 @@ def unmapped(host: str) -> str:
     A socket that serves both families has its IPv4 clients as `::ffff:192.0.2.7` (RFC 4291, section
     2.5.5.2). Every rule about addresses is meant for the client, however the socket writes it.
     """
-    if ":" not in host or "ffff:" not in host.lower():
+    if "ffff:" not in host.lower():
         return host
     try:
         mapped = ipaddress.IPv6Address(host).ipv4_mapped
@@ -39,9 +39,8 @@ class InternetPeer:
 
     def __post_init__(self) -> None:
         """Replace an IPv4-mapped address."""
-        host = unmapped(self.host)
-        if host is not self.host:
-            object.__setattr__(self, "host", host)
+        if ":" in self.host:
+            object.__setattr__(self, "host", unmapped(self.host))
 
     def __str__(self) -> str:
         if not self.host:
@@ -75,11 +74,9 @@ _CREDENTIALS = struct.Struct("3i")
 
 def peer_of(sock: socket.socket, address: object) -> Peer:
     """Return the peer of an accepted socket, given the address that `accept` returned."""
-    match address:
-        case (str(host), int(port), *_):
-            return InternetPeer(host, port)
-        case _:
-            return credentials(sock)
+    if isinstance(address, tuple):
+        return InternetPeer(address[0], address[1])
+    return credentials(sock)
 
 
 def peer_behind(sock: socket.socket) -> Peer:

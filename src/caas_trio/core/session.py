@@ -148,6 +148,11 @@ class StreamTransform:
         return b""
 
 
+# Found faster than on the class, before Python 3.12.
+_SERVER: Final = First.SERVER
+_EITHER: Final = First.EITHER
+_DISCARD: Final = Oversize.DISCARD
+
 #: Known to be bytewise without saying so.
 _BYTEWISE: Final = (bytes.upper, bytes.lower, bytes.swapcase)
 
@@ -161,8 +166,9 @@ class _State(enum.StrEnum):
     CLOSING = "closing"
 
 
-# Found faster than on the class, before Python 3.12.
+# As above.
 _NEW: Final = _State.NEW
+_OPENED: Final = _State.OPENED
 _CONVERSING: Final = _State.CONVERSING
 _CLOSING: Final = _State.CLOSING
 
@@ -190,9 +196,6 @@ _NEXT: Final[dict[tuple[_State, _Input], _State]] = {
     (_State.CONVERSING, _Input.DATA): _State.CONVERSING,
     (_State.CONVERSING, _Input.END): _State.CLOSING,
 }
-
-#: The input that makes the server say its prompt.
-_PROMPTED_BY: Final = {First.SERVER: _Input.OPEN, First.EITHER: _Input.SILENCE}
 
 
 class LineSession(Session):
@@ -267,7 +270,7 @@ class LineSession(Session):
         self.max_chunk = Session.max_chunk
         if not self._bytewise:
             self.max_chunk = min(self.max_chunk, _MAX_LINES)
-        if oversize is Oversize.DISCARD:
+        if oversize is _DISCARD:
             shortest = max_line + 2 if terminator is Terminator.LF else _SHORTEST_BARE
             self.max_chunk = min(self.max_chunk, _MAX_NOTICES * shortest)
         # None before the first line, and between whole lines of a bytewise service: most of the time.
@@ -282,7 +285,7 @@ class LineSession(Session):
     @property
     def awaits_silence(self) -> bool:
         """Whether the prompt depends on the client's keeping silent, and it has done so so far."""
-        return self._first is First.EITHER and self._state is _State.OPENED
+        return self._first is _EITHER and self._state is _OPENED
 
     @property
     def unfinished(self) -> int:
@@ -292,13 +295,14 @@ class LineSession(Session):
 
     def open(self) -> bytes:
         """Return the prompt if the server speaks first."""
-        prompt = self._move(_OPEN)
+        self._move(_OPEN)
         self._between_lines()
-        return prompt
+        return self._prompt if self._first is _SERVER else b""
 
     def silence(self) -> bytes:
         """Return the prompt if either side may speak first."""
-        return self._move(_Input.SILENCE)
+        self._move(_Input.SILENCE)
+        return self._prompt if self._first is _EITHER else b""
 
     def receive(self, data: Chunk) -> bytes:
         """Return the replies to all that `data` completes."""
@@ -326,15 +330,14 @@ class LineSession(Session):
             reply = self._answer(self._buffer)
         return reply + self._service.end() if isinstance(self._service, StreamTransform) else reply
 
-    def _move(self, made: _Input) -> bytes:
-        """Enter the state that follows on `made`; return the prompt if it is due."""
+    def _move(self, made: _Input) -> None:
+        """Enter the state that follows on `made`."""
         following = _NEXT.get((self._state, made))
         if following is None:
             raise StateError(made.value, self._state.value)
         self._state = following
         self.closing = following is _CLOSING
         self._shortcut = 0
-        return self._prompt if _PROMPTED_BY.get(self._first) is made else b""
 
     def _between_lines(self) -> None:
         if self._bytewise and not self._once:

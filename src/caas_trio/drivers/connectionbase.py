@@ -66,7 +66,7 @@ class ConnectionBase:
         self._tls = tls
         self._buffer = LineBuffer(limits.max_line)
         self._held = self._buffer.held
-        self._line = WantedLine(self._buffer)
+        self._line = WantedLine(self._buffer, self._buffer.next_line)
         self._calls_left = CALLS_IN_A_ROW
         self._drained = False
         self._receiving = False

@@ -75,7 +75,7 @@ class Hub(Driver):
 
     def first_turn(self) -> InlineTurn[C]:
         """Return what runs new conversations without a task; see `Driver.first_turn`."""
-        return InlineTurn(self._stats, self._poller.machine.monotonic)
+        return InlineTurn(self._stats, self._poller.machine)
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -182,6 +182,7 @@ class Hub(Driver):
             # Another task has sent what was waited for, or over TLS a part of a record has come.
             self._poller.watch(channel, channel.reading)
             return
+        channel.eof_received = True  # so there is nothing to linger for
         channel.fail(ConnectionLost())
 
     def _flush(self, channel: HubChannel) -> None:

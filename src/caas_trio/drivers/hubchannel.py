@@ -31,7 +31,7 @@ class HubChannel(HubTransport):
     stamp: float
 
     def __init__(self, sock: socket.socket, poller: Poller) -> None:
-        super().__init__(sock, poller)
+        HubTransport.__init__(self, sock, poller)
         self.session: Session | None = None
         self._opened = False
         self._request: object = None  # made for the first wait
@@ -41,7 +41,7 @@ class HubChannel(HubTransport):
         """Run a conversation; see `Channel.converse`."""
         if not self._opened:
             self.open(session)
-        self._serve_first(session)
+            self._serve_first(session)
         if self.needs_no_linger:
             return _over()  # the end of the input has come by now: the task is done with its first step
         return self._prompt_if_silent(session) if session.awaits_silence else self.resume(session)
@@ -78,8 +78,11 @@ class HubChannel(HubTransport):
         if not (self.write_buffer or session.closing or self._poller.drain.begun):
             monotonic = self._poller.machine.monotonic
             begun = monotonic()
-            if self.poll(session) is not None and self._poller.stats is not None:
-                self._poller.stats.served(1, monotonic() - begun)
+            data = self.recv_nowait(session.max_chunk)
+            if data is not None:
+                self.answer(session, data)
+                if self._poller.stats is not None:
+                    self._poller.stats.served(1, monotonic() - begun)
 
     def resume(self, session: Session) -> Awaitable[None]:
         """Leave socket and session to the hub; see `Channel.resume`."""
@@ -116,7 +119,7 @@ class HubChannel(HubTransport):
         """Close the socket."""
         if self.session is not None:
             self.wake(ConnectionLost())
-        super().close()
+        HubTransport.close(self)
 
     def wake(self, error: BaseException | None = None) -> None:
         """Wake the parked task, or raise an error in it."""

@@ -27,8 +27,9 @@ READ_SIZE: Final = MAX_CHUNK
 #: How many bytes a channel holds for sending them together.
 MAX_HELD: Final = 65536
 
-#: The time of an event that is not known yet.
+#: The time of an event that is not known yet, and of one that has not been.
 JUST_NOW: Final = math.inf
+NEVER: Final = -math.inf
 
 
 class HubTransport(Channel):
@@ -41,7 +42,8 @@ class HubTransport(Channel):
         write_buffer: what is still to be sent: what is buffered to be sent with what follows (a
             bytearray), or what the kernel did not take.
         sent_at: when the server last sent of its own accord.
-        eof_received: whether the client has sent its last byte, and the session knows.
+        eof_received: whether the client has sent its last byte, and the session knows; or has reset the
+            connection.
         limits: the timeouts.
     """
 
@@ -67,15 +69,16 @@ class HubTransport(Channel):
         self.write_buffer: bytes | bytearray | memoryview = b""
         self.eof_received = False
         self.limits = poller.limits
-        self.sent_at = -math.inf
+        self.sent_at = NEVER
         self._poller = poller
         self._known_to_trio = False  # whether trio's own epoll may have a task waiting for it
 
     @property
     def needs_no_linger(self) -> bool:
         """Whether nothing is unread or unsent, so that closing ends the output without a reset."""
-        said_all = self.tls is None or self.tls.engine.output_ended
-        return self.eof_received and not self.write_buffer and said_all
+        if self.write_buffer or not self.eof_received:
+            return False
+        return self.tls is None or self.tls.engine.output_ended
 
     @property
     def certificate(self) -> Mapping[str, Any] | None:  # type: ignore[override]

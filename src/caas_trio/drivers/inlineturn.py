@@ -10,7 +10,6 @@ runs meanwhile: wherever a connection could be cancelled, it has a task.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Final, TypeVar
 
 from caas_trio.core.errors import ConnectionLost, contained
@@ -20,12 +19,14 @@ from caas_trio.core.telemetry import ServerStats
 from .channel import Channel
 from .driver import FirstTurn
 from .hubchannel import HubChannel
+from .machine import Machine
+from .poller import EPOLLIN
 
 C = TypeVar("C")
 
-#: How many polls in a row may find all clients silent before the connections get their tasks. A poll costs
-#: a tenth of what a task does.
-_SILENT_ROUNDS: Final = 4
+#: How many polls in a row may find all clients silent before the connections get their tasks. Together they
+#: cost about as much as one task.
+_SILENT_ROUNDS: Final = 32
 
 #: How much all clients may send together in a turn, in full reads of `Session.max_chunk` bytes, each of
 #: which may cost a millisecond. After that the connections get their tasks, and others their turn.
@@ -37,13 +38,13 @@ class InlineTurn(FirstTurn[C]):
 
     Args:
         stats: counts how fast clients are answered; None if nothing is counted.
-        monotonic: the clock that this is measured by.
+        machine: what the sockets are on.
     """
 
-    def __init__(self, stats: ServerStats | None, monotonic: Callable[[], float]) -> None:
+    def __init__(self, stats: ServerStats | None, machine: Machine) -> None:
         super().__init__()
         self._stats = stats
-        self._monotonic = monotonic
+        self._machine = machine
         self._reads_left: float = _FULL_READS
         # Each with the mark whether it has been answered.
         self._waiting: deque[tuple[C, HubChannel, Session, bool]] = deque()
@@ -60,7 +61,7 @@ class InlineTurn(FirstTurn[C]):
 
     def poll(self) -> bool:
         """Answer what clients have sent; return false if, for a while, that is nothing."""
-        return bool(self._waiting) and any(self._poll_once() for _ in range(_SILENT_ROUNDS))
+        return bool(self._waiting) and (self._serve_once() or (self._wait_briefly() and self._serve_once()))
 
     def poll_until_idle(self) -> None:
         """Poll until nothing more comes; each client is read from three times at most."""
@@ -74,12 +75,26 @@ class InlineTurn(FirstTurn[C]):
             connection, *_ = self._waiting.popleft()
             self.remaining.append((connection, None))
 
-    def _poll_once(self) -> bool:
+    def _wait_briefly(self) -> bool:
+        """Poll for a while until a client has sent something; return whether one has.
+
+        A read in vain would cost as much as ten of these polls.
+        """
+        if self._reads_left <= 0:
+            return False
+        sockets = self._machine.poll()
+        for _, channel, session, _ in self._waiting:
+            if not (channel.write_buffer or session.closing):
+                sockets.register(channel.sock.fileno(), EPOLLIN)
+        return any(sockets.poll(0) for _ in range(_SILENT_ROUNDS))
+
+    def _serve_once(self) -> bool:
         """Answer what clients have sent by now; return whether there was any input, or an end of input.
 
         A client that sends more after it has been answered is going to stay: it gets a task.
         """
-        reads, begun = 0, self._monotonic()
+        monotonic = self._machine.monotonic
+        reads, begun = 0, monotonic()
         for _ in range(len(self._waiting)):
             connection, channel, session, answered = waiting = self._waiting.popleft()
             data: bytes | None = None
@@ -102,16 +117,17 @@ class InlineTurn(FirstTurn[C]):
             except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task
                 self.remaining.append((connection, contained(error)))
                 continue
-            self._reads_left -= len(data) / session.max_chunk
             if channel.needs_no_linger:
                 channel.close()
                 self.ended.append(connection)
-            elif answered:
+                continue
+            self._reads_left -= len(data) / session.max_chunk
+            if answered:
                 self.remaining.append((connection, None))
             else:
                 self._waiting.append((connection, channel, session, True))
         if reads and self._stats is not None:
-            self._stats.served(reads, self._monotonic() - begun)
+            self._stats.served(reads, monotonic() - begun)
         return reads > 0
 
     def _lose(self, connection: C, channel: HubChannel) -> None:

@@ -69,6 +69,10 @@ class Machine:
         """Return a stream over a connected socket, which it owns."""
         return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
 
+    def poll(self) -> select.poll:
+        """Return an object of the select module that polls descriptors."""
+        return select.poll()
+
     def epoll(self) -> select.epoll:
         """Return a new epoll descriptor, which the caller closes."""
         return select.epoll()

@@ -65,9 +65,6 @@ class WantedLine(Wanted):
 
     __slots__ = ()
 
-    def __init__(self, buffer: LineBuffer) -> None:
-        super().__init__(buffer, buffer.next_line)
-
     def receive(self, data: Chunk) -> bytes:
         """Feed the buffer and take the next line; see `Session.receive`."""
         self.taken = self._buffer.next_line(data)

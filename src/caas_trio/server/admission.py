@@ -129,7 +129,8 @@ class Admission:
         self.open -= 1
         if self._makes_clients_wait:
             self._waiting.unpark_all()
-        self.release_host(host)
+        if host is not None:
+            self.release_host(host)
 
     def release_host(self, host: Host) -> None:
         """Count out a host that `admit_host` has counted."""

@@ -11,7 +11,6 @@ from typing import Any, Final, Generic, TypeVar
 
 import trio
 
-from caas_trio.core.endpoint import Scheme
 from caas_trio.core.errors import FAULTS, NOT_OURS, ConnectionLost, PeerError, TooSlow
 from caas_trio.core.limits import Limits
 from caas_trio.core.peer import Peer, peer_behind, peer_of
@@ -30,7 +29,6 @@ S = TypeVar("S")
 
 #: Found faster than on the class, before Python 3.12.
 _COMPLETED: Final = Outcome.COMPLETED
-_TLS: Final = Scheme.TLS
 
 #: What is raised in a connection's task and is not its own: by trio, by Ctrl-C, and by the interpreter
 #: where a task is thrown away.

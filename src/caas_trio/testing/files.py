@@ -1,4 +1,4 @@
-"""Descriptors of a simulated machine, and which of them are ready: `File`, `Descriptors`, `Epoll`."""
+"""Descriptors of a simulated machine, and which of them are ready: `File`, `Descriptors`, `Poll`, `Epoll`."""
 
 from __future__ import annotations
 
@@ -129,6 +129,34 @@ class File(abc.ABC):
 
     def _released(self) -> None:  # noqa: B027 - for some nothing follows
         """Release what the file holds; called by `close`."""
+
+
+class Poll:
+    """A set of descriptors to ask about, as poll(2) takes it; it has no descriptor of its own."""
+
+    def __init__(self, descriptors: Descriptors) -> None:
+        self._descriptors = descriptors
+        self._events: dict[int, int] = {}
+
+    def register(self, fd: int, events: int) -> None:
+        """Ask about a descriptor, or about other events of it."""
+        self._events[fd] = events
+
+    def unregister(self, fd: int) -> None:
+        """Ask about it no more.
+
+        Raises:
+            KeyError: it is not in the set.
+        """
+        del self._events[fd]
+
+    def poll(self, timeout: float = 0) -> list[tuple[int, int]]:
+        """Return what is ready, in the order of registration, without waiting, whatever the timeout."""
+        del timeout
+        ready = (
+            (fd, self._descriptors[fd].ready & (events | _ALWAYS)) for fd, events in self._events.items()
+        )
+        return [(fd, events) for fd, events in ready if events]
 
 
 class _Interest:

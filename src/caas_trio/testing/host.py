@@ -14,7 +14,7 @@ import trio
 from caas_trio.drivers.machine import Machine
 
 from .datagrams import DatagramSocket
-from .files import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, Epoll, File, os_error
+from .files import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, Epoll, File, Poll, os_error
 from .streams import StreamSocket
 from .triosocket import Names, Sockets, TrioSocket
 from .world import Node
@@ -150,6 +150,10 @@ class Host(Machine):
     def stream(self, sock: Any) -> trio.SocketStream:
         """Return a stream over a connected socket, which it owns."""
         return trio.SocketStream(TrioSocket(self, sock))
+
+    def poll(self) -> Any:
+        """Return an object that polls descriptors."""
+        return Poll(self._node.descriptors)
 
     def epoll(self) -> Any:
         """Return a new epoll descriptor."""
