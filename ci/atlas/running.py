@@ -6,8 +6,10 @@ It sees its packages' files where they belong: in a user namespace, which needs 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -22,7 +24,9 @@ from .daemons.daemon import Daemon, Place
 
 _USER = "nobody"
 _GROUP = "nogroup"
-_START_TIMEOUT_S = 20.0
+_START_TIMEOUT_S = 60.0
+#: Below those that Linux gives to clients.
+_PORTS = range(20_000, 32_000)
 _END_TIMEOUT_S = 5.0
 #: A package that `apt-get --simulate` would install; one that it would upgrade has a version in brackets.
 _TO_INSTALL = re.compile(r"^Inst (\S+) \(", re.MULTILINE)
@@ -111,10 +115,17 @@ def _unpacked(daemon: Daemon, debs: Path, root: Path) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Return a port that is free, and that no client is given meanwhile."""
+    while True:
+        port = _PORTS[secrets.randbelow(len(_PORTS))]
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                return port
 
 
 def _wait_until_it_listens(process: subprocess.Popen[bytes], place: Place, log: Path) -> None:
