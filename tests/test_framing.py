@@ -429,6 +429,14 @@ def test_strict_pieces_stop_at_a_bare_byte() -> None:
         assert buffer.take_pieces() == b""
 
 
+@pytest.mark.parametrize("how", ["next_line", "take_lines", "take_pieces"])
+@pytest.mark.parametrize("byte", [b"\r", b"\n"])
+def test_the_bare_byte_alone_is_named(how: str, byte: bytes) -> None:
+    with pytest.raises(BareTerminator) as caught:
+        getattr(LineBuffer(9, Terminator.CRLF), how)(b"a" + byte + b"bc\r\n")
+    assert caught.value.byte == byte
+
+
 def test_strict_pieces_are_streamed_beyond_the_limit_and_counted_from_the_line_on() -> None:
     buffer = LineBuffer(3, Terminator.CRLF)
     assert buffer.take_pieces(b"abc") == b""
