@@ -5,7 +5,8 @@ run that call the function, until one fails: first those that have noticed most,
 that would come too late (the function is called at import, or what is changed is evaluated there) a new
 process imports the mutant, unless it has been noticed before.
 
-What makes a mutant fail has to pass without it: each such test is run once more in the right program.
+What makes a mutant fail has to do so twice, since a test that waits may fail by chance where the machine is
+busy; and it has to pass without it: each such test is run once more in the right program.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ class _Child:
     way: Way
     pipe: int
     deadline: float
+    rest: Nodes | None  # if it looks whether a test fails again: what is run if not
 
 
 @dataclass(slots=True)
@@ -141,7 +143,14 @@ class Loop:
             return Way.ANEW
         return Way.BOTH if mutant.function in self._at_import else Way.SWAPPED
 
-    def _start(self, session: pytest.Session, mutant: Mutant | None, nodes: Nodes, way: Way) -> None:
+    def _start(
+        self,
+        session: pytest.Session,
+        mutant: Mutant | None,
+        nodes: Nodes,
+        way: Way,
+        rest: Nodes | None = None,
+    ) -> None:
         """Run tests in a child."""
         seconds = sum(nodes.values())
         receiving, sending = os.pipe()
@@ -149,7 +158,7 @@ class Loop:
         if pid:
             os.close(sending)
             deadline = time.monotonic() + _WAITING * (seconds + 1)
-            self._children[pid] = _Child(mutant, nodes, way, receiving, deadline)
+            self._children[pid] = _Child(mutant, nodes, way, receiving, deadline, rest)
             return
         self._is_trying = mutant is not None
         os.setpgid(0, 0)
@@ -196,8 +205,15 @@ class Loop:
                 print("fails without a mutant:", failed or status, *child.nodes, file=sys.stderr)
                 raise session.Failed
             return
+        if outcome.status == "survived" and child.rest:  # the test has failed by chance
+            self._start(session, child.mutant, child.rest, child.way)
+            return
         if outcome.status == "survived" and child.way is Way.BOTH:
             self._start(session, child.mutant, child.nodes, Way.ANEW)
+            return
+        if outcome.status == "killed" and child.rest is None and failed in child.nodes:
+            rest = {node: seconds for node, seconds in child.nodes.items() if node != failed}
+            self._start(session, child.mutant, {failed: child.nodes[failed]}, child.way, rest)
             return
         self.found(child.mutant, outcome)
         if outcome.status == "killed":

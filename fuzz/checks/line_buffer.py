@@ -269,6 +269,7 @@ def _refuse_limit(below: int) -> None:
     try:
         LineBuffer(-below)
     except LimitError as error:
-        assert error.value == -below, f"{error.value} is named instead of {-below}"
+        named = error.name, error.value
+        assert named == ("max_line", -below), f"{named} is named instead of {-below}"
     else:
         raise AssertionError("a limit below 1 was accepted")
