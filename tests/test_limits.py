@@ -32,3 +32,9 @@ def test_every_limit_is_checked() -> None:
 
 def test_zero_and_infinity_are_valid_times() -> None:
     assert Limits(drain_timeout=0, prompt_delay=math.inf).prompt_delay == math.inf
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_one_is_a_valid_count(name: str) -> None:
+    one: dict[str, Any] = {name: 1}
+    assert getattr(Limits(**one), name) == 1
