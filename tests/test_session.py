@@ -419,3 +419,11 @@ def test_all_three_orders_give_the_same_replies(data: st.DataObject, limit: int,
         for first in First
     }
     assert heard[First.SERVER] == heard[First.EITHER] == PROMPT + heard[First.CLIENT]
+
+
+@pytest.mark.parametrize("first", [First.CLIENT, First.SERVER])
+def test_silence_has_no_answer_unless_either_may_begin(first: First) -> None:
+    session = LineSession(bytes.upper, first)
+    session.open()
+    assert session.silence() == b""
+    assert session.receive(b"a\n") == b"A\n"
