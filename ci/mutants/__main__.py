@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     ]
     results = Results.load(BUILD / "results.json")
     status = 0 if options.report else try_all(mutants, results, options)
-    report = Report.of(mutants, results.statuses(mutants), Listed.load())
+    report = Report.of(mutants, results.statuses(mutants), Listed.load(), touched)
     BUILD.mkdir(parents=True, exist_ok=True)
     (BUILD / "report.txt").write_text(report.text())
     (BUILD / "report.html").write_text(report.page())

@@ -32,16 +32,27 @@ class Report:
     stale: Sequence[Key] = ()
 
     @classmethod
-    def of(cls, mutants: Collection[Mutant], statuses: Mapping[str, str], listed: Listed) -> Report:
+    def of(
+        cls,
+        mutants: Collection[Mutant],
+        statuses: Mapping[str, str],
+        listed: Listed,
+        functions: Collection[str] | None = None,
+    ) -> Report:
         """Return the report on some mutants; what has no status by its name has not been tried.
 
-        Only where all the mutants of a module have been tried can what is listed of it be stale.
+        Only where all the mutants of a module have been tried can what is listed of it be stale; of some
+        functions, what is listed of these.
         """
         report = cls()
         for mutant in mutants:
             report.count(mutant, statuses.get(mutant.name), listed)
         tried = tuple(f"{module}." for module, counts in report.counts.items() if not counts["untried"])
-        report.stale = [key for key in listed.stale() if key.function.startswith(tried)]
+        report.stale = [
+            key
+            for key in listed.stale()
+            if key.function.startswith(tried) and (functions is None or key.function in functions)
+        ]
         return report
 
     @property

@@ -246,6 +246,13 @@ def test_a_list_with_a_mutant_that_is_killed_is_stale() -> None:
     assert "no such mutant lives: caas_trio.core.limits.check" in report.text()
 
 
+def test_a_list_is_not_stale_for_a_function_that_has_not_changed() -> None:
+    statuses, elsewhere = {METHOD.name: "killed"}, Listed({KEY: "equal"})
+    assert Report.of([METHOD], statuses, elsewhere, {METHOD.function}).passed
+    assert not Report.of([METHOD], statuses, Listed({KEY: "equal"})).passed
+    assert not Report.of([MUTANT], {MUTANT.name: "killed"}, elsewhere, {MUTANT.function}).passed
+
+
 def test_a_mutant_that_was_not_tried_is_no_success_and_no_failure() -> None:
     report = report_on(None, Listed({KEY: "equal"}))
     assert report.passed
