@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -136,19 +136,22 @@ async def test_not_every_endpoint_takes_connections(endpoint: str) -> None:
         await exchange(endpoint)
 
 
-async def test_a_server_that_does_not_shake_hands_is_given_up() -> None:
-    async with serving(HERE) as bound:
-        with pytest.raises(ConnectError, match=r"no answer within 0.05 seconds$"):
-            await exchange(
-                bound.replace("tcp", "tls"), tls=client_context(), limits=Limits(opening_timeout=0.05)
-            )
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Yield the endpoint of a server that never answers, not even a handshake with LF in it."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield f"tls://127.0.0.1:{sock.getsockname()[1]}"
 
 
-async def test_a_cancelled_connect_leaves_no_socket() -> None:
-    async with serving(HERE) as bound:
-        with trio.move_on_after(0.05) as given_up:
-            await exchange(bound.replace("tcp", "tls"), tls=client_context())
-        assert given_up.cancelled_caught
+async def test_a_server_that_does_not_shake_hands_is_given_up(silent: str) -> None:
+    with pytest.raises(ConnectError, match=r"no answer within 0.05 seconds$"):
+        await exchange(silent, tls=client_context(), limits=Limits(opening_timeout=0.05))
+
+
+async def test_a_cancelled_connect_leaves_no_socket(silent: str) -> None:
+    with trio.move_on_after(0.05) as given_up:
+        await exchange(silent, tls=client_context())
+    assert given_up.cancelled_caught
 
 
 async def test_the_limits_hold_for_a_server() -> None:
