@@ -195,6 +195,13 @@ async def test_a_host_of_a_class_of_ones_own_and_without_a_trace(autojump_clock:
     assert not network.trace
 
 
+async def test_two_hosts_cannot_have_one_name(autojump_clock: MockClock) -> None:
+    network = Network()
+    network.host("here")
+    with pytest.raises(ValueError, match=r"^there is a host 'here' already$"):
+        network.add_host("here", Host)
+
+
 async def test_small_buffers_hold_little(autojump_clock: MockClock) -> None:
     network = Network()
     server = network.host("server")

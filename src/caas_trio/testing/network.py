@@ -65,7 +65,13 @@ class Network:
         return self._hosts[name]
 
     def add_host(self, name: str, kind: type[H]) -> H:
-        """Return a new host of a class of one's own, whose methods do what a kernel may do."""
+        """Return a new host of a class of one's own, whose methods do what a kernel may do.
+
+        Raises:
+            ValueError: there is a host of this name.
+        """
+        if name in self._hosts:
+            raise ValueError(f"there is a host {name!r} already")
         host = self._hosts[name] = kind(self._world.add(name, _MAX_DESCRIPTORS))
         return host
 
