@@ -656,9 +656,11 @@ class TestATakeover:
         assert names(path.parent) == {"caas.sock", "caas.sock.lock"}
         old.close()
 
-    @pytest.mark.parametrize("pid", [-1, 0, os.getpid()], ids=["unknown", "elsewhere", "this"])
-    async def test_a_server_that_cannot_be_signalled_keeps_its_path(self, path: Path, pid: int) -> None:
-        machine = HookedMachine(peer=lambda: (pid, -1, -1))
+    @pytest.mark.parametrize("pid_of", [lambda: -1, lambda: 0, os.getpid], ids=["unknown", "elsewhere", "this"])
+    async def test_a_server_that_cannot_be_signalled_keeps_its_path(
+        self, path: Path, pid_of: Callable[[], int]
+    ) -> None:
+        machine = HookedMachine(peer=lambda: (pid_of(), -1, -1))
         with closing(bind(path)) as old, closing(bind(path, takeover=True, machine=machine)) as new:
             with pytest.raises(
                 ListenError, match="another server listens on it, and cannot be signalled to stop"
