@@ -29,6 +29,7 @@ from caas_trio import (
     Trust,
     connect,
 )
+from caas_trio.drivers.connecting import server_name
 
 from .certificates import authority, client_context, server_context
 
@@ -132,8 +133,17 @@ async def test_why_there_is_no_connection(endpoint: str, reason: str) -> None:
 
 @pytest.mark.parametrize("endpoint", ["udp://127.0.0.1:7", "fd://3", "systemd:", "unixgram:/a"])
 async def test_not_every_endpoint_takes_connections(endpoint: str) -> None:
-    with pytest.raises(EndpointError, match=re.escape("connections can be made to tcp, tls, unix")):
+    told = f"{endpoint!r} is not an endpoint: connections can be made to tcp, tls, unix"
+    with pytest.raises(EndpointError, match=f"^{re.escape(told)}$"):
         await exchange(endpoint)
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("MAX.", "MAX"), (".example.", ".example"), ("fe80::1%eth0", "fe80::1"), ("192.0.2.7", "192.0.2.7")],
+)
+def test_a_certificate_names_a_host_without_its_last_dot_and_zone(host: str, name: str) -> None:
+    assert server_name(host) == name
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -51,8 +51,8 @@ def unix_address(endpoint: Endpoint) -> str:
 
 def reason_of(error: OSError) -> str:
     """Return why there is no connection, in the kernel's words where trio has wrapped them."""
-    cause: BaseException = error
-    while (inner := cause.__cause__) is not None:
-        cause = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner
-    strerror = cause.strerror if isinstance(cause, OSError) else None
-    return (strerror or str(error)).rpartition(": ")[2].lower()
+    wrapped = error.__cause__
+    if isinstance(wrapped, ExceptionGroup):
+        errors: tuple[Any, ...] = wrapped.exceptions  # one for each address that was tried
+        error = errors[0]
+    return (error.strerror or str(error)).rpartition(": ")[2].lower()
