@@ -13,8 +13,12 @@ from caas_trio import (
     InputEnded,
     Limits,
     LineTooLong,
+    PeerError,
     Terminator,
 )
+from caas_trio.core.terminator import LF
+
+from .test_memory import traced
 
 CRLF = Terminator.CRLF
 
@@ -33,6 +37,7 @@ async def connected(
 async def test_commands_come_without_terminators_and_a_tail_is_not_one() -> None:
     connection, _ = await connected(b"HELO\r\n\r\nQUIT\r\nDELE 1")
     commands = connection.commands()
+    assert (commands.tail, commands.count) == (b"", 0)
     assert [command async for command in commands] == [b"HELO", b"", b"QUIT"]
     assert (commands.tail, commands.count) == (b"DELE 1", 3)
     assert [command async for command in commands] == []
@@ -98,30 +103,52 @@ async def test_a_body_is_unstuffed_and_its_dot_taken() -> None:
     assert await connection.receive_line() == b"QUIT\r\n"
     connection, _ = await connected(b".\n", Terminator.LF)
     assert await connection.receive_dot_stuffed(0) == b""
+    connection, _ = await connected(b"..\r\n1\r\n.\r\n")
+    assert await connection.receive_dot_stuffed(6) == b".\r\n1\r\n"  # just as many as it may have
 
 
 @pytest.mark.parametrize(
     ("body", "error"),
     [
-        (b"12345\r\n", CountRefused),
-        (b"1\r\n" + b"x" * 21 + b"\r\n2\r\n", LineTooLong),
-        (b"1\n.\r\nMAIL\r\n" + b"x" * 21 + b"\r\n", BareTerminator),
-        (b"1\r.\r\n", BareTerminator),
+        (b"12345\r\n", CountRefused(7, 6)),
+        (b"1\r\n..2\r\n3\r\n", CountRefused(10, 6)),
+        (b"1\r\n" + b"x" * 21 + b"\r\n2\r\n", LineTooLong(20)),
+        (b"1\n.\r\nMAIL\r\n" + b"x" * 21 + b"\r\n", BareTerminator(LF)),
+        (b"1\r.\r\n", BareTerminator(b"\r")),
     ],
 )
-async def test_a_body_is_read_to_its_end_whatever_is_wrong_with_it(
-    body: bytes, error: type[Exception]
-) -> None:
+async def test_a_body_is_read_to_its_end_whatever_is_wrong_with_it(body: bytes, error: PeerError) -> None:
     connection, _ = await connected(body + b".\r\nQUIT\r\n")
-    with pytest.raises(error) as caught:
+    with pytest.raises(type(error)) as caught:
         await connection.receive_dot_stuffed(6)
-    assert getattr(caught.value, "connection", None) is connection
+    assert str(caught.value) == str(error)
+    assert caught.value.connection is connection
     assert await connection.receive_line() == b"QUIT\r\n"
 
 
-@pytest.mark.parametrize("body", [b"", b"1\r\n", b"1\r\n.", b"1\r\n.\r"])
-async def test_a_body_without_its_dot_is_not_returned(body: bytes) -> None:
+@pytest.mark.parametrize(("begin", "limit"), [(b"", 1000), (b"x" * 101 + b"\r\n", 10**9)])
+async def test_the_rest_of_a_refused_body_is_not_held(
+    begin: bytes, limit: int, nursery: trio.Nursery
+) -> None:
+    connection, client = await connected(begin, max_line=100, ended=False)
+    nursery.start_soon(connection.receive_dot_stuffed, limit)
+    lines = b"a line of a body that is refused\r\n" * 1000
+    await client.send_all(lines)
+    await trio.testing.wait_all_tasks_blocked()
+    with traced() as memory:
+        for _ in range(20):
+            await client.send_all(lines)
+            await trio.testing.wait_all_tasks_blocked()
+        assert memory.peak < 5 * len(lines)
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("body", "received"), [(b"", 0), (b"1\r\n", 3), (b"1\r\n..2\r\n.", 8), (b"1\r\n.\r", 3)]
+)
+async def test_a_body_without_its_dot_is_not_returned(body: bytes, received: int) -> None:
     connection, _ = await connected(body)
-    error = BareTerminator if body.endswith(b"\r") else InputEnded
-    with pytest.raises((error, InputEnded)):
+    with pytest.raises(InputEnded) as caught:
         await connection.receive_dot_stuffed(6)
+    assert str(caught.value) == f"the input ended after {received} bytes, within a body"
+    assert caught.value.connection is connection

@@ -559,6 +559,8 @@ def test_its_attributes() -> None:
     pair = Pair("memory")
     assert pair.connection.endpoint == ENDPOINT
     assert pair.connection.peer == PEER
+    assert pair.connection.busy is False
+    assert len({Pair("memory").connection.id for _ in range(3)}) == 3
 
 
 @given(

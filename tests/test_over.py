@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -179,6 +180,13 @@ async def test_at_the_end_the_other_sides_end_is_waited_for(autojump_clock: Mock
     assert await theirs.receive_some() == b""
     with pytest.raises(trio.BrokenResourceError):
         await theirs.send_all(b"x")
+
+
+async def test_a_peer_that_is_gone_by_the_end_is_no_error() -> None:
+    ours, theirs = (trio.SocketStream(trio.socket.from_stdlib_socket(sock)) for sock in socket.socketpair())
+    async with Connection.over(ours) as connection:
+        await connection.send(b"unread")
+        await theirs.aclose()  # a reset, for that
 
 
 async def test_what_was_posted_in_vain_is_raised_at_the_end() -> None:

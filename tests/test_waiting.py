@@ -184,6 +184,7 @@ async def test_a_write_timeout_of_its_own(
 
 async def test_what_is_here_is_taken_without_waiting(pair: Pair, nursery: trio.Nursery) -> None:
     connection = pair.connection
+    assert connection.take_exactly(0) == b""
     assert connection.take_line() is None
     await pair.client.send_all(b"one\ntwo\n5bytes" + b"x" * 21 + b"\nlast")
     assert await connection.receive_line() == b"one\n"
