@@ -6,6 +6,7 @@ import select
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
+from typing import Any, TypeAlias
 
 import pytest
 import trio
@@ -27,6 +28,7 @@ from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.machine import Machine
 from caas_trio.drivers.requesthandler import Writer
 
+from .certificates import server_context
 from .test_connection import LIMITS, Pair, pair
 
 __all__ = ["pair"]
@@ -41,6 +43,35 @@ COUNTS: dict[str, Callable[[Connection], Awaitable[bytes]]] = {
     "receive_exactly(-1)": lambda connection: connection.receive_exactly(-1),
     "receive_until(b'')": lambda connection: connection.receive_until(b""),
 }
+
+
+#: Calls, and their names in errors.
+Calls: TypeAlias = list[tuple[str, Callable[[Connection], Any]]]
+
+WAITING_READS: Calls = [
+    ("receive_line", Connection.receive_line),
+    ("receive_line", anext),
+    ("receive_line_piece", lambda connection: connection.receive_line_piece(5)),
+    ("receive_until", lambda connection: connection.receive_until(b";")),
+    ("receive_exactly", lambda connection: connection.receive_exactly(5)),
+    ("receive_some", Connection.receive_some),
+    ("skip", lambda connection: connection.skip(5)),
+    ("wait_input_end", Connection.wait_input_end),
+]
+READS: Calls = [
+    *WAITING_READS,
+    ("take_line", Connection.take_line),
+    ("take_exactly", lambda connection: connection.take_exactly(1)),
+]
+UPGRADES: Calls = [
+    ("start_tls", lambda connection: connection.start_tls(server_context())),
+    ("detach", Connection.detach),
+]
+SENDS: Calls = [
+    ("send", lambda connection: connection.send(b"a")),
+    ("flush", Connection.flush),
+    ("send_eof", Connection.send_eof),
+]
 
 
 async def checkpoints(call: Callable[[], Awaitable[object]], times: int) -> bool:
@@ -263,26 +294,55 @@ async def test_after_a_reset_every_call_raises_connection_lost(call: str, nurser
     made.close()
 
 
+@pytest.mark.parametrize("by_server", [False, True])
 @pytest.mark.parametrize("kind", ["stream", "hub"])
-async def test_a_channel_that_is_closed_ends_a_read_as_a_closed_connection(
-    kind: str, nursery: trio.Nursery
+@pytest.mark.parametrize(("name", "read"), WAITING_READS)
+async def test_a_close_ends_every_read_and_its_error_names_it(
+    name: str,
+    read: Callable[[Connection], Awaitable[object]],
+    kind: str,
+    nursery: trio.Nursery,
+    *,
+    by_server: bool,
 ) -> None:
     made = Pair(kind)
     if made.hub is not None:
         nursery.start_soon(made.hub.run)
 
-    async def read() -> None:
-        with pytest.raises(StateError, match=r"closed$"):
-            await made.connection.receive_some()
+    async def wait() -> None:
+        with pytest.raises(StateError, match=f"^{name} does not fit the state closed$"):
+            await read(made.connection)
 
     async with trio.open_nursery() as reading:
-        reading.start_soon(read)
+        reading.start_soon(wait)
         await trio.testing.wait_all_tasks_blocked()
-        made.connection.abandon()
-        await made.channel.aclose()
+        if by_server:  # whose handler has returned
+            made.connection.abandon()
+            await made.channel.aclose()
+        else:
+            await made.connection.aclose()
     nursery.cancel_scope.cancel()
     await made.client.aclose()
     made.close()
+
+
+@pytest.mark.parametrize("buffered", [b"", b"buffered\n"])
+async def test_the_error_of_a_call_that_does_not_fit_names_the_call(buffered: bytes) -> None:
+    pair = Pair("memory")
+    connection = pair.connection
+    await pair.client.send_all(b"a\n" + buffered)
+    await connection.receive_line()
+    async with trio.open_nursery() as reading:
+        reading.start_soon(connection.receive_exactly, 100)
+        await trio.testing.wait_all_tasks_blocked()
+        for name, call in [*READS, *UPGRADES]:
+            with pytest.raises(StateError, match=f"^{name} does not fit the state busy: another task"):
+                await call(connection)
+        reading.cancel_scope.cancel()
+    await connection.aclose()
+    for name, call in [*READS, *UPGRADES, *SENDS]:
+        with pytest.raises(StateError, match=f"^{name} does not fit the state closed$"):
+            await call(connection)
 
 
 @pytest.mark.parametrize("kind", ["stream", "hub"])

@@ -93,12 +93,12 @@ class ReadingConnection(ConnectionBase):
                 self._calls_left = CALLS_IN_A_ROW
                 await self._channel.resume(wanted)
                 if self._closed:
-                    raise self._misused("receive")
+                    raise self._misused("receive_line")
                 self._drained = not wanted.closing
             line = wanted.taken
         except PeerError as error:
             if self._closed:
-                raise self._misused("receive") from error
+                raise self._misused("receive_line") from error
             raise self._own(error)  # noqa: B904 - it is the same one
         finally:
             self._receiving = False
@@ -234,11 +234,11 @@ class ReadingConnection(ConnectionBase):
                 self._calls_left = CALLS_IN_A_ROW
                 await self._channel.resume(wanted)
                 if self._closed:
-                    raise self._misused("receive")
+                    raise self._misused(call)
                 self._drained = not wanted.closing
         except PeerError as error:
             if self._closed:
-                raise self._misused("receive") from error
+                raise self._misused(call) from error
             raise self._own(error)  # noqa: B904 - it is the same one
         else:
             return wanted.taken
