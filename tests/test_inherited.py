@@ -28,7 +28,7 @@ from caas_trio.drivers.choice import DriverName
 from caas_trio.drivers.machine import Machine
 from caas_trio.server import inherited
 from caas_trio.server.inherited import inherit
-from caas_trio.server.listeners import Listener, listen_all
+from caas_trio.server.listeners import listen_all
 from caas_trio.server.mixed import serve_mixed
 
 from .support.sockets import descriptors
@@ -391,7 +391,11 @@ async def test_connections_and_datagrams_go_to_their_own_servers(
     hand_down(datagrams)
     hand_down(listening(socket.AF_UNIX, f"{tmp_path}/c"))
     systemd(str(os.getpid()), "3", None)
-    opened: list[Listener] = []
+    opened = [
+        *await listen_all([Endpoint.parse(f"unixgram:{tmp_path}/e")], socket.SOCK_DGRAM),
+        *await listen_all([Endpoint.parse(f"unix:{tmp_path}/f")]),
+    ]
+    asked = [Endpoint.parse(text) for text in ("udp://127.0.0.1:0", "systemd:", f"unix:{tmp_path}/d")]
 
     async def serve(
         kind: socket.SocketKind, *endpoints: Endpoint, task_status: trio.TaskStatus[list[Endpoint]]
@@ -405,7 +409,7 @@ async def test_connections_and_datagrams_go_to_their_own_servers(
             partial(serve_mixed, machine=LATER),
             partial(serve, socket.SOCK_STREAM),
             partial(serve, socket.SOCK_DGRAM),
-            [Endpoint.parse(text) for text in ("udp://127.0.0.1:0", "systemd:", f"unix:{tmp_path}/d")],
+            [*asked, *opened],
         )
     for each in opened:
         each.close()
@@ -413,5 +417,8 @@ async def test_connections_and_datagrams_go_to_their_own_servers(
     assert first.startswith("udp://127.0.0.1:")
     assert others == [
         f"{scheme}:{tmp_path}/{name}"
-        for scheme, name in (("unixgram", "b"), ("unix", "a"), ("unix", "c"), ("unix", "d"))
+        for scheme, name in (
+            *(("unixgram", "b"), ("unix", "a"), ("unix", "c"), ("unix", "d")),
+            *(("unixgram", "e"), ("unix", "f")),
+        )
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, compress, islice
 from socket import SOCK_DGRAM, SOCK_STREAM, SocketKind
 from typing import TypeAlias
 
@@ -30,20 +30,22 @@ async def serve_mixed(
 ) -> None:
     """Serve endpoints of every kind, until `stop` is set or one server fails; raise what it raised.
 
-    With `nursery.start` it returns the bound endpoints once all are: those for connections, then
-    those for datagrams, each in the order given.
+    With `nursery.start` it returns the bound endpoints once all are, in the order given. Of an endpoint that
+    stands for several, those for datagrams come first.
     """
-    counts = [[how_many(each, kind, machine) for each in endpoints] for kind in (SOCK_DGRAM, SOCK_STREAM)]
+    # Datagrams first: a server may be taken over, and which is signalled to stop once all else is open.
+    servers = [
+        (serve, [how_many(each, kind, machine) for each in endpoints])
+        for serve, kind in ((datagrams, SOCK_DGRAM), (streams, SOCK_STREAM))
+    ]
     async with trio.open_nursery() as nursery:
         bound: list[list[Endpoint]] = [[] for _ in endpoints]
-        # Datagrams first: a server may be taken over, and which is signalled to stop once all else is open.
-        for serve, own in zip((datagrams, streams), counts, strict=True):
-            if any(own):
-                wanted = [each for each, count in zip(endpoints, own, strict=True) if count]
-                started = iter(await nursery.start(partial(serve, *wanted)))
-                for got, count in zip(bound, own, strict=True):
-                    got.extend(islice(started, count))
-        task_status.started([each for got in bound for each in got])
+        for serve, counts in servers:
+            if any(counts):
+                started = iter(await nursery.start(partial(serve, *compress(endpoints, counts))))
+                for place, count in enumerate(counts):
+                    bound[place] += islice(started, count)
+        task_status.started([*chain.from_iterable(bound)])
 
 
 def how_many(endpoint: Endpoint | Listener, kind: SocketKind, machine: Machine = MACHINE) -> int:
