@@ -11,8 +11,7 @@ import os
 import socket
 import stat
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -41,38 +40,15 @@ from caas_trio import (
     serve_datagrams,
 )
 from caas_trio.core.datagramrules import MAX_BYTES, Drop
-from caas_trio.core.peer import Peer
 from caas_trio.drivers.machine import Machine
 from caas_trio.server.datagram import DatagramService
 
 from .support.machines import HookedMachine, failing
-from .support.recorder import Recorder
+from .support.recorder import DatagramRecorder
 from .support.sockets import descriptors
 
 #: ip(7), which Python names since 3.14.
 IP_RECVERR = 11
-
-
-class DatagramRecorder(Recorder):
-    """Keeps the events of datagrams, too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.served = 0
-        self.when_served: Callable[[], object] = lambda: None
-        self.dropped: Counter[str] = Counter()
-        self.senders: list[Peer | None] = []
-
-    def datagram_served(self, endpoint: Endpoint) -> None:  # noqa: ARG002
-        self.served += 1
-        self.when_served()
-
-    def datagram_dropped(self, reason: str, endpoint: Endpoint, sender: Peer | None) -> None:  # noqa: ARG002
-        self.dropped[reason] += 1
-        self.senders.append(sender)
-
-    def datagram_failed(self, error: Exception, endpoint: Endpoint, sender: Peer) -> None:
-        self.failures.append((error, endpoint, sender))
 
 
 @dataclass

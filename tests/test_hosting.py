@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from functools import partial
+from socket import SOCK_DGRAM, SOCK_STREAM
 
 import pytest
 import trio
 
-from caas_trio import App, AppError, Connection, Endpoint, Limits, LineSession, ListenError, Trust, UsageError
+from caas_trio import (
+    App,
+    AppError,
+    Connection,
+    DatagramRequestHandler,
+    Endpoint,
+    Limits,
+    LineSession,
+    ListenError,
+    Scheme,
+    UsageError,
+)
+from caas_trio.core.datagramrules import Drop
 from caas_trio.server.hosting import open_app, serve_app
+from caas_trio.server.listeners import listen
 
+from .support.recorder import DatagramRecorder
 from .support.streams import connect, talk
 
 
@@ -35,7 +50,7 @@ async def ask(endpoint: Endpoint, data: bytes) -> bytes:
     ids=["handler", "service", "session"],
 )
 async def test_every_kind_of_app_is_served(app: App, nursery: trio.Nursery) -> None:
-    serve = partial(serve_app, app, [Endpoint.parse("tcp://127.0.0.1:0")], limits=Limits(), trust=Trust())
+    serve = partial(serve_app, app, [Endpoint.parse("tcp://127.0.0.1:0")], limits=Limits())
     [bound] = await nursery.start(serve)
     assert await ask(bound, b"a\nb") == b"A\nB"
     nursery.cancel_scope.cancel()
@@ -45,7 +60,7 @@ async def test_a_service_answers_lines_and_datagrams(nursery: trio.Nursery) -> N
     endpoints = [Endpoint.parse(f"{scheme}://127.0.0.1:0") for scheme in ("tcp", "udp")]
     stop = trio.Event()
     limits = Limits(max_line=3)
-    serve = partial(serve_app, App(service=louder), endpoints, limits=limits, trust=Trust(), stop=stop)
+    serve = partial(serve_app, App(service=louder), endpoints, limits=limits, stop=stop)
     bound = await nursery.start(serve)
     assert await ask(bound[0], b"abc\nabcd\n") == b"ABC\nerror: line longer than 3 bytes\n"
     with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as client:
@@ -53,6 +68,32 @@ async def test_a_service_answers_lines_and_datagrams(nursery: trio.Nursery) -> N
         await client.send(b"hello")
         assert await client.recv(10) == b"HELLO"
     stop.set()
+
+
+class Silent(DatagramRequestHandler):
+    """Keeps its place for ever."""
+
+    async def handle(self) -> None:
+        await trio.sleep_forever()
+
+
+async def test_its_options_hold_for_connections_and_for_datagrams(nursery: trio.Nursery) -> None:
+    endpoints = [Endpoint.parse(f"{scheme}://127.0.0.1:0") for scheme in ("tcp", "udp")]
+    app, limits = App(handler=shout, datagrams=Silent), Limits(max_connections=1, max_datagrams=1)
+    recorder = DatagramRecorder()
+    serve = partial(serve_app, app, endpoints, limits=limits, telemetry=recorder)
+    lines, datagrams = await nursery.start(serve)
+    async with await connect(lines):
+        assert await ask(lines, b"") == b"error: too many connections\n"
+    with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as client:
+        await client.connect((datagrams.host, datagrams.port))
+        for _ in range(2):
+            await client.send(b"hello")
+        while not recorder.dropped:
+            await trio.lowlevel.checkpoint()
+    assert recorder.reasons == ["too many connections"]
+    assert recorder.dropped == {Drop.BUSY: 1}
+    nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(
@@ -67,8 +108,13 @@ async def test_a_service_answers_lines_and_datagrams(nursery: trio.Nursery) -> N
     ],
 )
 async def test_an_endpoint_the_app_cannot_serve_is_refused(app: App, endpoint: str, told: str) -> None:
-    with pytest.RaisesGroup(pytest.RaisesExc(UsageError, match=f"{endpoint} {told}")):
-        await serve_app(app, [Endpoint.parse(endpoint)], limits=Limits(), trust=Trust())
+    asked = Endpoint.parse(endpoint)
+    with pytest.RaisesGroup(pytest.RaisesExc(UsageError, match=f"^{endpoint} {told}$")):
+        await serve_app(app, [asked], limits=Limits())
+    listener = await listen(asked, SOCK_DGRAM if asked.scheme is Scheme.UDP else SOCK_STREAM)
+    expected = pytest.RaisesExc(UsageError, match=f"^{listener.endpoint} {told}$")
+    with closing(listener), pytest.RaisesGroup(expected):
+        await serve_app(app, [listener], limits=Limits())
 
 
 @asynccontextmanager
@@ -195,7 +241,7 @@ def yielding(thing: object) -> Callable[[], AbstractAsyncContextManager[object]]
     ("thing", "told"),
     [
         (None, "NoneType cannot be served: it is None"),
-        (fails_to_start, "must yield what is served, not another context manager"),
+        (fails_to_start, "^yielding.<locals>.context must yield what is served, not another context manager"),
     ],
 )
 async def test_a_context_must_yield_an_app(thing: object, told: str) -> None:

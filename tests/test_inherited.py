@@ -15,8 +15,10 @@ import pytest
 import trio
 
 from caas_trio import (
+    App,
     Connection,
     Endpoint,
+    Limits,
     LineSession,
     ListenError,
     SocketOptions,
@@ -27,6 +29,7 @@ from caas_trio import (
 from caas_trio.drivers.choice import DriverName
 from caas_trio.drivers.machine import Machine
 from caas_trio.server import inherited
+from caas_trio.server.hosting import serve_app
 from caas_trio.server.inherited import inherit
 from caas_trio.server.listeners import listen_all
 from caas_trio.server.mixed import serve_mixed
@@ -380,6 +383,25 @@ async def test_proxy_on_accepts_systemd_names(
                 heard.append(b"".join([data async for data in client]))
         nursery.cancel_scope.cancel()
     assert heard == [b"HELLO\n", b"HELLO\n", header.upper() + b"HELLO\n"]
+
+
+async def test_an_app_is_served_on_every_socket_that_systemd_passes(
+    hand_down: Callable[[socket.socket], int], systemd: Say, nursery: trio.Nursery
+) -> None:
+    hand_down(listening())
+    datagrams = socket.socket(type=socket.SOCK_DGRAM)
+    datagrams.bind(("127.0.0.1", 0))
+    hand_down(datagrams)
+    systemd(str(os.getpid()), "2", None)
+    app, everything = App(service=bytes.upper), [Endpoint.parse("systemd:")]
+    udp, tcp = await nursery.start(partial(serve_app, app, everything, limits=Limits(), machine=LATER))
+    async with await trio.open_tcp_stream(tcp.host, tcp.port) as client:
+        await client.send_all(b"a\n")
+        assert await client.receive_some() == b"A\n"
+    with trio.socket.socket(type=socket.SOCK_DGRAM) as sender:
+        await sender.sendto(b"b", (udp.host, udp.port))
+        assert await sender.recv(100) == b"B"
+    nursery.cancel_scope.cancel()
 
 
 async def test_connections_and_datagrams_go_to_their_own_servers(

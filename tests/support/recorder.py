@@ -7,6 +7,9 @@ an observer raises is logged, and fails no test.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+
 from caas_trio import Endpoint, Telemetry
 from caas_trio.core.peer import Peer
 from caas_trio.core.telemetry import ConnectionStats, ListenerStats, Outcome, ServerStats
@@ -113,3 +116,35 @@ class ConnectionRecorder(Recorder):
         self.closed.append((endpoint, peer))
         self.moved.append(stats)
         self.durations.append(seconds)
+
+
+class DatagramRecorder(Recorder):
+    """Keeps the events of datagrams, too.
+
+    Attributes:
+        served: how many were answered, or had no reply.
+        when_served: called for each of them.
+        dropped: how many were not, by the reason.
+        senders: whose those were.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.served = 0
+        self.when_served: Callable[[], object] = lambda: None
+        self.dropped: Counter[str] = Counter()
+        self.senders: list[Peer | None] = []
+
+    def datagram_served(self, endpoint: Endpoint) -> None:  # noqa: ARG002
+        """Count it."""
+        self.served += 1
+        self.when_served()
+
+    def datagram_dropped(self, reason: str, endpoint: Endpoint, sender: Peer | None) -> None:  # noqa: ARG002
+        """Count it by the reason, and keep its sender."""
+        self.dropped[reason] += 1
+        self.senders.append(sender)
+
+    def datagram_failed(self, error: Exception, endpoint: Endpoint, sender: Peer) -> None:
+        """Keep a failure."""
+        self.failures.append((error, endpoint, sender))

@@ -13,13 +13,12 @@ from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.errors import AppError, UsageError
 from caas_trio.core.limits import Limits
 from caas_trio.core.session import LineSession
-from caas_trio.drivers.machine import MACHINE
+from caas_trio.drivers.machine import MACHINE, Machine
 
 from .app import App, Lifespan, as_app, name_of
 from .datagram import serve_datagrams
 from .listeners import Listener
 from .mixed import Serve, serve_mixed
-from .options import CommonOptions
 from .serving import serve, serve_sessions
 
 
@@ -65,6 +64,7 @@ async def serve_app(
     *,
     task_status: trio.TaskStatus[list[Endpoint]] = trio.TASK_STATUS_IGNORED,
     limits: Limits,
+    machine: Machine = MACHINE,
     **options: Any,
 ) -> None:
     """Serve an app on endpoints of every kind, until `stop` is set.
@@ -74,15 +74,15 @@ async def serve_app(
         endpoints: where.
         task_status: for `nursery.start`; see `serve_mixed`.
         limits: those to keep.
-        **options: those of `serve`; datagrams get what is in `CommonOptions`.
+        machine: what it is served on.
+        **options: those of `serve` and of `serve_datagrams`; either ignores what is not its own.
 
     Raises:
         UsageError: there is an endpoint for connections or for datagrams, and the app does not take them.
     """
-    streams = partial(_streams(app, limits), limits=limits, **options)
-    common = {name: value for name, value in options.items() if name in CommonOptions.__annotations__}
-    datagrams = partial(_datagrams(app), limits=limits, **common)
-    machine = options.get("machine", MACHINE)
+    options |= {"limits": limits, "machine": machine}
+    streams = partial(_streams(app, limits), **options)
+    datagrams = partial(_datagrams(app), **options)
     await serve_mixed(streams, datagrams, endpoints, task_status=task_status, machine=machine)
 
 
