@@ -61,14 +61,16 @@ def test_no_second_has_more_than_twice_the_rate(pauses: list[float], rate: int) 
     assert len(admitted) <= rate + rate * sum(pauses) + 1e-3
 
 
-def test_hosts_that_have_been_silent_for_a_second_are_forgotten() -> None:
+def test_hosts_with_a_full_bucket_are_forgotten_two_at_a_time() -> None:
     clock = Clock()
     rates = HostRates(10, clock)
     for number in range(100):
         rates.admit(number)
     assert len(rates) == 100
-    clock.now += 1.1
-    for number in range(100, 200):
+    clock.now += 0.1  # all their buckets are full again, just now
+    rates.admit(100)
+    assert len(rates) == 99  # one more, and two forgotten: none pays for all
+    for number in range(101, 200):
         rates.admit(number)
     assert len(rates) == 100
 

@@ -171,6 +171,13 @@ async def test_an_open_listener_is_not_listened_on_again() -> None:
         assert backlog_of(listener.sockets[0]) == 2
 
 
+@pytest.mark.parametrize("backlog", [1, (1 << 31) - 1])
+def test_a_backlog_may_be_as_small_or_as_large_as_the_kernel_takes_it(backlog: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        sock.listen(SocketOptions(backlog=backlog).backlog or 0)
+        assert backlog_of(sock) == min(backlog, backlog_of(sock))
+
+
 async def test_a_reload_changes_the_backlog_of_sockets_that_stay() -> None:
     endpoints = [Endpoint.parse("tcp://127.0.0.1:0"), Endpoint.parse("udp://127.0.0.1:0")]
     change_to = partial(SharedSockets.changed_to, endpoints=endpoints, unix_mode=0o600, takeover=False)

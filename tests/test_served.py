@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -18,8 +20,10 @@ from caas_trio import (
     Connection,
     ConnectionLost,
     Endpoint,
+    InternetPeer,
     Limits,
     LineSession,
+    LocalPeer,
     Session,
     StateError,
     TooSlow,
@@ -39,7 +43,7 @@ from caas_trio.server.served import ServedConnection, Shared
 from .support.drivers import serve, serve_sessions
 from .support.recorder import Recorder, StatsRecorder
 from .support.servers import running
-from .support.streams import ask
+from .support.streams import ask, reset
 
 #: Every test runs over both drivers.
 pytestmark = pytest.mark.usefixtures("driver")
@@ -299,6 +303,28 @@ async def test_an_error_of_a_closed_connection_is_a_bug_of_this_handler(autojump
         await ask(two, b"a\n", b"still here\n")
     assert server.telemetry.outcomes == {Outcome.TIMED_OUT: 1, Outcome.COMPLETED: 1}
     assert autojump_clock.current_time() >= 5
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "unix"])
+async def test_a_handler_is_told_whose_connection_it_was_though_the_client_is_gone(
+    scheme: str, tmp_path: Path
+) -> None:
+    peers: list[Peer] = []
+
+    async def handler(connection: Connection) -> None:
+        peers.append(connection.peer)
+
+    endpoint = "tcp://127.0.0.1:0" if scheme == "tcp" else f"unix:{tmp_path}/s"
+    async with running(partial(serve, handler), endpoint, telemetry=Recorder()) as server:
+        bound = server.endpoints[0]
+        with socket.socket(socket.AF_UNIX if bound.path else socket.AF_INET) as client:
+            client.connect(bound.path or (bound.host, bound.port))  # the server does not run meanwhile
+            here = client.getsockname()
+            reset(client)
+        while not peers:
+            await trio.lowlevel.checkpoint()
+    local = LocalPeer(os.getpid(), os.geteuid(), os.getegid())
+    assert peers == [local if scheme == "unix" else InternetPeer(*here)]
 
 
 class BrokenChannel(StreamChannel):

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from caas_trio import (
     AtCapacity,
     Connection,
     ConnectionLost,
+    Endpoint,
     EndpointError,
     First,
     InputEnded,
@@ -32,6 +33,7 @@ from caas_trio import (
     Session,
 )
 from caas_trio.drivers.machine import Machine
+from caas_trio.server.listeners import listen_all
 
 from .support.drivers import serve_sessions
 from .support.recorder import Recorder
@@ -255,6 +257,39 @@ class ScriptedMachine(Machine):
         if self.script:
             raise OSError(self.script.pop(0), "scripted")
         return super().accept(listening, family, kind)
+
+
+class CountingMachine(Machine):
+    """Counts how many connections each wake-up accepts."""
+
+    def __init__(self) -> None:
+        self.bursts: list[int] = []
+
+    async def wait_readable(self, sock: Any) -> None:
+        await super().wait_readable(sock)
+        self.bursts.append(0)
+
+    def accept(self, listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, Any]:
+        accepted = super().accept(listening, family, kind)
+        self.bursts[-1] += 1
+        return accepted
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_wake_up_takes_few_connections_from_a_queue_that_other_processes_share(
+    nursery: trio.Nursery, *, shared: bool
+) -> None:
+    machine = CountingMachine()
+    [listener] = await listen_all([Endpoint.parse("tcp://127.0.0.1:0")])
+    listener.shared = shared
+    await nursery.start(partial(serve_sessions, CAPITALS, listener, machine=machine))
+    with ExitStack() as clients:
+        for _ in range(10):
+            clients.enter_context(socket.create_connection(listener.sockets[0].getsockname()))
+        await trio.testing.wait_all_tasks_blocked()
+    assert sum(machine.bursts) == 10
+    assert max(machine.bursts) == (4 if shared else 10)
+    nursery.cancel_scope.cancel()
 
 
 async def test_econnaborted_is_skipped() -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 import socket
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 from caas_trio import AtCapacity, Endpoint, Limits, LineSession, Watchdog, serve_datagrams, serve_sessions
+from caas_trio.drivers.machine import Machine
 
 
 async def test_it_beats_while_every_loop_runs(autojump_clock: MockClock) -> None:
@@ -42,6 +45,18 @@ async def test_busy_loops_do_not_raise_the_rate(autojump_clock: MockClock) -> No
         watchdog.tick("busy")
         await trio.sleep(0.1)
     assert [round(beat) for beat in beats] == [0, 4, 8]
+
+
+async def test_a_loop_that_is_over_is_waited_for_no_longer(autojump_clock: MockClock) -> None:
+    beats: list[float] = []
+    watchdog = Watchdog(lambda: beats.append(trio.current_time()), 8)
+    watchdog.tick("short")
+    watchdog.tick("long")
+    watchdog.unregister("short")
+    for _ in range(2):
+        await trio.sleep(watchdog.turn)
+        watchdog.tick("long")
+    assert beats == [0, 4, 8]
 
 
 async def test_without_a_watchdog_it_never_beats(mock_clock: MockClock) -> None:
@@ -107,3 +122,41 @@ async def test_a_datagram_loop_is_watched(autojump_clock: MockClock, tmp_path: P
         nursery.cancel_scope.cancel()
     assert len(beats) >= 10
     assert all(later - sooner <= 2 for sooner, later in itertools.pairwise(beats))
+
+
+class StuckMachine(Machine):
+    """A machine on which the wait for the first socket does not even end when it is cancelled."""
+
+    def __init__(self) -> None:
+        self.released = trio.Event()
+        self._first: socket.socket | None = None
+
+    async def wait_readable(self, sock: Any) -> None:
+        if isinstance(sock, socket.socket):
+            self._first = self._first or sock
+        if sock is self._first:
+            with trio.CancelScope(shield=True):
+                await self.released.wait()
+        await super().wait_readable(sock)
+
+
+@pytest.mark.parametrize("scheme", ["unix", "unixgram"])
+async def test_one_loop_that_hangs_ends_the_beats_though_others_run(
+    scheme: str, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    beats: list[float] = []
+    watchdog = Watchdog(lambda: beats.append(trio.current_time()), 2)
+    machine = StuckMachine()
+    start: Callable[..., Awaitable[None]] = (
+        partial(serve_datagrams, bytes.upper)
+        if scheme == "unixgram"
+        else partial(serve_sessions, partial(LineSession, bytes.upper))
+    )
+    endpoints = (f"{scheme}:{tmp_path}/a", f"{scheme}:{tmp_path}/b")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(start, *endpoints, watchdog=watchdog, machine=machine))
+        await trio.sleep(10)
+        machine.released.set()
+        nursery.cancel_scope.cancel()
+    assert beats
+    assert beats[-1] <= 2

@@ -67,6 +67,7 @@ _SERVER: Final = (
     "hostrates",
     "inherited",
     "listeners",
+    "migrating",
     "proxied",
     "reporting",
     "served",

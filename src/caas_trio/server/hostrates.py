@@ -57,5 +57,5 @@ class HostRates:
         for _ in range(2):
             oldest, full_at = next(iter(self._full_at.items()))
             if full_at > now and len(self._full_at) <= self._max_hosts:
-                break
+                return
             del self._full_at[oldest]
