@@ -656,7 +656,9 @@ class TestATakeover:
         assert names(path.parent) == {"caas.sock", "caas.sock.lock"}
         old.close()
 
-    @pytest.mark.parametrize("pid_of", [lambda: -1, lambda: 0, os.getpid], ids=["unknown", "elsewhere", "this"])
+    @pytest.mark.parametrize(
+        "pid_of", [lambda: -1, lambda: 0, os.getpid], ids=["unknown", "elsewhere", "this"]
+    )
     async def test_a_server_that_cannot_be_signalled_keeps_its_path(
         self, path: Path, pid_of: Callable[[], int]
     ) -> None:

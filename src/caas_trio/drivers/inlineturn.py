@@ -93,10 +93,10 @@ class InlineTurn(FirstTurn[C]):
 
         A client that sends more after it has been answered is going to stay: it gets a task.
         """
-        monotonic = self._machine.monotonic
+        monotonic, everyone = self._machine.monotonic, self._waiting
         reads, begun = 0, monotonic()
-        for _ in range(len(self._waiting)):
-            connection, channel, session, answered = waiting = self._waiting.popleft()
+        for _ in range(len(everyone)):
+            connection, channel, session, answered = waiting = everyone.popleft()
             data: bytes | None = None
             try:
                 if not (channel.write_buffer or session.closing or self._reads_left <= 0):
@@ -106,7 +106,7 @@ class InlineTurn(FirstTurn[C]):
                 self._lose(connection, channel)
                 continue
             if data is None:
-                self._waiting.append(waiting)
+                everyone.append(waiting)
                 continue
             reads += 1
             try:
@@ -117,7 +117,7 @@ class InlineTurn(FirstTurn[C]):
             except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task
                 self.remaining.append((connection, contained(error)))
                 continue
-            if channel.needs_no_linger:
+            if not data and channel.needs_no_linger:
                 channel.close()
                 self.ended.append(connection)
                 continue
@@ -125,7 +125,7 @@ class InlineTurn(FirstTurn[C]):
             if answered:
                 self.remaining.append((connection, None))
             else:
-                self._waiting.append((connection, channel, session, True))
+                everyone.append((connection, channel, session, True))
         if reads and self._stats is not None:
             self._stats.served(reads, monotonic() - begun)
         return reads > 0

@@ -13,7 +13,7 @@ from typing import Final
 from caas_trio.core.endpoint import DATAGRAMS, Endpoint, Scheme
 from caas_trio.core.errors import UsageError
 from caas_trio.core.limits import Limits
-from caas_trio.core.session import DEFAULT_PROMPT, First, LineSession, Oversize, Service
+from caas_trio.core.session import DEFAULT_PROMPT, First, LineSession, Oversize, Service, StreamTransform
 from caas_trio.core.terminator import Terminator
 from caas_trio.server.app import App
 from caas_trio.server.kinds import NewSession
@@ -51,17 +51,20 @@ class LineOptions:
     once: bool = False
     terminator: Terminator = Terminator.LF
 
-    def session_of(self, service: Service, max_line: int) -> LineSession:
-        """Return a session of a service."""
-        return LineSession(
-            service,
-            self.first,
-            self.prompt,
-            max_line,
-            self.oversize,
+    def sessions_of(self, service: Service | type[StreamTransform], max_line: int) -> NewSession:
+        """Return what creates a session of a service; given a class, each has an instance of its own."""
+        new_session = partial(
+            LineSession,
+            first=self.first,
+            prompt=self.prompt,
+            max_line=max_line,
+            oversize=self.oversize,
             once=self.once,
             terminator=self.terminator,
         )
+        if isinstance(service, type):
+            return lambda: new_session(service())
+        return partial(new_session, service)
 
 
 def apply(
@@ -94,7 +97,7 @@ def apply(
     limits = _merged(limits, given, app.limits)
     new_session: NewSession | None = app.session
     if app.service is not None:
-        new_session = partial(lines.session_of, app.service, limits.max_line)
+        new_session = lines.sessions_of(app.service, limits.max_line)
     return replace(app, service=None, session=new_session, datagrams=app.datagram_service, limits=limits)
 
 

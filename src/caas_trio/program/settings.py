@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +13,7 @@ import click
 from caas_trio.core.capitals import Utf8Capitals, ascii_capitals, utf8_capitals
 from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.limits import Limits
-from caas_trio.core.session import First, Oversize, Service
+from caas_trio.core.session import First, Oversize, Service, StreamTransform
 from caas_trio.core.terminator import TERMINATORS
 from caas_trio.core.trust import Network, Trust
 from caas_trio.drivers.choice import DriverName
@@ -34,9 +34,9 @@ from .watching import check_watchfiles
 #: The endpoints that may turn out to be a Unix socket.
 _MAYBE_UNIX: Final = {Scheme.UNIX, Scheme.UNIXGRAM, Scheme.FD, Scheme.SYSTEMD}
 
-#: By the value of --text: what creates the service of a conversation, and the service for datagrams.
-SERVICES: Final[dict[str, tuple[Callable[[], Service], DatagramService]]] = {
-    "ascii": (lambda: ascii_capitals, ascii_capitals),
+#: By the value of --text: the service of conversations, or its class, and the service for datagrams.
+SERVICES: Final[dict[str, tuple[Service | type[StreamTransform], DatagramService]]] = {
+    "ascii": (ascii_capitals, ascii_capitals),
     "utf-8": (Utf8Capitals, utf8_capitals),
 }
 
@@ -111,9 +111,9 @@ class Settings:
             CaasError: the name is invalid.
         """
         if self.app is None:
-            new_service, datagram_service = SERVICES[self.text]
-            lines, max_line = self._lines, self.limits.max_line
-            return App(session=lambda: lines.session_of(new_service(), max_line), datagrams=datagram_service)
+            service, datagram_service = SERVICES[self.text]
+            new_session = self._lines.sessions_of(service, self.limits.max_line)
+            return App(session=new_session, datagrams=datagram_service)
         if "text" in self.given:
             raise click.UsageError("--text is for capitals, and --app serves something else")
         # The default may have been removed since the start, and the app be elsewhere on the path.

@@ -105,6 +105,7 @@ class Acceptor(Generic[S]):
         shared = self._shared
         family, kind, accept = sock.family, sock.type, self._machine.accept
         options = stream_options(family, self._options) if sock in self._bare else []
+        turn = None if shared.needs_task(listener.endpoint) else self._turn
         for _ in range(limit):
             if shared.admission.shut:
                 break
@@ -126,7 +127,7 @@ class Acceptor(Generic[S]):
                 if options:
                     _set(options, accepted)
                 connection = self._kind(shared, accepted, listener)
-                connection.open(address, self._turn, screening=self._screening)
+                connection.open(address, turn, screening=self._screening)
         else:
             self._turn.poll_until_idle()
         return True

@@ -124,8 +124,10 @@ class Admission:
             self._by_host[host] += 1
         return None
 
-    def release(self, host: Host = None) -> None:
-        """Count out an admitted connection."""
+    def release(self, host: Host | NoPlace = None) -> None:
+        """Count out an admitted connection; one that has no place is not counted."""
+        if host is NO_PLACE:
+            return
         self.open -= 1
         if self._makes_clients_wait:
             self._waiting.unpark_all()

@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import trio
 
+from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.errors import FAULTS, NOT_OURS, ConnectionLost, PeerError, TooSlow
 from caas_trio.core.limits import Limits
 from caas_trio.core.peer import Peer, peer_behind, peer_of
@@ -74,6 +75,10 @@ class Shared(Generic[S]):
         """Whether anything is asked about a peer before its connection is admitted."""
         return self.admission.counts_hosts or self.trust.asks
 
+    def needs_task(self, endpoint: Endpoint) -> bool:
+        """Return whether a new connection to this endpoint needs a task at once."""
+        return self.reports_each or self.handshaker.required(endpoint)
+
 
 class ServedConnection(abc.ABC, Generic[S]):
     """A connection that has been accepted. It is opened, run and closed with an outcome.
@@ -133,33 +138,39 @@ class ServedConnection(abc.ABC, Generic[S]):
             self._peer = peer_behind(self._sock)
         return self._peer
 
-    def open(self, address: Any, turn: FirstTurn[ServedConnection[Any]], *, screening: bool) -> None:
+    def open(self, address: Any, turn: FirstTurn[ServedConnection[Any]] | None, *, screening: bool) -> None:
         """Admit the connection and begin to serve it, or refuse it.
 
         Args:
             address: what `accept` returned with the socket.
-            turn: what may serve it without a task.
+            turn: what may serve it without a task; None if a handshake or a report comes first.
             screening: `Shared.screening`, which is the same for all.
         """
         shared = self._shared
         try:
-            if not self._admit(address, screening=screening):
+            host = self._screen(address) if screening else None
+            if host is NO_PLACE:
+                return
+            reason = shared.admission.admit(host)
+            if reason is not None:
+                self._refuse(reason, address, words_for(self._listener.endpoint))
                 return
         except FAULTS as error:
             self._report_bug(error)
             self._sock.close()
             return
+        self._host = host
         self._listener.accepted += 1
-        self._opened_at = trio.current_time() if shared.reports_each else 0.0
         try:
-            if shared.reports_each or shared.handshaker.required(self._listener.endpoint):
-                self._peer = peer_of(self._sock, address)
-                if shared.reports_each:
-                    shared.telemetry.connection_opened(self._listener.endpoint, self._peer)
-                self.spawn()
-            else:
+            if turn is not None:
                 self._channel = shared.driver.channel(self._sock)
                 self._begin(self._channel, address, turn)
+                return
+            self._opened_at = trio.current_time()
+            self._peer = peer_of(self._sock, address)
+            if shared.reports_each:
+                shared.telemetry.connection_opened(self._listener.endpoint, self._peer)
+            self.spawn()
         except FAULTS as error:
             self.spawn(error)
 
@@ -184,7 +195,7 @@ class ServedConnection(abc.ABC, Generic[S]):
         shared = self._shared
         if self._channel is None:  # else it has closed the socket
             self._sock.close()
-        self._release()
+        shared.admission.release(self._host)
         if shared.counting:
             shared.stats.ended(self)
         self._listener.ended[outcome] += 1
@@ -193,34 +204,22 @@ class ServedConnection(abc.ABC, Generic[S]):
             endpoint = self._listener.endpoint
             shared.telemetry.connection_closed(outcome, self._channel, endpoint, self.peer, seconds)
 
-    def _release(self) -> None:
-        if self._host is not NO_PLACE:
-            self._shared.admission.release(self._host)
-            self._host = NO_PLACE
-
     # Admission
 
-    def _admit(self, address: Any, *, screening: bool) -> bool:
-        """Take a place, or refuse the connection; return which."""
-        shared, endpoint, host = self._shared, self._listener.endpoint, None
-        if screening:
-            proxied = shared.trust.expects_header(endpoint)
-            if proxied or shared.trust.asks_for(address):
-                peer = peer_of(self._sock, address)
-                objection = shared.trust.objection_to_proxy(peer) if proxied else shared.trust.objection(peer)
-                self._peer = peer  # as long as it can be asked for
-                if objection is not None:  # a client that is not allowed gets no answer
-                    self._refuse(objection, address, b"")
-                    return False
-            # Behind a proxy the host is not known yet; it is counted once the header is there.
-            by_address = isinstance(address, tuple) and not proxied
-            host = shared.admission.host_of(address[0] if by_address else None)
-        reason = shared.admission.admit(host)
-        if reason is None:
-            self._host = host
-            return True
-        self._refuse(reason, address, words_for(endpoint))
-        return False
+    def _screen(self, address: Any) -> Host | NoPlace:
+        """Return what the peer's host counts as; refuse a peer that may not connect and return `NO_PLACE`."""
+        shared = self._shared
+        proxied = shared.trust.expects_header(self._listener.endpoint)
+        if proxied or shared.trust.asks_for(address):
+            peer = peer_of(self._sock, address)
+            objection = shared.trust.objection_to_proxy(peer) if proxied else shared.trust.objection(peer)
+            self._peer = peer  # as long as it can be asked for
+            if objection is not None:  # a client that is not allowed gets no answer
+                self._refuse(objection, address, b"")
+                return NO_PLACE
+        # Behind a proxy the host is not known yet; it is counted once the header is there.
+        by_address = isinstance(address, tuple) and not proxied
+        return shared.admission.host_of(address[0] if by_address else None)
 
     def _refuse(self, reason: str, address: object, words: bytes) -> None:
         """Report that the connection is not admitted, and let it go."""
@@ -310,7 +309,8 @@ class ServedConnection(abc.ABC, Generic[S]):
         self._peer = refused.peer
         shared.telemetry.connection_refused(refused.reason, self._listener.endpoint, refused.peer)
         if refused.words:
-            self._release()
+            shared.admission.release(self._host)
+            self._host = NO_PLACE
             if shared.admission.gentle:
                 shared.admission.refusing += 1
                 await self._reject_gracefully()
