@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Callable
+from typing import Final
 
 from ci.mutants.listed import Key, Listed
-from ci.mutants.making import MADE, Mutant, mutants_of, path_of
+from ci.mutants.making import LAYERS, MADE, Mutant, mutants_of, path_of
 
 from .planted import PACKAGE
 from .planted.bug import Bug
 from .targets import targets
 
+#: One mutant in so many is of drivers/ and server/, where a harness runs less often in the same time.
+_OUTSIDE_CORE: Final = 4
+
 
 def sample(count: int, seed: int, is_wanted: Callable[[str, str], bool]) -> list[Bug]:
-    """Return random mutants of core/, without those that are listed: they change nothing.
+    """Return random mutants, three in four of core/, without those that are listed: they change nothing.
 
     Args:
         count: how many, if there are as many.
@@ -22,23 +27,25 @@ def sample(count: int, seed: int, is_wanted: Callable[[str, str], bool]) -> list
         is_wanted: called with a harness and with what a mutant changes.
     """
     listed = Listed.load().why
-    found = [
-        (mutant, harness)
-        for module, harness in harnesses().items()
-        for mutant in mutants_of(module, MADE)
-        if Key(mutant.function, mutant.change) not in listed and is_wanted(harness, description(mutant))
-    ]
-    chosen = random.Random(seed).sample(found, min(count, len(found)))  # noqa: S311 - no secret
-    return [planted(mutant, harness) for mutant, harness in chosen]
+    core: list[Bug] = []
+    others: list[Bug] = []
+    for module, names in harnesses().items():
+        for mutant in mutants_of(module, MADE):
+            if Key(mutant.function, mutant.change) not in listed and is_wanted(names[0], description(mutant)):
+                (core if module.startswith("caas_trio.core.") else others).append(planted(mutant, *names))
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    fewer = min(len(others), count // _OUTSIDE_CORE if core else count)
+    chosen = chance.sample(core, min(len(core), count - fewer)) + chance.sample(others, fewer)
+    return chance.sample(chosen, len(chosen))
 
 
-def harnesses() -> dict[str, str]:
-    """Return by module of core/ its harness: the first that answers for its coverage."""
-    found: dict[str, str] = {}
+def harnesses() -> dict[str, list[str]]:
+    """Return by module of the three layers the harnesses that its coverage guides."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
     for target in targets():
-        for module in target.modules:
-            if module.startswith("caas_trio.core."):
-                found.setdefault(module, target.name)
+        for module in target.instrumented:
+            if module.split(".")[1] in LAYERS:
+                found[module].append(target.name)
     return found
 
 
@@ -47,8 +54,8 @@ def description(mutant: Mutant) -> str:
     return f"{mutant.name}: {mutant.change.removed} -> {mutant.change.added}"
 
 
-def planted(mutant: Mutant, harness: str) -> Bug:
+def planted(mutant: Mutant, harness: str, *others: str) -> Bug:
     """Return a mutant as a bug, which replaces the whole text of the module."""
     path = path_of(mutant.module).resolve()
     module = str(path.relative_to(PACKAGE.resolve()))
-    return Bug(description(mutant), harness, path.read_text(), mutant.module_source(), module)
+    return Bug(description(mutant), harness, module, path.read_text(), mutant.module_source(), others)

@@ -1,7 +1,8 @@
 """Prove that the harnesses bite: `python -m fuzz.proof [--seconds N] [--jobs N] [PART]...`.
 
-Each bug of `planted/` goes into a copy of the package, alone, and the harness that ought to find it
-runs on that copy. Without a bug the harness has to find nothing.
+Each bug of `planted/`, or with `--mutants` each of so many random mutants, goes into a copy of the package,
+alone, and the harnesses that ought to find it run on that copy, until one does. Without a bug they have to
+find nothing.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ _CONTROL_S: Final = 2
 
 
 class Outcome(NamedTuple):
-    """The result for a bug, or for a harness without one."""
+    """The result for a bug, or for a harness without one; that of the last harness that was tried."""
 
+    harness: str
     verdict: Verdict
     seconds: float
     executions: int
@@ -46,7 +48,7 @@ async def hunt(seconds: int, target: Target, bug: Bug | None = None, *, seeds: b
         began = trio.current_time()
         await watch(command, seconds, progress, trio.lowlevel.checkpoint, _without_keeping)
         took = trio.current_time() - began
-    return Outcome(progress.verdict, took, progress.executions, progress.output)
+    return Outcome(target.name, progress.verdict, took, progress.executions, progress.output)
 
 
 def _without_keeping(artifact: Path) -> Crash:
@@ -58,7 +60,7 @@ def _without_keeping(artifact: Path) -> Crash:
 @click.option("--seconds", type=click.IntRange(1), default=60, show_default=True, help="For each bug.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Bugs at a time.")
 @click.option("--seeds/--no-seeds", default=True, help="Begin with the corpus, or with nothing.")
-@click.option("--mutants", type=click.IntRange(1), help="In their place, so many random mutants of core/.")
+@click.option("--mutants", type=click.IntRange(1), help="In their place, so many random mutants.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Which mutants.")
 def main(
     parts: tuple[str, ...], seconds: int, jobs: int, mutants: int | None, seed: int, *, seeds: bool
@@ -110,7 +112,7 @@ class Proof:
 
         Without a hunt if one of the harnesses fails by itself: nothing would be proved.
         """
-        harnesses = sorted({bug.harness for bug in bugs})
+        harnesses = sorted({name for bug in bugs for name in (bug.harness, *bug.others)})
         failed: list[str] = []
         await self._work(partial(self._control, name, failed) for name in harnesses)
         if not failed:
@@ -136,10 +138,15 @@ class Proof:
             self._console.print(f"fuzz_{name} fails without a bug; nothing is proved")
 
     async def _hunt(self, bug: Bug) -> None:
-        outcome = await hunt(self._seconds, self._harnesses[bug.harness], bug, seeds=self._seeds)
-        self.outcomes[bug] = outcome
-        line = f"{result(outcome):>9}  fuzz_{bug.harness}: {bug.what}"
+        for name in (bug.harness, *bug.others):
+            outcome = await hunt(self._seconds, self._harnesses[name], bug, seeds=self._seeds)
+            self.outcomes[bug] = outcome
+            if outcome.verdict is not Verdict.CLEAN:
+                break
+        line = f"{result(outcome):>9} {outcome.executions:>9,} runs  fuzz_{outcome.harness}: {bug.what}"
         self._console.print(line, highlight=False, soft_wrap=True)
+        if outcome.verdict is Verdict.BROKEN:
+            self._console.print("\n".join(outcome.output), markup=False, highlight=False)
 
 
 def result(outcome: Outcome) -> str:
@@ -159,7 +166,7 @@ def table(outcomes: dict[Bug, Outcome]) -> Table:
     shown.add_column("runs", justify="right")
     shown.add_column("found after", justify="right")
     for bug, outcome in outcomes.items():
-        shown.add_row(bug.what, f"fuzz_{bug.harness}", f"{outcome.executions:,}", result(outcome))
+        shown.add_row(bug.what, f"fuzz_{outcome.harness}", f"{outcome.executions:,}", result(outcome))
     return shown
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -61,6 +62,11 @@ class Target:
         """The modules whose coverage it answers for."""
         modules: tuple[str, ...] = import_module(f"fuzz.checks.{self.name}").MODULES
         return modules
+
+    @property
+    def instrumented(self) -> tuple[str, ...]:
+        """The modules of the package whose coverage guides it, as its file names them."""
+        return tuple(re.findall(r'"(caas_trio\.[\w.]+)"', (HERE / f"fuzz_{self.name}.py").read_text()))
 
     def inputs(self) -> list[Path]:
         """Return all that is kept: seeds and regressions."""

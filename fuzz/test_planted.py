@@ -21,7 +21,7 @@ def test_a_planted_bug_applies_and_compiles(bug: Bug) -> None:
 
 
 def test_a_bug_that_no_longer_applies_is_an_error() -> None:
-    bug = Bug("x", "line_buffer", "not in there", "", "framing.py")
+    bug = Bug("x", "line_buffer", "core/framing.py", "not in there", "")
     with pytest.raises(ValueError, match="'x' does not apply"):
         bug.applied("source")
 

@@ -14,6 +14,7 @@ from fuzz.script import END, SILENCE
 
 from .client import Client
 from .failing_service import ServiceFailedError
+from .kernel import FaultyHost
 from .roster import Roster
 from .running import LIMITS, MAX_ADMITTED, Serves
 
@@ -127,6 +128,9 @@ class ServerScriptRunner(Roster):
         # A client that the server has dropped gets no last line served, even one with a "!".
         heard = sum(each.failed and each.owed is None and self._reads(each) for each in self.clients.values())
         assert self.ending or len(failures) >= heard, f"{len(failures)} failures of {heard} clients"
+        if self.server.kind.serves is Serves.HANDLERS:  # which refuses clients, and lets few of them linger
+            most = MAX_ADMITTED + FaultyHost.gentle_refusals
+            assert self.open_sockets() <= most, f"{self.open_sockets()} connections are open, {most} may be"
 
     async def keep_silent(self) -> None:
         """Wait a little longer than the opening delay; no client sends anything."""

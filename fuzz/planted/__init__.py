@@ -1,30 +1,28 @@
-"""Bugs to plant: what people get wrong in line servers, as small changes to this package.
+"""Bugs to plant: what people get wrong in line servers and no tool would think of.
 
-`<module>.py` has those for the package's module of the same name. Each is a text that occurs exactly
-once in that module, and what takes its place. One that no longer applies is an error, see
-`Bug.applied`: the tables have to follow the code.
+Each is a text that occurs exactly once in a module of the package, and what takes its place. One that
+no longer applies is an error, see `Bug.applied`: the tables have to follow the code. There is one table for
+each kind:
+
+* `shared`: state, memory, or the right to read or send, which connections or tasks share;
+* `order`: what comes too early, too late, or in between;
+* `cleanup`: what a cancellation, a failure or an end leaves behind;
+* `algorithm`: what is wrong for few inputs, or too slow.
+
+Changes of a single operator, constant, argument or assignment are `--mutants` of `fuzz.proof`.
 """
 
 from __future__ import annotations
 
 import shutil
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from . import algorithm, cleanup, order, shared
 from .bug import Bug
 
 PACKAGE: Final = Path(__file__).parents[2] / "src" / "caas_trio"
-
-
-def _in_module(name: str) -> list[Bug]:
-    bugs: tuple[Bug, ...] = import_module(f"{__name__}.{name}").BUGS
-    (module,) = set(PACKAGE.glob(f"*/{name}.py")) - set(PACKAGE.glob("conformance/*"))
-    return [bug._replace(module=str(module.relative_to(PACKAGE))) for bug in bugs]
-
-
-_TABLES: Final = sorted({path.stem for path in Path(__file__).parent.glob("*.py")} - {"__init__", "bug"})
-BUGS: Final = [bug for name in _TABLES for bug in _in_module(name)]
+BUGS: Final = [*shared.BUGS, *order.BUGS, *cleanup.BUGS, *algorithm.BUGS]
 
 
 def plant(bug: Bug | None, directory: Path) -> None:

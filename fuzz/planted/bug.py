@@ -11,16 +11,18 @@ class Bug(NamedTuple):
     Attributes:
         what: what is wrong, in a few words.
         harness: the name of the harness.
+        module: the module's file, in the package.
         old: a text that occurs exactly once in the module.
         new: what takes its place.
-        module: the module's file, in the package; its name is that of the file with the bug.
+        others: the names of the harnesses that are tried in turn if that one does not find it.
     """
 
     what: str
     harness: str
+    module: str
     old: str
     new: str
-    module: str = ""
+    others: tuple[str, ...] = ()
 
     def applied(self, source: str) -> str:
         """Return the module's source with the bug in it.
