@@ -9,7 +9,8 @@ from trio.testing import MockClock
 
 from caas_trio import Connection, ConnectionLost, Limits, StateError, TooMuchUnsent, TooSlow
 
-from .test_connection import LIMITS, MUCH, Pair, pair, stuck_pair
+from .support.streams import receive
+from .test_connection import LIMITS, MUCH, Pair, pair, stuck, stuck_pair
 
 __all__ = ["pair", "stuck_pair"]
 
@@ -93,6 +94,23 @@ async def test_a_client_that_does_not_read_ends_its_own_connection(
     assert not connection.post(b"more")
     with pytest.raises(TooMuchUnsent):
         await connection.send(b"more")
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_is_being_sent_counts_as_unsent_until_it_has_been(
+    pair: Pair, nursery: trio.Nursery
+) -> None:
+    connection, most = pair.connection, b"x" * LIMITS.max_unsent
+    for _ in range(2):
+        assert connection.post(most)
+        await receive(pair.client, most)
+        await trio.testing.wait_all_tasks_blocked()
+    if not pair.opened:  # a memory stream takes all there is
+        pair.channel._stream.send_stream.send_all = stuck  # type: ignore[attr-defined]
+    assert connection.post(most)
+    await trio.testing.wait_all_tasks_blocked()
+    assert not connection.post(most)
+    assert isinstance(connection.failure, TooMuchUnsent)
     nursery.cancel_scope.cancel()
 
 

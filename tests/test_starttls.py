@@ -105,8 +105,9 @@ async def test_the_rest_of_a_line_that_is_being_dropped_is_plain_data_too(
     await pair.client.send_all(b"x" * (LIMITS.max_line + 1))
     with pytest.raises(PeerError, match="line longer"):
         await pair.connection.receive_line()
-    with pytest.raises(HandshakeFailed, match="plain data"):
+    with pytest.raises(HandshakeFailed) as raised:
         await pair.connection.start_tls(server_context())
+    assert raised.value.reason == "plain data behind the request for TLS"
     nursery.cancel_scope.cancel()
 
 
@@ -177,6 +178,21 @@ async def test_a_send_in_another_task_is_finished_in_plain(nursery: trio.Nursery
     assert await client.receive_some() == b"a"
     nursery.cancel_scope.cancel()
     made.close()
+
+
+async def test_during_the_handshake_sends_wait_and_reads_are_refused(
+    pair: Pair, nursery: trio.Nursery
+) -> None:
+    connection, client = pair.connection, client_of(pair)
+    nursery.start_soon(connection.start_tls, server_context())
+    await trio.testing.wait_all_tasks_blocked()
+    with pytest.raises(StateError, match="busy"):
+        await connection.receive_line()
+    nursery.start_soon(connection.send, b"a")
+    await trio.testing.wait_all_tasks_blocked()
+    await client.do_handshake()
+    assert await client.receive_some() == b"a"
+    nursery.cancel_scope.cancel()
 
 
 async def test_a_cancelled_upgrade_closes_the_connection(pair: Pair, nursery: trio.Nursery) -> None:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import trio
 import trio.testing
 from trio.testing import MockClock
 
-from caas_trio import ConnectionLost, CountRefused, InputEnded, LimitError, LineTooLong, StateError, TooSlow
+from caas_trio import (
+    Connection,
+    ConnectionLost,
+    CountRefused,
+    InputEnded,
+    LimitError,
+    LineTooLong,
+    StateError,
+    TooSlow,
+)
 from caas_trio.drivers.wakeup import request_to_wait, yielded
 from caas_trio.drivers.wanted import READ_AHEAD
 
@@ -209,14 +219,17 @@ async def test_what_is_here_is_taken_without_waiting(pair: Pair, nursery: trio.N
     nursery.cancel_scope.cancel()
 
 
-async def test_others_have_their_turn_although_all_is_here(pair: Pair, nursery: trio.Nursery) -> None:
+@pytest.mark.parametrize("take", [Connection.take_line, lambda connection: connection.take_exactly(2)])
+async def test_others_have_their_turn_although_all_is_here(
+    take: Callable[[Connection], bytes | None], pair: Pair, nursery: trio.Nursery
+) -> None:
     await pair.client.send_all(b"a\n" * 1000)
     await pair.connection.receive_line()
     taken = 0
-    while pair.connection.take_line() is not None:
+    while take(pair.connection) is not None:
         taken += 1
     assert taken == 128
-    assert pair.connection.take_exactly(2) is None
+    assert pair.connection.take_line() is pair.connection.take_exactly(2) is None
     assert await pair.connection.receive_line() == b"a\n"
     nursery.cancel_scope.cancel()
 
