@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -21,6 +22,7 @@ from caas_trio.server.pathlock import PathLock, opened_at
 from caas_trio.server.unixsocket import UnixSocket, bind_unix
 
 from .support.machines import HookedMachine, forbid
+from .support.sockets import descriptors
 
 MODE = 0o660
 
@@ -48,6 +50,15 @@ def reason(path: Path | str, scheme: str = "unix", *, takeover: bool = False) ->
     assert caught.value.endpoint == f"{scheme}:{path}"
     assert "\n" not in caught.value.reason
     return caught.value.reason
+
+
+@contextmanager
+def refused(number: int, words: str, file: Path | str) -> Iterator[None]:
+    """Hold a block to raise just this error of the machine, about this file."""
+    with pytest.raises(OSError, match=words) as caught:
+        yield
+    error = caught.value
+    assert (error.errno, error.strerror, error.filename) == (number, words, str(file))
 
 
 TAKEN = "another server listens on it"
@@ -308,16 +319,38 @@ class TestTheLock:
         assert lock is not None
         lock.release()
 
+    def test_no_other_user_can_open_the_lock_file_even_as_it_is_created(self, path: Path) -> None:
+        modes: list[int] = []
+
+        def look(name: Path, flags: int, mode: int) -> int:
+            file = os.open(name, flags, mode)
+            modes.append(stat.S_IMODE(os.fstat(file).st_mode))
+            return file
+
+        with umask(0), closing(bind(path, machine=HookedMachine(open_file=look))):
+            assert modes == [0o600]
+
+    def test_a_lock_file_whose_mode_cannot_be_set_is_closed(self, path: Path) -> None:
+        def without_modes(name: Path, flags: int, mode: int) -> int:
+            file = os.open(name, flags, mode)
+            with closing(os.fdopen(file)):
+                return os.open(name, os.O_PATH)
+
+        before = descriptors()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            PathLock.take(path, HookedMachine(open_file=without_modes))
+        assert descriptors() == before
+
     def test_a_lock_file_that_keeps_changing_is_an_error(self, path: Path) -> None:
         def remove_it(_: int) -> None:
             Path(f"{path}.lock").unlink()
 
-        with pytest.raises(OSError, match="the lock comes and goes"):
+        with refused(errno.EBUSY, "the lock comes and goes", f"{path}.lock"):
             PathLock.take(path, HookedMachine(lock=remove_it))
 
     def test_a_lock_that_is_no_file_is_refused(self, path: Path) -> None:
         os.mkfifo(f"{path}.lock")
-        with pytest.raises(OSError, match="what is there is not a file"):
+        with refused(errno.EEXIST, "what is there is not a file", f"{path}.lock"):
             PathLock.take(path)
         assert names(path.parent) == {"caas.sock.lock"}
 
@@ -363,7 +396,7 @@ class TestStrangers:
         theirs = PathLock.take(path, machine)
         assert theirs is not None
         self.leave(strangers, f"{path}.lock")
-        with pytest.raises(PermissionError, match="another user holds the lock"):
+        with refused(errno.EPERM, "another user holds the lock", f"{path}.lock"):
             bind(path, takeover=takeover, machine=machine)
         theirs.release()
 
@@ -374,6 +407,7 @@ class TestStrangers:
         with closing(bind(path, takeover=True, machine=machine)) as new, pytest.raises(ListenError) as caught:
             await new.take_over()
         lock.release()
+        assert caught.value.endpoint == f"unix:{path}"
         return caught.value.reason
 
     async def test_a_symbolic_link_is_never_a_successors_lock(
@@ -450,7 +484,7 @@ class TestStrangers:
             Path(address).symlink_to(precious)
 
         machine.hooks["bound"] = replace
-        with pytest.raises(PermissionError, match="it was replaced while it was made"):
+        with refused(errno.EPERM, "it was replaced while it was made", f"{path}.new"):
             bind(path, 0o666, machine=machine)
         assert stat.S_IMODE(precious.stat().st_mode) == 0o600
 
@@ -472,6 +506,28 @@ def test_a_relative_path_survives_the_removal_of_its_directory(
         assert reaches(path, bound)
     assert names(path.parent) == set()
     with closing(bind("../caas.sock")) as bound:
+        assert reaches(path, bound)
+
+
+def test_a_relative_path_stays_what_it_was_when_the_process_changes_its_directory(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)
+    with closing(bind("caas.sock")):
+        monkeypatch.chdir("/")
+    assert names(path.parent) == set()
+
+
+def test_from_a_removed_directory_only_relative_paths_are_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = path.with_name("gone")
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    directory.rmdir()
+    with refused(errno.ENOENT, "No such file or directory", "caas.sock.lock"):
+        bind("caas.sock")
+    with closing(bind(path)) as bound:
         assert reaches(path, bound)
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import signal
 import socket
@@ -61,7 +62,7 @@ class _Place:
         self.path = path
         self.made = made
         self.lock = lock
-        self._machine = machine
+        self.machine = machine
 
     def give_up(self) -> bool:
         """Leave the path to a successor that waits, or leave nothing there; give up the lock.
@@ -72,7 +73,7 @@ class _Place:
             opened.callback(self.lock.release)
             if not is_at(self.path, self.made):
                 return False
-            if _hand_over(self.path, self._machine):
+            if _hand_over(self.path, self.machine):
                 return True
             self.path.unlink()
             return False
@@ -85,11 +86,8 @@ class UnixSocket:
         sock: non-blocking; a stream socket listens.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, sock: socket.socket, place: _Place | None, machine: Machine
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, sock: socket.socket, place: _Place | None) -> None:
         self.sock = sock
-        self._machine = machine
         self._endpoint = endpoint
         self._path = absolute(endpoint.path)
         self._place = place
@@ -107,20 +105,19 @@ class UnixSocket:
                 listens, and the lock is held.
             OSError: it may not be signalled.
         """
-        path = self._path
-        signalled = False
-        silent_until = trio.current_time() + _SILENCE_S
+        silent_until = trio.current_time() + _SILENCE_S  # for ever, once a process has been signalled
         with trio.move_on_after(timeout_s):
-            while (beside := self._waits_beside(path)) is not None:
-                lock = PathLock.take(path, self._machine)
+            while (beside := self._waits_beside()) is not None:
+                lock = PathLock.take(self._path, beside.machine)
                 if lock is not None:
-                    self._move_to(path, lock, beside)
-                    continue
+                    self._move(beside, lock)
+                    return
                 try:
-                    signalled = signalled or self._tell_to_stop(path)
+                    if silent_until < math.inf and self._tell_to_stop(beside.machine):
+                        silent_until = math.inf
                 except BlockingIOError:  # its queue is full
                     silent_until = trio.current_time() + _SILENCE_S
-                if not signalled and trio.current_time() >= silent_until:
+                if trio.current_time() >= silent_until:
                     raise ListenError(str(self._endpoint), _SILENT)
                 await trio.sleep(_TAKEOVER_POLL_S)
             return
@@ -141,32 +138,33 @@ class UnixSocket:
         finally:
             self.sock.close()
 
-    def _waits_beside(self, path: Path) -> _Place | None:
+    def _waits_beside(self) -> _Place | None:
         """Return where it waits for the path; None if that is its own, or it has withdrawn."""
-        return None if self._place is None or self._place.path == path else self._place
+        return None if self._place is None or self._place.path == self._path else self._place
 
-    def _move_to(self, path: Path, lock: PathLock, waited: _Place) -> None:
+    def _move(self, beside: _Place, lock: PathLock) -> None:
+        """Move the socket to the path, whose lock is held."""
         with ExitStack() as opened:
             opened.callback(lock.release)
-            if not is_at(path, waited.made):  # the old server was killed, or had stopped already
-                _make_way(self._endpoint, path, self._machine)
-                self._machine.rename(waited.path, path)
-            waited.lock.release()
-            self._place = _Place(path, waited.made, lock, self._machine)
+            if not is_at(self._path, beside.made):  # the old server was killed, or had stopped already
+                _make_way(self._endpoint, self._path, beside.machine)
+                beside.machine.rename(beside.path, self._path)
+            beside.lock.release()
+            self._place = _Place(self._path, beside.made, lock, beside.machine)
             opened.pop_all()
 
-    def _tell_to_stop(self, path: Path) -> bool:
-        """Send SIGTERM to the process that listens at `path`; return whether there is one.
+    def _tell_to_stop(self, machine: Machine) -> bool:
+        """Send SIGTERM to the process that listens at the path; return whether there is one.
 
         Raises:
             BlockingIOError: its queue is full, so that its process cannot be found.
             ListenError: the process is another user's and not root's, or cannot be sent a signal.
         """
-        with self._machine.new_socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        with machine.new_socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
             try:
-                with opened_at(path) as (name, status):
-                    self._check(path, status)
+                with opened_at(self._path) as (name, status):
+                    self._check(status, machine)
                     sock.connect(name)
             except (ConnectionRefusedError, FileNotFoundError):
                 return False
@@ -176,15 +174,15 @@ class UnixSocket:
         if peer.uid not in {0, os.geteuid()}:
             raise ListenError(str(self._endpoint), f"a server of user {peer.uid} listens on it")
         with suppress(ProcessLookupError):
-            self._machine.kill(peer.pid, signal.SIGTERM)
+            machine.kill(peer.pid, signal.SIGTERM)
         return True
 
-    def _check(self, path: Path, status: os.stat_result) -> None:
+    def _check(self, status: os.stat_result, machine: Machine) -> None:
         """Refuse what may lead to a process of another user."""
         if not stat.S_ISSOCK(status.st_mode):
-            there_is = f"there is a {kind_of_file(status.st_mode)} at {path}"
+            there_is = f"there is a {kind_of_file(status.st_mode)} at {self._path}"
             raise ListenError(str(self._endpoint), f"{there_is}, and another server holds its lock")
-        if not self._machine.is_trusted(status):
+        if not machine.is_trusted(status):
             raise ListenError(str(self._endpoint), f"its socket belongs to user {status.st_uid}")
         if status.st_nlink != 1:
             raise ListenError(str(self._endpoint), "its socket has another name, too")
@@ -213,9 +211,9 @@ def bind_unix(
         excess = f"the path has {size} bytes; a Unix socket's has at most {_MAX_PATH_BYTES}"
         raise ListenError(str(endpoint), excess)
     if endpoint.path.startswith("@"):
-        return UnixSocket(endpoint, _bind(f"\0{endpoint.path[1:]}", kind, None, machine), None, machine)
+        return UnixSocket(endpoint, _bind(f"\0{endpoint.path[1:]}", kind, None, machine), None)
     if not machine.has_files:
-        return UnixSocket(endpoint, _bind(endpoint.path, kind, None, machine), None, machine)
+        return UnixSocket(endpoint, _bind(endpoint.path, kind, None, machine), None)
     path = absolute(endpoint.path)
     lock = PathLock.take(path, machine)
     if lock is not None:
@@ -241,7 +239,7 @@ def _bind_at(  # noqa: PLR0917 - each is what `bind_unix` has found
         else:
             sock, made = _bind_and_rename(endpoint, path, mode, machine)
         opened.pop_all()
-    return UnixSocket(endpoint, sock, _Place(path, made, lock, machine), machine)
+    return UnixSocket(endpoint, sock, _Place(path, made, lock, machine))
 
 
 def _bind_and_rename(
