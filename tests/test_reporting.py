@@ -92,7 +92,7 @@ async def test_an_observer_turns_the_default_log_off(
     assert caplog.records == []
 
 
-async def test_exhausted_resources_are_a_warning(
+async def test_each_event_is_a_line_of_its_level(
     caplog: pytest.LogCaptureFixture, mock_clock: MockClock
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -100,20 +100,50 @@ async def test_exhausted_resources_are_a_warning(
     reports.connection_refused("too many connections", ENDPOINT, PEER)
     reports.accept_failed(OSError(errno.EMFILE, "Too many open files"), ENDPOINT)
     reports.datagram_dropped("it is too long", ENDPOINT, None)
+    reports.datagram_dropped("it is too short", ENDPOINT, PEER)
     reports.drain_timed_out()
     reports.conversation_ended(TooSlow("write_timeout"), ENDPOINT)
     reports.conversation_ended(TooSlow("idle_timeout"), ENDPOINT)
     reports.conversation_ended(ConnectionLost(), ENDPOINT)
     reports.conversation_ended(None, ENDPOINT)
-    at = f"endpoint='{ENDPOINT}'"
+    reports.conversation_failed(KeyError(1), ENDPOINT, PEER)
+    reports.datagram_failed(ValueError(2), ENDPOINT, PEER)
+    at, whose = f"endpoint='{ENDPOINT}'", f"peer='{PEER}'"
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", f"connection refused {at} peer='{PEER}' reason='too many connections'"),
+        ("WARNING", f"connection refused {at} {whose} reason='too many connections'"),
         ("WARNING", f"no room for another connection {at} error='Too many open files'"),
         ("WARNING", f"datagram not answered {at} reason='it is too long'"),
+        ("WARNING", f"datagram not answered {at} {whose} reason='it is too short'"),
         ("WARNING", "the drain timeout is over; unfinished conversations were cut off"),
         ("WARNING", f"conversation ended {at} reason='the write timeout is over'"),
         ("INFO", f"conversation ended {at} reason='the idle timeout is over'"),
+        ("ERROR", f"conversation failed {at} {whose} error='KeyError(1)'"),
+        ("ERROR", f"datagram failed {at} {whose} error='ValueError(2)'"),
     ]
+
+
+async def test_an_event_that_repeats_for_the_same_reason_is_counted(
+    caplog: pytest.LogCaptureFixture, mock_clock: MockClock
+) -> None:
+    reports = LoggingTelemetry()
+    for reason in ("first", "second", "first", "first"):
+        reports.connection_refused(reason, ENDPOINT, PEER)
+        reports.datagram_dropped(reason, ENDPOINT, PEER)
+        reports.accept_failed(OSError(errno.EMFILE, "Too many open files"), ENDPOINT)
+        reports.conversation_failed(ValueError(reason), ENDPOINT, PEER)
+    assert [message.partition(" endpoint=")[0] for message in caplog.messages] == [
+        *("connection refused", "datagram not answered"),
+        *("no room for another connection", "conversation failed"),
+        *("connection refused", "datagram not answered"),
+    ]
+    caplog.clear()
+    reports.close()
+    assert {(record.levelname, record.getMessage()) for record in caplog.records} == {
+        ("WARNING", "and 2 more like this: connection refused reason='first'"),
+        ("WARNING", "and 2 more like this: datagram not answered reason='first'"),
+        ("WARNING", "and 3 more like this: no room for another connection"),
+        ("WARNING", "and 3 more like this: conversation failed reason='ValueError at an unknown place'"),
+    }
 
 
 async def test_each_bug_is_logged_once_per_interval(
@@ -136,13 +166,6 @@ async def test_each_bug_is_logged_once_per_interval(
     assert "conversation failed (and 2 more like this since)" in caplog.messages[2]
     reports.close()
     assert caplog.messages[3].startswith("and 1 more like this: conversation failed reason='ValueError at ")
-
-
-async def test_a_failure_without_a_frame_is_logged_too(
-    caplog: pytest.LogCaptureFixture, mock_clock: MockClock
-) -> None:
-    LoggingTelemetry().conversation_failed(ValueError("a"), ENDPOINT, PEER)
-    assert "conversation failed" in caplog.text
 
 
 def test_an_internal_failure_keeps_our_frames() -> None:

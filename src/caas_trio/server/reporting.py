@@ -98,7 +98,8 @@ class Reporter(Telemetry, abc.ABC):
             self._untold[kind] += 1
             return
         self._told_at[kind] = now
-        untold = self._untold.pop(kind, 0)
+        untold = self._untold[kind]
+        del self._untold[kind]
         more = f" (and {untold} more like this since)" if untold else ""
         self.write(level, kind.event + more, values, bug)
 
@@ -138,8 +139,8 @@ def app_frames(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def _where(traceback: TracebackType | None) -> str:
-    """Return the place of the last frame; "" if there is none."""
-    place = ""
+    """Return the place of the last frame."""
+    place = "an unknown place"
     while traceback is not None:
         place = f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
