@@ -7,6 +7,7 @@ import math
 import socket
 import stat
 import struct
+from collections.abc import Collection
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from caas_trio.drivers.machine import MACHINE, Machine
 from caas_trio.program.sharedsockets import SharedSockets
 from caas_trio.server.listeners import listen, listen_all, set_backlog
 
-from .support.machines import HookedMachine
+from .support.machines import HookedMachine, failing
 
 
 async def reason(text: str, machine: Machine = MACHINE) -> str:
@@ -34,6 +35,7 @@ async def reason(text: str, machine: Machine = MACHINE) -> str:
 async def test_port_0_is_replaced_by_the_real_port() -> None:
     listener = await listen(Endpoint.parse("tcp://127.0.0.1:0"))
     assert listener.endpoint.port == listener.sockets[0].getsockname()[1] > 0
+    assert str(listener.asked) == "tcp://127.0.0.1:0"
     assert listener.sockets[0].getblocking() is False
     listener.close()
     assert listener.sockets[0].fileno() == -1
@@ -46,9 +48,11 @@ TWINS: Final = [("127.0.0.1", 0), ("127.0.0.2", 0), ("127.0.0.1", 0)]
 
 
 class NamingMachine(Machine):
-    """A machine that finds these addresses for every name, or fails to; binding fails where `taken` says."""
+    """A machine that finds these addresses for every name, or fails to; the binds with these numbers fail."""
 
-    def __init__(self, *found: tuple[Any, ...], failure: Exception | None = None, taken: int = 0) -> None:
+    def __init__(
+        self, *found: tuple[Any, ...], failure: Exception | None = None, taken: Collection[int] = ()
+    ) -> None:
         self.found = found
         self.failure = failure
         self.taken = taken
@@ -73,7 +77,7 @@ class BindingSocket(socket.socket):
 
     def bind(self, address: Any) -> None:
         self.machine.bound.append(address)
-        if len(self.machine.bound) == self.machine.taken:
+        if len(self.machine.bound) in self.machine.taken:
             raise OSError(errno.EADDRINUSE, "in use")
         super().bind(address)
 
@@ -87,16 +91,24 @@ async def test_all_addresses_of_a_name_get_the_same_port() -> None:
 
 
 async def test_another_port_is_tried_if_one_address_has_it_in_use() -> None:
-    machine = NamingMachine(*TWINS, taken=2)
+    machine = NamingMachine(*TWINS, taken={2})
     listener = await listen(Endpoint.parse("tcp://twins.example:0"), machine=machine)
     assert [host for host, *_ in machine.bound] == ["127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.2"]
     listener.close()
 
 
+@pytest.mark.parametrize(("port", "tries"), [(0, 8), (50007, 1)])
+async def test_a_given_port_is_tried_once_and_a_free_one_eight_times(port: int, tries: int) -> None:
+    machine = NamingMachine(*TWINS, taken=range(2, 100, 2))
+    assert await reason(f"tcp://twins.example:{port}", machine) == "the address is in use"
+    assert [host for host, *_ in machine.bound] == ["127.0.0.1", "127.0.0.2"] * tries
+
+
 async def test_an_unsupported_address_family_is_skipped() -> None:
-    machine = NamingMachine(("2001:db8::1", 0, 0, 0), ("127.0.0.1", 0))
+    machine = NamingMachine(("2001:db8::1", 0, 1, 2), ("127.0.0.1", 0))
     listener = await listen(Endpoint.parse("tcp://both.example:0"), machine=machine)
     assert [sock.family for sock in listener.sockets] == [socket.AF_INET]
+    assert machine.bound == [("2001:db8::1", 0, 1, 2), ("127.0.0.1", 0)]
     listener.close()
 
 
@@ -144,6 +156,27 @@ async def test_what_is_accepted_has_the_options_of_its_endpoint() -> None:
             accepted, _ = listener.sockets[0].accept()
             with accepted:
                 assert tcp_options(accepted) == wanted
+
+
+async def test_a_client_cannot_come_before_the_options_of_its_endpoint(tmp_path: Path) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def look(sock: socket.socket, _: int) -> None:
+        if sock.family == socket.AF_INET:
+            seen.append(tcp_options(sock))
+
+    endpoints = [Endpoint.parse(text) for text in ("tcp://127.0.0.1:0", f"unix:{tmp_path}/a")]
+    listeners = await listen_all(
+        endpoints,
+        unix_mode=0o640,
+        options=SocketOptions(keepalive=8, user_timeout=2, backlog=7),
+        machine=HookedMachine(listen=look),
+    )
+    assert [listener.asked for listener in listeners] == endpoints
+    assert stat.S_IMODE((tmp_path / "a").lstat().st_mode) == 0o640
+    for listener in listeners:
+        listener.close()
+    assert seen == [(1, 8, 2, 4, 2000)] * 2
 
 
 async def test_options_can_be_changed_while_it_listens() -> None:
@@ -247,6 +280,31 @@ async def test_an_error_without_a_message_gets_the_systems() -> None:
     assert await reason("tcp://127.0.0.1:0", HookedMachine(bind=refuse)) == "no buffer space available"
 
 
+async def test_an_error_without_a_number_keeps_its_words() -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("An address of the day before")
+
+    found = await reason("tcp://127.0.0.1:0", HookedMachine(bind=refuse))
+    assert found == "an address of the day before"
+
+
+@pytest.mark.parametrize("several", [False, True])
+async def test_a_path_is_taken_over_only_if_asked_for(tmp_path: Path, *, several: bool) -> None:
+    endpoint = Endpoint.parse(f"unix:{tmp_path}/caas.sock")
+    with closing(await listen(endpoint)), pytest.raises(ListenError, match="another server listens on it"):
+        await (listen_all([endpoint]) if several else listen(endpoint))
+
+
+async def test_a_server_that_may_not_be_signalled_is_named(tmp_path: Path) -> None:
+    endpoint = Endpoint.parse(f"unix:{tmp_path}/caas.sock")
+    machine = HookedMachine(kill=failing(errno.EPERM), peer=lambda: (12345, 0, 0))
+    with closing(await listen(endpoint)):
+        [new] = await listen_all([endpoint], takeover=True, machine=machine)
+        with closing(new), pytest.raises(ListenError) as caught:
+            await new.take_over()
+    assert (caught.value.endpoint, caught.value.reason) == (str(endpoint), "operation not permitted")
+
+
 async def test_a_withdrawn_unix_socket_still_serves_its_queue(tmp_path: Path) -> None:
     path = tmp_path / "caas.sock"
     listener = await listen(Endpoint.parse(f"unix:{path}"), unix_mode=0o600)
@@ -275,14 +333,18 @@ async def test_a_file_in_the_way_of_the_lock_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["udp://127.0.0.1:0", "fd://3"])
 async def test_datagram_endpoints_are_refused_for_sessions(text: str) -> None:
-    with pytest.raises(EndpointError, match="tcp, tls, unix"):
+    with pytest.raises(EndpointError) as caught:
         await listen(Endpoint.parse(text))
+    wanted = "sessions are served over tcp, tls, unix, fd and systemd endpoints"
+    assert (caught.value.text, caught.value.reason) == (text, wanted)
 
 
 @pytest.mark.parametrize("text", ["tcp://127.0.0.1:0", "unix:/run/caas.sock"])
 async def test_stream_endpoints_are_refused_for_datagrams(text: str) -> None:
-    with pytest.raises(EndpointError, match="udp and unixgram"):
+    with pytest.raises(EndpointError) as caught:
         await listen(Endpoint.parse(text), socket.SOCK_DGRAM)
+    wanted = "datagrams are served over udp and unixgram endpoints"
+    assert (caught.value.text, caught.value.reason) == (text, wanted)
 
 
 async def test_all_are_opened_or_none(tmp_path: Path) -> None:

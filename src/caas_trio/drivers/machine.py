@@ -82,10 +82,10 @@ class Machine:
         return int.from_bytes(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     async def getaddrinfo(
-        self, host: str, port: int, *, kind: int, flags: int = 0
+        self, host: str, port: int, *, kind: int
     ) -> list[tuple[int, int, int, str, tuple[Any, ...]]]:
         """Resolve a host name; see `trio.socket.getaddrinfo`."""
-        return list(await trio.socket.getaddrinfo(host, port, type=kind, flags=flags))
+        return list(await trio.socket.getaddrinfo(host, port, type=kind))
 
     async def open_tcp(self, host: str, port: int) -> trio.SocketStream:
         """Connect to a TCP port.

@@ -22,13 +22,16 @@ from .unixsocket import BACKLOG, UnixSocket, bind_unix
 
 _TRIES_FOR_A_COMMON_PORT: Final = 8
 
+#: What turns an option of a socket on.
+_ON: Final = 1
+
 #: How many keepalive probes may go unanswered, all within the time that the first one was waited for.
 _PROBES: Final = 4
 
 #: What an address family that the machine does not have is refused with.
 _NO_SUCH_FAMILY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
-_REASONS: Final = {
+_REASONS: Final[dict[int | None, str]] = {
     errno.EADDRINUSE: "the address is in use",
     errno.EADDRNOTAVAIL: "the address is not one of this machine's",
     errno.EACCES: "permission denied",
@@ -196,14 +199,14 @@ def stream_options(
     stream. Each send is an answer: Nagle's algorithm would hold the second of two back until the
     client acknowledges the first, 40 ms later.
     """
-    in_line = (socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    in_line = (socket.SOL_SOCKET, socket.SO_OOBINLINE, _ON)
     return [in_line] if family == socket.AF_UNIX else [in_line, *_tcp_options(options)]
 
 
 def _tcp_options(options: SocketOptions) -> Iterator[tuple[int, int, int]]:
     asks, gives_up = options.keepalive != math.inf, options.user_timeout != math.inf
     yield socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(asks)
-    wanted = {"TCP_NODELAY": 1, "TCP_USER_TIMEOUT": round(options.user_timeout * 1000) if gives_up else 0}
+    wanted = {"TCP_NODELAY": _ON, "TCP_USER_TIMEOUT": round(options.user_timeout * 1000) if gives_up else 0}
     if asks:
         wanted |= {
             "TCP_KEEPIDLE": round(options.keepalive),
@@ -244,8 +247,7 @@ def _naming(endpoint: Endpoint) -> Iterator[None]:
 def _reason(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return f"the host is unknown ({error.strerror})"
-    known = _REASONS.get(error.errno) if error.errno else None
-    reason = known or (error.strerror or str(error)).lower()
+    reason = _REASONS.get(error.errno) or (error.strerror or str(error)).lower()
     return (
         reason if error.filename is None or error.errno in _ABOUT_THE_PATH else f"{reason}: {error.filename}"
     )
@@ -255,7 +257,7 @@ async def _listen_internet(
     endpoint: Endpoint, kind: socket.SocketKind, options: SocketOptions, machine: Machine
 ) -> Listener:
     with thread_needed():
-        found = await machine.getaddrinfo(endpoint.host, endpoint.port, kind=kind, flags=socket.AI_PASSIVE)
+        found = await machine.getaddrinfo(endpoint.host, endpoint.port, kind=kind)
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
     # A port that is free on the first address may be taken on the next one.
     tries = 1 if endpoint.port else _TRIES_FOR_A_COMMON_PORT
@@ -279,7 +281,7 @@ def _bind_all(
 ) -> list[socket.socket]:
     """Return a socket bound to each address that this machine has, all on the same port."""
     sockets: list[socket.socket] = []
-    refusal: OSError | None = None
+    refusals: list[OSError] = []
     with contextlib.ExitStack() as opened:
         for family, address in addresses:
             try:
@@ -287,13 +289,13 @@ def _bind_all(
             except OSError as error:
                 if error.errno not in _NO_SUCH_FAMILY:
                     raise
-                refusal = refusal or error
+                refusals.append(error)
                 continue
             opened.enter_context(sock)
             sockets.append(sock)
             port = sock.getsockname()[1]
-        if refusal is not None and not sockets:
-            raise refusal
+        if not sockets:
+            raise refusals[0]
         opened.pop_all()
     return sockets
 
@@ -310,10 +312,10 @@ def _bind(
         sock = opened.enter_context(machine.new_socket(family, kind))
         if kind == socket.SOCK_STREAM:
             # Not for datagrams: there it would let another process take the port away.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, _ON)
             _set_stream_options(sock, options)  # before anything connects
         if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, _ON)
         sock.bind(address)
         if kind == socket.SOCK_STREAM:
             sock.listen(BACKLOG)
