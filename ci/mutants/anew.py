@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
+from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Final
 
@@ -95,8 +96,10 @@ class Selection:
         status = pytest.main([*options, *self._files], plugins=[self])
         if self.failed:
             return self.failed
-        if self.missing or status == pytest.ExitCode.USAGE_ERROR:
-            return MISSING + (self.missing or self._files[0])
+        gone = self.missing or next((file for file in self._files if not Path(file).exists()), "")
+        if gone:
+            return MISSING + gone
+        # It is a usage error, too, if a conftest.py cannot be imported.
         return "" if status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) else UNNAMED
 
     @pytest.hookimpl(trylast=True)

@@ -128,7 +128,7 @@ class Loop:
             if not nodes:
                 self.found(mutant, Outcome("no tests"))
                 continue
-            self._start(session, mutant, nodes, self._way(mutant))
+            self._start(session, mutant, nodes, self._way(mutant, tests))
             self._reap(session, self.jobs - 1)
         self._reap(session, 0)
         return True
@@ -138,10 +138,13 @@ class Loop:
         if report.failed and not self._is_trying:
             print(report.longreprtext, file=sys.stderr)
 
-    def _way(self, mutant: Mutant) -> Way:
+    def _way(self, mutant: Mutant, tests: Map) -> Way:
         if mutant.is_in_signature or not swappable(mutant):
             return Way.ANEW
-        return Way.BOTH if mutant.function in self._at_import else Way.SWAPPED
+        if mutant.function not in self._at_import:
+            return Way.SWAPPED
+        is_called = any(mutant.function in called for *_, called in tests.calls.values())
+        return Way.BOTH if is_called else Way.ANEW
 
     def _start(
         self,

@@ -131,6 +131,9 @@ def test_b():
 def run_anew(folder: Path, *nodes: str) -> Outcome:
     (folder / "test_named.py").write_text(NAMED)
     (folder / "test_broken.py").write_text("raise RuntimeError")
+    (folder / "broken").mkdir()
+    (folder / "broken" / "conftest.py").write_text("raise RuntimeError")
+    (folder / "broken" / "test_right.py").write_text("def test_a(): pass")
     receiving, sending = os.pipe()
     task = {"module": "", "name": "", "nodes": dict.fromkeys(nodes, 0), "pipe": sending}
     (folder / "task").write_text(json.dumps(task))
@@ -160,6 +163,7 @@ def run_anew(folder: Path, *nodes: str) -> Outcome:
         ),
         (["test_named.py::test_b", "test_named.py::gone"], Outcome("not found", "test_named.py::gone")),
         (["test_broken.py::test_a"], Outcome("killed", "test_broken.py")),
+        (["broken/test_right.py::test_a"], Outcome("killed", "?")),
         (["test_gone.py::test_a"], Outcome("not found", "test_gone.py")),
     ],
 )
