@@ -27,6 +27,7 @@ _CORE: Final = (
     "telemetry",
     "terminator",
     "tls",
+    "tlsengine",
     "tlssocket",
     "tlsstream",
     "trust",

@@ -122,7 +122,7 @@ class ProxyHeaderParser:
         if self.header is not None:
             return 0
         held = len(self._received)
-        self._received += bytes(chunk[: MAX_HEADER - held])
+        self._received = (self._received + bytes(chunk))[:MAX_HEADER]
         complete = _read(self._received)
         if complete is None:
             return len(chunk)

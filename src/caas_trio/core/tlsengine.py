@@ -6,6 +6,7 @@ No I/O, no clock, no trio.
 from __future__ import annotations
 
 import ssl
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -231,7 +232,7 @@ class TlsEngine:
         """Return what can be read behind a record; an error in the input is raised by the next read."""
         parts: list[bytes] = []
         try:
-            while max_bytes > 0 and (part := self._read_record(min(max_bytes, RECORD))):
+            while max_bytes and (part := self._read_record(min(max_bytes, RECORD))):
                 parts.append(part)
                 max_bytes -= len(part)
         except ssl.SSLWantReadError:
@@ -239,7 +240,7 @@ class TlsEngine:
         except OSError:
             self._end_input()
         else:
-            if max_bytes > 0:
+            if max_bytes:
                 self._end_input()
         return b"".join(parts)
 
@@ -270,7 +271,7 @@ class TlsEngine:
         self.output_ended = True
         with suppress(OSError):  # want-read, as a rule: it looks for the other side's close_notify
             # It must find nothing else: input that was not asked for yet would be an error.
-            self._unread += self._decrypt(2 * READ_SIZE) or b""
+            self._unread = self._decrypt(sys.maxsize) or b""
             self.tls.unwrap()
         self.drained = False
         return self._outgoing.read()
