@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from caas_trio import LimitError, LineBuffer, LineTooLong
+from caas_trio import BareTerminator, LimitError, LineBuffer, LineTooLong, StateError, Terminator
+from caas_trio.core.buffering import Chunk
 
 from .support.counting import Counting
 
@@ -239,3 +240,44 @@ def test_what_ends_an_oversize_line_may_come_in_pieces() -> None:
         assert len(buffer) == 0
         buffer.feed(chunk)
     assert buffer.take_exactly(2) == b"ij"
+
+
+@pytest.mark.parametrize("call", ["feed", "end_of_input"])
+def test_feeding_after_the_end_is_a_state_error(call: str) -> None:
+    buffer = LineBuffer()
+    buffer.end_of_input()
+    with pytest.raises(StateError, match=f"^{call} does not fit the state ended$"):
+        buffer.feed(b"x") if call == "feed" else buffer.end_of_input()
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_some_of_a_chunk(kind: Callable[[bytes], Chunk]) -> None:
+    buffer = LineBuffer(4)
+    assert buffer.take_some(3, kind(b"abc")) == b"abc"
+    assert buffer.take_some(3, kind(b"abcd")) == b"abc"
+    assert buffer.take_some(3, kind(b"e")) == b"de"
+    assert buffer.take_some(3) == b""
+    with pytest.raises(LineTooLong):
+        buffer.next_line(kind(b"far too long"))
+    assert buffer.take_some(3, kind(b" still")) == b""
+    assert buffer.take_some(3, kind(b"\nab")) == b"ab"
+    buffer.end_of_input()
+    with pytest.raises(StateError):
+        buffer.take_some(3, kind(b"c"))
+
+
+def test_unread_bytes_can_be_handed_over() -> None:
+    buffer = LineBuffer()
+    held = buffer.held
+    assert buffer.next_line(b"STARTTLS\n\x16\x03\x01") == b"STARTTLS\n"
+    assert held == b"\x16\x03\x01"
+    assert buffer.take_rest() == b"\x16\x03\x01"
+    assert (buffer.held is held, len(buffer)) == (True, 0)
+
+
+@pytest.mark.parametrize("how", ["next_line", "take_lines", "take_pieces"])
+@pytest.mark.parametrize("byte", [b"\r", b"\n"])
+def test_the_bare_byte_alone_is_named(how: str, byte: bytes) -> None:
+    with pytest.raises(BareTerminator) as caught:
+        getattr(LineBuffer(9, Terminator.CRLF), how)(b"a" + byte + b"bc\r\n")
+    assert caught.value.byte == byte

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -31,7 +30,7 @@ from caas_trio import (
 )
 from caas_trio.drivers.connecting import server_name
 
-from .certificates import authority, client_context, server_context
+from .certificates import client_context, server_context
 
 HERE = "tcp://127.0.0.1:0"
 
@@ -242,16 +241,3 @@ async def test_a_connection_from_a_handler_to_another_server_tells_its_own_error
     async with serving(HERE) as upstream, serving(HERE, relay) as bound:
         assert await exchange(bound) == b"done\n"
     assert len(failures) == 1
-
-
-def test_a_client_uses_the_given_ca_and_certificate(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_bytes(authority().cert_pem.bytes())
-    shown = authority().issue_cert("client.example")
-    shown.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
-    context = caas_trio.client_context(tmp_path / "ca.pem", tmp_path / "both.pem")
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.check_hostname
-    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
-    assert len(context.get_ca_certs()) == 1
-    with pytest.raises(caas_trio.TlsError, match="no such file"):
-        caas_trio.client_context(tmp_path / "nowhere.pem")

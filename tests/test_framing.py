@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from caas_trio import BareTerminator, LimitError, LineBuffer, LineTooLong, StateError, Terminator
-from caas_trio.core.buffering import Chunk
 
 from .models import NaiveLineBuffer, NaiveStrictBuffer
 from .strategies import AWKWARD, COUNTS, LIMITS, chunked, inputs
@@ -74,14 +72,6 @@ def test_a_terminated_input_has_no_further_last_line() -> None:
     assert drain(buffer) == [b"line\n"]
 
 
-@pytest.mark.parametrize("call", ["feed", "end_of_input"])
-def test_feeding_after_the_end_is_a_state_error(call: str) -> None:
-    buffer = LineBuffer()
-    buffer.end_of_input()
-    with pytest.raises(StateError, match=f"^{call} does not fit the state ended$"):
-        buffer.feed(b"x") if call == "feed" else buffer.end_of_input()
-
-
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_limit_below_one_is_refused(limit: int) -> None:
     with pytest.raises(LimitError, match="max_line"):
@@ -90,6 +80,19 @@ def test_a_limit_below_one_is_refused(limit: int) -> None:
     with pytest.raises(LimitError, match="max_line"):
         buffer.max_line = limit
     assert buffer.max_line == 5
+
+
+def test_a_terminator_that_changes_counts_at_once() -> None:
+    buffer = LineBuffer(10)
+    buffer.feed(b"a\rb")
+    assert buffer.next_line() is None
+    buffer.terminator = Terminator.CRLF
+    assert buffer.terminator is Terminator.CRLF
+    with pytest.raises(BareTerminator, match=r"^bare CR"):
+        buffer.next_line()
+    buffer.feed(b"\r\nc\rd\n")
+    buffer.terminator = Terminator.LF
+    assert drain(buffer) == [b"c\rd\n"]
 
 
 def test_exactly_the_limit_passes_and_one_more_is_oversize_at_once() -> None:
@@ -155,14 +158,6 @@ def test_pieces_of_an_oversize_line_are_taken_as_they_come() -> None:
     assert buffer.take_pieces() == b"f\n"
     buffer.end_of_input()
     assert buffer.take_pieces() == b"gh"
-
-
-def test_unread_bytes_can_be_handed_over() -> None:
-    buffer = LineBuffer()
-    buffer.feed(b"STARTTLS\n\x16\x03\x01")
-    assert buffer.next_line() == b"STARTTLS\n"
-    assert buffer.take_rest() == b"\x16\x03\x01"
-    assert len(buffer) == 0
 
 
 def test_handing_over_a_streamed_line_resets_the_state() -> None:
@@ -357,22 +352,6 @@ def test_the_work_is_linear_for_every_mixture(
     assert counting.copied <= 4 * len(chunk)
 
 
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_some_of_a_chunk(kind: Callable[[bytes], Chunk]) -> None:
-    buffer = LineBuffer(4)
-    assert buffer.take_some(3, kind(b"abc")) == b"abc"
-    assert buffer.take_some(3, kind(b"abcd")) == b"abc"
-    assert buffer.take_some(3, kind(b"e")) == b"de"
-    assert buffer.take_some(3) == b""
-    with pytest.raises(LineTooLong):
-        buffer.next_line(kind(b"far too long"))
-    assert buffer.take_some(3, kind(b" still")) == b""
-    assert buffer.take_some(3, kind(b"\nab")) == b"ab"
-    buffer.end_of_input()
-    with pytest.raises(StateError):
-        buffer.take_some(3, kind(b"c"))
-
-
 def test_pieces_are_all_the_lines_there_are() -> None:
     buffer = LineBuffer(3)
     assert buffer.take_pieces(b"a\nb\nc") == b"a\nb\n"
@@ -427,14 +406,6 @@ def test_strict_pieces_stop_at_a_bare_byte() -> None:
             buffer.take_pieces()
         assert caught.value.byte == byte
         assert buffer.take_pieces() == b""
-
-
-@pytest.mark.parametrize("how", ["next_line", "take_lines", "take_pieces"])
-@pytest.mark.parametrize("byte", [b"\r", b"\n"])
-def test_the_bare_byte_alone_is_named(how: str, byte: bytes) -> None:
-    with pytest.raises(BareTerminator) as caught:
-        getattr(LineBuffer(9, Terminator.CRLF), how)(b"a" + byte + b"bc\r\n")
-    assert caught.value.byte == byte
 
 
 def test_strict_pieces_are_streamed_beyond_the_limit_and_counted_from_the_line_on() -> None:

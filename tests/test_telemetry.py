@@ -34,6 +34,7 @@ from caas_trio.core.telemetry import (
     ConnectionStats,
     Outcome,
     ServerStats,
+    guarded,
     together,
 )
 
@@ -182,6 +183,36 @@ def test_several_observers_get_the_events_they_override() -> None:
     both.conversation_ended(None, endpoint)
     assert told == [("first", error), ("second", error), ("first", None), ("second", endpoint)]
     assert both.drain_timed_out == first.drain_timed_out  # there is no detour for what one listens to
+
+
+def test_an_observer_that_raises_is_logged_once_for_each_event(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[object] = []
+
+    class Broken(Telemetry):
+        def drain_timed_out(self) -> None:
+            told.append(None)
+            raise ZeroDivisionError
+
+        def listening(self, endpoint: Endpoint) -> None:
+            told.append(endpoint)
+            raise SystemExit  # as a parser of commands may
+
+    class Right(Telemetry):
+        def drain_timed_out(self) -> None:
+            told.append("right")
+
+    endpoint = Endpoint.parse("tcp://127.0.0.1:1")
+    telemetry = guarded(Broken())
+    for _ in range(2):
+        telemetry.drain_timed_out()
+        telemetry.listening(endpoint)
+    together(Broken(), Right()).drain_timed_out()
+    assert told == [None, endpoint, None, endpoint, None, "right"]
+    failed = "the telemetry raised an error at "
+    events = ["drain_timed_out", "listening", "drain_timed_out"]
+    assert [record.getMessage() for record in caplog.records] == [failed + event for event in events]
+    assert [record.name for record in caplog.records] == ["caas_trio"] * 3
+    assert all(record.exc_info for record in caplog.records)
 
 
 def test_names_beyond_the_bound_count_as_other() -> None:

@@ -135,19 +135,6 @@ def test_the_limit_is_exact_with_cr_lf_across_two_reads() -> None:
         buffer.next_line()
 
 
-def test_a_terminator_that_changes_counts_at_once() -> None:
-    buffer = LineBuffer(10)
-    buffer.feed(b"a\rb")
-    assert buffer.next_line() is None
-    buffer.terminator = CRLF
-    assert buffer.terminator is CRLF
-    with pytest.raises(BareTerminator, match=r"^bare CR"):
-        buffer.next_line()
-    buffer.feed(b"\r\nc\rd\n")
-    buffer.terminator = Terminator.LF
-    assert drain(buffer) == [b"c\rd\n"]
-
-
 def test_counted_and_delimited_bytes_know_no_terminator() -> None:
     buffer = LineBuffer(10, CRLF)
     buffer.feed(b"a\nb\rc\nd;\nLINE\r\n\n")

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from trio.testing import MockClock
 
+import caas_trio
 from caas_trio import (
     AtCapacity,
     Certificates,
@@ -188,6 +189,29 @@ def test_certificate_and_key_may_share_a_file(tmp_path: Path) -> None:
     server_certificate().private_key_and_cert_chain_pem.write_to_path(both)
     context = Certificates(str(both)).context
     assert context.verify_mode is ssl.CERT_NONE
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_a_client_uses_the_given_ca_and_certificate(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    server_certificate().private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    for certificate, key in ((None, None), (tmp_path / "both.pem", None), files[:2]):
+        context = caas_trio.client_context(files[2], certificate, key)
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname
+        assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+        assert len(context.get_ca_certs()) == 1
+    with pytest.raises(TlsError, match="no such file"):
+        caas_trio.client_context(tmp_path / "nowhere.pem")
+    with pytest.raises(TlsError, match=r"cert\.pem: it holds no private key in PEM"):
+        caas_trio.client_context(files[2], files[0])
+
+
+def test_a_client_trusts_what_the_system_trusts_or_anybody() -> None:
+    context = caas_trio.client_context()
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.get_ca_certs() == ssl.create_default_context().get_ca_certs()
+    context = caas_trio.client_context(insecure=True)
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
 
 
