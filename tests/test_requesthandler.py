@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -106,22 +107,20 @@ async def test_readline_without_a_size_has_a_bound() -> None:
         await rfile.readline()
 
 
-@pytest.mark.parametrize(
-    ("size", "read"), [(None, b"one\ntwo"), (-1, b"one\ntwo"), (5, b"one\nt"), (99, b"one\ntwo")]
-)
-async def test_read_with_and_without_a_size(size: int | None, read: bytes) -> None:
-    assert await (await sent(b"one\ntwo")).rfile.read(size) == read
+@pytest.mark.parametrize("data", [b"one\ntwo", b"0123456789" * 20_000], ids=["short", "long"])
+@pytest.mark.parametrize("size", [None, -1, 0, 5, 70_000, 200_000, 300_000])
+async def test_read_with_and_without_a_size(size: int | None, data: bytes) -> None:
+    rfile, plain = (await sent(data)).rfile, io.BytesIO(data)
+    assert await rfile.read(size) == plain.read(size)
+    assert await rfile.read() == plain.read()
 
 
-async def test_read_nothing() -> None:
-    assert await (await sent(b"one")).rfile.read(0) == b""
-
-
-async def test_readlines_and_iteration() -> None:
-    rfile = (await sent(b"one\ntwo\nthree\nfour\nfive")).rfile
-    assert await rfile.readlines(5) == [b"one\n", b"two\n"]
-    assert [line async for line in rfile] == [b"three\n", b"four\n", b"five"]
-    assert await (await sent(b"one\ntwo")).rfile.readlines() == [b"one\n", b"two"]
+@pytest.mark.parametrize("hint", [None, -1, 0, 1, 7, 8, 9, 99])
+async def test_readlines_stops_behind_as_many_bytes_as_hinted(hint: int | None) -> None:
+    data = b"one\ntwo\nthree\nfour\nfive"
+    rfile, plain = (await sent(data)).rfile, io.BytesIO(data)
+    assert await rfile.readlines(hint) == plain.readlines(hint)
+    assert [line async for line in rfile] == plain.readlines()
 
 
 async def test_wfile_sends_at_once() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 
 import pytest
@@ -25,9 +26,11 @@ from caas_trio import (
     UsageError,
 )
 from caas_trio.core.telemetry import Outcome
+from caas_trio.drivers.choice import DriverName, make_driver
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.stream import StreamChannel
 from caas_trio.drivers.tlsstream import TlsStream
+from caas_trio.testing import Network
 
 from .certificates import HOST, authority, client_context, server_context, write_files
 from .support.drivers import serve
@@ -139,7 +142,8 @@ async def test_a_client_that_leaves_is_lost(pair: Pair, nursery: trio.Nursery) -
 
 async def test_calls_that_do_not_fit_are_refused(pair: Pair, nursery: trio.Nursery) -> None:
     connection = pair.connection
-    with pytest.raises(UsageError, match="start_tls needs a certificate"):
+    why = r"^start_tls needs a certificate: --tls-cert, Trust\(tls=\.\.\.\), or an argument$"
+    with pytest.raises(UsageError, match=why):
         await connection.start_tls()
 
     async def read() -> None:
@@ -152,7 +156,7 @@ async def test_calls_that_do_not_fit_are_refused(pair: Pair, nursery: trio.Nurse
             await connection.start_tls(server_context())
         await pair.client.send_all(b"a\n")
     client = await start_tls(pair)
-    with pytest.raises(StateError, match="over TLS already"):
+    with pytest.raises(StateError, match=r"^start_tls does not fit the state over TLS already$"):
         await connection.start_tls(server_context())
     await client.send_all(b"b\n")
     assert await connection.receive_line() == b"b\n"
@@ -216,6 +220,23 @@ async def test_the_certificate_of_the_client_is_known_afterwards(
     assert pair.connection.certificate is not None
     assert ("DNS", "client.example") in pair.connection.certificate["subjectAltName"]
     nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("name", ["stream", "hub"])
+async def test_the_end_of_the_handshake_is_acknowledged_at_once(
+    name: DriverName, autojump_clock: MockClock
+) -> None:
+    host = Network().host("here")
+    ours, theirs = host.socket_pair()
+    with closing(make_driver(name, LIMITS, Drain(), None, counting=False, machine=host)) as driver:
+        channel = driver.channel(theirs)
+        client = TlsStream(host.stream(ours), client_context(), server_side=False, server_hostname=HOST)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.do_handshake)
+            await channel.start_tls(server_context(), server_side=True)
+        assert theirs.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1
+        await trio.aclose_forcefully(client)
+        await channel.aclose()
 
 
 @pytest.mark.parametrize("kind", ["memory", "stream", "hub"])

@@ -15,15 +15,16 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from caas_trio import ConnectionLost, Limits, TooSlow
+from caas_trio import ConnectionLost, HandshakeFailed, Limits, TooSlow
 from caas_trio.core.tlsengine import TlsEngine
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.hub import Hub
 from caas_trio.drivers.hubchannel import HubChannel
 from caas_trio.drivers.poller import EPOLLIN, EPOLLOUT
-from caas_trio.drivers.tlssocket import TlsSocket
+from caas_trio.drivers.tlssocket import TlsSocket, acknowledge
 
 from .certificates import HOST, client_context, hub_over_tls, server_context
+from .test_memory import traced
 
 LIMITS = Limits(write_timeout=7, linger_timeout=1)
 
@@ -234,11 +235,72 @@ def test_an_idle_connection_takes_no_more_than_is_documented() -> None:
     assert int(measured.stdout) <= IDLE_BYTES
 
 
-def test_a_reset_in_a_handshake_is_a_lost_connection(pair: tuple[socket.socket, socket.socket]) -> None:
+NO_RECORD = b"\x16\x03\x01\x00\x05hello"
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_reset_in_a_handshake_is_a_lost_connection_unless_it_has_failed(
+    pair: tuple[socket.socket, socket.socket], *, broken: bool
+) -> None:
     ours, theirs = pair
     server = TlsSocket(theirs, TlsEngine(server_context(), server_side=True))
     theirs.shutdown(socket.SHUT_WR)  # so that the answer cannot be sent
     client = TlsEngine(client_context(), server_side=False, server_hostname=HOST)
-    ours.send(client.shake_hands(b""))
-    with pytest.raises(ConnectionLost):
+    ours.send(NO_RECORD if broken else client.shake_hands(b""))
+    with pytest.raises(HandshakeFailed if broken else ConnectionLost):
         server.handshake_step()
+
+
+def test_a_handshake_that_fails_ends_with_an_alert(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    server = TlsSocket(theirs, TlsEngine(server_context(), server_side=True))
+    ours.send(NO_RECORD)
+    with pytest.raises(HandshakeFailed, match="unexpected message"):
+        server.handshake_step()
+    assert ours.recv(100)[:1] == b"\x15"
+
+
+async def test_each_direction_says_why_it_has_ended() -> None:
+    made = OverTls()
+    secure = made.server.tls
+    assert secure is not None
+    made.raw.shutdown(socket.SHUT_WR)
+    with pytest.raises(ConnectionResetError, match=r"^the input ended without close_notify$"):
+        secure.recv(1)
+    secure.shutdown(socket.SHUT_WR)
+    with pytest.raises(BrokenPipeError, match=r"^the output has been ended$"):
+        secure.send(b"a")
+    await made.close()
+
+
+async def test_what_is_sent_is_encrypted_as_it_goes_out(autojump_clock: MockClock) -> None:
+    made = OverTls()
+    data = bytes(5_000_000)
+    async with trio.open_nursery() as nursery:
+        with traced() as memory:
+            nursery.start_soon(made.server.send_all, data)
+            await trio.testing.wait_all_tasks_blocked()
+            assert memory.peak < len(data) / 10
+        nursery.cancel_scope.cancel()
+    await made.close()
+
+
+class Options:
+    """What a socket is, as far as its options go: it notes them, or raises an error."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.noted: list[tuple[int, int, int]] = []
+        self._error = error
+
+    def setsockopt(self, level: int, name: int, value: int, /) -> None:
+        """Note an option."""
+        self.noted.append((level, name, value))
+        if self._error is not None:
+            raise self._error
+
+
+@pytest.mark.parametrize("error", [None, OSError(), AttributeError()])
+def test_the_acknowledgement_is_asked_for_and_may_be_refused(error: Exception | None) -> None:
+    sock = Options(error)
+    acknowledge(sock)
+    assert sock.noted == [(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)]

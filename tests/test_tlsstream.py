@@ -71,8 +71,28 @@ async def test_after_send_eof_the_input_is_still_read(version: ssl.TLSVersion) -
     await client.send_eof()
     await server.send_eof()
     assert await server.receive_some() == b""
-    with pytest.raises(trio.ClosedResourceError):
+    with pytest.raises(trio.ClosedResourceError, match=r"^the output has been ended$"):
         await server.send_all(b"too late")
+    with pytest.raises(ValueError, match=r"^max_bytes is 0; it must be 1 or more$"):
+        await server.receive_some(0)
+
+
+async def test_nothing_is_sent_before_the_handshake(version: ssl.TLSVersion) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    client = TlsStream(ours, client_context(version), server_side=False, server_hostname=HOST)
+    with pytest.raises(trio.ClosedResourceError):
+        await client.send_all(b"early")
+    await client.aclose()
+    assert await receive_all(theirs) == b""
+
+
+async def test_it_is_closed_although_the_peer_is_gone(version: ssl.TLSVersion) -> None:
+    client, server = await shake_hands(version)
+    await client.transport.aclose()
+    await server.aclose()
+    await server.aclose()
+    with pytest.raises(trio.ClosedResourceError):
+        await server.transport.send_all(b"a")
 
 
 async def test_unread_input_survives_close_notify(version: ssl.TLSVersion) -> None:
@@ -92,7 +112,7 @@ async def test_an_end_without_close_notify_is_an_error(version: ssl.TLSVersion) 
     await cut_off(client)
     assert await server.receive_some() == b"a"
     for _ in range(2):
-        with pytest.raises(trio.BrokenResourceError, match="without close_notify"):
+        with pytest.raises(trio.BrokenResourceError, match=r"^the input ended without close_notify$"):
             await server.receive_some()
     await server.send_all(b"b")
     assert await client.receive_some() == b"b"

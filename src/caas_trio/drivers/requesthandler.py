@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -14,6 +15,9 @@ from .connection import Connection
 
 #: A size that means "no size", as in the io module.
 _ALL: Final = -1
+
+#: How much is read at a time.
+_READ_SIZE: Final = 65536
 
 
 class Reader:
@@ -41,10 +45,10 @@ class Reader:
     async def read(self, size: int | None = _ALL) -> bytes:
         """Return `size` bytes, fewer only at the end of the input; without a size all there are."""
         parts: list[bytes] = []
-        wanted = -1 if size is None or size < 0 else size
-        while wanted and (part := await self._connection.receive_some(65536 if wanted < 0 else wanted)):
+        left = math.inf if size is None or size < 0 else size
+        while left and (part := await self._connection.receive_some(int(min(left, _READ_SIZE)))):
             parts.append(part)
-            wanted -= len(part) if wanted > 0 else 0
+            left -= len(part)
         return b"".join(parts)
 
     async def readlines(self, hint: int | None = _ALL) -> list[bytes]:

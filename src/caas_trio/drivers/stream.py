@@ -127,7 +127,7 @@ class StreamChannel(Channel):
 
     async def resume(self, session: Session) -> None:
         """Go on with a conversation; see `Channel.resume`."""
-        line, line_begun = 0, trio.current_time()
+        line, line_begun = session.unfinished, trio.current_time()
         heard_at = line_begun
         while not (session.closing or self._interrupted):
             if session.unfinished != line:
