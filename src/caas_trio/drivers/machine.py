@@ -104,7 +104,7 @@ class Machine:
             OSError: no server listens there.
         """
         # Not trio.open_unix_socket: it takes no abstract names.
-        sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock = trio.socket.socket(socket.AF_UNIX)
         try:
             await sock.connect(path)
         except BaseException:
@@ -118,7 +118,7 @@ class Machine:
         Raises:
             OSError: there is none left.
         """
-        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(os.devnull, os.O_RDONLY)
 
     def close(self, fd: int) -> None:
         """Close a descriptor."""
@@ -151,7 +151,12 @@ class Machine:
     def max_descriptors(self) -> int | None:
         """Return how many descriptors the process may have open; None for any number."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return None if soft == resource.RLIM_INFINITY else soft
+        return finite(soft)
+
+
+def finite(limit: int) -> int | None:
+    """Return a limit of resources as getrlimit(2) has it; None if there is none."""
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 #: The one that this process runs on.
