@@ -395,7 +395,10 @@ def test_an_unknown_driver_is_refused() -> None:
 
 
 @pytest.mark.parametrize("has_epoll", [True, False])
-async def test_the_driver_is_what_the_machine_has_and_counts_for_each_connection(has_epoll: bool) -> None:  # noqa: FBT001
+async def test_the_driver_is_what_the_machine_has_and_counts_for_each_connection(
+    has_epoll: bool,  # noqa: FBT001
+    nursery: trio.Nursery,
+) -> None:
     class Noting(Machine):
         def epoll(self) -> select.epoll:
             made.append("epoll")
@@ -405,14 +408,25 @@ async def test_the_driver_is_what_the_machine_has_and_counts_for_each_connection
             made.append("stream")
             return super().stream(sock)
 
+    async def converse() -> None:
+        await channel.converse(LineSession(bytes.upper))
+
     made: list[str] = []
     machine = Noting()
     machine.has_epoll = has_epoll
     ours, theirs = socket.socketpair()
     with ours, closing(make_driver("auto", LIMITS, Drain(), None, counting=True, machine=machine)) as driver:
+        nursery.start_soon(driver.run)
         channel = driver.channel(theirs)
-        ours.send(b"a\n")
-        await channel.converse(LineSession(bytes.upper, once=True))
-        assert (channel.received, channel.sent) == (2, 2)
+        assert made == ["epoll" if has_epoll else "stream"]
+        ours.send(b"a\n")  # which is there at the first read; what follows is waited for
+        nursery.start_soon(converse)
+        await trio.testing.wait_all_tasks_blocked()
+        ours.send(b"bc\n")
+        await trio.testing.wait_all_tasks_blocked()
+        assert ours.recv(100) == b"A\nBC\n"
+        assert (channel.received, channel.sent) == (5, 5)
+        ours.shutdown(socket.SHUT_WR)
+        await trio.testing.wait_all_tasks_blocked()
         await channel.aclose()
-    assert made == ["epoll" if has_epoll else "stream"]
+        nursery.cancel_scope.cancel()

@@ -47,6 +47,7 @@ _DRIVERS: Final = (
     "memory",
     "openssl",
     "over",
+    "poller",
     "post",
     "requesthandler",
     "starttls",

@@ -1,0 +1,118 @@
+"""What the hub's epoll watches, and how often timeouts are checked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from caas_trio import Limits
+from caas_trio.drivers.drain import Drain
+from caas_trio.drivers.machine import Machine
+from caas_trio.drivers.poller import EPOLLIN, EPOLLOUT, Poller, sweep_interval
+
+NEVER = Limits(idle_timeout=math.inf, line_timeout=math.inf, write_timeout=math.inf)
+
+
+class Watching:
+    """An epoll descriptor that keeps what it is asked for, and refuses what the kernel would."""
+
+    def __init__(self) -> None:
+        self.events: dict[int, int] = {}
+
+    def register(self, fd: int, events: int) -> None:
+        assert fd not in self.events
+        self.events[fd] = events
+
+    def modify(self, fd: int, events: int) -> None:
+        assert fd in self.events
+        self.events[fd] = events
+
+    def unregister(self, fd: int) -> None:
+        del self.events[fd]
+
+    def poll(self, timeout: float, limit: int = 1023) -> list[tuple[int, int]]:
+        assert timeout == 0
+        return list(self.events.items())[:limit]
+
+
+class WatchingMachine(Machine):
+    """The machine with such an epoll."""
+
+    def epoll(self) -> Any:
+        return Watching()
+
+
+class Client:
+    """A channel with a descriptor that nothing is behind."""
+
+    def __init__(self, fd: int, limits: Limits = NEVER) -> None:
+        self.fd = fd
+        self.limits = limits
+        self.watched = 0
+
+    @property
+    def sock(self) -> Client:
+        return self
+
+    def fileno(self) -> int:
+        return self.fd
+
+
+def poller_of(limits: Limits = NEVER) -> Poller:
+    return Poller(limits, Drain(), None, counting=False, machine=WatchingMachine())
+
+
+def test_each_descriptor_is_watched_for_its_own_events() -> None:
+    """A server that was started without standard input and output has sockets at 0 and 1."""
+    poller = poller_of()
+    clients = [Client(fd) for fd in (1, 0, 5, 3)]
+    for client in clients:
+        poller.watch(client, EPOLLIN)
+    assert poller.channels == [clients[1], clients[0], None, clients[3], None, clients[2]]
+    poller.watch(clients[0], EPOLLOUT)
+    poller.watch(clients[1], 0)
+    poller.watch(clients[3], EPOLLIN)
+    assert poller.epoll.events == {1: EPOLLOUT, 5: EPOLLIN, 3: EPOLLIN}  # type: ignore[attr-defined]
+    assert [client.watched for client in clients] == [EPOLLOUT, 0, EPOLLIN, EPOLLIN]
+    assert poller.channels[0] is None
+    assert list(poller.all_watched()) == [clients[0], clients[3], clients[2]]
+
+
+def test_other_tasks_have_their_turn_after_64_clients() -> None:
+    poller = poller_of()
+    for fd in range(100):
+        poller.watch(Client(fd), EPOLLIN)
+    assert len(poller.poll()) == 64
+
+
+@pytest.mark.parametrize("name", ["idle_timeout", "line_timeout", "write_timeout"])
+def test_timeouts_are_checked_eight_times_within_the_shortest_and_once_a_second(name: str) -> None:
+    timeouts: list[dict[str, Any]] = [{name: seconds} for seconds in (0.8, 8, 80)]
+    intervals = [sweep_interval(replace(NEVER, **timeout)) for timeout in timeouts]
+    assert intervals == pytest.approx([0.1, 1, 1])
+
+
+def test_the_client_with_the_shortest_timeout_says_how_often() -> None:
+    poller = poller_of()
+    assert poller.sweep_interval() == 1
+    for fd, timeout in enumerate((1.6, 0.8, 4)):
+        poller.watch(Client(fd, replace(NEVER, idle_timeout=timeout)), EPOLLIN)
+    assert poller.sweep_interval() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("left", "due"), [(0.5, 0.1), (0.05, 0.05)])
+async def test_the_next_check_comes_in_time_for_a_client_that_is_new(
+    left: float, due: float, mock_clock: MockClock
+) -> None:
+    mock_clock.jump(100)
+    poller = poller_of()
+    poller.sweep = trio.CancelScope(deadline=trio.current_time() + left)
+    poller.watch(Client(3), EPOLLIN)
+    assert poller.sweep.deadline == pytest.approx(100 + left)
+    poller.watch(Client(4, replace(NEVER, line_timeout=0.8)), EPOLLIN)
+    assert poller.sweep.deadline == pytest.approx(100 + due)
