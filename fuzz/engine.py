@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -11,6 +12,7 @@ from typing import Final
 
 import atheris
 
+from .groups import ARTIFACTS, GO_ON, Grouping
 from .interrupt import end_with_parent
 from .mutator import mutate
 
@@ -59,14 +61,22 @@ def fuzz_conversations(
             return bytes(atheris.Mutate(data, max_bytes))
         return mutate(data, max_bytes, seed >> 3, tokens)
 
-    atheris.Setup(_arguments(max_len), check, custom_mutator=mutated)
+    atheris.Setup(_arguments(max_len), _going_on(check), custom_mutator=mutated)
     atheris.Fuzz()
 
 
 def fuzz_bytes(check: Callable[[bytes], None], max_len: int) -> None:
     """Fuzz a check of plain bytes; otherwise as `fuzz_conversations`."""
-    atheris.Setup(_arguments(max_len), check)
+    atheris.Setup(_arguments(max_len), _going_on(check))
     atheris.Fuzz()
+
+
+def _going_on(check: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """Return the check, or what keeps its failures instead of raising them, if `GO_ON` asks for that."""
+    if not os.environ.get(GO_ON):
+        return check
+    [prefix] = [each for each in sys.argv if each.startswith(ARTIFACTS)]
+    return Grouping(check, Path(prefix.removeprefix(ARTIFACTS)))
 
 
 def _arguments(max_len: int) -> list[str]:

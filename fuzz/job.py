@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from typing import Final
 import trio
 
 from .coverage_probe import CoverageProbe, Reach
+from .groups import ARTIFACTS, GO_ON, SUFFIX, Group
 from .interrupt import child_environment
 from .targets import Target, files, shown
 
@@ -68,11 +69,23 @@ class Progress:
 
 @dataclass(frozen=True)
 class Crash:
-    """A failing input and how to see it fail."""
+    """A failing input and how to see it fail.
+
+    Attributes:
+        kind: what libFuzzer calls it: "crash", "timeout", "oom".
+        where: the input.
+        command: what replays it.
+        group: what broke and where, see `group_of`; "" if that is not known.
+        count: how many inputs failed in the same way.
+        shown: the traceback.
+    """
 
     kind: str
     where: str
     command: str
+    group: str = ""
+    count: int = 1
+    shown: str = ""
 
 
 async def fuzz(target: Target, seconds: int, progress: Progress, *, seed: int | None = None) -> None:
@@ -112,7 +125,7 @@ async def _fuzz(target: Target, seconds: int, progress: Progress, options: list[
             progress.new, progress.reach = len(found - before), probe.reach
 
         corpora = [path for path in (target.found, target.corpus, target.regressions) if path.is_dir()]
-        command = [*target.command, *options, *map(str, corpora)]
+        command = ["env", f"{GO_ON}=1", *target.command, *options, *map(str, corpora)]
         await watch(command, seconds, progress, look, partial(keep, target))
 
 
@@ -132,7 +145,7 @@ async def watch(
     look: Callable[[], Awaitable[None]],
     keep: Callable[[Path], Crash],
 ) -> None:
-    """Run a harness to its end, which is its first failure, or `seconds`; a cancellation kills it.
+    """Run a harness to its end: its first failure, unless it goes on, or `seconds`. A cancellation kills it.
 
     Args:
         command: how to start it, its corpora included.
@@ -143,12 +156,12 @@ async def watch(
     """
     progress.verdict = Verdict.RUNNING
     with tempfile.TemporaryDirectory() as scratch:
-        options = [f"-max_total_time={seconds}", "-print_final_stats=1", f"-artifact_prefix={scratch}/"]
+        options = [f"-max_total_time={seconds}", "-print_final_stats=1", f"{ARTIFACTS}{scratch}/"]
         try:
             status = await _follow([*command, *options], progress, look)
         finally:
-            failing = [path for path in files(Path(scratch)) if not path.name.startswith("slow-unit")]
-            progress.crashes = [keep(path) for path in failing]
+            failing = [path for path in files(Path(scratch)) if not path.match("slow-unit*")]
+            progress.crashes = sorted(map(keep, failing), key=lambda crash: -crash.count)
             if failing:
                 progress.verdict = Verdict.CRASHED
     if not progress.crashes:
@@ -193,12 +206,15 @@ async def _kill(process: trio.Process) -> None:
 
 
 def keep(target: Target, artifact: Path) -> Crash:
-    """File a failing input with the regressions."""
-    data = artifact.read_bytes()
-    path = target.regressions / _digest(data)
+    """File a failing input, the smallest of its group, with the regressions."""
+    if artifact.suffix == SUFFIX:
+        group, kind = Group.load(artifact), "crash"
+    else:
+        group, kind = Group("", 1, artifact.read_bytes(), ""), artifact.name.partition("-")[0]
+    path = target.regressions / _digest(group.data)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return _crash(artifact.name.partition("-")[0], path)
+    path.write_bytes(group.data)
+    return _at(path, Crash(kind, "", "", group.name, group.count, group.shown))
 
 
 async def _minimized(target: Target, crash: Crash) -> Crash:
@@ -209,7 +225,7 @@ async def _minimized(target: Target, crash: Crash) -> Crash:
     with trio.move_on_after(_MINIMIZE_TIMEOUT_S):
         command = [sys.executable, "-m", "fuzz.minimize", target.name, str(path)]
         await trio.run_process(command, check=False, capture_stdout=True, capture_stderr=True)
-    return _crash(crash.kind, _renamed(path))
+    return _at(_renamed(path), crash)
 
 
 def _renamed(path: Path) -> Path:
@@ -221,5 +237,5 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def _crash(kind: str, path: Path) -> Crash:
-    return Crash(kind, str(shown(path)), f"python -m fuzz.replay {shown(path)}")
+def _at(path: Path, crash: Crash) -> Crash:
+    return replace(crash, where=str(shown(path)), command=f"python -m fuzz.replay {shown(path)}")

@@ -19,11 +19,15 @@ from .checks.playing import Player
 _INPUTS_PER_COLLECTION: Final = 1000
 
 
+class StuckError(BaseException):
+    """No more can be played. It is no Exception, so that it ends a harness that would go on."""
+
+
 class Loop:
     """A trio run under a mock clock, as a guest of the caller: between calls it stands still.
 
     Args:
-        open_player: yields what plays an input, and keeps open what that needs as long as the loop runs.
+        open_player: yields what plays an input, and keeps open what that needs as long as no input fails.
             An input must leave nothing behind, since the next one would find it.
     """
 
@@ -43,18 +47,36 @@ class Loop:
         )
 
     def __call__(self, data: bytes) -> None:
-        """Play one input; raises what that raises."""
+        """Play one input; raises what that raises.
+
+        Raises:
+            StuckError: the run has come to its end, or waits for what nothing brings about.
+        """
         self._inputs.append(data)
         while not self._outcomes:
-            self._ticks.popleft()()  # never empty: with this clock the run waits for nothing
+            if not self._ticks:
+                raise StuckError
+            self._ticks.popleft()()
         self._played += 1
         if self._played % _INPUTS_PER_COLLECTION == 0:
             gc.collect()
         self._outcomes.popleft().unwrap()
 
     async def _answer(self) -> None:
-        async with self._open_player() as play:
-            while True:
-                await trio.lowlevel.cancel_shielded_checkpoint()
-                while self._inputs:
-                    self._outcomes.append(await outcome.acapture(play, self._inputs.popleft()))
+        while True:
+            failed = False
+            try:
+                async with self._open_player() as play:
+                    while not failed:
+                        failed = await self._fails_next(play)
+            except Exception:
+                if not failed:  # else what the input has broken may well not close in order
+                    raise
+
+    async def _fails_next(self, play: Player) -> bool:
+        """Play the next input; return whether it fails, so that nothing may be played behind it."""
+        while not self._inputs:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        result = await outcome.acapture(play, self._inputs.popleft())
+        self._outcomes.append(result)
+        return isinstance(result, outcome.Error)

@@ -1,33 +1,30 @@
 """Minimize a failing input: `python -m fuzz.minimize TARGET FILE`; the file is rewritten.
 
 Smaller means shorter first, and then plainer: as many bytes as possible become `a`. What counts as
-the same failure is the same exception from the same line.
+the same failure is what `group_of` puts into the same group.
 """
 
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import click
 
+from .groups import group_of
 from .targets import select
 
 _TIMEOUT_S: Final = 20
 
-Failure: TypeAlias = tuple[type[Exception], str, int | None]
 
-
-def failure(check: Callable[[bytes], None], data: bytes) -> Failure | None:
-    """Return how `data` fails; None if it does not."""
+def failure(check: Callable[[bytes], None], data: bytes) -> str | None:
+    """Return the group of the failure of `data`; None if it does not fail."""
     try:
         check(data)
     except Exception as error:  # noqa: BLE001 - which one it is, is the question
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        return type(error), last.filename, last.lineno
+        return group_of(error)
     return None
 
 

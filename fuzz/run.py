@@ -109,15 +109,17 @@ def table(runs: list[Run]) -> Table:
 
 
 def explain(run: Run, console: Console) -> None:
-    """Print what went wrong with a run, and how to reproduce it."""
+    """Print what went wrong with a run, each group of failures once, and how to reproduce it."""
     if run.progress.verdict not in {Verdict.BROKEN, Verdict.CRASHED}:
         return
     console.rule(run.name)
-    console.print("\n".join(run.progress.output), markup=False, highlight=False)
-    for crash in run.progress.crashes:
-        console.print(
-            f"{crash.kind}: {crash.where}\nreproduce: {crash.command}", markup=False, soft_wrap=True
-        )
+    crashes = run.progress.crashes
+    if not all(crash.group for crash in crashes) or not crashes:
+        console.print("\n".join(run.progress.output), markup=False, highlight=False)
+    for crash in crashes:
+        told = [crash.shown, f"{crash.count} times: {crash.group}"] if crash.group else []
+        told += [f"{crash.kind}: {crash.where}", f"reproduce: {crash.command}"]
+        console.print("\n".join(told), markup=False, highlight=False, soft_wrap=True)
 
 
 @click.command()

@@ -30,6 +30,22 @@ if "crash" in sys.argv:
 print(os.getpid(), flush=True)
 time.sleep(600)
 """
+#: Goes on behind failures, of two groups.
+_FAILING_TWICE = """
+import sys
+from pathlib import Path
+from fuzz.groups import ARTIFACTS, Grouping
+
+def check(data):
+    if b"K" in data:
+        raise KeyError(data)
+    assert b"A" not in data
+
+[prefix] = [each for each in sys.argv if each.startswith(ARTIFACTS)]
+grouping = Grouping(check, Path(prefix.removeprefix(ARTIFACTS)))
+for data in (b"xA", b"K", b"A", b"xK", b"fine", b"xxA"):
+    grouping(data)
+"""
 _ENDING = "print('#7 DONE cov: 1 ft: 1 corp: 3/9b lim: 4 exec/s: 5 rss: 6Mb')"
 _ENDS_WITH_PARENT = (
     "from fuzz.interrupt import end_with_parent; import time; end_with_parent(); time.sleep(600)"
@@ -102,6 +118,16 @@ def test_a_signal_loses_no_failing_input(tmp_path: Path) -> None:
     [kept] = target.inputs()
     assert kept.read_bytes() == b"failing"
     assert f"python -m fuzz.replay {kept}" in shown
+
+
+def test_each_group_of_failures_is_told_once_with_its_smallest_input(tmp_path: Path) -> None:
+    target = Target("line_buffer", kept_in=tmp_path)
+    status, shown = run(Run("one", starting(script(_FAILING_TWICE), keep=partial(keep, target))))
+    assert status == 1
+    assert sorted(path.read_bytes() for path in target.inputs()) == [b"A", b"K"]
+    assert shown.index("3 times: AssertionError") < shown.index("2 times: KeyError")
+    for path in target.inputs():
+        assert shown.count(f"reproduce: python -m fuzz.replay {path}\n") == 1
 
 
 def test_a_harness_that_fails_by_itself_is_shown_as_broken() -> None:

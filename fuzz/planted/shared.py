@@ -12,7 +12,7 @@ BUGS: Final = (
         "line_buffer",
         "core/buffering.py",
         "self._buffer = bytearray()",
-        'self._buffer = LineBuffer.__init__.__dict__.setdefault("bytes", bytearray())',
+        'self._buffer = ByteBuffer.__init__.__dict__.setdefault("bytes", bytearray())',
     ),
     Bug(
         "a chunk that meets an empty buffer is kept instead of copied",
