@@ -38,6 +38,7 @@ from caas_trio.drivers.wanted import WantedLine
 
 from .certificates import hub_over_tls, over_tls
 from .models import capitals
+from .support.streams import receive
 
 ENDPOINT = Endpoint.parse("tcp://127.0.0.1:7")
 PEER = InternetPeer("127.0.0.1", 5)
@@ -226,17 +227,26 @@ async def test_sends_of_several_tasks_go_out_whole_and_in_order(kind: str, nurse
     pair = Pair(kind)
     if pair.hub is not None:
         nursery.start_soon(pair.hub.run)
-    many = 3_000_000
-
-    async def send(byte: bytes) -> None:
-        await pair.connection.send(byte * many)
-
-    for byte in (b"a", b"b", b"c"):
-        nursery.start_soon(send, byte)
+    await pair.client.send_all(b"a\nb\n")
+    await pair.connection.receive_line()  # with another one, replies are buffered
+    for data in (b"a" * 3_000_000, b"b", b"c" * 3_000_000, b"d"):
+        nursery.start_soon(pair.connection.send, data)
         await trio.testing.wait_all_tasks_blocked()
     nursery.start_soon(pair.connection.send_eof)
     heard = b"".join([chunk async for chunk in pair.client])
-    assert heard == b"a" * many + b"b" * many + b"c" * many
+    assert heard == b"a" * 3_000_000 + b"b" + b"c" * 3_000_000 + b"d"
+    nursery.cancel_scope.cancel()
+    pair.close()
+
+
+@pytest.mark.parametrize("kind", ["stream", "hub"])
+async def test_what_is_sent_is_what_it_was_when_send_was_called(kind: str, nursery: trio.Nursery) -> None:
+    pair = Pair(kind)
+    data = bytearray(MUCH)
+    nursery.start_soon(pair.connection.send, memoryview(data).cast("I"))
+    await trio.testing.wait_all_tasks_blocked()
+    data[:] = bytes(len(data))
+    await receive(pair.client, MUCH)
     nursery.cancel_scope.cancel()
     pair.close()
 
@@ -444,7 +454,7 @@ async def test_closing_wakes_a_send_that_waits(kind: str) -> None:
     pair = Pair(kind)
 
     async def send() -> None:
-        with pytest.raises(StateError, match=r"closed$"):
+        with pytest.raises(StateError, match=r"^send does not fit the state closed$"):
             await pair.connection.send(bytes(10_000_000))
 
     async with trio.open_nursery() as sending:
@@ -503,15 +513,53 @@ async def test_every_later_call_flushes_first(pair: Pair, end: str, nursery: tri
     nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("pair", ["hub"], indirect=True)
-async def test_held_replies_leave_when_the_client_reads(pair: Pair, nursery: trio.Nursery) -> None:
+async def send_until_buffered(pair: Pair) -> int:
+    """Send over the hub until something stays buffered, and the kernel is full; return how many bytes."""
     await pair.client.send_all(b"a\nb\n")
     await pair.connection.receive_line()
-    said = 0
+    sent = 0
     while not pair.channel.write_buffer:  # type: ignore[attr-defined]
         await pair.connection.send(b"x" * 50_000)
-        said += 50_000
+        sent += 50_000
         await trio.testing.wait_all_tasks_blocked()
+    with suppress(BlockingIOError):
+        while True:
+            sent += pair.opened[1].send(b"x")
+    return sent
+
+
+@pytest.mark.parametrize("pair", ["hub"], indirect=True)
+async def test_a_send_waits_for_a_flush_and_its_cancellation_leaves_the_order(
+    pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    sent = await send_until_buffered(pair)
+    nursery.start_soon(pair.connection.flush)
+    await trio.testing.wait_all_tasks_blocked()
+    with trio.move_on_after(5) as waiting:
+        await pair.connection.send(b"never")
+    assert waiting.cancelled_caught
+    nursery.start_soon(pair.connection.send, b"last")
+    await receive(pair.client, b"x" * sent + b"last")
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("pair", ["hub"], indirect=True)
+async def test_closing_wakes_a_flush_that_waits(pair: Pair, nursery: trio.Nursery) -> None:
+    async def flush() -> None:
+        with pytest.raises(StateError, match=r"^flush does not fit the state closed$"):
+            await pair.connection.flush()
+
+    await send_until_buffered(pair)
+    async with trio.open_nursery() as flushing:
+        flushing.start_soon(flush)
+        await trio.testing.wait_all_tasks_blocked()
+        await pair.connection.aclose()
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("pair", ["hub"], indirect=True)
+async def test_held_replies_leave_when_the_client_reads(pair: Pair, nursery: trio.Nursery) -> None:
+    said = await send_until_buffered(pair)
     assert not pair.channel.try_buffer(b"x" * 50_000)
     heard = 0
     while heard < said:

@@ -29,6 +29,7 @@ from caas_trio.drivers.machine import Machine
 from caas_trio.drivers.requesthandler import Writer
 
 from .certificates import server_context
+from .support.streams import receive_all
 from .test_connection import LIMITS, Pair, pair
 
 __all__ = ["pair"]
@@ -167,7 +168,16 @@ async def test_a_loop_over_lines_raises_its_own_peers_error(pair: Pair, nursery:
     nursery.cancel_scope.cancel()
 
 
-async def test_sends_checkpoint_regularly(pair: Pair, nursery: trio.Nursery) -> None:
+@pytest.mark.parametrize("reads", [False, True])
+async def test_sends_checkpoint_regularly(pair: Pair, nursery: trio.Nursery, *, reads: bool) -> None:
+    async def read() -> None:
+        with suppress(StateError):  # a stream's send is cancelled, which closes the connection
+            await pair.connection.receive_line()
+
+    if reads:
+        await pair.client.send_all(b"a part")
+        nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
     rounds, calls = (2, _IN_A_ROW) if pair.hub is not None else (1, 0)  # a stream's are checkpoints
     for _ in range(rounds):
         assert await until_a_checkpoint(lambda: pair.connection.send(b"a")) == calls
@@ -346,9 +356,11 @@ async def test_a_close_ends_every_read_and_its_error_names_it(
     made.close()
 
 
+@pytest.mark.parametrize("pair", ["memory", "hub"], indirect=True)
 @pytest.mark.parametrize("buffered", [b"", b"buffered\n"])
-async def test_the_error_of_a_call_that_does_not_fit_names_the_call(buffered: bytes) -> None:
-    pair = Pair("memory")
+async def test_the_error_of_a_call_that_does_not_fit_names_the_call(
+    buffered: bytes, pair: Pair, nursery: trio.Nursery
+) -> None:
     connection = pair.connection
     await pair.client.send_all(b"a\n" + buffered)
     await connection.receive_line()
@@ -363,6 +375,7 @@ async def test_the_error_of_a_call_that_does_not_fit_names_the_call(buffered: by
     for name, call in [*READS, *UPGRADES, *SENDS]:
         with pytest.raises(StateError, match=f"^{name} does not fit the state closed$"):
             await call(connection)
+    nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("kind", ["stream", "hub"])
@@ -384,6 +397,37 @@ async def test_a_send_from_another_handler_survives_the_close(kind: str, nursery
     assert made.connection.failure is None
     nursery.cancel_scope.cancel()
     await made.client.aclose()
+    made.close()
+
+
+async def test_a_send_from_another_handler_comes_too_late_behind_the_end(
+    pair: Pair, nursery: trio.Nursery
+) -> None:
+    await pair.connection.finish()
+    Pair("memory").connection.begin()
+    await pair.connection.send(b"late")
+    await pair.channel.send_eof()
+    assert await receive_all(pair.client) == b""
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("kind", ["stream", "hub"])
+async def test_what_meets_a_send_from_another_handler_is_raised_in_its_own(
+    kind: str, nursery: trio.Nursery
+) -> None:
+    made, other = Pair(kind), Pair("memory")
+
+    async def send() -> None:
+        other.connection.begin()
+        await made.connection.send(b"x" * 3_000_000)
+
+    async with trio.open_nursery() as sending:
+        sending.start_soon(send)
+        await trio.testing.wait_all_tasks_blocked()
+        await made.client.aclose()
+    with pytest.raises(ConnectionLost) as raised:
+        await made.connection.receive_line()
+    assert raised.value is made.connection.failure
     made.close()
 
 
