@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+import stat
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -31,15 +32,19 @@ from caas_trio import (
     LocalPeer,
     Oversize,
     Session,
+    SocketOptions,
+    Trust,
 )
 from caas_trio.drivers.machine import Machine
+from caas_trio.server.admission import RESERVED_DESCRIPTORS
 from caas_trio.server.listeners import listen_all
 
 from .support.drivers import serve_sessions
 from .support.recorder import Recorder
-from .support.servers import CAPITALS, Running, serving, serving_handler
+from .support.servers import CAPITALS, Running, running, serving, serving_handler
 from .support.sockets import descriptors
 from .support.streams import receive, receive_all, reset
+from .test_listeners import tcp_options
 
 #: Every test runs over both drivers.
 pytestmark = pytest.mark.usefixtures("driver")
@@ -55,6 +60,7 @@ async def test_several_endpoints_at_once(tmp_path: Path) -> None:
             f"unix:{path}".rstrip("0123456789"),
             "tcp://localhost:",
         ]
+        assert server.telemetry.announced == server.endpoints
         for which in range(3):
             assert await server.talk(b"hello\r\nworld", which) == b"HELLO\r\nWORLD"
     assert not path.exists()
@@ -177,8 +183,9 @@ async def test_a_session_that_cannot_be_created_ends_its_connection_only(tmp_pat
 
 
 async def test_a_server_without_an_endpoint_is_refused() -> None:
-    with pytest.raises(EndpointError, match="at least one is needed"):
+    with pytest.raises(EndpointError) as caught:
         await serve_sessions(CAPITALS)
+    assert (caught.value.text, caught.value.reason) == ("", "at least one is needed")
 
 
 async def test_a_failed_endpoint_leaves_no_listener_open(tmp_path: Path) -> None:
@@ -290,6 +297,109 @@ async def test_a_wake_up_takes_few_connections_from_a_queue_that_other_processes
     assert sum(machine.bursts) == 10
     assert max(machine.bursts) == (4 if shared else 10)
     nursery.cancel_scope.cancel()
+
+
+class NotingMachine(Machine):
+    """Notes what a server asks of its machine; it has few descriptors."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+        self.accepted: list[socket.socket] = []
+
+    def new_socket(self, family: int, kind: int) -> socket.socket:
+        self.asked.add("a socket")
+        return super().new_socket(family, kind)
+
+    def epoll(self) -> Any:
+        self.asked.add("epoll")
+        return super().epoll()
+
+    def stream(self, sock: socket.socket) -> trio.abc.HalfCloseableStream:
+        self.asked.add("a stream")
+        return super().stream(sock)
+
+    def open_spare(self) -> int:
+        self.asked.add("a spare descriptor")
+        return super().open_spare()
+
+    def max_descriptors(self) -> int:
+        return RESERVED_DESCRIPTORS + 1
+
+    def accept(self, listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, Any]:
+        accepted, address = super().accept(listening, family, kind)
+        self.accepted.append(accepted)
+        return accepted, address
+
+    async def wait_readable(self, sock: Any) -> None:
+        if sock in self.accepted:
+            self.asked.add("to wait for a header")
+        await super().wait_readable(sock)
+
+
+async def test_all_that_a_server_does_it_does_on_its_machine(driver: str) -> None:
+    machine = NotingMachine()
+    trust = Trust(proxy_protocol=True)
+    start = partial(serve_sessions, CAPITALS, trust=trust, machine=machine)
+    async with running(start, telemetry=Recorder()) as server, await server.connect() as client:
+        await trio.testing.wait_all_tasks_blocked()
+        await client.send_all(b"PROXY UNKNOWN\r\na\n")
+        await receive(client, b"A\n")
+        assert machine.asked == {
+            *("a socket", "a spare descriptor", "to wait for a header"),
+            *(["epoll"] if driver == "hub" else ["a stream"]),
+        }
+        assert await server.talk(b"") == b"error: too many connections\n"  # for want of descriptors
+
+
+async def test_connections_have_the_options_and_paths_the_mode_that_are_asked_for(tmp_path: Path) -> None:
+    path, machine = tmp_path / "caas.sock", NotingMachine()
+    sockets, trust = SocketOptions(keepalive=8), Trust(unix_mode=0o640)
+    start = partial(serve_sessions, CAPITALS, sockets=sockets, trust=trust, machine=machine)
+    async with (
+        running(start, f"unix:{path}", "tcp://127.0.0.1:0", telemetry=Recorder()) as server,
+        await server.connect(1) as client,
+    ):
+        await client.send_all(b"a\n")
+        await receive(client, b"A\n")
+        [accepted] = machine.accepted
+        assert tcp_options(accepted)[:3] == (1, 8, 2)
+        assert stat.S_IMODE(path.lstat().st_mode) == 0o640
+
+
+class BusyMachine(Machine):
+    """Notices no client that comes to a listening socket, from some time on."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.busy = False
+
+    async def wait_readable(self, sock: Any) -> None:
+        await super().wait_readable(sock)
+        if self.busy and sock is self.sock:
+            await trio.sleep_forever()
+
+
+async def test_a_server_that_retires_serves_whom_it_has_room_for_and_leaves_the_rest_to_others() -> None:
+    [listener] = await listen_all([Endpoint.parse("tcp://127.0.0.1:0")])
+    machine, retire = BusyMachine(listener.sockets[0]), trio.Event()
+    limits = Limits(max_connections=2, linger_timeout=0.01)
+    start = partial(serve_sessions, CAPITALS, retire=retire, limits=limits, machine=machine)
+    with listener.sockets[0].dup() as others, ExitStack() as clients:
+        async with running(start, listener, telemetry=Recorder()) as server, await server.connect() as first:
+            await first.send_all(b"a\n")
+            await receive(first, b"A\n")
+            machine.busy = True
+            for _ in range(3):
+                clients.enter_context(socket.create_connection(others.getsockname()))
+            retire.set()
+            await trio.testing.wait_all_tasks_blocked()
+            for _ in range(2):
+                others.accept()[0].close()
+            await first.send_all(b"b\n")
+            await receive(first, b"B\n")
+            server.stop.set()
+            assert await receive_all(first) == b""
+    assert not server.telemetry.reasons
 
 
 async def test_econnaborted_is_skipped() -> None:

@@ -610,7 +610,11 @@ class TestATakeover:
         assert reaches(path, new)
         assert names(path.parent) == {"caas.sock", "caas.sock.lock"}
         assert reason(path) == TAKEN
-        new.close()
+        with closing(bind(path, takeover=True)) as third:  # in its turn
+            assert new.withdraw()
+            new.close()
+            assert reaches(path, third)
+            await third.take_over()
         assert names(path.parent) == set()
 
     async def test_the_old_server_exits_before_the_signal(self, path: Path) -> None:

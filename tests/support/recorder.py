@@ -24,9 +24,11 @@ class Recorder(Telemetry):
         refused: why each connection was refused, and whose it was.
         accept_errors: the errno of each failure to accept.
         drain_timeouts: how often the drain has taken too long.
+        announced: where connections are taken, as the server has said so.
     """
 
     def __init__(self) -> None:
+        self.announced: list[Endpoint] = []
         self.failures: list[tuple[Exception, Endpoint, Peer]] = []
         self.ends: list[Exception | None] = []
         self.refused: list[tuple[str, Peer]] = []
@@ -42,6 +44,10 @@ class Recorder(Telemetry):
     def reasons(self) -> list[str]:
         """Why connections were refused."""
         return [reason for reason, _ in self.refused]
+
+    def listening(self, endpoint: Endpoint) -> None:
+        """Keep an endpoint."""
+        self.announced.append(endpoint)
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:
         """Keep a failure."""

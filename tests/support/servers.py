@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import trio
 
-from caas_trio import Endpoint, Limits, LineSession, Session, StreamRequestHandler
+from caas_trio import Endpoint, Limits, LineSession, Listener, Session, StreamRequestHandler
 from caas_trio.drivers.machine import MACHINE, Machine
 from caas_trio.server.kinds import Handler
 
@@ -51,7 +51,7 @@ class Running(Generic[R]):
 
 @asynccontextmanager
 async def running(
-    start: Callable[..., Awaitable[None]], *endpoints: str, telemetry: R
+    start: Callable[..., Awaitable[None]], *endpoints: str | Listener, telemetry: R
 ) -> AsyncIterator[Running[R]]:
     """Start a server, and stop it when the block ends."""
     stop = trio.Event()

@@ -117,7 +117,7 @@ async def serve_datagrams(
                 trust,
                 telemetry=guarded(LoggingTelemetry() if settings.telemetry is None else settings.telemetry),
                 handling=handling,
-                watchdog=settings.watchdog or Watchdog(lambda: None),
+                watchdog=settings.watchdog or Watchdog(),
                 machine=settings.machine,
             )
             doors = [

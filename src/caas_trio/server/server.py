@@ -52,7 +52,7 @@ class Server(Generic[S]):
         self._reports_each = listens_to_each(self._telemetry)
         self._stats = ServerStats()
         self._stop = trio.Event() if settings.stop is None else settings.stop
-        self._watchdog = settings.watchdog or Watchdog(lambda: None)
+        self._watchdog = settings.watchdog or Watchdog()
 
     async def run(
         self, endpoints: Sequence[Endpoint | Listener | str], task_status: trio.TaskStatus[list[Endpoint]]

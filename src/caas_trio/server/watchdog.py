@@ -8,6 +8,10 @@ from collections.abc import Awaitable, Callable
 import trio
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 class Watchdog:
     """Calls `beat` as long as every loop that takes connections or datagrams runs.
 
@@ -19,7 +23,7 @@ class Watchdog:
         turn: how many seconds a loop may wait at a time.
     """
 
-    def __init__(self, beat: Callable[[], object], longest: float = math.inf) -> None:
+    def __init__(self, beat: Callable[[], object] = _nothing, longest: float = math.inf) -> None:
         self.turn = longest / 2
         self._beat = beat
         self._due = -math.inf if longest < math.inf else math.inf
