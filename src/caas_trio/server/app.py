@@ -94,9 +94,7 @@ def as_app(thing: object) -> App | Lifespan:
     if isinstance(thing, type):
         return _of_class(thing)
     if not callable(thing):
-        raise UsageError(
-            f"{name_of(thing)} cannot be served: it is {_kind(thing)}, and not a function or a class"
-        )
+        raise UsageError(f"{name_of(thing)} cannot be served: it is {_kind(thing)}")
     if _is_context_manager(thing):
         if _arity_problem(thing, 0):
             raise UsageError(f"{name_of(thing)} is entered without arguments, so it must have no parameters")
@@ -137,7 +135,7 @@ def _check(name: str, thing: Any) -> None:
     elif callable(thing):
         _check_function(name, thing)
     elif thing is not None:
-        raise UsageError(f"{name_of(thing)} cannot be a {name}: it is {_kind(thing)}")
+        raise UsageError(f"{name_of(thing)} cannot be {_ROLES[name]}: it is {_kind(thing)}")
 
 
 def _check_function(name: str, thing: Callable[..., object]) -> None:
@@ -153,14 +151,21 @@ def _check_function(name: str, thing: Callable[..., object]) -> None:
     if name == "handler" and not waits and _is_plain_function(function):
         raise UsageError(f"{name_of(thing)} is not async; a handler is an async function of a Connection")
     if name != "handler" and waits:
-        raise UsageError(f"{name_of(thing)} is async; a {name} is a plain function")
+        raise UsageError(f"{name_of(thing)} is async; {_ROLES[name]} is a plain function")
     if name == "service" and _wants_connection(thing):
         raise UsageError(f"{name_of(thing)} takes a Connection and is not async; write `async def`")
     problem = _arity_problem(thing, 0 if name == "session" else 1)
     if problem:
-        raise UsageError(f"{name_of(thing)} {problem}; a {name} is called with {_CALLED_WITH[name]}")
+        raise UsageError(f"{name_of(thing)} {problem}; {_ROLES[name]} is called with {_CALLED_WITH[name]}")
 
 
+#: By attribute of an `App`: what it is, and how it is called.
+_ROLES: Final = {
+    "handler": "a handler",
+    "service": "a service",
+    "session": "a session",
+    "datagrams": "a service for datagrams",
+}
 _CALLED_WITH: Final = {
     "handler": "one argument, the Connection",
     "service": "one argument, the line; what returns a Session is served as App(session=...)",
@@ -177,7 +182,7 @@ def _check_class(name: str, kind: type[Any]) -> None:
     }
     if name not in wanted or not issubclass(kind, wanted[name]):
         _of_class(kind)
-        raise UsageError(f"{kind.__name__} cannot be a {name}: it is a class of another kind")
+        raise UsageError(f"{kind.__name__} cannot be {_ROLES[name]}: it is a class of another kind")
     if inspect.isabstract(kind):
         missing = ", ".join(sorted(kind.__abstractmethods__))
         raise UsageError(f"{kind.__name__} does not define {missing}")
@@ -251,9 +256,9 @@ def name_of(thing: Any) -> str:
 def _kind(thing: object) -> str:
     match thing:
         case None:
-            return "None"
+            return "None, not a function or a class"
         case Session():
             return "one session; name its class, for each connection has one of its own"
         case Awaitable():
             return "the call of an async function; name the function"
-    return f"a {type(thing).__name__}"
+    return f"an instance of {type(thing).__name__}, not a function or a class"
