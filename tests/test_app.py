@@ -100,7 +100,7 @@ def replies(line: bytes) -> Iterator[bytes]:
     yield line
 
 
-async def both(first: object, second: object) -> None:
+async def both(first: object, second: object, third: object = None, *rest: object, **more: object) -> None:
     """Take too much."""
 
 
@@ -114,6 +114,17 @@ def late(connection: Connection) -> None:
 
 def late_as_text(connection: caas_trio.Connection) -> None:
     """Likewise."""
+
+
+def late_as_class(connection: object) -> None:
+    """Likewise, where annotations are evaluated."""
+
+
+late_as_class.__annotations__["connection"] = Connection
+
+
+def lookup(line: bytes) -> Connection:
+    raise KeyError(line)
 
 
 def sessions() -> Session:
@@ -137,7 +148,7 @@ def test_a_handler(thing: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "thing", [service, bytes.upper, unsigned, partial(service), StreamTransform(service)]
+    "thing", [service, bytes.upper, unsigned, lookup, partial(service), StreamTransform(service)]
 )
 def test_a_service_answers_datagrams_too(thing: object) -> None:
     app = as_app(thing)
@@ -224,6 +235,7 @@ def test_an_app_with_keywords_takes_any_function(thing: object) -> None:
         (none, "none takes no arguments; a handler is called with one argument, the Connection"),
         (late, "late takes a Connection and is not async; write `async def`"),
         (late_as_text, "late_as_text takes a Connection and is not async; write `async def`"),
+        (late_as_class, "late_as_class takes a Connection and is not async; write `async def`"),
         (
             sessions,
             (
