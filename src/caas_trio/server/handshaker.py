@@ -50,7 +50,6 @@ class Refused(Exception):  # noqa: N818 - a verdict
     """
 
     def __init__(self, reason: str, peer: Peer, words: bytes = b"") -> None:
-        super().__init__(reason, peer, words)
         self.reason = reason
         self.peer = peer
         self.words = words
@@ -146,12 +145,12 @@ class Handshaker:
 
         A close with unread input would make the kernel send a reset, which can destroy the alert.
         """
-        seconds = min(self._limits.linger_timeout, deadline - trio.current_time())
         stream = self._machine.stream(sock)
         with (
-            self._drain.opening(max(seconds, 0)),
+            self._drain.opening(self._limits.linger_timeout) as scope,
             suppress(trio.BrokenResourceError, trio.ClosedResourceError),
         ):
+            scope.deadline = min(scope.deadline, deadline)
             await stream.send_eof()
             while await stream.receive_some(65536):
                 pass
@@ -161,16 +160,17 @@ async def _proxy_header(sock: socket.socket, machine: Machine) -> ProxyHeader:
     """Read the header, and not a byte more."""
     sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
     parser = ProxyHeaderParser()
-    taken = 0
+    begun = False
     while parser.header is None:
         await machine.wait_readable(sock)
         try:
             waiting = sock.recv(MAX_HEADER, socket.MSG_PEEK)
             if not waiting:
-                if not taken:
+                if not begun:
                     raise ConnectionLost
                 parser.end_of_input()
-            taken += len(sock.recv(parser.feed(waiting)))
+            sock.recv(parser.feed(waiting))
+            begun = True
         except BlockingIOError:
             continue
         except OSError as error:
