@@ -30,7 +30,7 @@ from caas_trio.drivers.choice import DriverName
 from caas_trio.drivers.machine import Machine
 from caas_trio.server import inherited
 from caas_trio.server.hosting import serve_app
-from caas_trio.server.inherited import inherit
+from caas_trio.server.inherited import fill_standard_streams, inherit, is_listening
 from caas_trio.server.listeners import listen_all
 from caas_trio.server.mixed import serve_mixed
 
@@ -41,9 +41,10 @@ FIRST = 300
 
 
 class LaterMachine(Machine):
-    """One on which systemd passes descriptors that are free here."""
+    """One whose standard streams, and what systemd passes, are descriptors that are free here."""
 
     first_passed = FIRST
+    standard_streams = range(FIRST - 3, FIRST)
 
 
 LATER = LaterMachine()
@@ -122,6 +123,53 @@ def test_a_descriptor_becomes_a_listener_of_its_kind(hand_down: Callable[[socket
             accepted, _ = got.accept()
             with accepted:
                 assert client.getpeername() == accepted.getsockname()
+
+
+def is_null(number: int) -> bool:
+    """Return whether a descriptor is /dev/null, for reading and writing, and inherited by children."""
+    found = os.path.samestat(os.fstat(number), Path(os.devnull).stat())
+    return found and os.get_inheritable(number) and os.read(number, 1) == b"" and os.write(number, b"x") == 1
+
+
+def test_a_socket_that_was_a_standard_stream_gets_another_number() -> None:
+    """As from inetd: the same socket three times. Here one of them has been replaced, and one closed."""
+    first, second, third = LATER.standard_streams
+    before = descriptors()
+    with listening() as sock, socket.socket() as another:
+        port = sock.getsockname()[1]
+        os.dup2(sock.fileno(), first)
+        os.dup2(sock.fileno(), second)
+        os.dup2(another.fileno(), third)
+    with inherit(Endpoint.parse(f"fd://{first}"), machine=LATER)[0].sock as moved:
+        assert moved.getsockname()[1] == port
+        assert moved.fileno() >= FIRST
+        assert not moved.get_inheritable()
+        assert moved.getblocking() is False
+        assert is_null(first)
+        assert is_null(second)
+        assert not is_null(third)
+    os.close(third)
+    with listening() as again:
+        os.dup2(again.fileno(), second)
+    with inherit(Endpoint.parse(f"fd://{second}"), machine=LATER)[0].sock:
+        assert is_null(second)
+        assert str(third) not in descriptors()
+    os.closerange(first, third)
+    assert descriptors() == before
+
+
+def test_a_standard_stream_that_is_closed_becomes_dev_null() -> None:
+    with open(os.devnull) as lowest:  # noqa: PTH123 - its descriptor is what is wanted
+        closed = lowest.fileno()
+    machine = Machine()
+    machine.standard_streams = range(closed - 1, closed + 1)
+    before = os.fstat(closed - 1)
+    fill_standard_streams(machine)
+    try:
+        assert is_null(closed)
+        assert os.path.samestat(os.fstat(closed - 1), before)
+    finally:
+        os.close(closed)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -209,12 +257,13 @@ def test_a_descriptor_that_is_no_listener_is_refused_and_left_open(
 def test_a_socket_of_our_own_is_not_mistaken_for_an_inherited_one(
     hand_down: Callable[[socket.socket], int],
 ) -> None:
+    why = "was not passed to this process, or is in use already"
     with listening() as own:
-        assert "was not passed to this process" in reason(f"fd://{own.fileno()}")
+        assert reason(f"fd://{own.fileno()}") == f"descriptor {own.fileno()} {why}"
         assert own.getsockname()
     number = hand_down(listening())
     with inherit(Endpoint.parse(f"fd://{number}"))[0].sock:
-        assert "is in use already" in reason(f"fd://{number}")
+        assert reason(f"fd://{number}") == f"descriptor {number} {why}"
 
 
 Say = Callable[[str | None, str | None, str | None], None]
@@ -255,6 +304,32 @@ def test_each_kind_is_taken_by_itself(
     local = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     local.bind(f"{tmp_path}/d")
     assert taken(f"fd://{hand_down(local)}", socket.SOCK_DGRAM) == [f"unixgram:{tmp_path}/d"]
+
+
+def test_what_is_no_socket_is_refused_by_the_server_of_connections(
+    hand_down: Callable[[socket.socket], int], systemd: Say
+) -> None:
+    """It may be passed beside datagram sockets, whose server leaves it alone."""
+    number = hand_down(socket.socket())
+    with open(os.devnull) as file:  # noqa: PTH123 - its descriptor is what is wanted
+        os.dup2(file.fileno(), number)
+    systemd(str(os.getpid()), "1", None)
+    before = descriptors()
+    assert reason("systemd:") == f"descriptor {number} is no socket"
+    with pytest.raises(ListenError, match="no datagram socket of that name was passed"):
+        inherit(Endpoint.parse("systemd:"), socket.SOCK_DGRAM, LATER)
+    assert descriptors() == before
+
+
+def test_a_socket_that_listens_is_told_from_other_descriptors() -> None:
+    before = descriptors()
+    with listening() as sock, socket.socket() as another, open(os.devnull) as file:  # noqa: PTH123 - as above
+        found = [is_listening(each.fileno()) for each in (sock, another, file)]
+        assert found == [True, False, False]
+        assert sock.fileno() >= 0
+        assert sock.getsockname()
+    assert not is_listening(FIRST)
+    assert descriptors() == before
 
 
 def test_all_are_taken_or_none(hand_down: Callable[[socket.socket], int], systemd: Say) -> None:

@@ -30,6 +30,7 @@ class Machine:
         datagram_burst: how many datagrams one wake-up serves before that.
         gentle_refusals: how many refused connections may linger at a time; one more is closed at once.
         first_passed: the first descriptor that systemd passes, SD_LISTEN_FDS_START of sd_listen_fds(3).
+        standard_streams: the descriptors of input, output and errors.
         ip_pktinfo: the option by which a datagram over IPv4 comes with the address it was sent to, ip(7);
             None where there is none.
         ipv6_recvpktinfo: the same over IPv6.
@@ -42,6 +43,7 @@ class Machine:
     datagram_burst = 64
     gentle_refusals = 16
     first_passed = 3
+    standard_streams = range(3)
     #: The socket module names it since Python 3.12.
     ip_pktinfo: int | None = 8 if sys.platform == "linux" else None
     ipv6_recvpktinfo: int | None = getattr(socket, "IPV6_RECVPKTINFO", None)

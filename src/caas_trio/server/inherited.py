@@ -22,8 +22,6 @@ from caas_trio.drivers.machine import MACHINE, Machine
 #: The schemes of endpoints that are inherited.
 INHERITED: Final = frozenset({Scheme.FD, Scheme.SYSTEMD})
 
-STANDARD_STREAMS: Final = range(3)
-
 _COUNT: Final = re.compile(r"0|[1-9][0-9]{0,3}")
 _UNNAMED: Final = "unknown"  # as sd_listen_fds_with_names(3) has it
 
@@ -73,7 +71,7 @@ def inherit(
         raise ListenError(str(endpoint), f"no {_NAMES[kind]} socket of that name was passed")
     try:
         for number in numbers:
-            sock = _take(endpoint, number, kind)
+            sock = _take(endpoint, number, kind, machine.standard_streams)
             taken.append(Inherited(_bound_to(sock, kind, endpoint), sock))
     except ListenError:
         for each in taken:
@@ -144,7 +142,7 @@ def _looked_at(number: int) -> socket.socket:
         raise
 
 
-def _take(endpoint: Endpoint, number: int, kind: socket.SocketKind) -> socket.socket:
+def _take(endpoint: Endpoint, number: int, kind: socket.SocketKind, streams: range) -> socket.socket:
     """Return the socket of a descriptor, which from now on is ours alone to close."""
     sock: socket.socket | None = None
     try:
@@ -161,23 +159,23 @@ def _take(endpoint: Endpoint, number: int, kind: socket.SocketKind) -> socket.so
         if sock is not None:
             sock.detach()
         raise
-    if number in STANDARD_STREAMS:
-        sock = _moved_up(sock)
+    if number in streams:
+        sock = _moved_up(sock, streams)
     os.set_inheritable(sock.fileno(), False)  # noqa: FBT003 - the os module's signature
     sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
     return sock
 
 
-def _moved_up(sock: socket.socket) -> socket.socket:
+def _moved_up(sock: socket.socket, streams: range) -> socket.socket:
     """Return a socket that was a standard stream under a number of its own.
 
     In its place, and of its copies (inetd makes three), there is /dev/null from now on: a process that
     is started puts its own standard streams over these numbers, and what is printed is for no client.
     """
     made = os.fstat(sock.fileno())
-    moved = socket.socket(fileno=fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, STANDARD_STREAMS.stop))
+    moved = socket.socket(fileno=fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, streams.stop))
     nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for number in STANDARD_STREAMS:
+    for number in streams:
         if _is_open(number) and os.path.samestat(os.fstat(number), made):
             os.dup2(nowhere, number)
     os.close(nowhere)
@@ -185,9 +183,9 @@ def _moved_up(sock: socket.socket) -> socket.socket:
     return moved
 
 
-def fill_standard_streams() -> None:
+def fill_standard_streams(machine: Machine = MACHINE) -> None:
     """Open /dev/null in the place of standard streams that are closed, or the next socket would take it."""
-    for number in STANDARD_STREAMS:
+    for number in machine.standard_streams:
         if not _is_open(number):
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - the os module's signature
 
