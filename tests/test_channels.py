@@ -783,7 +783,7 @@ async def test_unsent_data_keeps_waiting_for_room() -> None:
         channel.write_buffer = b"more"
         hub._poller.watch(channel, EPOLLIN)
         ours.send(b"a")
-        hub._serve()
+        hub._serve(hub._poller.poll())
         assert (channel.write_buffer, channel.watched) == (b"more", EPOLLOUT)
         hub._poller.watch(channel, 0)
         hub.close()

@@ -16,7 +16,6 @@ import trio.testing
 from caas_trio import (
     Connection,
     ConnectionLost,
-    Endpoint,
     InternetPeer,
     Limits,
     LineTooLong,
@@ -91,10 +90,14 @@ class Failing(Trust):
 
     errors: list[Exception]
 
-    def expects_header(self, endpoint: Endpoint) -> bool:
+    @property
+    def asks(self) -> bool:
+        return True
+
+    def asks_for(self, address: object) -> bool:
         if self.errors:
             raise self.errors.pop()
-        return super().expects_header(endpoint)
+        return super().asks_for(address)
 
 
 def stream(sock: socket.socket) -> trio.SocketStream:

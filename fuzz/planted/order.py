@@ -85,12 +85,13 @@ BUGS: Final = (
         (
             "        if self.write_buffer:\n"
             '            self.write_buffer = self.send_nowait(b"")\n'
-            "        if session.closing"
+            "            if self.write_buffer:\n"
         ),
         (
             "        self.session = session\n"
-            '        if self.write_buffer:\n            self.write_buffer = self.send_nowait(b"")\n'
-            "        if session.closing"
+            "        if self.write_buffer:\n"
+            '            self.write_buffer = self.send_nowait(b"")\n'
+            "            if self.write_buffer:\n"
         ),
     ),
     Bug(

@@ -116,17 +116,17 @@ class LineBuffer(ByteBuffer):
         if not buffer:
             return None
         found = buffer.find(LF, self._searched, self._lf_reach)
-        if found < 0 and len(buffer) < self._lf_reach and not self.ended:
-            self._searched = len(buffer)
-            return None
-        if found < 0:
-            end = self._first_end(buffer) if self._terminator is _LF else self._first_strict_end(buffer)
-            if not end:
-                return None
-        else:
+        if found >= 0:
             end = found + 1
             self._front = WITHIN
             self._finished += 1
+        elif len(buffer) < self._lf_reach and not self.ended:
+            self._searched = len(buffer)
+            return None
+        else:
+            end = self._first_end(buffer) if self._terminator is _LF else self._first_strict_end(buffer)
+            if not end:
+                return None
         self._searched = 0
         if self._sought is not NOT_SOUGHT:
             self._move_sought(end)

@@ -86,33 +86,33 @@ class Hub(Driver):
                 nursery.start_soon(self._sweep)
                 while True:
                     await poller.machine.wait_readable(poller.epoll)
+                    ready = poller.after_wait()
                     begun = monotonic()
                     until = begun + _TURN_S
-                    while served := self._serve():
+                    while ready:
+                        self._serve(ready)
                         now = monotonic()
                         if self._stats is not None:
-                            self._stats.served(served, now - begun)
+                            self._stats.served(len(ready), now - begun)
                         if poller.woken or now > until:
                             poller.woken = False
                             await trio.lowlevel.checkpoint()
                             now = monotonic()
                             until = now + _TURN_S
                         begun = now
+                        ready = poller.poll()
 
     def close(self) -> None:
         """Close the epoll descriptor, once `run` has ended or will never run."""
         self._poller.close()
 
-    def _serve(self) -> int:  # noqa: C901, PLR0912, PLR0915 - a call per step would cost a tenth of what a line does
-        """Serve each socket that is ready, once; return how many there were.
+    def _serve(self, ready: list[tuple[int, int]]) -> None:  # noqa: C901, PLR0912, PLR0915 - a call per step would cost a tenth of what a line does
+        """Serve each socket that is ready, once.
 
         One read each: a client that sends without end gets no more turns than a quiet one. Reading,
         asking and counting stand here once more, as `HubChannel.poll` has them, for the same reason; and so
         does `HubChannel.wake`.
         """
-        ready = self._poller.poll()
-        if not ready:
-            return 0
         now = trio.current_time()
         reschedule = trio.lowlevel.reschedule
         draining, stats, counting = self._drain.begun, self._stats, self._poller.counting
@@ -175,7 +175,6 @@ class Hub(Driver):
             stats.sent += sent_on
             if short:
                 stats.read(b"".join(short))
-        return len(ready)
 
     def _failed(self, channel: HubChannel, error: OSError) -> None:
         if isinstance(error, BlockingIOError):

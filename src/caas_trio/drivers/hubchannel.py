@@ -91,19 +91,17 @@ class HubChannel(HubTransport):
             self._serve_first(session)
             if session.closing and not self.write_buffer:
                 return _over()
+        events = self._poller.listening if self.tls is None else self.reading
         if self.write_buffer:
             self.write_buffer = self.send_nowait(b"")
+            if self.write_buffer:
+                events = EPOLLOUT
         if session.closing and not self.write_buffer:
             return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - awaited by the caller
         self.session = session
         self.stamp = JUST_NOW
         self._begun = None
         self.task = trio.lowlevel.current_task()
-        if self.write_buffer:
-            events = EPOLLOUT
-        else:
-            tls = self.tls
-            events = self._poller.listening if tls is None or tls.engine.drained else self.reading
         if events != self.watched:
             self._poller.watch(self, events)
         if self._request is None:

@@ -65,6 +65,7 @@ class Poller:
         woken: whether the hub has woken tasks that have not run yet.
         machine: what the sockets are on.
         channels: what is watched, by descriptor, and None between.
+        watching: how many those are.
         sweep: ends the wait for the next check of the timeouts; None if no wait is under way.
     """
 
@@ -87,7 +88,16 @@ class Poller:
         self.machine = machine
         self.epoll = machine.epoll()
         self.channels: list[Any] = []
+        self.watching = 0
+        self._first: list[tuple[int, int]] = []  # what was ready after the last wait
         self.sweep: trio.CancelScope | None = None
+
+    def after_wait(self) -> list[tuple[int, int]]:
+        """Return the descriptors that are ready, or the only one that is watched: no poll has to name it."""
+        first = self._first
+        if self.watching != 1 or len(first) != 1 or self.channels[first[0][0]] is None:
+            self._first = first = self.poll()
+        return first
 
     def poll(self) -> list[tuple[int, int]]:
         """Return the descriptors that are ready, without waiting."""
@@ -111,10 +121,12 @@ class Poller:
             if fd >= len(self.channels):
                 self.channels += [None] * (fd + 1 - len(self.channels))
             self.channels[fd] = channel
+            self.watching += 1
         elif events:
             self.epoll.modify(fd, events)
         else:
             self.channels[fd] = None
+            self.watching -= 1
             self.epoll.unregister(fd)
         channel.watched = events
 
