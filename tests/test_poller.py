@@ -23,6 +23,7 @@ class Watching:
 
     def __init__(self) -> None:
         self.events: dict[int, int] = {}
+        self.polls = 0
 
     def register(self, fd: int, events: int) -> None:
         assert fd not in self.events
@@ -37,6 +38,7 @@ class Watching:
 
     def poll(self, timeout: float, limit: int = 1023) -> list[tuple[int, int]]:
         assert timeout == 0
+        self.polls += 1
         return list(self.events.items())[:limit]
 
 
@@ -88,6 +90,30 @@ def test_other_tasks_have_their_turn_after_64_clients() -> None:
     for fd in range(100):
         poller.watch(Client(fd), EPOLLIN)
     assert len(poller.poll()) == 64
+
+
+def test_after_a_wait_a_client_that_is_alone_needs_no_poll() -> None:
+    poller = poller_of()
+    first, second = Client(3), Client(4)
+
+    def ready(*, polls: int) -> list[int]:
+        before = poller.epoll.polls  # type: ignore[attr-defined]
+        descriptors = [fd for fd, _ in poller.after_wait()]
+        assert poller.epoll.polls - before == polls  # type: ignore[attr-defined]
+        return descriptors
+
+    assert ready(polls=1) == []
+    poller.watch(first, EPOLLIN)
+    assert ready(polls=1) == [3]  # it may be another one than before
+    assert ready(polls=0) == [3]
+    poller.watch(second, EPOLLIN)
+    assert ready(polls=1) == [3, 4]
+    poller.watch(first, 0)
+    assert ready(polls=1) == [4]
+    assert ready(polls=0) == [4]
+    poller.watch(second, 0)
+    poller.watch(first, EPOLLIN)
+    assert ready(polls=1) == [3]
 
 
 @pytest.mark.parametrize("name", ["idle_timeout", "line_timeout", "write_timeout"])
