@@ -20,8 +20,14 @@ from caas_trio.drivers.choice import DriverName
 
 from .support.drivers import choosing
 
-# The gate repeats itself exactly; the longer, random search is started by hand (see fuzz/README.md).
+# The gate repeats itself exactly, and so do mutants, where that a test fails is all that counts; the longer,
+# random search is started by hand (see fuzz/README.md).
 hypothesis.settings.register_profile("gate", derandomize=True, database=None, deadline=None, max_examples=200)
+hypothesis.settings.register_profile(
+    "mutants",
+    hypothesis.settings.get_profile("gate"),
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=5000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
 

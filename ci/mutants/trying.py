@@ -112,6 +112,7 @@ class Loop:
     def run(self, tests: Sequence[str]) -> int:
         """Collect the tests of some files, and try every mutant; return pytest's status."""
         sys.setprofile(measured(self._at_import))
+        os.environ["HYPOTHESIS_PROFILE"] = "mutants"  # to make a failing example small takes seconds
         return int(pytest.main([*_OPTIONS, *tests], plugins=[self]))
 
     @pytest.hookimpl(tryfirst=True)
