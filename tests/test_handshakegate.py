@@ -31,8 +31,8 @@ def message(kind: int, body: bytes, claimed: int | None = None) -> bytes:
     return bytes([kind]) + (len(body) if claimed is None else claimed).to_bytes(3, "big") + body
 
 
-def hello(*extensions: int, session: bytes = b"", size: int = 0) -> bytes:
-    block = b"".join(struct.pack("!HH", kind, 1) + b"x" for kind in extensions) + bytes(size)
+def hello(*extensions: int, session: bytes = b"", content: bytes = b"x") -> bytes:
+    block = b"".join(struct.pack("!HH", kind, len(content)) + content for kind in extensions)
     body = b"\x03\x03" + bytes(32) + bytes([len(session)]) + session + b"\x00\x02\x13\x01\x01\x00"
     return message(1, body + struct.pack("!H", len(block)) + block)
 
@@ -154,8 +154,9 @@ def test_a_second_hello_is_measured_like_the_first() -> None:
     assert gate.feed(HELLO) == HELLO
     assert gate.answered(RETRY) == b""
     assert gate.feed(CIPHERS_CHANGED + HELLO[:-1]) == CIPHERS_CHANGED
-    assert gate.feed(HELLO[-1:]) == HELLO
-    assert gate.answered(ANSWER) == b""
+    key = record(message(16, b"key"))
+    assert gate.feed(HELLO[-1:] + key) == HELLO
+    assert gate.answered(ANSWER) == key
     assert gate.feed(record(b"encrypted", 23)) == record(b"encrypted", 23)
 
 
@@ -196,13 +197,12 @@ def test_a_hello_of_any_bytes_is_read_to_its_end(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("session", [b"", b"s" * 32])
-def test_only_the_extension_counts(session: bytes) -> None:
-    gate = HandshakeGate()
-    gate.feed(record(hello(0, 43, 35, session=session)))
-    assert gate.offers_ticket
-    gate = HandshakeGate()
-    gate.feed(record(hello(0, 43, session=session)))
-    assert not gate.offers_ticket
+@pytest.mark.parametrize("content", [b"", b"x"])
+def test_only_the_extension_counts(session: bytes, content: bytes) -> None:
+    for extensions in ((0, 43, 35), (0, 43)):
+        gate = HandshakeGate()
+        gate.feed(record(hello(*extensions, session=session, content=content)))
+        assert gate.offers_ticket is (35 in extensions)
 
 
 @given(

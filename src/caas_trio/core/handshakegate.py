@@ -195,7 +195,7 @@ class HandshakeGate:
             self._end_message()
 
     def _begin_message(self) -> None:
-        kind, self._message_left = self._header[0], int.from_bytes(self._header[1:], "big")
+        kind, self._message_left = self._header[0], int.from_bytes(self._header[1:])
         if self._stage is _Stage.HELLO and kind != _CLIENT_HELLO:
             self._stage = _Stage.ENCRYPTED  # refused by OpenSSL, which says why
             return
@@ -217,7 +217,7 @@ def _offers_ticket(hello: bytes) -> bool:
     """Return whether a ClientHello (4.1.2) has the extension of RFC 5077. What is no hello has none."""
     at = 34  # behind version and random come session id, cipher suites and compression methods
     for size in (1, 2, 1):
-        at += size + int.from_bytes(hello[at : at + size], "big")
+        at += size + int.from_bytes(hello[at : at + size])
     at += 2
     while at + _EXTENSION.size <= len(hello):
         kind, length = _EXTENSION.unpack_from(hello, at)
