@@ -91,12 +91,13 @@ class ServedConnection(abc.ABC, Generic[S]):
     #: Its session, or the `Connection` of its handler; None before the conversation. In place of an
     #: attribute of each kind, since a second `__init__` would cost each connection half a microsecond.
     _served_by: Conversation | None
+    #: What it counts as, since it has been admitted.
+    _host: Host | NoPlace
 
     def __init__(self, shared: Shared[S], sock: socket.socket, listener: ListenerStats) -> None:
         self._shared = shared
         self._sock = sock
         self._listener = listener
-        self._host: Host | NoPlace = NO_PLACE
         self._peer: Peer | None = None
         self._channel: Channel | None = None
         self._served_by = None
@@ -215,13 +216,13 @@ class ServedConnection(abc.ABC, Generic[S]):
             objection = shared.trust.objection_to_proxy(peer) if proxied else shared.trust.objection(peer)
             self._peer = peer  # as long as it can be asked for
             if objection is not None:  # a client that is not allowed gets no answer
-                self._refuse(objection, address, b"")
+                self._refuse(objection, address)
                 return NO_PLACE
         # Behind a proxy the host is not known yet; it is counted once the header is there.
         by_address = isinstance(address, tuple) and not proxied
         return shared.admission.host_of(address[0] if by_address else None)
 
-    def _refuse(self, reason: str, address: object, words: bytes) -> None:
+    def _refuse(self, reason: str, address: object, words: bytes = b"") -> None:
         """Report that the connection is not admitted, and let it go."""
         shared = self._shared
         self._peer = peer_of(self._sock, address)
@@ -232,7 +233,7 @@ class ServedConnection(abc.ABC, Generic[S]):
             shared.admission.refusing += 1  # before the task begins: others are refused meanwhile
             shared.tasks.start_soon(self._reject_gracefully, name="refusal")
         else:
-            refuse(self._sock, words)
+            refuse(self._sock)
 
     async def _reject_gracefully(self) -> None:
         """Send the reason and linger; `admission.refusing` counts it already."""
@@ -261,7 +262,7 @@ class ServedConnection(abc.ABC, Generic[S]):
                 outcome = Outcome.REFUSED
                 await self._reject(refused)
             except BaseException as failure:  # noqa: BLE001 - classified, and raised again if it is not ours
-                error = None  # or it would be in a cycle with its traceback
+                del error  # or it would be in a cycle with its traceback
                 came_to, lingers = self._classify_failure(failure)
                 if lingers:
                     await self._linger()
@@ -309,13 +310,13 @@ class ServedConnection(abc.ABC, Generic[S]):
         self._peer = refused.peer
         shared.telemetry.connection_refused(refused.reason, self._listener.endpoint, refused.peer)
         if refused.words:
-            shared.admission.release(self._host)
+            shared.admission.release()  # its host has not been counted
             self._host = NO_PLACE
             if shared.admission.gentle:
                 shared.admission.refusing += 1
                 await self._reject_gracefully()
             else:
-                refuse(self._sock, refused.words)
+                refuse(self._sock)
 
     def _classify_failure(self, failure: BaseException) -> tuple[Outcome, bool]:
         """Report a failure, raise what is not ours; return the outcome, and whether to linger."""

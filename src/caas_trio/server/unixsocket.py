@@ -188,9 +188,7 @@ class UnixSocket:
             raise ListenError(str(self._endpoint), "its socket has another name, too")
 
 
-def bind_unix(
-    endpoint: Endpoint, mode: int, *, takeover: bool = False, machine: Machine = MACHINE
-) -> UnixSocket:
+def bind_unix(endpoint: Endpoint, mode: int, *, takeover: bool, machine: Machine = MACHINE) -> UnixSocket:
     """Return a socket bound to a unix (then it listens) or unixgram endpoint; the caller closes it.
 
     Args:
