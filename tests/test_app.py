@@ -96,6 +96,18 @@ async def generator(connection: Connection) -> AsyncIterator[bytes]:
     yield b""
 
 
+@wraps(generator)
+async def decorated_generator(connection: Connection) -> AsyncIterator[bytes]:
+    async for reply in generator(connection):
+        yield reply
+
+
+A_GENERATOR = (
+    "generator is an async generator; a handler sends with `await connection.send(...)`, "
+    "and a context manager is decorated with contextlib.asynccontextmanager"
+)
+
+
 def replies(line: bytes) -> Iterator[bytes]:
     yield line
 
@@ -223,13 +235,8 @@ def test_an_app_with_keywords_takes_any_function(thing: object) -> None:
                 "it is an instance of SimpleNamespace, not a function or a class"
             ),
         ),
-        (
-            generator,
-            (
-                "generator is an async generator; a handler sends with `await connection.send(...)`, "
-                "and a context manager is decorated with contextlib.asynccontextmanager"
-            ),
-        ),
+        (generator, A_GENERATOR),
+        (decorated_generator, A_GENERATOR),
         (replies, "replies is a generator; a service returns its reply"),
         (both, "both takes first, second; a handler is called with one argument, the Connection"),
         (none, "none takes no arguments; a handler is called with one argument, the Connection"),
