@@ -78,7 +78,7 @@ class Acceptor(Generic[S]):
         self._options = options
         self._turn: FirstTurn[ServedConnection[Any]] = shared.driver.first_turn()
 
-    async def accept(self, sock: socket.socket, listener: ListenerStats, *, shared: bool = False) -> None:
+    async def accept(self, sock: socket.socket, listener: ListenerStats, *, shared: bool) -> None:
         """Accept from a listening socket, which other processes may share, until cancelled."""
         burst = _SHARED_BURST if shared else self._machine.accept_burst
         until_ready = partial(self._until_ready, sock)
