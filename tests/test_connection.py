@@ -411,6 +411,7 @@ async def test_the_drain_ends_the_input_behind_what_was_received(
     pair.drain.begin()
     assert (before, connection.draining) == (False, True)
     assert [line async for line in connection] == [b"a\n", b"b\n"]
+    await pair.client.send_all(b"late\n")
     assert await connection.receive_some() == b"hal"
     assert await connection.receive_some() == b""
     await connection.send(b"bye\n")
@@ -431,6 +432,10 @@ async def test_the_drain_wakes_a_read_that_waits(
         await trio.testing.wait_all_tasks_blocked()
         pair.drain.begin()
     assert lines == [b""]
+    await pair.client.send_all(b"late\n")
+    assert await pair.connection.receive_line() == b""
+    with pytest.raises(StopAsyncIteration):
+        await anext(pair.connection)
     nursery.cancel_scope.cancel()
 
 

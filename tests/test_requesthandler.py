@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from caas_trio import (
+    Connection,
     DatagramRequestHandler,
     Endpoint,
     InternetPeer,
@@ -47,6 +48,7 @@ async def test_a_handler_knows_its_client_and_its_server(tmp_path: Path) -> None
         async def handle(self) -> None:
             seen.extend([self.client_address, self.server.server_address, self.server.endpoint])
             assert self.request is self.connection
+            assert isinstance(self.request, Connection)
 
     path = tmp_path / "caas.sock"
     async with serving_handler(Curious, "tcp://127.0.0.1:0", f"unix:{path}") as server:

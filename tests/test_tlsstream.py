@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from caas_trio import HandshakeFailed, Limits, TooSlow
+from caas_trio.core.tlsengine import READ_SIZE
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.stream import StreamChannel
 from caas_trio.drivers.tlsstream import TlsStream
@@ -153,6 +154,24 @@ def encrypted(stream: TlsStream, *pieces: bytes) -> bytes:
     for piece in pieces:
         stream.engine.tls.write(piece)
     return stream.engine._outgoing.read()
+
+
+async def test_no_more_is_read_ahead_than_is_bounded(version: ssl.TLSVersion) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    client = TlsStream(ours, client_context(version), server_side=False, server_hostname=HOST)
+    server = TlsStream(theirs, server_context(), server_side=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.do_handshake)
+        said = client.engine.shake_hands(b"")
+        while not client.engine.established:
+            await ours.send_all(said)
+            said = client.engine.shake_hands(await ours.receive_some())
+        await ours.send_all(said + client.engine.encrypt(bytes(200_000)))
+    assert server.engine.buffered <= READ_SIZE
+    assert await server.receive_some(1) == b"\0"
+    assert server.engine.buffered <= READ_SIZE
+    await client.send_eof()
+    assert await receive_all(server) == bytes(199_999)
 
 
 async def test_session_tickets_wait_for_the_first_reply() -> None:

@@ -67,8 +67,10 @@ async def test_no_more_is_read_ahead_than_is_bounded(pair: Pair, nursery: trio.N
     nursery.start_soon(pair.connection.wait_input_end)
     await trio.testing.wait_all_tasks_blocked(0.05)
     assert READ_AHEAD <= len(pair.connection._buffer) <= READ_AHEAD + 1
+    ahead = len(pair.connection._buffer)
     nursery.start_soon(pair.connection.wait_input_end)
     await trio.testing.wait_all_tasks_blocked(0.05)
+    assert len(pair.connection._buffer) == ahead
     pair.drain.begin()
     await trio.testing.wait_all_tasks_blocked(0.05)
     assert await pair.connection.receive_exactly(READ_AHEAD) == MUCH[:READ_AHEAD]
@@ -219,6 +221,17 @@ async def test_what_is_here_is_taken_without_waiting(pair: Pair, nursery: trio.N
     nursery.cancel_scope.cancel()
 
 
+async def test_receive_some_returns_64_kib_at_most_unless_more_is_asked_for(
+    pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    nursery.start_soon(pair.client.send_all, MUCH)
+    with trio.move_on_after(1):
+        await pair.connection.receive_exactly(len(MUCH) + 1)
+    assert len(await pair.connection.receive_some()) == 65536
+    assert len(await pair.connection.receive_some(100_000)) == 100_000
+    nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("take", [Connection.take_line, lambda connection: connection.take_exactly(2)])
 async def test_others_have_their_turn_although_all_is_here(
     take: Callable[[Connection], bytes | None], pair: Pair, nursery: trio.Nursery
@@ -243,6 +256,7 @@ async def test_a_count_beyond_its_limit_is_the_peers_fault(
         await pair.connection.receive_exactly(count, limit=5)
     assert (caught.value.count, caught.value.limit) == (count, 5)
     assert caught.value.connection is pair.connection
+    assert await pair.connection.receive_exactly(0, limit=5) == b""
     assert await pair.connection.receive_exactly(5, limit=5) == b"hello"
     nursery.cancel_scope.cancel()
 
