@@ -39,6 +39,7 @@ _DRIVERS: Final = (
     "connection",
     "contract",
     "datagram",
+    "datagramsocket",
     "exhaustion",
     "failures",
     "found",

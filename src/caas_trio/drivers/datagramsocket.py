@@ -104,7 +104,7 @@ class DatagramSocket:
         size, six = 0, self.sock.family == socket.AF_INET6
         if six and machine.ipv6_recvpktinfo is not None:
             self.sock.setsockopt(socket.IPPROTO_IPV6, machine.ipv6_recvpktinfo, 1)
-            size += socket.CMSG_SPACE(_PKTINFO6.size)
+            size = socket.CMSG_SPACE(_PKTINFO6.size)
         both = six and not self.sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
         if (both or not six) and machine.ip_pktinfo is not None:
             self.sock.setsockopt(socket.IPPROTO_IP, machine.ip_pktinfo, 1)
