@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import stat
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,14 @@ from caas_trio import (
     SocketOptions,
     Trust,
 )
+from caas_trio.core.telemetry import Outcome
+from caas_trio.core.trust import LOOPBACK
 from caas_trio.drivers.machine import Machine
 from caas_trio.server.admission import RESERVED_DESCRIPTORS
 from caas_trio.server.listeners import listen_all
 
 from .support.drivers import serve_sessions
-from .support.recorder import Recorder
+from .support.recorder import Recorder, StatsRecorder
 from .support.servers import CAPITALS, Running, running, serving, serving_handler
 from .support.sockets import descriptors
 from .support.streams import receive, receive_all, reset
@@ -50,6 +52,7 @@ from .test_listeners import tcp_options
 pytestmark = pytest.mark.usefixtures("driver")
 
 PROMPT = b"say something:\n"
+REFUSAL = b"error: too many connections\n"
 
 
 async def test_several_endpoints_at_once(tmp_path: Path) -> None:
@@ -299,12 +302,31 @@ async def test_a_wake_up_takes_few_connections_from_a_queue_that_other_processes
     nursery.cancel_scope.cancel()
 
 
-class NotingMachine(Machine):
+class KeepingMachine(Machine):
+    """Keeps the sockets of the connections that were accepted; two refused ones may linger."""
+
+    gentle_refusals = 2
+
+    def __init__(self) -> None:
+        self.accepted: list[socket.socket] = []
+
+    def accept(self, listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, Any]:
+        accepted, address = super().accept(listening, family, kind)
+        self.accepted.append(accepted)
+        return accepted, address
+
+    async def left(self) -> int:
+        """Return how many are open once nothing happens any more."""
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        return sum(sock.fileno() >= 0 for sock in self.accepted)
+
+
+class NotingMachine(KeepingMachine):
     """Notes what a server asks of its machine; it has few descriptors."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked: set[str] = set()
-        self.accepted: list[socket.socket] = []
 
     def new_socket(self, family: int, kind: int) -> socket.socket:
         self.asked.add("a socket")
@@ -325,11 +347,6 @@ class NotingMachine(Machine):
     def max_descriptors(self) -> int:
         return RESERVED_DESCRIPTORS + 1
 
-    def accept(self, listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, Any]:
-        accepted, address = super().accept(listening, family, kind)
-        self.accepted.append(accepted)
-        return accepted, address
-
     async def wait_readable(self, sock: Any) -> None:
         if sock in self.accepted:
             self.asked.add("to wait for a header")
@@ -348,7 +365,7 @@ async def test_all_that_a_server_does_it_does_on_its_machine(driver: str) -> Non
             *("a socket", "a spare descriptor", "to wait for a header"),
             *(["epoll"] if driver == "hub" else ["a stream"]),
         }
-        assert await server.talk(b"") == b"error: too many connections\n"  # for want of descriptors
+        assert await server.talk(b"") == REFUSAL  # for want of descriptors
 
 
 async def test_connections_have_the_options_and_paths_the_mode_that_are_asked_for(tmp_path: Path) -> None:
@@ -417,7 +434,7 @@ async def test_without_memory_accepting_pauses_and_goes_on() -> None:
 async def test_without_descriptors_a_client_gets_an_error_line() -> None:
     async with serving(machine=ScriptedMachine(errno.EMFILE)) as server:
         async with await server.connect() as client:
-            assert await receive_all(client) == b"error: too many connections\n"
+            assert await receive_all(client) == REFUSAL
         assert await server.talk(b"a") == b"A"
     assert server.telemetry.accept_errors == [errno.EMFILE]
 
@@ -685,7 +702,7 @@ async def test_at_capacity_a_client_gets_an_error_line(spoken: bytes) -> None:
         async with await server.connect() as first:
             await first.send_all(b"a\n")
             await receive(first, b"A\n")
-            assert await server.talk(spoken) == b"error: too many connections\n"
+            assert await server.talk(spoken) == REFUSAL
             await first.send_eof()
             assert await receive_all(first) == b""
         await trio.testing.wait_all_tasks_blocked()
@@ -705,7 +722,7 @@ async def test_refused_clients_are_closed_at_once_in_a_flood() -> None:
         await trio.testing.wait_all_tasks_blocked(0.01)
         for client in flood:
             client.settimeout(0)
-            assert client.recv(100) == b"error: too many connections\n"
+            assert client.recv(100) == REFUSAL
             client.close()
         await first.send_all(b"b\n")
         await receive(first, b"B\n")
@@ -716,15 +733,114 @@ async def test_max_per_host_is_enforced() -> None:
     async with serving(limits=Limits(max_per_host=1)) as server, await server.connect() as first:
         await first.send_all(b"a\n")
         await receive(first, b"A\n")
-        assert await server.talk(b"b") == b"error: too many connections\n"
-    assert server.telemetry.reasons == ["too many connections from this host"]
+        assert await server.talk(b"b") == REFUSAL
+        await first.send_eof()
+        assert await receive_all(first) == b""
+        assert await server.talk(b"c") == b"C"
+    [(reason, peer)] = server.telemetry.refused
+    assert reason == "too many connections from this host"
+    assert isinstance(peer, InternetPeer)
+    assert peer.host == "127.0.0.1"
+
+
+async def test_a_refused_process_is_named(tmp_path: Path) -> None:
+    limits = Limits(max_connections=1, max_per_host=1)  # which knows no hosts here
+    async with (
+        serving(CAPITALS, f"unix:{tmp_path}/caas.sock", limits=limits) as server,
+        await server.connect() as first,
+    ):
+        await first.send_all(b"a\n")
+        await receive(first, b"A\n")
+        assert await server.talk(b"b") == REFUSAL
+    us = LocalPeer(os.getpid(), os.geteuid(), os.getegid())
+    assert server.telemetry.refused == [("too many connections", us)]
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+async def test_of_many_refused_clients_a_few_may_linger(*, proxied: bool) -> None:
+    def header(host: int) -> bytes:
+        return b"PROXY TCP4 192.0.2.%d 192.0.2.0 1 2\r\n" % host if proxied else b""
+
+    machine, trust = KeepingMachine(), Trust(proxy_protocol=proxied)
+    limits = Limits(max_per_host=1, max_connections=2, linger_timeout=30)
+    start = partial(serve_sessions, CAPITALS, limits=limits, trust=trust, machine=machine)
+    async with (
+        running(start, telemetry=StatsRecorder()) as server,
+        await server.connect() as first,
+        AsyncExitStack() as clients,
+    ):
+        await first.send_all(header(1) + b"a\n")
+        await receive(first, b"A\n")
+        for resetting in (False, True):
+            refused = []
+            for _ in range(5):
+                refused.append(await clients.enter_async_context(await server.connect()))
+                await refused[-1].send_all(header(1))
+                await receive(refused[-1], REFUSAL)
+            assert await machine.left() == 3
+            for client in refused:
+                if resetting:
+                    reset(client)
+                else:
+                    await client.aclose()
+            assert await machine.left() == 1
+        if proxied:
+            async with await server.connect() as second:
+                await second.send_all(header(2) + b"a\n")
+                await receive(second, b"A\n")
+                assert await server.talk(header(3)) == REFUSAL
+    assert not server.telemetry.failures
+    assert server.telemetry.reasons[:10] == ["too many connections from this host"] * 10
+
+
+async def test_a_client_that_resets_at_once_is_lost() -> None:
+    async with running(partial(serve_sessions, CAPITALS), telemetry=StatsRecorder()) as server:
+        for _ in range(3):
+            reset(socket.create_connection((server.endpoints[0].host, server.endpoints[0].port)))
+        await trio.testing.wait_all_tasks_blocked()
+    assert [type(error) for error in server.telemetry.ends] == [ConnectionLost] * 3
+    assert server.telemetry.outcomes == {Outcome.LOST: 3}
+
+
+async def test_a_client_that_has_been_screened_is_named_even_if_it_is_gone() -> None:
+    def new_session() -> Session:
+        raise ZeroDivisionError
+
+    start = partial(serve_sessions, new_session, trust=Trust(allow_from=LOOPBACK))
+    async with running(start, telemetry=Recorder()) as server:
+        client = socket.create_connection((server.endpoints[0].host, server.endpoints[0].port))
+        peer = InternetPeer(*client.getsockname())
+        reset(client)
+        await trio.testing.wait_all_tasks_blocked()
+    assert [peer for _, _, peer in server.telemetry.failures] == [peer]
+
+
+class TaskNames(trio.abc.Instrument):
+    """Keeps the names of the tasks that start."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        self.names.append(task.name)
+
+
+async def test_the_tasks_of_connections_are_named() -> None:
+    tasks = TaskNames()
+    trio.lowlevel.add_instrument(tasks)
+    async with serving(limits=Limits(max_connections=1)) as server, await server.connect() as first:
+        await first.send_all(b"a\n")
+        await receive(first, b"A\n")
+        assert await server.talk(b"") == REFUSAL
+    trio.lowlevel.remove_instrument(tasks)
+    assert [name for name in tasks.names if "." not in name] == ["connection", "refusal"]
 
 
 async def test_a_host_may_connect_so_often_in_a_second(mock_clock: MockClock) -> None:
     async with serving(limits=Limits(max_rate_per_host=2)) as server:
         assert await server.talk(b"a") == b"A"
         assert await server.talk(b"b") == b"B"
-        assert await server.talk(b"c") == b"error: too many connections\n"
+        assert await server.talk(b"c") == REFUSAL
         mock_clock.jump(0.5)
         assert await server.talk(b"d") == b"D"
     assert server.telemetry.reasons == ["too many new connections from this host"]
@@ -762,7 +878,7 @@ async def test_a_client_that_waits_for_room_at_a_stop_gets_an_error_line(spoken:
         await trio.testing.wait_all_tasks_blocked()
         server.stop.set()
         for client in waiting:
-            assert await receive_all(client) == b"error: too many connections\n"
+            assert await receive_all(client) == REFUSAL
             await client.aclose()
         assert await receive_all(first) == b""
     assert server.telemetry.reasons == ["too many connections"] * 40

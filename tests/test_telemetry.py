@@ -17,6 +17,7 @@ from caas_trio import (
     Endpoint,
     First,
     InputEnded,
+    InternetPeer,
     Limits,
     LineSession,
     LineTooLong,
@@ -104,15 +105,16 @@ async def connected(
         )
         [endpoint] = await nursery.start(start)
         async with await trio.open_tcp_stream(endpoint.host, endpoint.port) as client:
+            peer = InternetPeer(*client.socket.getsockname())
             yield client, recorder, stop
         stop.set()
     assert recorder.ended_with is not None
     stats, seconds = recorder.ended_with
     assert stats is recorder.connection_stats
     assert 0 <= seconds < 60
-    [first, *_, last] = recorder.told
-    assert (first[0], last[0]) == ("opened", "closed")
-    assert first[1:] == last[1:]
+    [first, *_, last] = [what for what, *_ in recorder.told]
+    assert (first, last) == ("opened", "closed")
+    assert {(where, whose) for _, where, whose in recorder.told} == {(endpoint, peer)}
     [listener_stats] = recorder.stats.listeners
     assert listener_stats.accepted == 1
     assert Counter(listener_stats.ended) == Counter(recorder.outcomes)

@@ -25,10 +25,14 @@ class Recorder(Telemetry):
         accept_errors: the errno of each failure to accept.
         drain_timeouts: how often the drain has taken too long.
         announced: where connections are taken, as the server has said so.
+        places: the endpoint of each of the events.
+        peers: the peer of each that has one.
     """
 
     def __init__(self) -> None:
         self.announced: list[Endpoint] = []
+        self.places: list[Endpoint] = []
+        self.peers: list[Peer] = []
         self.failures: list[tuple[Exception, Endpoint, Peer]] = []
         self.ends: list[Exception | None] = []
         self.refused: list[tuple[str, Peer]] = []
@@ -51,23 +55,31 @@ class Recorder(Telemetry):
 
     def conversation_failed(self, error: Exception, endpoint: Endpoint, peer: Peer) -> None:
         """Keep a failure."""
+        self._note(endpoint, peer)
         self.failures.append((error, endpoint, peer))
 
-    def conversation_ended(self, error: Exception | None, endpoint: Endpoint) -> None:  # noqa: ARG002
+    def conversation_ended(self, error: Exception | None, endpoint: Endpoint) -> None:
         """Keep an end."""
+        self._note(endpoint)
         self.ends.append(error)
 
-    def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
+    def connection_refused(self, reason: str, endpoint: Endpoint, peer: Peer) -> None:
         """Keep a refusal."""
+        self._note(endpoint, peer)
         self.refused.append((reason, peer))
 
-    def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:  # noqa: ARG002
+    def accept_failed(self, error: OSError, endpoint: Endpoint) -> None:
         """Keep a failure to accept."""
+        self._note(endpoint)
         self.accept_errors.append(error.errno)
 
     def drain_timed_out(self) -> None:
         """Count a drain that has taken too long."""
         self.drain_timeouts += 1
+
+    def _note(self, endpoint: Endpoint, *peers: Peer) -> None:
+        self.places.append(endpoint)
+        self.peers += peers
 
 
 class StatsRecorder(Recorder):
@@ -118,6 +130,7 @@ class ConnectionRecorder(Recorder):
         self, outcome: Outcome, stats: ConnectionStats | None, endpoint: Endpoint, peer: Peer, seconds: float
     ) -> None:
         """Keep an end."""
+        self._note(endpoint, peer)
         self.outcomes.append(outcome)
         self.closed.append((endpoint, peer))
         self.moved.append(stats)

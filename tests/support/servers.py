@@ -10,13 +10,22 @@ from typing import Generic, TypeVar
 
 import trio
 
-from caas_trio import Endpoint, Limits, LineSession, Listener, Session, StreamRequestHandler
+from caas_trio import (
+    Endpoint,
+    InternetPeer,
+    Limits,
+    LineSession,
+    Listener,
+    LocalPeer,
+    Session,
+    StreamRequestHandler,
+)
 from caas_trio.drivers.machine import MACHINE, Machine
 from caas_trio.server.kinds import Handler
 
 from . import streams
 from .drivers import serve, serve_sessions
-from .recorder import Recorder
+from .recorder import Recorder, StatsRecorder
 
 R = TypeVar("R", bound=Recorder)
 
@@ -53,12 +62,19 @@ class Running(Generic[R]):
 async def running(
     start: Callable[..., Awaitable[None]], *endpoints: str | Listener, telemetry: R
 ) -> AsyncIterator[Running[R]]:
-    """Start a server, and stop it when the block ends."""
+    """Start a server, and stop it when the block ends; all that it has reported has a place, and adds up."""
     stop = trio.Event()
     start = partial(start, *(endpoints or (ANYWHERE,)), telemetry=telemetry, stop=stop)
     async with trio.open_nursery() as nursery:
-        yield Running(await nursery.start(start), stop, telemetry, nursery.cancel_scope)
+        server = Running(await nursery.start(start), stop, telemetry, nursery.cancel_scope)
+        yield server
         stop.set()
+    assert set(telemetry.places) <= set(server.endpoints)
+    assert all(isinstance(peer, InternetPeer | LocalPeer) for peer in telemetry.peers)
+    if isinstance(telemetry, StatsRecorder):
+        assert [each.endpoint for each in telemetry.stats.listeners] == server.endpoints
+        for each in telemetry.stats.listeners:
+            assert sum(each.ended.values()) == each.accepted
 
 
 def serving(
