@@ -154,16 +154,19 @@ class DatagramRecorder(Recorder):
         self.dropped: Counter[str] = Counter()
         self.senders: list[Peer | None] = []
 
-    def datagram_served(self, endpoint: Endpoint) -> None:  # noqa: ARG002
+    def datagram_served(self, endpoint: Endpoint) -> None:
         """Count it."""
+        self._note(endpoint)
         self.served += 1
         self.when_served()
 
-    def datagram_dropped(self, reason: str, endpoint: Endpoint, sender: Peer | None) -> None:  # noqa: ARG002
+    def datagram_dropped(self, reason: str, endpoint: Endpoint, sender: Peer | None) -> None:
         """Count it by the reason, and keep its sender."""
+        self._note(endpoint)
         self.dropped[reason] += 1
         self.senders.append(sender)
 
     def datagram_failed(self, error: Exception, endpoint: Endpoint, sender: Peer) -> None:
         """Keep a failure."""
+        self._note(endpoint, sender)
         self.failures.append((error, endpoint, sender))
