@@ -23,7 +23,9 @@ from caas_trio import (
     TooSlow,
     UsageError,
 )
-from caas_trio.drivers.choice import make_driver, uses_hub
+from caas_trio.core.telemetry import ServerStats
+from caas_trio.drivers.channel import Channel
+from caas_trio.drivers.choice import DriverName, make_driver, uses_hub
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.machine import Machine
 from caas_trio.drivers.requesthandler import Writer
@@ -474,3 +476,32 @@ async def test_the_driver_is_what_the_machine_has_and_counts_for_each_connection
         await trio.testing.wait_all_tasks_blocked()
         await channel.aclose()
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("name", ["stream", "hub"])
+async def test_a_driver_counts_what_all_its_connections_move(
+    name: DriverName, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    async def converse(channel: Channel) -> None:
+        await channel.converse(LineSession(bytes.upper))
+
+    stats = ServerStats()
+    await trio.sleep(1000)  # the mock clock's
+    with closing(make_driver(name, LIMITS, Drain(), stats, counting=True)) as driver:
+        nursery.start_soon(driver.run)
+        for lines in ([b"a\n", b"bc\n"], [b"def\n", b"g\n", b"h\n"]):
+            ours, theirs = socket.socketpair()
+            channel = driver.channel(theirs)
+            with ours:
+                async with trio.open_nursery() as conversing:
+                    conversing.start_soon(converse, channel)
+                    for line in lines:
+                        ours.send(line)
+                        await trio.testing.wait_all_tasks_blocked()
+                    ours.shutdown(socket.SHUT_WR)
+            await channel.aclose()
+            assert (channel.received, channel.sent) == (len(b"".join(lines)),) * 2
+        nursery.cancel_scope.cancel()
+    assert (stats.received, stats.sent, stats.lines) == (13, 13, 5)
+    assert 7 <= sum(stats.waits) <= 9  # the ends, too; the hub looks once more at what is over
+    assert stats.waited < 1000

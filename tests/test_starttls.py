@@ -114,6 +114,20 @@ async def test_the_rest_of_a_line_that_is_being_dropped_is_plain_data_too(
     nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [(b"\x16\x03\x01\x00\x00", "an empty record"), (b"\x16\x03\x01\x00\x05hello", "unexpected message")],
+)
+async def test_a_handshake_that_fails_is_raised_with_its_reason(
+    said: bytes, reason: str, pair: Pair, nursery: trio.Nursery
+) -> None:
+    await pair.client.send_all(said)
+    with pytest.raises(HandshakeFailed, match=f"^no TLS handshake: {reason}$") as raised:
+        await pair.connection.start_tls(server_context())
+    assert raised.value.connection is pair.connection
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_client_that_never_begins_is_too_slow(
     pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
