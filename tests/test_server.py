@@ -789,6 +789,8 @@ async def test_of_many_refused_clients_a_few_may_linger(*, proxied: bool) -> Non
                 await second.send_all(header(2) + b"a\n")
                 await receive(second, b"A\n")
                 assert await server.talk(header(3)) == REFUSAL
+            assert await machine.left() == 1
+            assert await server.talk(b"PROXY ") == b""  # closed, though the machine keeps the socket
     assert not server.telemetry.failures
     assert server.telemetry.reasons[:10] == ["too many connections from this host"] * 10
 

@@ -143,6 +143,20 @@ def test_a_datagram_socket_is_bound_with_its_mode(path: Path) -> None:
         assert bound.sock.recv(100) == b"hello"
 
 
+def test_where_only_files_have_a_mode_the_file_gets_it(path: Path) -> None:
+    modes: list[int] = []
+
+    def look(_: socket.socket, name: str) -> None:
+        modes.append(stat.S_IMODE(Path(name).stat().st_mode))
+
+    modeless = os.open(path.parent, os.O_PATH)
+    machine = HookedMachine(fileno=lambda: modeless, bound=look)
+    with umask(0), closing(bind(path, 0o600, "unixgram", machine=machine)):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    os.close(modeless)
+    assert modes == [0o777]
+
+
 @pytest.mark.parametrize("scheme", ["unix", "unixgram"])
 @pytest.mark.parametrize("takeover", [False, True])
 def test_the_path_of_a_running_server_is_not_taken(path: Path, scheme: str, *, takeover: bool) -> None:

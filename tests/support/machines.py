@@ -63,6 +63,10 @@ class HookedSocket(socket.socket):
         self.hooks.get("recvmsg_into", nothing_of)(self)
         return super().recvmsg_into(buffers, ancillary_size, flags)
 
+    def fileno(self) -> int:
+        """Return the descriptor; the hook returns another one."""
+        return int(self.hooks.get("fileno", super().fileno)())
+
     def listen(self, backlog: int = 128) -> None:
         """Listen."""
         self.hooks.get("listen", nothing_of)(self, backlog)
