@@ -460,7 +460,7 @@ async def test_proxy_on_accepts_systemd_names(
     assert heard == [b"HELLO\n", b"HELLO\n", header.upper() + b"HELLO\n"]
 
 
-async def test_an_app_is_served_on_every_socket_that_systemd_passes(
+async def test_an_app_is_served_on_every_socket_that_is_passed(
     hand_down: Callable[[socket.socket], int], systemd: Say, nursery: trio.Nursery
 ) -> None:
     hand_down(listening())
@@ -468,14 +468,17 @@ async def test_an_app_is_served_on_every_socket_that_systemd_passes(
     datagrams.bind(("127.0.0.1", 0))
     hand_down(datagrams)
     systemd(str(os.getpid()), "2", None)
-    app, everything = App(service=bytes.upper), [Endpoint.parse("systemd:")]
-    udp, tcp = await nursery.start(partial(serve_app, app, everything, limits=Limits(), machine=LATER))
-    async with await trio.open_tcp_stream(tcp.host, tcp.port) as client:
-        await client.send_all(b"a\n")
-        assert await client.receive_some() == b"A\n"
+    everything = [Endpoint.parse("systemd:"), Endpoint.parse(f"fd://{hand_down(listening())}")]
+    serve = partial(serve_app, App(service=bytes.upper), everything, limits=Limits(), machine=LATER)
+    udp, *both = await nursery.start(serve)
+    for tcp in both:
+        async with await trio.open_tcp_stream(tcp.host, tcp.port) as client:
+            await client.send_all(b"a\n")
+            assert await client.receive_some() == b"A\n"
     with trio.socket.socket(type=socket.SOCK_DGRAM) as sender:
         await sender.sendto(b"b", (udp.host, udp.port))
         assert await sender.recv(100) == b"B"
+    assert len(both) == 2
     nursery.cancel_scope.cancel()
 
 
