@@ -527,9 +527,11 @@ async def opened_for(seconds: float, drain_at: float) -> float:
                 drain.begin()
 
             nursery.start_soon(begin_the_drain)
-            with pytest.raises(Refused, match="the opening timeout is over"):
+            with pytest.raises(Refused) as caught:
                 await handshaker.perform(theirs, peer, Endpoint.parse("tls://192.0.2.1:1"))
             waited = trio.current_time()
+        refused = caught.value
+        assert (refused.reason, refused.peer, refused.words) == ("the opening timeout is over", peer, b"")
         assert not drain._callbacks
     theirs.close()
     return waited
@@ -583,23 +585,32 @@ async def test_an_unreadable_certificate_is_refused(files: tuple[Path, Path, Pat
     assert running.recorder.reasons == ["no TLS handshake: the client's certificate cannot be read"] * 2
 
 
-async def test_garbage_late_in_a_handshake_does_not_prolong_it(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize(("sent_at", "ends", "over_at"), [(1, True, 1), (1, False, 3), (4.7, False, 5)])
+async def test_after_a_failed_handshake_the_close_lingers_within_the_opening_timeout(
+    sent_at: float, over_at: float, autojump_clock: MockClock, *, ends: bool
+) -> None:
     ours, theirs = socket.socketpair()
     limits = Limits(opening_timeout=5, linger_timeout=2)
-    handshaker = handshakes(limits, Drain())
+    handshaker, peer = handshakes(limits, Drain()), InternetPeer("192.0.2.1", 1)
     with ours, theirs:
         async with trio.open_nursery() as nursery:
 
             async def send_garbage() -> None:
-                await trio.sleep(4.7)  # the mock clock's
+                await trio.sleep(sent_at)  # the mock clock's
                 ours.send(b"garbage")
+                await trio.testing.wait_all_tasks_blocked()
+                ours.setblocking(False)  # noqa: FBT003 - the socket module's signature
+                while ours.recv(100):  # the alert, then the end at once
+                    pass
+                ours.send(b"more")
+                if ends:
+                    ours.shutdown(socket.SHUT_WR)
 
             nursery.start_soon(send_garbage)
-            with pytest.raises(Refused, match="no TLS handshake"):
-                await handshaker.perform(
-                    theirs, InternetPeer("192.0.2.1", 1), Endpoint.parse("tls://192.0.2.1:1")
-                )
-    assert autojump_clock.current_time() == pytest.approx(5)
+            with pytest.raises(Refused, match="no TLS handshake") as caught:
+                await handshaker.perform(theirs, peer, Endpoint.parse("tls://192.0.2.1:1"))
+    assert (caught.value.peer, caught.value.words) == (peer, b"")
+    assert autojump_clock.current_time() == pytest.approx(over_at)
 
 
 async def test_tls_may_follow_a_proxy_header() -> None:
