@@ -169,3 +169,8 @@ async def test_a_stranger_gets_no_answer(nursery: trio.Nursery, *, welcome: bool
     else:
         assert {answer.removesuffix(b" and cut off") for answer in answers} == {b""}
         assert refusals.reasons == ["the address is not allowed", "the user is not allowed"]
+        somebody, us = refusals.peers
+        assert isinstance(somebody, InternetPeer)
+        assert (somebody.host, somebody.port > 0) == ("127.0.0.1", True)
+        assert us == LocalPeer(os.getpid(), os.geteuid(), os.getegid())
+        assert refusals.places == endpoints
