@@ -9,7 +9,7 @@ import signal
 import socket
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -424,16 +424,19 @@ class TestStrangers:
         lock.release()
         assert names(path.parent) == set()
 
-    @pytest.mark.parametrize("takeover", [False, True])
+    @pytest.mark.parametrize(("suffix", "takeover"), [("", False), ("", True), (".next", True)])
     def test_a_lock_that_another_user_holds_is_named(
-        self, path: Path, machine: HookedMachine, strangers: set[int], *, takeover: bool
+        self, path: Path, machine: HookedMachine, strangers: set[int], suffix: str, *, takeover: bool
     ) -> None:
-        theirs = PathLock.take(path, machine)
-        assert theirs is not None
-        self.leave(strangers, f"{path}.lock")
-        with refused(errno.EPERM, "another user holds the lock", f"{path}.lock"):
-            bind(path, takeover=takeover, machine=machine)
-        theirs.release()
+        with ExitStack() as held:
+            if suffix:
+                held.enter_context(closing(bind(path)))
+            theirs = PathLock.take(Path(f"{path}{suffix}"), machine)
+            assert theirs is not None
+            held.callback(theirs.release)
+            self.leave(strangers, f"{path}{suffix}.lock")
+            with refused(errno.EPERM, "another user holds the lock", f"{path}{suffix}.lock"):
+                bind(path, takeover=takeover, machine=machine)
 
     async def test_a_lock_that_another_user_gets_during_a_takeover_is_named(
         self, path: Path, machine: HookedMachine, strangers: set[int]
@@ -611,6 +614,7 @@ class TestATakeover:
             *("caas.sock", "caas.sock.lock"),
             *("caas.sock.next", "caas.sock.next.lock"),
         }
+        assert stat.S_IMODE(os.lstat(f"{path}.next").st_mode) == MODE
         with socket.socket(socket.AF_UNIX) as early:
             early.connect(str(path))
             handed_over: list[bool] = []

@@ -215,24 +215,22 @@ def bind_unix(endpoint: Endpoint, mode: int, *, takeover: bool, machine: Machine
     path = absolute(endpoint.path)
     lock = PathLock.take(path, machine)
     if lock is not None:
-        return _bind_at(endpoint, path, lock, kind, mode, machine)
+        return _bind_at(endpoint, path, lock, mode, machine)
     beside = Path(f"{path}.next")
     lock = PathLock.take(beside, machine) if takeover and kind is socket.SOCK_STREAM else None
     if lock is None:
         raise ListenError(str(endpoint), _TAKEN)
-    return _bind_at(endpoint, beside, lock, kind, mode, machine)
+    return _bind_at(endpoint, beside, lock, mode, machine)
 
 
-def _bind_at(  # noqa: PLR0917 - each is what `bind_unix` has found
-    endpoint: Endpoint, path: Path, lock: PathLock, kind: socket.SocketKind, mode: int, machine: Machine
-) -> UnixSocket:
+def _bind_at(endpoint: Endpoint, path: Path, lock: PathLock, mode: int, machine: Machine) -> UnixSocket:
     """Bind at `path`, whose lock is held and is given up should that fail."""
     with ExitStack() as opened:
         opened.callback(lock.release)
         _make_way(endpoint, path, machine)
-        if kind is socket.SOCK_DGRAM:
+        if endpoint.scheme is Scheme.UNIXGRAM:
             # No detour: its replies bear the name it was bound to, and a client may look at that.
-            sock = opened.enter_context(_bind(endpoint.path, kind, mode, machine))
+            sock = opened.enter_context(_bind(endpoint.path, socket.SOCK_DGRAM, mode, machine))
             made = path.lstat()
         else:
             sock, made = _bind_and_rename(endpoint, path, mode, machine)
