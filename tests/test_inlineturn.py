@@ -24,6 +24,7 @@ from caas_trio import (
 from caas_trio.core.telemetry import Outcome
 from caas_trio.drivers.machine import MACHINE, Machine
 
+from .support import streams
 from .support.drivers import serve_sessions
 from .support.recorder import StatsRecorder
 from .support.sockets import descriptors, receive_all
@@ -157,6 +158,13 @@ async def test_a_client_that_sends_more_after_its_reply_gets_a_task(tmp_path: Pa
         assert talker.recv(100) == b"A\nB\n"
 
 
+async def test_a_reply_to_the_end_of_the_input_may_exceed_the_send_buffer(tmp_path: Path) -> None:
+    async with served(tmp_path / "caas.sock", partial(LineSession, lambda line: line * 1_000_000)) as server:
+        client = trio.socket.from_stdlib_socket(server.client(b"ab"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert await streams.receive_all(trio.SocketStream(client)) == b"ab" * 1_000_000
+
+
 async def test_after_the_last_reply_the_connection_lingers(tmp_path: Path) -> None:
     async with served(tmp_path / "caas.sock", partial(CAPITALS, once=True)) as server:
         client = server.client(b"a\nb\n", ends=False)
@@ -185,6 +193,21 @@ async def test_a_bug_ends_its_connection_only(tmp_path: Path) -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert [receive_all(client) for client in clients] == [b"A\n", b"", b"B\n"]
         assert recorder.outcomes == {Outcome.COMPLETED: 2, Outcome.FAILED: 1}
+        assert [type(error) for error in recorder.errors] == [ZeroDivisionError]
+
+
+async def test_a_bug_before_the_first_word_ends_its_connection_only(tmp_path: Path) -> None:
+    class Dumb(LineSession):
+        def open(self) -> bytes:
+            raise ZeroDivisionError
+
+    sessions = iter([Dumb(bytes.upper), LineSession(bytes.upper)])
+    recorder = StatsRecorder()
+    async with served(tmp_path / "caas.sock", lambda: next(sessions), recorder) as server:
+        clients = [server.client(spoken) for spoken in (b"", b"b\n")]
+        await trio.testing.wait_all_tasks_blocked()
+        assert [receive_all(client) for client in clients] == [b"", b"B\n"]
+        assert recorder.outcomes == {Outcome.COMPLETED: 1, Outcome.FAILED: 1}
         assert [type(error) for error in recorder.errors] == [ZeroDivisionError]
 
 

@@ -42,6 +42,7 @@ _DRIVERS: Final = (
     "datagramsocket",
     "exhaustion",
     "failures",
+    "firstturn",
     "found",
     "inlineturn",
     "machine",

@@ -132,6 +132,5 @@ class InlineTurn(FirstTurn[C]):
 
     def _lose(self, connection: C, channel: HubChannel) -> None:
         """Close the channel of a connection that its client has reset."""
-        channel.write_buffer = b""
         channel.close()
         self.lost.append(connection)
