@@ -6,7 +6,9 @@ for a second reader and a closed connection. Anything else is a crash.
 
 from fuzz.engine import fuzz_conversations, instrumenting
 
-with instrumenting("caas_trio.drivers.reading", "caas_trio.drivers.sending"):
+with instrumenting(
+    "caas_trio.drivers.reading", "caas_trio.drivers.sending", "caas_trio.drivers.requesthandler"
+):
     from fuzz.checks.connection import TOKENS, open_player
 from fuzz.loop import Loop
 

@@ -63,7 +63,7 @@ def _reads(count: int, delimiter: bytes) -> dict[int, Read]:
             lambda connection: connection.receive_until(delimiter), lambda model: model.take_until(delimiter)
         ),
         ord("w"): Read(
-            lambda connection: connection.receive_line_piece(count),
+            lambda connection: Reader(connection).readline(count),  # calls `receive_line_piece`
             lambda model: model.take_line_piece(count),
         ),
         ord("e"): Read(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from caas_trio.core.errors import BareTerminator, LimitError, LineTooLong, StateError
 from caas_trio.core.session import First, LineSession, Oversize, StreamTransform
@@ -28,6 +28,13 @@ TOKENS: Final = tokens(_KNOWN)
 _MAX_LIMIT: Final = 24
 _MAX_INPUT: Final = 1 << 16  # more bytes than a script sends
 _OVERSIZE: Final = tuple(Oversize)
+#: Settings that are left out, so that the session has to have them by itself.
+_DEFAULTS: Final = {
+    "first": First.CLIENT,
+    "oversize": Oversize.REJECT,
+    "once": False,
+    "terminator": Terminator.LF,
+}
 
 
 @dataclass
@@ -75,14 +82,16 @@ class Plan:
 
     def session(self, first: First | None = None) -> LineSession:
         """Return a new session set up so, or with another order."""
+        settings: dict[str, Any] = {
+            "first": first or self.first,
+            "prompt": self.prompt,
+            "max_line": self.limit,
+            "oversize": self.oversize,
+            "once": self.once,
+            "terminator": self.terminator,
+        }
         return LineSession(
-            self.service,
-            first or self.first,
-            self.prompt,
-            self.limit,
-            self.oversize,
-            once=self.once,
-            terminator=self.terminator,
+            self.service, **{name: value for name, value in settings.items() if value != _DEFAULTS.get(name)}
         )
 
     def replies(self, received: bytes, *, ended: bool) -> tuple[list[bytes], list[bytes], bool]:
@@ -145,13 +154,14 @@ class Conversation:
     ended: bool = False
     spoken: bool = False  # the client has, or its silence has been noted
     over: bool = False
+    opened: bool = False
     progress: Progress = field(default_factory=Progress)
 
     def refuse(self, choice: int) -> None:
         """Check that one call, of the header's choice, is refused before the opening and behind the end."""
         session = self.session
         calls = (lambda: session.receive(b"more\n"), session.silence, session.end_of_input, session.open)
-        self.must_not(calls[choice])
+        self.must_not(_CALLS[choice], calls[choice])
 
     def open(self) -> None:
         """Open the session, which says its prompt if it is the first to speak."""
@@ -159,11 +169,12 @@ class Conversation:
             self.prompted = self.plan.prompt
         self.said = self.session.open()
         assert self.said == self.prompted, f"said {self.said!r} instead of {self.prompted!r}"
+        self.opened = True
 
     def receive(self, piece: bytes, kind: int) -> None:
         """Receive a piece; an empty one is no input."""
         if self.over and piece:
-            self.must_not(lambda: self.session.receive(piece))
+            self.must_not("receive", lambda: self.session.receive(piece))
             return
         self.received += piece
         self.spoken = self.spoken or bool(piece)
@@ -177,7 +188,7 @@ class Conversation:
     def act(self, sign: int) -> None:
         """Run one step of the script."""
         if sign == _OPEN:
-            self.must_not(self.session.open)
+            self.must_not("open", self.session.open)
         elif sign == SILENCE:
             self.keep_silent()
         else:
@@ -191,7 +202,7 @@ class Conversation:
     def keep_silent(self) -> None:
         """Report the opening delay as over; that counts only while both sides are silent."""
         if self.over or self.spoken:
-            self.must_not(self.session.silence)
+            self.must_not("silence", self.session.silence)
             return
         if self.plan.first is First.EITHER:
             self.prompted = self.plan.prompt
@@ -202,7 +213,7 @@ class Conversation:
     def end(self) -> None:
         """End the input, once."""
         if self.over:
-            self.must_not(self.session.end_of_input)
+            self.must_not("end_of_input", self.session.end_of_input)
             return
         self.ended = True
         self.said += self.session.end_of_input()
@@ -244,16 +255,20 @@ class Conversation:
         whole = {piece for piece in heard if len(piece) <= self.plan.limit}
         assert whole <= set(given), "a line within the limit came in pieces"
 
-    def must_not(self, call: Callable[[], bytes]) -> None:
-        """Check that a call is refused."""
+    def must_not(self, name: str, call: Callable[[], bytes]) -> None:
+        """Check that a call is refused, and that the error names it and a state that does not allow it."""
+        states = {"new"} if not self.opened else {"closing"} if self.over else {"opened", "conversing"}
         try:
             call()
-        except StateError:
+        except StateError as error:
+            assert error.call == name, f"{error.call} is named instead of {name}"
+            assert error.state in states, f"{error.state} is named, which is none of {states}"
             return
         raise AssertionError("a call that does not fit the state was accepted")
 
 
-#: Which of the calls that `refuse` tries is the opening.
+#: The calls that `refuse` tries, and which of them is the opening.
+_CALLS: Final = ("receive", "silence", "end_of_input", "open")
 _OPENING: Final = 3
 #: Lives beside all the others and is to notice none of them.
 _SIBLING: Final = LineSession(bytes.upper)

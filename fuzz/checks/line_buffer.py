@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from caas_trio.core.buffering import ByteBuffer
 from caas_trio.core.errors import BareTerminator, LimitError, LineTooLong, StateError
@@ -26,10 +26,13 @@ MODULES: Final = ("caas_trio.core.framing", "caas_trio.core.buffering", "caas_tr
 
 _WAYS: Final = ("next_line", "take_lines", "take_pieces", "take_rest")
 #: Steps that feed the chunk before them: by the call that takes, instead of by itself.
-_TAKE_FROM: Final = dict(zip(b"NLP", _WAYS[:3], strict=True))
+_TAKE_FROM: Final[dict[int, tuple[Any, ...]]] = {
+    sign: (way,) for sign, way in zip(b"NLP", _WAYS, strict=False)
+}
 #: Steps besides the common ones: take once in one of the ways; make the limit smaller or larger.
 _TAKE: Final = dict(zip(b"nlpr", _WAYS, strict=True))
-_TAKE_COUNT: Final = {ord("w"): "take_line_piece", ord("e"): "take_exactly", ord("s"): "take_some"}
+_SOME: Final = ord("s")
+_TAKE_COUNT: Final = {ord("w"): "take_line_piece", ord("e"): "take_exactly", _SOME: "take_some"}
 #: Take up to the delimiter of the script, and up to the other one of its pair in `_DELIMITERS`.
 _UNTIL: Final = dict(zip(b"uv", (0, 1), strict=True))
 #: What came last comes again so many times, once in a script, so that a leak of bytes shows.
@@ -64,22 +67,22 @@ def check(data: bytes) -> None:
     pair = _Pair(
         limit, way, *by_delimiter, counted=bool(first & 64), at_once=bool(first & 128), strict=strict
     )
+    number = (count >> 2 & 15) - 1
+    take_from = {**_TAKE_FROM, _SOME: ("take_some", number)} if first & 128 else _TAKE_FROM
     for chunk, sign in steps(data, limit, _KNOWN):
         if pair.model.ended:
             pair.refuse_input()
-        elif sign in _TAKE_FROM:
-            pair.feed_and_take(_TAKE_FROM[sign], chunk)
+        elif sign in take_from:
+            pair.feed_and_take(chunk, *take_from[sign])
         else:
             for piece in cut(chunk, cutting):
                 pair.feed(piece, (first >> 2) % 3)
-        if sign in _TAKE_COUNT:
-            pair.take(_TAKE_COUNT[sign], (count >> 2 & 15) - 1)
-        elif sign in _UNTIL:
+        if sign in _UNTIL:
             pair.take("take_until", _DELIMITERS[chosen ^ _UNTIL[sign]])
         elif sign == _AGAIN:
             pair.feed_again(chunk[-8:])
-        elif sign != CUT and sign not in _TAKE_FROM:
-            pair.act(sign)
+        elif sign not in {CUT, *take_from}:
+            pair.act(sign, number)
     pair.finish()
 
 
@@ -127,7 +130,7 @@ class _Pair:
     def feed(self, piece: bytes, kind: int) -> None:
         """Feed a piece to both, and take from it if that is the way of this script."""
         if self.at_once and self.way:
-            self.feed_and_take(self.way, piece)
+            self.feed_and_take(piece, self.way)
             return
         self.feed_model(piece)
         hand_over(self.buffer.feed, piece, kind)
@@ -144,10 +147,10 @@ class _Pair:
             limit = self.model.max_line + self.more
             assert rest <= limit, f"{rest} bytes left, limit {self.model.max_line}"
 
-    def feed_and_take(self, way: str, piece: bytes) -> None:
+    def feed_and_take(self, piece: bytes, way: str, *how: int) -> None:
         """Feed a piece by the call that takes, which then takes once."""
         self.feed_model(piece)
-        self.take(way, chunk=piece)
+        self.take(way, *how, chunk=piece)
         self.take_rest_of(piece)
 
     def feed_model(self, piece: bytes) -> None:
@@ -163,10 +166,12 @@ class _Pair:
         begun = bool(self.model.rest) or self.model.skipping or self.model.streaming
         self.progress.compare(self.buffer.unfinished, begun=begun and not self.model.ended)
 
-    def act(self, sign: int) -> None:
-        """Run one step of the script."""
+    def act(self, sign: int, number: int) -> None:
+        """Run one step of the script; of those that take a number of bytes, with this one."""
         if sign in _TAKE:
             self.take(_TAKE[sign])
+        elif sign in _TAKE_COUNT:
+            self.take(_TAKE_COUNT[sign], number)
         elif sign == END:
             if not self.model.ended:
                 self.end()
@@ -184,7 +189,7 @@ class _Pair:
         if way == "take_until":  # which may begin in what was searched before
             self.searched_again += 2 * sum(len(each) for each in how if isinstance(each, bytes))
         streaming = self.model.streaming
-        taken = _outcome(getattr(self.buffer, way), *((chunk,) if chunk else how))
+        taken = _outcome(getattr(self.buffer, way), *how, *((chunk,) if chunk else ()))
         expected = _outcome(getattr(self.model, way), *how)
         held = len(self.buffer._buffer)  # what `len(buffer)` says is compared in the end
         if taken != expected or held != len(self.model.rest):
@@ -228,17 +233,20 @@ class _Pair:
 
     def refuse_input(self) -> None:
         """Check that nothing is accepted after the end of input, not even a second end."""
-        calls: tuple[Callable[[], object], ...] = (
-            lambda: self.buffer.feed(b"more"),
-            lambda: self.buffer.next_line(b"more\n"),
-            lambda: self.buffer.take_lines(b"more"),
-            lambda: self.buffer.take_pieces(b"more"),
-            self.buffer.end_of_input,
+        calls: tuple[tuple[str, Callable[[], object]], ...] = (
+            ("feed", lambda: self.buffer.feed(b"more")),
+            ("feed", lambda: self.buffer.next_line(b"more\n")),
+            ("feed", lambda: self.buffer.take_lines(b"more")),
+            ("feed", lambda: self.buffer.take_pieces(b"more")),
+            ("feed", lambda: self.buffer.take_some(9, b"more")),
+            ("end_of_input", self.buffer.end_of_input),
         )
-        for call in calls:
+        for name, call in calls:
             try:
                 call()
-            except StateError:
+            except StateError as error:
+                named = error.call, error.state
+                assert named == (name, "ended"), f"{named} is named where {name} does not fit"
                 continue
             raise AssertionError("input was accepted after the end of input")
 

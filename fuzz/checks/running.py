@@ -294,6 +294,10 @@ async def _only_one(reader: Reader) -> bytes:
     return b"".join(await reader.readlines(1))
 
 
+async def _next_of_any_size(reader: Reader) -> bytes:
+    return await reader.readline(None)
+
+
 async def _whole(reader: Reader) -> bytes:
     """Read a line by its size; what is left of one that is too long would be the next."""
     line = await reader.readline(HIGH_LIMIT + 1)
@@ -303,7 +307,12 @@ async def _whole(reader: Reader) -> bytes:
 
 
 #: The ways in which a request handler may read a line; the last one is for those that end with one too long.
-WAYS: Final[tuple[Callable[[Reader], Awaitable[bytes]], ...]] = (Reader.readline, _next, _only_one, _whole)
+WAYS: Final[tuple[Callable[[Reader], Awaitable[bytes]], ...]] = (
+    _next_of_any_size,
+    _next,
+    _only_one,
+    _whole,
+)
 
 
 #: The server whose task it is, if it is one's of these.
