@@ -7,7 +7,11 @@ for a second reader and a closed connection. Anything else is a crash.
 from fuzz.engine import fuzz_conversations, instrumenting
 
 with instrumenting(
-    "caas_trio.drivers.reading", "caas_trio.drivers.sending", "caas_trio.drivers.requesthandler"
+    "caas_trio.drivers.reading",
+    "caas_trio.drivers.sending",
+    "caas_trio.drivers.wanted",
+    "caas_trio.drivers.requesthandler",
+    "caas_trio.drivers.stream",
 ):
     from fuzz.checks.connection import TOKENS, open_player
 from fuzz.loop import Loop

@@ -45,11 +45,13 @@ class Read:
     """One kind of reading, of a connection and of the model.
 
     Attributes:
+        name: what it is called.
         of_connection: starts it.
         of_model: what the model takes; None for nothing yet.
         counted: how many bytes are demanded, where they are.
     """
 
+    name: str
     of_connection: Callable[[Connection], Awaitable[bytes]]
     of_model: Callable[[Model], bytes | None]
     counted: int | None = None
@@ -58,21 +60,27 @@ class Read:
 def _reads(count: int, delimiter: bytes) -> dict[int, Read]:
     """Return the kinds of reading that steps of a script ask for."""
     return {
-        ord("l"): Read(lambda connection: connection.receive_line(), Model.next_line),
+        ord("l"): Read("receive_line", lambda connection: connection.receive_line(), Model.next_line),
         ord("u"): Read(
-            lambda connection: connection.receive_until(delimiter), lambda model: model.take_until(delimiter)
+            "receive_until",
+            lambda connection: connection.receive_until(delimiter),
+            lambda model: model.take_until(delimiter),
         ),
         ord("w"): Read(
+            "receive_line_piece",
             lambda connection: Reader(connection).readline(count),  # calls `receive_line_piece`
             lambda model: model.take_line_piece(count),
         ),
         ord("e"): Read(
+            "receive_exactly",
             lambda connection: connection.receive_exactly(count),
             lambda model: model.take_exactly(count),
             count,
         ),
         ord("s"): Read(
-            lambda connection: connection.receive_some(count), lambda model: model.take_some(count) or None
+            "receive_some",
+            lambda connection: connection.receive_some(count),
+            lambda model: model.take_some(count) or None,
         ),
     }
 
@@ -80,12 +88,13 @@ def _reads(count: int, delimiter: bytes) -> dict[int, Read]:
 #: Steps besides the common ones and the reads: the last kind of read again, with a long timeout or
 #: beside another reader; the server begins to drain.
 _WAITING, _RIVAL, _DRAIN = b"tbd"
-#: Something is sent in between.
-_SEND: Final = ord("h")
+#: Something is sent in between, or while the last kind of read waits.
+_SEND, _SEND_MEANWHILE = b"hi"
+_MEANWHILE_S: Final = 15.0  # more than a line may take, and less than a client may be idle
 #: So many lines arrive at once, and as many reads follow: more than are served before others' turn.
 _MANY: Final = ord("m")
 _MANY_READS: Final = 130
-_KNOWN: Final = frozenset({*b"luwes", _WAITING, _RIVAL, _DRAIN, _SEND, _MANY, END})
+_KNOWN: Final = frozenset({*b"luwes", _WAITING, _RIVAL, _DRAIN, _SEND, _SEND_MEANWHILE, _MANY, END})
 TOKENS: Final = (*tokens(_KNOWN), *cuts(_DELIMITERS))
 
 
@@ -134,6 +143,8 @@ class _ConnectionScriptRunner:
             self.arriving.begin_drain()
         elif sign == _SEND:
             await self.send()
+        elif sign == _SEND_MEANWHILE:
+            await self.read_beside_a_send()
         elif sign == END:
             self.arriving.end()
         elif sign == _RIVAL:
@@ -178,6 +189,23 @@ class _ConnectionScriptRunner:
             return taken
         return GIVEN_UP
 
+    async def read_beside_a_send(self) -> None:
+        """Read for a long time; if a client that is idle is sent something, its time begins anew."""
+        begun = trio.current_time()
+        idle = "TooSlow: idle_timeout"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.send_later)
+            expected = self.expected(self.latest, LONG_WAIT_S)
+            outcome = await self.outcome(self.latest, LONG_WAIT_S)
+            nursery.cancel_scope.cancel()
+        assert outcome == expected, f"{outcome!r} instead of {expected!r}"
+        passed = trio.current_time() - begun
+        assert outcome != idle or passed == _MEANWHILE_S + _IDLE_TIMEOUT_S, f"idle for {passed} seconds"
+
+    async def send_later(self) -> None:
+        await trio.sleep(_MEANWHILE_S)
+        await self.send()
+
     async def read_as_rivals(self, read: Read) -> None:
         """Read while another task does: one of them is served, the other refused if it has to wait."""
         refused = []
@@ -185,8 +213,8 @@ class _ConnectionScriptRunner:
         async def rival() -> None:
             try:
                 await read.of_connection(self.connection)
-            except StateError:
-                refused.append(read)
+            except StateError as error:
+                refused.append(error.call)
 
         expected = self.expected(read, SHORT_WAIT_S)
         if expected != GIVEN_UP:
@@ -198,6 +226,7 @@ class _ConnectionScriptRunner:
             await trio.testing.wait_all_tasks_blocked()
             await rival()
         assert refused, "two tasks could read at once"
+        assert refused == [read.name], f"{refused} is named as refused instead of {read.name}"
 
     async def read_lines(self) -> None:
         """Read the rest as lines, by iterating; an oversize one interrupts that."""
@@ -275,15 +304,17 @@ class _ConnectionScriptRunner:
             await self.connection.aclose()
         assert self.wire.closed, "the stream is left open"
         send = partial(self.connection.send, b"more")
-        calls: tuple[Callable[[], Awaitable[object]], ...] = (
-            self.connection.receive_line,
-            send,
-            self.connection.send_eof,
-        )
-        for call in calls:
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "receive_line": self.connection.receive_line,
+            "send": send,
+            "send_eof": self.connection.send_eof,
+        }
+        for name, call in calls.items():
             try:
                 await call()
-            except StateError:
+            except StateError as error:
+                named = error.call, error.state
+                assert named == (name, "closed"), f"{named} is named where {name} does not fit"
                 continue
             raise AssertionError("a closed connection was used")
 

@@ -300,15 +300,80 @@ def _write(values: list[bytes]) -> None:
         checksum=bool(bits & 0x400),
         tlvs=tuple(Tlv(each[0] - (bits >> 11), each[1:]) for each in rest[4:] if each),
     )
+    objection = _objection(header)
     try:
         written = encode_proxy_header(header)
-    except ValueError:
+    except ValueError as error:
+        assert objection, f"{header} was refused: {error}"
+        assert str(error).startswith(objection), f"refused for {error!r} instead of {objection!r}"
         return
+    assert not objection, f"{header} was written, although {objection}"
     told = _told(written)
     assert told.at == len(written), f"{header} became {written!r}"
     hosts = [address for address in addresses if isinstance(address, tuple)]
     if all("%" not in host and _is_plain(host) for host, _ in hosts):
         assert told.header == header, f"{header} became {told.header}"
+
+
+def _objection(header: ProxyHeader) -> str:
+    """Return how the reason begins why a header cannot be written; "" if it can."""
+    ends = header.source, header.destination
+    more = header.datagram or header.checksum or bool(header.tlvs)
+    if header.version not in {1, 2}:
+        return f"there is no version {header.version}"
+    if header.version == 1:
+        if header.local or more:
+            return "version 1 has TCP addresses only, and no TLVs"
+        if ends != (None, None) and not all(isinstance(end, tuple) for end in ends):
+            return "version 1 needs two hosts with their ports, or neither"
+    if ends == (None, None):
+        return "what follows the addresses needs addresses" if more else ""
+    if header.local or None in ends:
+        return "a header has two addresses, or none, and LOCAL has none"
+    return _objection_to_ends(*(end for end in ends if end is not None)) or _objection_to_tlvs(header)
+
+
+def _objection_to_ends(*ends: Address) -> str:
+    paths = [end for end in ends if isinstance(end, bytes)]
+    hosts = [end for end in ends if isinstance(end, tuple)]
+    if len(paths) == 1:
+        return "the addresses are not of one family"
+    for path in paths:
+        if len(path) > 108 or (path.endswith(b"\0") if path[:1] == b"\0" else b"\0" in path):
+            return "a Unix path has at most 108 bytes, and NUL at its front only"
+    families = [_family(host) for host, _ in hosts]
+    if None in families:
+        return f"{hosts[families.index(None)][0]!r} does not appear to be"
+    if len(set(families)) > 1:
+        return "the addresses are not of one family"
+    return "" if all(port in range(65536) for _, port in hosts) else "a port is not between 0 and 65535"
+
+
+def _objection_to_tlvs(header: ProxyHeader) -> str:
+    size = 7 * header.checksum
+    for tlv in header.tlvs:
+        if tlv.type not in {*range(256)} - {3} or len(tlv.value) > _MAX_HEADER:
+            return f"{tlv} cannot be sent"
+        size += 3 + len(tlv.value)
+    match header.source:
+        case (host, _):
+            ends = _ADDRESSES[2 if ":" in host else 1]
+        case _:
+            ends = _ADDRESSES[3]
+    return f"the header is longer than {_MAX_HEADER} bytes" if 16 + ends + size > _MAX_HEADER else ""
+
+
+def _family(host: str) -> int | None:
+    """Return the family of an address, which may have a zone in IPv6; None if it is none."""
+    plain, percent, zone = host.partition("%")
+    family = socket.AF_INET6 if ":" in plain else socket.AF_INET
+    if percent and (family == socket.AF_INET or not zone or "%" in zone):
+        return None
+    try:
+        socket.inet_pton(family, plain)
+    except (OSError, ValueError):
+        return None
+    return family
 
 
 def _address(where: bytes, port: bytes, *, unix: bool) -> Address | None:
