@@ -253,20 +253,19 @@ async def test_the_end_of_the_handshake_is_acknowledged_at_once(
         await channel.aclose()
 
 
-@pytest.mark.parametrize("kind", ["memory", "stream", "hub"])
-async def test_a_client_starts_tls_as_well(kind: str, nursery: trio.Nursery) -> None:
-    made = Pair(kind)
-    if made.hub is not None:
-        nursery.start_soon(made.hub.run)
+@pytest.mark.parametrize("serves", [True, False])
+async def test_either_side_starts_tls_as_the_server_or_the_client(
+    pair: Pair, nursery: trio.Nursery, *, serves: bool
+) -> None:
     drain = Drain()
-    other = Connection(StreamChannel(made.client, LIMITS, drain), ENDPOINT, PEER, LIMITS, drain)
+    other = Connection(StreamChannel(pair.client, LIMITS, drain), ENDPOINT, PEER, LIMITS, drain)
+    server, client = (pair.connection, other) if serves else (other, pair.connection)
     async with trio.open_nursery() as both:
-        both.start_soon(made.connection.start_tls, server_context())
-        await other.start_tls(client_context(), server_hostname=HOST)
-    await other.send(b"hello\n")
-    assert await made.connection.receive_line() == b"hello\n"
+        both.start_soon(server.start_tls, server_context())
+        await client.start_tls(client_context(), server_hostname=HOST)
+    await client.send(b"hello\n")
+    assert await server.receive_line() == b"hello\n"
     nursery.cancel_scope.cancel()
-    made.close()
 
 
 @pytest.mark.parametrize("hostname", [HOST, "elsewhere.example"])

@@ -90,6 +90,7 @@ async def test_nothing_is_sent_before_the_handshake(version: ssl.TLSVersion) -> 
 async def test_it_is_closed_although_the_peer_is_gone(version: ssl.TLSVersion) -> None:
     client, server = await shake_hands(version)
     await client.transport.aclose()
+    await client.aclose()
     await server.aclose()
     await server.aclose()
     with pytest.raises(trio.ClosedResourceError):
