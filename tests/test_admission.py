@@ -63,6 +63,7 @@ def test_hosts_without_connections_are_forgotten() -> None:
     admission = Admission(Limits(max_per_host=1))
     admission.admit(A)
     admission.release(A)
+    admission.release_host(None)
     assert not admission._by_host
 
 
@@ -150,6 +151,18 @@ def test_the_default_follows_the_limit_on_descriptors() -> None:
     assert connection_limit(10, LimitedMachine(1024)) == 10
     assert connection_limit(10000, LimitedMachine(16)) == 1
     assert connection_limit(10000, LimitedMachine(None)) == 10000
+    assert Admission(Limits(), LimitedMachine(1024)).limit == 1024 - 48
+
+
+def test_only_so_many_refused_connections_may_linger() -> None:
+    machine = LimitedMachine()
+    machine.gentle_refusals = 2
+    admission = Admission(Limits(), machine)
+    gentle = []
+    for _ in range(3):
+        gentle.append(admission.gentle)
+        admission.refusing += 1
+    assert gentle == [True, True, False]
 
 
 def test_a_refused_client_gets_the_error_line_and_no_reset() -> None:
@@ -179,6 +192,12 @@ def test_the_spare_descriptor_serves_one_refusal_at_a_time() -> None:
         listening.setblocking(False)  # noqa: FBT003
         assert not spare.reject(listening)  # the queue is empty
     assert descriptors() == before
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.create_connection(listening.getsockname()) as client,
+    ):
+        assert spare.reject(listening, b"")  # as over TLS
+        assert client.recv(100) == b""
     spare.close()
     spare.close()
     assert len(descriptors()) == len(before) - 1
@@ -193,4 +212,8 @@ def test_without_a_spare_descriptor_no_client_is_refused() -> None:
         with socket.create_connection(listening.getsockname()) as client:
             assert spare.reject(listening)
             assert client.recv(100) == REFUSAL
+        machine.has_spare = False
+        with socket.create_connection(listening.getsockname()) as client:
+            assert spare.reject(listening)
+        assert not spare.reject(listening)  # there was no other one to be had
     spare.close()

@@ -516,7 +516,7 @@ async def opened_for(seconds: float, drain_at: float) -> float:
     """Return how long a handshake was waited for, in virtual time."""
     ours, theirs = socket.socketpair()
     drain = Drain()
-    limits = Limits(opening_timeout=seconds)
+    limits = Limits(opening_timeout=seconds, max_per_host=1)
     handshaker = handshakes(limits, drain)
     peer = InternetPeer("192.0.2.1", 1)
     with ours:
@@ -533,6 +533,7 @@ async def opened_for(seconds: float, drain_at: float) -> float:
         refused = caught.value
         assert (refused.reason, refused.peer, refused.words) == ("the opening timeout is over", peer, b"")
         assert not drain._callbacks
+        assert not handshaker._admission._by_host
     theirs.close()
     return waited
 

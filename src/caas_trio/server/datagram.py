@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from socket import SOCK_DGRAM
@@ -50,7 +50,7 @@ _OF_AN_EARLIER_ONE: Final = frozenset(
 )
 
 #: Why a reply cannot be sent; any other error means that its address cannot be reached.
-_OBSTACLES: Final = {
+_OBSTACLES: Final[Mapping[int | None, Drop]] = {
     errno.EAGAIN: Drop.NO_ROOM,
     errno.ENOBUFS: Drop.NO_ROOM,
     errno.ENOMEM: Drop.NO_ROOM,
@@ -263,7 +263,7 @@ class _Server:
                 self.telemetry.datagram_dropped(Drop.UNDELIVERED, door.endpoint, None)
         if error is None:
             return None
-        return _OBSTACLES.get(error.errno or 0, Drop.UNREACHABLE)
+        return _OBSTACLES.get(error.errno, Drop.UNREACHABLE)
 
 
 def _checked(reply: object) -> bytes | None:

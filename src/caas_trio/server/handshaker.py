@@ -11,7 +11,7 @@ import trio
 from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.errors import ConnectionLost, HandshakeFailed, ProxyHeaderError, TooSlow
 from caas_trio.core.limits import Limits
-from caas_trio.core.peer import InternetPeer, Peer, peer_of
+from caas_trio.core.peer import InternetPeer, Peer
 from caas_trio.core.proxy_header import MAX_HEADER, ProxyHeader, ProxyHeaderParser
 from caas_trio.core.tls import Certificates
 from caas_trio.core.trust import Trust
@@ -108,7 +108,7 @@ class Handshaker:
         finally:
             self._admission.release_host(host)
 
-    async def _read_client(self, sock: socket.socket, proxy: Peer) -> Peer | None:
+    async def _read_client(self, sock: socket.socket, proxy: Peer) -> InternetPeer | None:
         """Read the PROXY header; return the client it names, or None if it names nobody.
 
         Nobody's host is counted then: the proxy's own would be one for all its checks and unknown clients.
@@ -116,18 +116,18 @@ class Handshaker:
         header = await _proxy_header(sock, self._machine)
         if header.local:
             return None
-        client = peer_of(sock, header.source) if isinstance(header.source, tuple) else None
+        client = InternetPeer(*header.source) if isinstance(header.source, tuple) else None
         objection = self._trust.objection(client or proxy)
         if objection is not None:
             raise Refused(objection, client or proxy)
         return client
 
-    def _admit(self, peer: Peer, endpoint: Endpoint) -> Host:
+    def _admit(self, client: InternetPeer, endpoint: Endpoint) -> Host:
         """Count the host that a PROXY header has named, and return it."""
-        host = self._admission.host_of(peer.host if isinstance(peer, InternetPeer) else None)
+        host = self._admission.host_of(client.host)
         reason = self._admission.admit_host(host)
         if reason is not None:
-            raise Refused(reason, peer, words_for(endpoint))
+            raise Refused(reason, client, words_for(endpoint))
         return host
 
     async def _open_channel(self, sock: socket.socket, *, secure: bool) -> Channel:
