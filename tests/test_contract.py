@@ -161,12 +161,17 @@ async def test_a_loop_over_lines_is_one_reader_until_the_close(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_loop_over_lines_raises_its_own_peers_error(pair: Pair, nursery: trio.Nursery) -> None:
+@pytest.mark.parametrize("read", [Connection.receive_line, anext])
+async def test_the_error_of_a_line_is_the_connections_whether_it_was_waited_for_or_not(
+    read: Callable[[Connection], Awaitable[bytes]], pair: Pair, nursery: trio.Nursery
+) -> None:
     pair.connection.max_line = 4
-    await pair.client.send_all(b"hello\n")
-    with pytest.raises(LineTooLong) as raised:
-        await anext(pair.connection)
-    assert raised.value.connection is pair.connection
+    await pair.client.send_all(b"hello\nok\nhello\nok\n")
+    for _ in range(2):
+        with pytest.raises(LineTooLong) as raised:
+            await read(pair.connection)
+        assert raised.value.connection is pair.connection
+        assert await read(pair.connection) == b"ok\n"
     nursery.cancel_scope.cancel()
 
 

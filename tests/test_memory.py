@@ -219,11 +219,13 @@ async def test_what_a_handler_sends_is_not_copied(tmp_path: Path) -> None:
     reply = bytes(MAX_BYTES)
 
     async def send_it(connection: Connection) -> None:
+        await connection.receive_line()
         await connection.send(reply)
 
     into = bytearray(65536)
     async with attacking(partial(serve, send_it), tmp_path, 1) as [client]:
         with traced() as memory:
+            client.send(b"\n")
             heard = 0
             while heard < MAX_BYTES:
                 await trio.testing.wait_all_tasks_blocked()
