@@ -163,11 +163,12 @@ def test_a_standard_stream_that_is_closed_becomes_dev_null() -> None:
         closed = lowest.fileno()
     machine = Machine()
     machine.standard_streams = range(closed - 1, closed + 1)
-    before = os.fstat(closed - 1)
+    before, status = descriptors(), os.fstat(closed - 1)
     fill_standard_streams(machine)
     try:
         assert is_null(closed)
-        assert os.path.samestat(os.fstat(closed - 1), before)
+        assert os.path.samestat(os.fstat(closed - 1), status)
+        assert descriptors() == before | {str(closed)}
     finally:
         os.close(closed)
 
