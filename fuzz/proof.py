@@ -88,7 +88,9 @@ def main(
     status = trio.run(until_signalled, partial(proof.run, chosen))
     console.print(table(proof.outcomes))
     found = sum(outcome.verdict is Verdict.CRASHED for outcome in proof.outcomes.values())
-    console.print(f"{found} of {len(chosen)} found")
+    broken = sum(outcome.verdict is Verdict.BROKEN for outcome in proof.outcomes.values())
+    told = f"; {broken} let their harness not even start" if broken else ""
+    console.print(f"{found} of {len(chosen)} found{told}")
     sys.exit(status or int(found < len(chosen)))
 
 

@@ -10,10 +10,12 @@ scheme, host, port, path, descriptor, name.
 from __future__ import annotations
 
 import socket
-from typing import Final
+from typing import Any, Final
 
 from caas_trio.core.endpoint import Endpoint, Scheme
 from caas_trio.core.errors import EndpointError
+
+from .reasons import ENDPOINT
 
 MODULES: Final = ("caas_trio.core.endpoint",)
 
@@ -22,6 +24,12 @@ _HEX: Final = frozenset("0123456789abcdefABCDEF")
 _WORD: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _CONTROLS: Final = frozenset(map(chr, [*range(32), 127]))
 _SCHEMES: Final = tuple(Scheme)
+_OWN: Final = {
+    **dict.fromkeys(("tcp", "tls", "udp"), ("host", "port")),
+    **dict.fromkeys(("unix", "unixgram"), ("path",)),
+    "systemd": ("name",),
+    "fd": ("fd",),
+}
 
 
 def check(data: bytes) -> None:
@@ -37,29 +45,52 @@ def _parse(text: str) -> None:
         endpoint = Endpoint.parse(text)
     except EndpointError as error:
         assert not _is_endpoint(text), f"refused {text!r}"
-        assert error.text == text, f"the error names {error.text!r}"
-        assert "\n" not in str(error), f"an error of several lines: {error}"
+        _judge(error, text)
         return
     assert _is_endpoint(text), f"accepted {text!r}"
     assert str(endpoint) == text, f"{text!r} is printed as {endpoint}"
 
 
 def _compose(values: list[bytes]) -> None:
-    scheme, host, port, path, fd, name = (values + [b""] * 6)[:6]
+    scheme = _SCHEMES[sum(values[0]) % len(_SCHEMES)]
+    host, port, path, fd, name = (values[1:] + [b""] * 5)[:5]
+    given: dict[str, Any] = {
+        "host": host.decode("latin-1"),
+        "port": _signed(port),
+        "path": path.decode("latin-1"),
+        "fd": _signed(fd),
+        "name": name.decode("latin-1"),
+    }
+    text = f"{scheme.value}:{_rest(scheme, given)}"
+    strays = [name for name, value in given.items() if value and name not in _OWN[scheme.value]]
     try:
-        endpoint = Endpoint(
-            scheme=_SCHEMES[sum(scheme) % len(_SCHEMES)],
-            host=host.decode("latin-1"),
-            port=_signed(port),
-            path=path.decode("latin-1"),
-            fd=_signed(fd),
-            name=name.decode("latin-1"),
-        )
-    except EndpointError:
+        endpoint = Endpoint(scheme, **given)
+    except EndpointError as error:
+        assert strays or not _is_endpoint(text), f"refused the values of {text!r}"
+        _judge(error, text)
         return
-    text = str(endpoint)
-    assert _is_endpoint(text), f"accepted {text!r}"
+    assert not strays, f"accepted {strays} for {scheme}"
+    assert _is_endpoint(text), f"accepted the values of {text!r}"
+    assert str(endpoint) == text, f"{text!r} is printed as {endpoint}"
     assert Endpoint.parse(text) == endpoint, f"{endpoint!r} is read back as another one"
+
+
+def _rest(scheme: Scheme, values: dict[str, Any]) -> str:
+    """Return what the values look like behind the scheme and its colon."""
+    host = f"[{values['host']}]" if ":" in values["host"] else values["host"]
+    match scheme:
+        case Scheme.TCP | Scheme.TLS | Scheme.UDP:
+            return f"//{host}:{values['port']}"
+        case Scheme.FD:
+            return f"//{values['fd']}"
+    return f"{values['path']}{values['name']}"
+
+
+def _judge(error: EndpointError, text: str) -> None:
+    """Check that an error names the endpoint and one of the reasons that there are, in a line."""
+    assert error.text == text, f"the error names {error.text!r}"
+    assert ENDPOINT.fullmatch(error.reason), f"no reason is {error.reason!r}"
+    assert "\n" not in str(error), f"an error of several lines: {error}"
 
 
 def _signed(digits: bytes) -> int:

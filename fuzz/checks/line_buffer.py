@@ -46,7 +46,7 @@ _MAX_LIMIT: Final = 24
 #: From this value of the header's limit on, lines end with CR LF.
 _STRICT: Final = 7 * _MAX_LIMIT
 
-_Taken: TypeAlias = bytes | str | tuple[str, object] | None
+_Taken: TypeAlias = bytes | str | tuple[str, object, str] | None
 
 #: Lives beside all the others and is to notice none of them.
 _SIBLING: Final = LineBuffer(1)
@@ -263,7 +263,7 @@ def _outcome(take: Callable[..., bytes | None], *how: bytes | int) -> _Taken:
     except (LineTooLong, BareTerminator) as error:
         return str(error)
     except LimitError as error:
-        return error.name, error.value
+        return error.name, error.value, error.expected
     assert taken is None or type(taken) is bytes, f"taken as {type(taken).__name__}"
     return taken
 
@@ -273,11 +273,16 @@ _SLACK: Final = 32  # what the allocator rounds up to
 
 
 def _refuse_limit(below: int) -> None:
-    """Check that a limit below one is refused."""
-    try:
-        LineBuffer(-below)
-    except LimitError as error:
-        named = error.name, error.value
-        assert named == ("max_line", -below), f"{named} is named instead of {-below}"
-    else:
-        raise AssertionError("a limit below 1 was accepted")
+    """Check that a limit below one is refused, and a delimiter of nothing."""
+    calls: dict[tuple[str, object, str], Callable[[], object]] = {
+        ("max_line", -below, "a positive number of bytes"): lambda: LineBuffer(-below),
+        ("delimiter", b"", "one byte or more"): lambda: LineBuffer(below + 1).take_until(b""),
+    }
+    for due, call in calls.items():
+        try:
+            call()
+        except LimitError as error:
+            named = error.name, error.value, error.expected
+            assert named == due, f"{named} instead of {due}"
+            continue
+        raise AssertionError(f"it was accepted that {due[0]} is {due[1]!r}")

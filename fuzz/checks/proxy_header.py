@@ -17,6 +17,7 @@ from caas_trio.core.proxy_encoding import encode_proxy_header
 from caas_trio.core.proxy_header import Address, ProxyHeader, ProxyHeaderParser, Tlv
 
 from .chunks import cut, hand_over
+from .reasons import PROXY_HEADER
 
 MODULES: Final = ("caas_trio.core.proxy_header", "caas_trio.core.proxy_encoding")
 
@@ -89,6 +90,7 @@ def _read(pieces: list[bytes], told: _Told, memory: int) -> None:
             assert told.header is None, f"refused, and is {told.header}: {error}"
             assert told.at is not None, f"refused too early, after {fed + len(piece)}: {error}"
             assert fed < told.at <= fed + len(piece), f"refused after {fed + len(piece)}, not {told.at}"
+            assert PROXY_HEADER.fullmatch(error.reason), f"no reason is {error.reason!r}"
             return
         fed += len(piece)
         assert complete or taken <= fed, f"took {taken} bytes of {fed}"
@@ -103,7 +105,8 @@ def _read(pieces: list[bytes], told: _Told, memory: int) -> None:
         return
     try:
         parser.end_of_input()
-    except ProxyHeaderError:
+    except ProxyHeaderError as error:
+        assert PROXY_HEADER.fullmatch(error.reason), f"no reason is {error.reason!r}"
         return
     raise AssertionError("the end came too early, and nothing was said")
 
