@@ -360,6 +360,7 @@ async def test_max_chunk_limits_each_call_of_receive(
     assert await receive_all(conversation.client) == b"NINEBYTES\n" * 200
     assert session.longest == session.max_chunk
     assert rounds.rounds >= 20
+    assert (rounds.received, rounds.sent, rounds.lines) == (2000, 2000, 200)
 
 
 async def test_the_drain_can_be_ended_between_reads(
@@ -792,9 +793,11 @@ async def test_unsent_data_keeps_waiting_for_room() -> None:
 async def test_a_first_read_takes_what_is_there_without_the_hub(autojump_clock: MockClock) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, closing_at_end(Hub(LIMITS, Drain())) as hub:
-        connection = Connection(hub.channel(theirs), None, LocalPeer(), LIMITS, Drain())
+        channel = hub.channel(theirs)
+        connection = Connection(channel, None, LocalPeer(), LIMITS, Drain())
         ours.send(b"a\nb")
         assert await connection.receive_line() == b"a\n"
+        assert channel.received == 0  # nobody has it count
         ours.send(b"\n")
         with trio.move_on_after(1) as scope:
             await connection.receive_line()

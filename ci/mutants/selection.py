@@ -44,6 +44,7 @@ _DRIVERS: Final = (
     "failures",
     "firstturn",
     "found",
+    "hub",
     "inlineturn",
     "machine",
     "memory",

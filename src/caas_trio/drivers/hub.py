@@ -60,7 +60,6 @@ class Hub(Driver):
         counting: bool = False,
         machine: Machine = MACHINE,
     ) -> None:
-        self._limits = limits
         self._drain = drain
         self._stats = stats
         self._poller = Poller(limits, drain, stats, counting=counting, machine=machine)
