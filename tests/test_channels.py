@@ -363,6 +363,19 @@ async def test_max_chunk_limits_each_call_of_receive(
     assert (rounds.received, rounds.sent, rounds.lines) == (2000, 2000, 200)
 
 
+async def test_what_a_session_does_not_want_at_once_is_served_without_more_input(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    conversation = Conversation(nursery, kind, Careful())
+    await trio.testing.wait_all_tasks_blocked()
+    await conversation.client.send_all(b"ninebytes\n" * 50)
+    heard = b""
+    while len(heard) < 500:
+        heard += await conversation.client.receive_some()
+    assert heard == b"NINEBYTES\n" * 50
+    nursery.cancel_scope.cancel()
+
+
 async def test_the_drain_can_be_ended_between_reads(
     kind: str, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
@@ -519,23 +532,23 @@ async def test_a_spurious_read_readiness_is_harmless(
     conversation = Conversation(nursery, "hub", LineSession(bytes.upper))
 
     class Unready(socket.socket):
-        """Has nothing to give at the first time."""
+        """Has nothing to give at the first two times, of which the second is the hub's."""
 
-        asked = False
+        left = 2
 
         def recv(self, *args: int) -> bytes:
-            if not self.asked:
-                self.asked = True
+            if self.left:
+                self.left -= 1
                 raise BlockingIOError
             return super().recv(*args)
 
     assert isinstance(conversation.channel, HubChannel)
     assert isinstance(conversation.channel.sock, socket.socket)
-    conversation.channel.sock = Unready(fileno=conversation.channel.sock.detach())
-    conversation.channel.sock.setblocking(False)  # noqa: FBT003 - the socket module's signature
+    unready = conversation.channel.sock = Unready(fileno=conversation.channel.sock.detach())
+    unready.setblocking(False)  # noqa: FBT003 - the socket module's signature
     await conversation.client.send_all(b"a\n")
     assert await conversation.client.receive_some() == b"A\n"
-    assert conversation.channel.sock.asked
+    assert not unready.left
     nursery.cancel_scope.cancel()
 
 
