@@ -316,9 +316,7 @@ async def test_a_handler_is_told_whose_connection_it_was_though_the_client_is_go
 
     endpoint = "tcp://127.0.0.1:0" if scheme == "tcp" else f"unix:{tmp_path}/s"
     async with running(partial(serve, handler), endpoint, telemetry=Recorder()) as server:
-        bound = server.endpoints[0]
-        with socket.socket(socket.AF_UNIX if bound.path else socket.AF_INET) as client:
-            client.connect(bound.path or (bound.host, bound.port))  # the server does not run meanwhile
+        with server.plain_client() as client:
             here = client.getsockname()
             reset(client)
         while not peers:

@@ -212,7 +212,9 @@ async def test_the_stop_answers_what_was_received_and_ends_each_connection() -> 
 
 
 async def test_the_stop_takes_the_whole_accept_queue() -> None:
-    async with serving() as server:
+    # Every tenth is aborted by its client, and skipped.
+    machine = ScriptedMachine(*[*[0] * 9, errno.ECONNABORTED] * 15)
+    async with serving(machine=machine) as server:
         address = (server.endpoints[0].host, server.endpoints[0].port)
         # Without a checkpoint in between: more than one burst of accepts waits when the stop begins.
         queued = [socket.create_connection(address) for _ in range(150)]
@@ -258,14 +260,15 @@ async def test_nothing_is_left_behind() -> None:
 
 
 class ScriptedMachine(Machine):
-    """A machine whose next accepts fail as a script says."""
+    """A machine whose next accepts fail as a script says; at a 0 in it they do not."""
 
     def __init__(self, *script: int) -> None:
         self.script = list(script)
 
     def accept(self, listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, Any]:
-        if self.script:
-            raise OSError(self.script.pop(0), "scripted")
+        error = self.script.pop(0) if self.script else 0
+        if error:
+            raise OSError(error, "scripted")
         return super().accept(listening, family, kind)
 
 
@@ -425,10 +428,35 @@ async def test_econnaborted_is_skipped() -> None:
     assert not server.telemetry.failures
 
 
-async def test_without_memory_accepting_pauses_and_goes_on() -> None:
-    async with serving(machine=ScriptedMachine(errno.ENOMEM, errno.ENOBUFS)) as server:
-        assert await server.talk(b"a") == b"A"
-    assert server.telemetry.accept_errors == [errno.ENOMEM, errno.ENOBUFS]
+def heard_now(client: socket.socket) -> bytes:
+    """Return what a client has received; it does not wait."""
+    try:
+        return client.recv(1000, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return b""
+
+
+async def test_without_memory_accepting_pauses_and_goes_on(mock_clock: MockClock) -> None:
+    errors = [errno.ENOMEM, errno.ENOBUFS]
+    async with serving(machine=ScriptedMachine(*errors)) as server:
+        with server.plain_client() as client:
+            client.send(b"a\n")
+            for count in (1, 2):
+                await trio.testing.wait_all_tasks_blocked()
+                assert server.telemetry.accept_errors == errors[:count]
+                assert heard_now(client) == b""
+                mock_clock.jump(0.1)
+            await trio.testing.wait_all_tasks_blocked()
+            assert heard_now(client) == b"A\n"
+
+
+async def test_clients_are_accepted_one_after_the_other_without_a_pause(mock_clock: MockClock) -> None:
+    async with serving() as server:
+        for _ in range(3):
+            with server.plain_client() as client:
+                client.send(b"a\n")
+                await trio.testing.wait_all_tasks_blocked()
+                assert heard_now(client) == b"A\n"
 
 
 async def test_without_descriptors_a_client_gets_an_error_line() -> None:
@@ -848,22 +876,19 @@ async def test_a_host_may_connect_so_often_in_a_second(mock_clock: MockClock) ->
     assert server.telemetry.reasons == ["too many new connections from this host"]
 
 
-async def test_at_capacity_wait_delays_new_connections() -> None:
+async def test_at_capacity_wait_keeps_new_clients_in_the_queue_until_there_is_room(
+    mock_clock: MockClock,
+) -> None:
     limits = Limits(max_connections=1, at_capacity=AtCapacity.WAIT)
-    async with serving(limits=limits) as server, await server.connect() as second:
-        async with await server.connect() as first:
-            pass
-        await second.send_all(b"a\n")
-        await receive(second, b"A\n")
-        third = await server.connect()
-        await third.send_all(b"b\n")
-        with trio.move_on_after(0.05) as wait:
-            await third.receive_some()
-        assert wait.cancelled_caught
-        await second.aclose()
-        await receive(third, b"B\n")
-        await third.aclose()
-    assert first.socket.fileno() == -1
+    async with serving(limits=limits) as server:
+        clients = [server.plain_client() for _ in range(3)]
+        for client in clients:
+            client.send(b"a\n")
+        for number, client in enumerate(clients):
+            await trio.testing.wait_all_tasks_blocked()
+            heard = [heard_now(waiting) for waiting in clients[number:]]
+            assert heard == [b"A\n", *[b""] * (2 - number)]
+            client.close()
     assert not server.telemetry.reasons
 
 

@@ -71,6 +71,7 @@ _SERVER: Final = (
     "hosting",
     "hostrates",
     "inherited",
+    "inlineturn",
     "listeners",
     "log_telemetry",
     "migrating",

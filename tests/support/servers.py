@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -52,6 +53,13 @@ class Running(Generic[R]):
     async def connect(self, which: int = 0) -> trio.SocketStream:
         """Return a connection to it; the caller closes it."""
         return await streams.connect(self.endpoints[which])
+
+    def plain_client(self, which: int = 0) -> socket.socket:
+        """Return a socket that is connected to it, which the caller closes; the server waits meanwhile."""
+        endpoint = self.endpoints[which]
+        client = socket.socket(socket.AF_UNIX if endpoint.path else socket.AF_INET)
+        client.connect(endpoint.path or (endpoint.host, endpoint.port))
+        return client
 
     async def talk(self, data: bytes, which: int = 0) -> bytes:
         """Return all that comes to a client that sends `data` and ends its output."""
