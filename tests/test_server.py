@@ -876,7 +876,7 @@ async def test_a_host_may_connect_so_often_in_a_second(mock_clock: MockClock) ->
     assert server.telemetry.reasons == ["too many new connections from this host"]
 
 
-async def test_at_capacity_wait_keeps_new_clients_in_the_queue_until_there_is_room(
+async def test_at_capacity_wait_delays_new_connections(
     mock_clock: MockClock,
 ) -> None:
     limits = Limits(max_connections=1, at_capacity=AtCapacity.WAIT)
