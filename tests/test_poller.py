@@ -116,6 +116,29 @@ def test_after_a_wait_a_client_that_is_alone_needs_no_poll() -> None:
     assert ready(polls=1) == [3]
 
 
+def test_polls_in_a_row_become_rare_while_they_are_in_vain() -> None:
+    poller = poller_of()
+    epoll: Any = poller.epoll
+
+    def tried(waits: int) -> list[int]:
+        """Before which of so many waits did it poll?"""
+        found = []
+        for number in range(waits):
+            before = epoll.polls
+            assert poller.poll_on() == []
+            assert epoll.polls - before in {0, Machine.busy_polls}
+            found += [number] * (epoll.polls > before)
+        return found
+
+    assert tried(300) == [0, 2, 5, 10, 19, 36, 69, 134, 199, 264]
+    assert tried(29) == []
+    client = Client(3)
+    poller.watch(client, EPOLLIN)
+    assert poller.poll_on() == poller.poll_on() == [(3, EPOLLIN)]
+    poller.watch(client, 0)
+    assert tried(20) == [0, 2, 5, 10, 19]  # as in the beginning
+
+
 @pytest.mark.parametrize("name", ["idle_timeout", "line_timeout", "write_timeout"])
 def test_timeouts_are_checked_eight_times_within_the_shortest_and_once_a_second(name: str) -> None:
     timeouts: list[dict[str, Any]] = [{name: seconds} for seconds in (0.8, 8, 80)]

@@ -21,6 +21,9 @@ EPOLLOUT: Final = 4
 #: costliest kind takes about a millisecond, and the kernel returns first those that wait longest.
 _EVENTS: Final = 64
 
+#: How many waits at most go without polls in a row.
+_MAX_WAITS: Final = 64
+
 #: How many times timeouts are checked within the shortest of them, and the longest interval (seconds).
 _SWEEPS: Final = 8
 _MAX_SWEEP_INTERVAL_S: Final = 1.0
@@ -90,14 +93,36 @@ class Poller:
         self.channels: list[Any] = []
         self.watching = 0
         self._first: list[tuple[int, int]] = []  # what was ready after the last wait
+        self._waits = 0  # how many follow before polls in a row are tried again
+        self._waits_next = 1  # and how many, if those are in vain
         self.sweep: trio.CancelScope | None = None
 
     def after_wait(self) -> list[tuple[int, int]]:
         """Return the descriptors that are ready, or the only one that is watched: no poll has to name it."""
+        if self.lone() is None:
+            self._first = self.poll()
+        return self._first
+
+    def lone(self) -> Any:
+        """Return the only channel that is watched; None if there are more, or it was not seen yet."""
         first = self._first
-        if self.watching != 1 or len(first) != 1 or self.channels[first[0][0]] is None:
-            self._first = first = self.poll()
-        return first
+        return self.channels[first[0][0]] if self.watching == 1 and len(first) == 1 else None
+
+    def poll_on(self) -> list[tuple[int, int]]:
+        """Poll for about as long as a wait would cost; return what is ready.
+
+        A client that answers at once is served without a wait. One that does not costs little: after each
+        time in vain, twice as many waits go without as after the one before.
+        """
+        if self._waits:
+            self._waits -= 1
+            return []
+        for _ in range(self.machine.busy_polls):
+            if ready := self.poll():
+                self._waits_next = 1
+                return ready
+        self._waits, self._waits_next = self._waits_next, min(2 * self._waits_next, _MAX_WAITS)
+        return []
 
     def poll(self) -> list[tuple[int, int]]:
         """Return the descriptors that are ready, without waiting."""

@@ -39,6 +39,7 @@ class Host(Machine):
 
     has_epoll = True
     has_files = False
+    busy_polls = 1  # nothing comes while the hub polls
 
     def __init__(self, node: Node) -> None:
         self.name = node.name
