@@ -189,7 +189,7 @@ class _Server:
         for _ in range(0, door.socket.max_waiting, self._machine.datagram_burst):
             await trio.lowlevel.checkpoint()
             if not await self._burst(door):
-                break
+                return
 
     async def _burst(self, door: _Door) -> bool:
         """Serve some of the datagrams that wait; return whether there may be more."""
