@@ -298,10 +298,14 @@ async def test_a_path_is_taken_over_only_if_asked_for(tmp_path: Path, *, several
 async def test_a_server_that_may_not_be_signalled_is_named(tmp_path: Path) -> None:
     endpoint = Endpoint.parse(f"unix:{tmp_path}/caas.sock")
     machine = HookedMachine(kill=failing(errno.EPERM), peer=lambda: (12345, 0, 0))
-    with closing(await listen(endpoint)):
+    with closing(await listen(endpoint)) as old:
         [new] = await listen_all([endpoint], takeover=True, machine=machine)
-        with closing(new), pytest.raises(ListenError) as caught:
-            await new.take_over()
+        with closing(new):
+            with pytest.raises(ListenError) as caught:
+                await new.take_over()
+            old.withdraw()
+            assert old.handed_over is True
+    assert new.handed_over is False
     assert (caught.value.endpoint, caught.value.reason) == (str(endpoint), "operation not permitted")
 
 
