@@ -86,11 +86,13 @@ class HubChannel(HubTransport):
 
     def resume(self, session: Session) -> Awaitable[None]:
         """Leave socket and session to the hub; see `Channel.resume`."""
-        if not self._opened:  # a handler's first read
-            self._opened = True
-            self._serve_first(session)
-            if session.closing and not self.write_buffer:
-                return _over()
+        if self._request is None:
+            self._request = request_to_wait(self)
+            if not self._opened:  # a handler's first read
+                self._opened = True
+                self._serve_first(session)
+                if session.closing and not self.write_buffer:
+                    return _over()
         events = self._poller.listening if self.tls is None else self.reading
         if self.write_buffer:
             self.write_buffer = self.send_nowait(b"")
@@ -104,8 +106,6 @@ class HubChannel(HubTransport):
         self.task = trio.lowlevel.current_task()
         if events != self.watched:
             self._poller.watch(self, events)
-        if self._request is None:
-            self._request = request_to_wait(self)
         return parked(self._request)  # without a coroutine in between: a parked task would have to keep it
 
     def interrupt(self) -> None:

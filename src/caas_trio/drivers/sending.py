@@ -51,10 +51,10 @@ class SendingConnection(ReadingConnection):
         self._calls_left -= 1
         if (self._sending or self._closed) and not await self._wait_to_send("send"):
             return
-        self._sending = True
         try:
             rest = self._channel.send_nowait(data if data.__class__ is bytes else bytes(memoryview(data)))
             if rest:
+                self._sending = True
                 await self._channel.send_all(rest)
         except PeerError as error:
             await self._give_up("send", error)
@@ -64,10 +64,8 @@ class SendingConnection(ReadingConnection):
             finally:  # a task that reads ends now, and may have this one cancelled meanwhile
                 raise error
         finally:
-            if self._queue:
+            if self._sending:  # after its turn, or since not all was taken at once
                 self._end_sending()
-            else:
-                self._sending = False
 
     def post(self, data: Chunk) -> bool:
         """Send `data` now, or later as soon as the client reads; return whether it is accepted.
