@@ -119,24 +119,31 @@ def test_after_a_wait_a_client_that_is_alone_needs_no_poll() -> None:
 def test_polls_in_a_row_become_rare_while_they_are_in_vain() -> None:
     poller = poller_of()
     epoll: Any = poller.epoll
+    client = Client(3)
 
     def tried(waits: int) -> list[int]:
-        """Before which of so many waits did it poll?"""
+        """Before which of so many waits is it worth a try? None of them finds anything."""
+        epoll.events.clear()
         found = []
         for number in range(waits):
             before = epoll.polls
-            assert poller.poll_on() == []
-            assert epoll.polls - before in {0, Machine.busy_polls}
-            found += [number] * (epoll.polls > before)
+            if poller.prompt() is not None:
+                assert poller.poll_on() == []
+                found.append(number)
+            assert epoll.polls - before == Machine.busy_polls * (number in found)
+        epoll.events[3] = EPOLLIN
         return found
 
+    assert poller.prompt() is None  # nobody is there
+    poller.watch(client, EPOLLIN)
+    assert poller.after_wait() == [(3, EPOLLIN)]
     assert tried(300) == [0, 2, 5, 10, 19, 36, 69, 134, 199, 264]
     assert tried(29) == []
-    client = Client(3)
-    poller.watch(client, EPOLLIN)
+    assert poller.prompt() is client
     assert poller.poll_on() == poller.poll_on() == [(3, EPOLLIN)]
-    poller.watch(client, 0)
     assert tried(20) == [0, 2, 5, 10, 19]  # as in the beginning
+    poller.watch(Client(4), EPOLLIN)
+    assert tried(40) == []  # not alone
 
 
 @pytest.mark.parametrize("name", ["idle_timeout", "line_timeout", "write_timeout"])

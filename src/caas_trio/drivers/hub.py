@@ -103,7 +103,7 @@ class Hub(Driver):
                             until = now + _TURN_S
                         begun = now
                         ready = poller.poll()
-                        if not ready and (lone := poller.lone()) is not None:
+                        if not ready and (lone := poller.prompt()) is not None:
                             if lone.session is None:  # its task is about to run
                                 await trio.lowlevel.checkpoint()
                             if lone.session is not None:

@@ -97,6 +97,10 @@ class Poller:
         self._waits_next = 1  # and how many, if those are in vain
         self.sweep: trio.CancelScope | None = None
 
+    def poll(self) -> list[tuple[int, int]]:
+        """Return the descriptors that are ready, without waiting."""
+        return self.epoll.poll(0, _EVENTS)
+
     def after_wait(self) -> list[tuple[int, int]]:
         """Return the descriptors that are ready, or the only one that is watched: no poll has to name it."""
         if self.lone() is None:
@@ -108,25 +112,25 @@ class Poller:
         first = self._first
         return self.channels[first[0][0]] if self.watching == 1 and len(first) == 1 else None
 
-    def poll_on(self) -> list[tuple[int, int]]:
-        """Poll for about as long as a wait would cost; return what is ready.
+    def prompt(self) -> Any:
+        """Return the channel of a client that is alone and may answer at once, for `poll_on`; or None.
 
-        A client that answers at once is served without a wait. One that does not costs little: after each
-        time in vain, twice as many waits go without as after the one before.
+        One that does not costs little: after each time in vain, None is returned twice as many times as
+        after the one before.
         """
         if self._waits:
             self._waits -= 1
-            return []
+            return None
+        return self.lone()
+
+    def poll_on(self) -> list[tuple[int, int]]:
+        """Poll for about as long as a wait would cost; return what is ready."""
         for _ in range(self.machine.busy_polls):
             if ready := self.poll():
                 self._waits_next = 1
                 return ready
         self._waits, self._waits_next = self._waits_next, min(2 * self._waits_next, _MAX_WAITS)
         return []
-
-    def poll(self) -> list[tuple[int, int]]:
-        """Return the descriptors that are ready, without waiting."""
-        return self.epoll.poll(0, _EVENTS)
 
     def watch(self, channel: Watched, events: int) -> None:
         """Watch for these events; for none with 0.
