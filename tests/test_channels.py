@@ -363,11 +363,13 @@ async def test_max_chunk_limits_each_call_of_receive(
     assert (rounds.received, rounds.sent, rounds.lines) == (2000, 2000, 200)
 
 
+@pytest.mark.parametrize("early", [True, False])
 async def test_what_a_session_does_not_want_at_once_is_served_without_more_input(
-    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery, *, early: bool
 ) -> None:
     conversation = Conversation(nursery, kind, Careful())
-    await trio.testing.wait_all_tasks_blocked()
+    if not early:
+        await trio.testing.wait_all_tasks_blocked()
     await conversation.client.send_all(b"ninebytes\n" * 50)
     heard = b""
     while len(heard) < 500:

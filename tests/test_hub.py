@@ -81,11 +81,12 @@ class Running:
         opened.callback(self.hub.close)
         nursery.start_soon(self.hub.run)
 
-    def client(self, session: Session) -> Client:
-        """Return a client whose conversation begins."""
+    def client(self, session: Session, spoken: bytes = b"") -> Client:
+        """Return a client that has spoken, and whose conversation begins."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)  # noqa: FBT003 - the socket module's signature
         self._opened.enter_context(ours)
+        ours.send(spoken)
         client = Client(ours, self.hub.channel(theirs))
         self._opened.callback(client.channel.close)
         self._nursery.start_soon(client.run, session)
@@ -233,3 +234,60 @@ async def test_after_the_end_of_the_input_there_is_nothing_to_linger_for() -> No
         assert client.over
         assert [*lingers, not client.channel.needs_no_linger] == [True, False]
         assert client.heard() == b"A"
+
+
+async def test_a_conversation_may_be_over_before_it_has_begun() -> None:
+    class Refusal(LineSession):
+        def open(self) -> bytes:
+            self.closing = True
+            return b"no\n"
+
+        def receive(self, data: bytes | bytearray | memoryview) -> bytes:  # noqa: ARG002
+            raise AssertionError
+
+    async with running() as server:
+        refused = server.client(Refusal(bytes.upper), b"a\n")
+        once = server.client(LineSession(bytes.upper, once=True), b"a\nb\n")
+        await trio.testing.wait_all_tasks_blocked()
+        assert (refused.over, refused.raised, refused.heard()) == (True, None, b"no\n")
+        assert (once.over, once.raised, once.heard()) == (True, None, b"A\n")
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_the_drain_answers_what_has_come_by_then_and_nothing_later(ends: bool) -> None:  # noqa: FBT001
+    """However little the session wants at a time, and however fast more comes."""
+
+    def service(line: bytes) -> bytes:
+        if server.drain.begun and not ends:
+            client.sock.send(b"too late\n" * 20)
+        return line.upper()
+
+    session = LineSession(service)
+    session.max_chunk = 100
+    async with running() as server:
+        client = server.client(session)
+        await trio.testing.wait_all_tasks_blocked()
+        client.sock.send(b"ninebytes\n" * 25 + b"tail")
+        if ends:
+            client.sock.shutdown(socket.SHUT_WR)
+        server.drain.begin()
+        await trio.testing.wait_all_tasks_blocked()
+        assert client.over
+        assert client.heard() == b"NINEBYTES\n" * 25 + (b"TAIL" if ends else b"")
+        assert len(server.stats.turns) >= 3
+
+
+async def test_the_drain_tells_a_session_that_is_over_nothing_more() -> None:
+    class Once(LineSession):
+        def end_of_input(self) -> bytes:
+            assert not self.closing
+            return super().end_of_input()
+
+    async with running() as server:
+        client = server.client(Once(bytes.upper, once=True))
+        await trio.testing.wait_all_tasks_blocked()
+        client.sock.send(b"a\n")
+        client.sock.shutdown(socket.SHUT_WR)
+        server.drain.begin()
+        await trio.testing.wait_all_tasks_blocked()
+        assert (client.raised, client.over, client.heard()) == (None, True, b"A\n")

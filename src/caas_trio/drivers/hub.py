@@ -240,8 +240,7 @@ class Hub(Driver):
         else:
             if channel.write_buffer or (left and not session.closing):
                 self._left[channel] = left
-                events = EPOLLOUT if channel.write_buffer else self._poller.listening
-                self._poller.watch(channel, events)
+                self._poller.watch(channel, EPOLLOUT)  # which is at once, if nothing is unsent
             else:
                 channel.wake()
 

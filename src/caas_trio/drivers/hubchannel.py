@@ -29,13 +29,13 @@ class HubChannel(HubTransport):
 
     task: trio.lowlevel.Task
     stamp: float
+    _begun: tuple[int, float] | None  # the line that is unfinished, and since when; see `overdue`
 
     def __init__(self, sock: socket.socket, poller: Poller) -> None:
         HubTransport.__init__(self, sock, poller)
         self.session: Session | None = None
         self._opened = False
         self._request: object = None  # made for the first wait
-        self._begun: tuple[int, float] | None = None  # the line that is unfinished, and since when
 
     def converse(self, session: Session) -> Awaitable[None]:
         """Run a conversation; see `Channel.converse`."""
