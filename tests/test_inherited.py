@@ -502,6 +502,7 @@ async def test_connections_and_datagrams_go_to_their_own_servers(
         kind: socket.SocketKind, *endpoints: Endpoint, task_status: trio.TaskStatus[list[Endpoint]]
     ) -> None:
         listeners = await listen_all(endpoints, kind, machine=LATER)
+        assert {sock.type for each in listeners for sock in each.sockets} == {kind}
         opened.extend(listeners)
         task_status.started([each.endpoint for each in listeners])
 
