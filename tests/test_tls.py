@@ -42,6 +42,7 @@ from caas_trio import (
 )
 from caas_trio.core.peer import InternetPeer
 from caas_trio.core.telemetry import Outcome
+from caas_trio.core.tls import openssl_words
 from caas_trio.drivers.choice import make_driver
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.tlsstream import TlsStream
@@ -190,6 +191,28 @@ def test_certificate_and_key_may_share_a_file(tmp_path: Path) -> None:
     context = Certificates(str(both)).context
     assert context.verify_mode is ssl.CERT_NONE
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    no_compressed_certificates = 1 << 33
+    usual = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).options
+    assert context.options == usual | ssl.OP_NO_RENEGOTIATION | no_compressed_certificates
+
+
+@pytest.mark.parametrize(
+    ("reason", "verify_message", "words"),
+    [
+        ("EE_KEY_TOO_SMALL", None, "ee key too small"),
+        ("CERTIFICATE_VERIFY_FAILED", "no issuer_x", "no issuer x"),
+        ("CERTIFICATE_VERIFY_FAILED", "", "certificate verify failed"),
+        (None, None, "protocol error"),
+    ],
+)
+def test_the_reason_of_openssl_is_told_in_words(
+    reason: str | None, verify_message: str | None, words: str
+) -> None:
+    error = ssl.SSLError() if verify_message is None else ssl.SSLCertVerificationError()
+    error.reason = reason  # type: ignore[assignment]
+    if verify_message is not None:
+        vars(error)["verify_message"] = verify_message
+    assert openssl_words(error) == words
 
 
 def test_a_client_uses_the_given_ca_and_certificate(files: tuple[Path, Path, Path], tmp_path: Path) -> None:

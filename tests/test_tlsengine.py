@@ -6,12 +6,19 @@ import itertools
 import ssl
 
 import pytest
-import trustme
 
 from caas_trio import HandshakeFailed
+from caas_trio.core.handshakegate import MAX_HANDSHAKE
 from caas_trio.core.tlsengine import MAX_EMPTY, MAX_UNSAID, RECORD, TlsEngine
 
-from .certificates import HOST, authority, client_context, server_context, unreadable_client
+from .certificates import (
+    HOST,
+    authority,
+    client_context,
+    server_certificate,
+    server_context,
+    unreadable_client,
+)
 
 VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 
@@ -21,7 +28,7 @@ def asking_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_verify_locations(cadata=authority().cert_pem.bytes().decode())
     context.verify_mode = ssl.CERT_REQUIRED
-    trustme.LeafCert.configure_cert(authority().issue_cert(HOST), context)
+    server_certificate().configure_cert(context)
     return context
 
 
@@ -44,10 +51,22 @@ def shaken(
 
 @pytest.mark.parametrize("server_side", [False, True])
 def test_a_new_engine_has_done_nothing(*, server_side: bool) -> None:
-    engine = TlsEngine(server_context(), server_side=server_side)
+    context = server_context() if server_side else client_context()
+    engine = TlsEngine(context, server_side=server_side, server_hostname=None if server_side else HOST)
     assert (engine.established, engine.input_ended, engine.output_ended) == (False, False, False)
     assert engine.drained is False
     assert engine.alert() == b""
+    assert engine.wanted(100_000) == (MAX_HANDSHAKE if server_side else 100_000)
+    assert bool(engine.shake_hands(b"")) is not server_side  # the client begins
+
+
+def test_a_server_with_another_name_is_refused() -> None:
+    client = TlsEngine(client_context(), server_side=False, server_hostname="other.example")
+    server = TlsEngine(server_context(), server_side=True)
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        client.shake_hands(server.shake_hands(client.shake_hands(b"")))
+    with pytest.raises(ssl.SSLError, match="BAD_CERTIFICATE"):
+        server.shake_hands(client.alert())
 
 
 @VERSIONS
@@ -166,6 +185,27 @@ def test_a_peer_that_sends_records_without_content_is_cut_off() -> None:
         with pytest.raises(ConnectionAbortedError, match=r"^the peer sends records without content$"):
             client.read(1)
     assert (client.drained, client.input_ended) == (False, True)
+
+
+def test_records_without_content_are_counted_from_the_last_content_on() -> None:
+    context = ssl.create_default_context(cadata=authority().cert_pem.bytes().decode())
+    context.post_handshake_auth = True
+    authority().issue_cert(*(f"{number}.example.org" for number in range(1500))).configure_cert(context)
+    asking = asking_context()
+    asking.verify_mode = ssl.CERT_OPTIONAL
+    client, server = shaken(context, asking)
+    server.feed(client.encrypt(b"a"))
+    assert server.read(9) == b"a"
+    server.tls.verify_client_post_handshake()
+    client.feed(server.encrypt(b"b"))
+    assert client.read(9) == b"b"
+    certificate = client.encrypt(b"c")
+    assert len(certificate) > MAX_EMPTY + 1
+    server.feed(certificate[:MAX_EMPTY])
+    assert server.read(9) is None
+    server.feed(certificate[MAX_EMPTY : MAX_EMPTY + 1])
+    with pytest.raises(ConnectionAbortedError):
+        server.read(9)
 
 
 def test_a_peer_that_requests_answers_and_does_not_read_them_is_cut_off() -> None:

@@ -58,7 +58,7 @@ def _encode_line(header: ProxyHeader) -> bytes:
     family, packed = _pack(source, destination)
     hosts = [host_text(each) for each in ADDRESSES[family].unpack(packed)[:2]]
     protocol = "TCP4" if family == INET else "TCP6"
-    return f"PROXY {protocol} {' '.join(hosts)} {source[1]} {destination[1]}\r\n".encode("ascii")
+    return f"PROXY {protocol} {' '.join(hosts)} {source[1]} {destination[1]}\r\n".encode()
 
 
 def _encode_block(header: ProxyHeader) -> bytes:
@@ -103,9 +103,10 @@ def _pack(source: Address, destination: Address) -> tuple[int, bytes]:
     if isinstance(source, bytes) or isinstance(destination, bytes):
         raise ValueError("the addresses are not of one family")  # noqa: TRY004
     hosts = [ipaddress.ip_address(host) for host, _ in (source, destination)]
-    if hosts[0].version != hosts[1].version:
+    versions = {host.version for host in hosts}
+    if len(versions) > 1:
         raise ValueError("the addresses are not of one family")
     if not all(0 <= port <= MAX_PORT for _, port in (source, destination)):
         raise ValueError(f"a port is not between 0 and {MAX_PORT}")
-    family = INET if hosts[0].version == 4 else INET6  # noqa: PLR2004
+    family = INET if versions == {4} else INET6
     return family, ADDRESSES[family].pack(hosts[0].packed, hosts[1].packed, source[1], destination[1])

@@ -47,6 +47,8 @@ MAX_PORT: Final = 65535
 #: The fixed part of version 2: the signature, version and command, family and transport, and how long the
 #: rest is.
 FIXED: Final = struct.Struct("!12scBH")
+#: Where family and transport are.
+_KIND: Final = slice(13, 14)
 #: The addresses of version 2, by family.
 INET: Final = 1
 INET6: Final = 2
@@ -184,7 +186,7 @@ def _read_tcp(
         raise ProxyHeaderError("not a line of version 1")
     if not end:
         return None
-    _, _, source, destination, source_port, destination_port = line[:-2].decode("ascii").split(" ")
+    _, _, source, destination, source_port, destination_port = line.decode().split()
     try:
         hosts = [host_text(family(text).packed) for text in (source, destination)]
     except ValueError:
@@ -197,9 +199,9 @@ def _read_tcp(
 
 def _read_unknown(data: bytes) -> _Complete | None:
     """Read a line without addresses: all before the CRLF is ignored (2.1)."""
-    end = data.find(b"\r\n", 0, _MAX_LINE) + 2
-    if end > 1:
-        return ProxyHeader(1), end
+    line, crlf, _ = data[:_MAX_LINE].partition(b"\r\n")
+    if crlf:
+        return ProxyHeader(1), len(line + crlf)
     if len(data) >= _MAX_LINE:
         raise ProxyHeaderError(f"no CRLF within {_MAX_LINE} bytes")
     return None
@@ -211,7 +213,7 @@ def _read_local(data: bytes) -> _Complete | None:
 
 
 def _read_proxy(data: bytes) -> _Complete | None:
-    family, transport = divmod(data[len(SIGNATURE) + 1], 16) if len(data) > len(SIGNATURE) + 1 else (0, 0)
+    family, transport = divmod(int.from_bytes(data[_KIND]), 16)  # of nothing, while it is still to come: 0
     if family > UNIX or transport > DGRAM:
         raise ProxyHeaderError("an unknown address family or transport")
     layout = ADDRESSES[family] if family and transport else None

@@ -159,9 +159,9 @@ def session_context(shared: ssl.SSLContext) -> ssl.SSLContext:
 
 def openssl_words(error: ssl.SSLError) -> str:
     """Return OpenSSL's reason, in lower case; it contains nothing that the peer sent."""
-    words: str = getattr(error, "verify_message", "") or error.reason or "protocol error"
+    words: str = getattr(error, "verify_message", None) or error.reason or "protocol error"
     return words.replace("_", " ").lower()
 
 
 def _words(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+    return str(error.strerror).lower()
