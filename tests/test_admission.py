@@ -10,11 +10,26 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from caas_trio import AtCapacity, Limits
+from caas_trio import AtCapacity, Endpoint, Limits
 from caas_trio.drivers.machine import Machine
-from caas_trio.server.admission import REFUSAL, Admission, SpareDescriptor, connection_limit, refuse
+from caas_trio.server.admission import (
+    NO_PLACE,
+    REFUSAL,
+    Admission,
+    SpareDescriptor,
+    connection_limit,
+    refuse,
+    words_for,
+)
 
 from .support.sockets import descriptors
+
+
+class Refusing(Machine):
+    """A machine that has room for two refused connections."""
+
+    gentle_refusals = 2
+
 
 A, B = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("192.0.2.2")
 
@@ -102,6 +117,43 @@ async def test_a_connection_that_a_host_may_not_have_does_not_count_as_a_new_one
     admission.release(A)
     assert admission.admit(A) == "too many new connections from this host"
     assert not admission._by_host
+
+
+def test_at_a_stop_clients_that_would_wait_are_refused() -> None:
+    admission = Admission(Limits(max_connections=2, at_capacity=AtCapacity.WAIT))
+    found = [(admission.room, admission.shut)]
+    for _ in range(2):
+        assert admission.admit() is None
+        found.append((admission.room, admission.shut))
+    admission.end_waiting()
+    found.append((admission.room, admission.shut))
+    assert found == [(2, False), (1, False), (0, True), (0, False)]
+    assert admission.admit() == "too many connections"
+    admission.release(NO_PLACE)
+    assert admission.open == 2
+
+
+def test_a_host_that_becomes_known_later_is_counted_from_then_on() -> None:
+    admission = Admission(Limits(max_per_host=1))
+    assert [admission.admit_host(host) for host in (None, None, A, A, B)] == [
+        *[None] * 3,
+        "too many connections from this host",
+        None,
+    ]
+    admission.release_host(None)
+    assert set(admission._by_host) == {A, B}
+
+
+def test_so_many_refused_connections_linger_and_no_more() -> None:
+    admission = Admission(Limits(), Refusing())
+    for refusing, gentle in ((0, True), (1, True), (2, False), (3, False)):
+        admission.refusing = refusing
+        assert admission.gentle is gentle
+
+
+def test_a_client_of_tls_gets_no_error_line() -> None:
+    assert words_for(Endpoint.parse("tls://127.0.0.1:1")) == b""
+    assert words_for(Endpoint.parse("unix:/run/caas")) == REFUSAL
 
 
 def test_unix_sockets_do_not_count_by_host() -> None:
