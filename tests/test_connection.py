@@ -183,6 +183,29 @@ READS: dict[str, Callable[[Connection], Awaitable[bytes]]] = {
 }
 
 
+async def test_a_read_sends_nothing(pair: Pair, nursery: trio.Nursery) -> None:
+    """Neither of what is there nor of what is waited for, nor at the end."""
+
+    async def read() -> None:
+        for _ in range(2):
+            for read_some in READS.values():
+                await read_some(pair.connection)
+            await pair.connection.skip(3)
+        await pair.connection.wait_input_end()
+        assert await pair.connection.receive_line() == b""
+        await pair.connection.send_eof()
+
+    pieces = [b"a\n", b"b;", b"12345", b"c", b"d\n", b"xyz"]
+    await pair.client.send_all(b"".join(pieces[:3]))
+    nursery.start_soon(read)
+    for piece in [*pieces[3:], *pieces]:
+        await trio.testing.wait_all_tasks_blocked()
+        await pair.client.send_all(piece)
+    await pair.client.send_eof()
+    assert await pair.client.receive_some() == b""
+    nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("name", READS)
 async def test_a_cancelled_read_has_taken_nothing(
     name: str, pair: Pair, autojump_clock: MockClock, nursery: trio.Nursery

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import NoneType
@@ -101,9 +101,14 @@ async def running(step: float = 0) -> AsyncIterator[Running]:
             nursery.cancel_scope.cancel()
 
 
+def break_down(_: bytes) -> bytes:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("how", [bytes.upper, break_down])
 @pytest.mark.parametrize(("step", "turns"), [(0, range(3, 6)), (0.003, range(49, 52))])
 async def test_others_have_their_turn_every_two_milliseconds_and_when_the_hub_wakes_one(
-    step: float, turns: range
+    step: float, turns: range, how: Callable[[bytes], bytes]
 ) -> None:
     """As long as sockets are ready: one client has its next line there whenever one is answered.
 
@@ -122,7 +127,7 @@ async def test_others_have_their_turn_every_two_milliseconds_and_when_the_hub_wa
 
     async with running(step) as server, trio.open_nursery() as nursery:
         talker = server.client(LineSession(service))
-        leaving = [server.client(LineSession(bytes.upper, once=True)) for _ in range(4)]
+        leaving = [server.client(LineSession(how, once=True)) for _ in range(4)]
         await trio.testing.wait_all_tasks_blocked()
 
         async def stand_by() -> None:
@@ -135,7 +140,7 @@ async def test_others_have_their_turn_every_two_milliseconds_and_when_the_hub_wa
         nursery.start_soon(stand_by)
         await trio.testing.wait_all_tasks_blocked()
         assert begun_at[-1] - begun_at[0] in turns
-        assert [client.heard() for client in leaving] == [b"A\n"] * 4
+        assert [client.over for client in leaving] == [True] * 4
 
 
 async def test_each_turn_is_counted_with_its_seconds_and_bytes() -> None:
@@ -234,6 +239,15 @@ async def test_after_the_end_of_the_input_there_is_nothing_to_linger_for() -> No
         assert client.over
         assert [*lingers, not client.channel.needs_no_linger] == [True, False]
         assert client.heard() == b"A"
+
+
+async def test_a_conversation_whose_channel_is_closed_is_lost() -> None:
+    async with running() as server:
+        client = server.client(LineSession(bytes.upper))
+        await trio.testing.wait_all_tasks_blocked()
+        client.channel.close()
+        await trio.testing.wait_all_tasks_blocked()
+        assert isinstance(client.raised, ConnectionLost)
 
 
 async def test_a_conversation_may_be_over_before_it_has_begun() -> None:

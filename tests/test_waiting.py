@@ -270,7 +270,7 @@ async def test_a_body_is_skipped_without_being_held(pair: Pair, nursery: trio.Nu
     await pair.connection.skip(len(MUCH))
     await pair.connection.skip(0)
     assert await pair.connection.receive_line() == b"next\n"
-    with pytest.raises(LimitError):
+    with pytest.raises(LimitError, match=r"^count is -1; it must be 0 or more$"):
         await pair.connection.skip(-1)
     with pytest.raises(InputEnded, match=r"^the input ended after 3 of 4 bytes$"):
         await pair.connection.skip(4)
