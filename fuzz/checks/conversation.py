@@ -167,6 +167,7 @@ class Conversation:
         """Open the session, which says its prompt if it is the first to speak."""
         if self.plan.first is First.SERVER:
             self.prompted = self.plan.prompt
+        assert not self.session.closing, "it is closing before it is open"
         self.said = self.session.open()
         assert self.said == self.prompted, f"said {self.said!r} instead of {self.prompted!r}"
         self.opened = True

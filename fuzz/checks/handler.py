@@ -248,16 +248,20 @@ class _HandlerScriptRunner:
             nursery.start_soon(read)
             if expected == GIVEN_UP:
                 await wait_all_tasks_blocked()
-                self.see_refused(self.connection.take_line)
-                self.see_refused(partial(self.connection.take_exactly, 1))
+                await self.see_refused("take_line", self.connection.take_line)
+                await self.see_refused("take_exactly", partial(self.connection.take_exactly, 1))
+                await self.see_refused("skip", partial(self.connection.skip, 1))
         assert outcome == [expected], f"{outcome!r} instead of {expected!r}"
         self.calls = 0 if expected == GIVEN_UP else self.calls + 1
 
-    def see_refused(self, call: Callable[[], object]) -> None:
+    async def see_refused(self, name: str, call: Callable[[], object]) -> None:
         """See that a call is refused while another task reads."""
         try:
-            call()
-        except StateError:
+            called = call()
+            if isinstance(called, Awaitable):
+                await called
+        except StateError as error:
+            assert error.call == name, f"{error.call} is named as refused instead of {name}"
             return
         raise AssertionError("two tasks could read at once")
 

@@ -91,6 +91,15 @@ class ServerScriptRunner(Roster):
                     await self.compare_when_idle()
         await self.compare_when_idle()
 
+    async def come_and_go(self) -> None:
+        """Connect a client that says something and leaves before it is accepted."""
+        await self.compare_when_idle()
+        if not self.ending and len(self.clients) < len(CLIENTS):
+            client = self.connect(next(n for n in range(len(CLIENTS)) if n not in self.clients))
+            client.send(b"early\n")
+            client.leave()
+            await self.compare_when_idle()
+
     async def compare_when_idle(self) -> None:
         """Wait until nothing moves any more, then compare."""
         await self.catch_up()
@@ -319,6 +328,7 @@ _TO_SERVER: Final = {
     ord("d"): ServerScriptRunner.drain,
     ord("j"): ServerScriptRunner.drain_late,
     ord("n"): ServerScriptRunner.crowd,
+    ord("x"): ServerScriptRunner.come_and_go,
     ord("q"): ServerScriptRunner.connect_late,
     ord("c"): ServerScriptRunner.cancel,
     ord("r"): ServerScriptRunner.retire,
