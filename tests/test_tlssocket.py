@@ -166,6 +166,8 @@ async def test_what_is_sent_behind_a_cancelled_send_follows_on_it(
         while not received.endswith(b"b"):
             received += await made.client.receive_some()
     assert received == b"a" * size + b"b"
+    await made.server.send_all(b"end")
+    assert await made.client.receive_some() == b"end"
     await made.close()
 
 
