@@ -112,8 +112,8 @@ def _new_session() -> LineSession:
 
 
 #: The calls that may fail: all that is done for a connection before its conversation begins. Not what
-#: is done for the server: to tell a handshake of the stop; nor what closes the socket, which nothing
-#: else could do then.
+#: is done for the server: to tell a handshake of the stop, to ask what an endpoint requires, once for all
+#: that are accepted together; nor what closes the socket, which nothing else could do then.
 _STEPS: Final = codes_of(
     (peer, proxy_header, trust, tlsstream, handshaker),
     _handle,
@@ -132,7 +132,14 @@ _STEPS: Final = codes_of(
     TlsSocket.recv,
     TlsSocket.send,
     ServedConnection._reject,
-) - codes_of((), handshaker.Handshaker.__init__, trust.Trust.bound, tlsstream.TlsStream.aclose)
+) - codes_of(
+    (),
+    handshaker.Handshaker.__init__,
+    handshaker.Handshaker.required,
+    trust.Trust.bound,
+    trust.Trust.expects_header,
+    tlsstream.TlsStream.aclose,
+)
 
 
 def check(data: bytes) -> None:
