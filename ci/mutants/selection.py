@@ -45,6 +45,7 @@ _DRIVERS: Final = (
     "firstturn",
     "found",
     "hub",
+    "hubtransport",
     "inlineturn",
     "lone_client",
     "machine",

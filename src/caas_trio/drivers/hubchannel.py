@@ -89,9 +89,8 @@ class HubChannel(HubTransport):
         if self._request is None:
             self._request = request_to_wait(self)
             if not self._opened:  # a handler's first read
-                self._opened = True
                 self._serve_first(session)
-                if session.closing and not self.write_buffer:
+                if session.closing:
                     return _over()
         events = self._poller.listening if self.tls is None else self.reading
         if self.write_buffer:
