@@ -42,7 +42,7 @@ from caas_trio.server.admission import RESERVED_DESCRIPTORS
 from caas_trio.server.listeners import listen_all
 
 from .support.drivers import serve_sessions
-from .support.recorder import Recorder, StatsRecorder
+from .support.recorder import ConnectionRecorder, Recorder, StatsRecorder
 from .support.servers import CAPITALS, Running, running, serving, serving_handler
 from .support.sockets import descriptors
 from .support.streams import receive, receive_all, reset
@@ -53,6 +53,11 @@ pytestmark = pytest.mark.usefixtures("driver")
 
 PROMPT = b"say something:\n"
 REFUSAL = b"error: too many connections\n"
+
+
+def us() -> LocalPeer:
+    """Return this process as the peer of a connection."""
+    return LocalPeer(os.getpid(), os.geteuid(), os.getegid())
 
 
 async def test_several_endpoints_at_once(tmp_path: Path) -> None:
@@ -182,7 +187,7 @@ async def test_a_session_that_cannot_be_created_ends_its_connection_only(tmp_pat
         assert await server.talk(b"a\n") == b""
         [(error, _, peer)] = server.telemetry.failures
         assert isinstance(error, ZeroDivisionError)
-        assert peer == LocalPeer(os.getpid(), os.geteuid(), os.getegid())
+        assert peer == us()
 
 
 async def test_a_server_without_an_endpoint_is_refused() -> None:
@@ -780,8 +785,14 @@ async def test_a_refused_process_is_named(tmp_path: Path) -> None:
         await first.send_all(b"a\n")
         await receive(first, b"A\n")
         assert await server.talk(b"b") == REFUSAL
-    us = LocalPeer(os.getpid(), os.geteuid(), os.getegid())
-    assert server.telemetry.refused == [("too many connections", us)]
+    assert server.telemetry.refused == [("too many connections", us())]
+
+
+async def test_a_process_is_named_where_each_connection_is_reported(tmp_path: Path) -> None:
+    start = partial(serve_sessions, CAPITALS)
+    async with running(start, f"unix:{tmp_path}/caas.sock", telemetry=ConnectionRecorder()) as server:
+        assert await server.talk(b"a") == b"A"
+    assert server.telemetry.closed == [(server.endpoints[0], us())]
 
 
 @pytest.mark.parametrize("proxied", [False, True])
@@ -823,13 +834,40 @@ async def test_of_many_refused_clients_a_few_may_linger(*, proxied: bool) -> Non
     assert server.telemetry.reasons[:10] == ["too many connections from this host"] * 10
 
 
-async def test_a_client_that_resets_at_once_is_lost() -> None:
+@pytest.mark.parametrize(
+    ("resets", "error", "outcome"),
+    [(False, type(None), Outcome.COMPLETED), (True, ConnectionLost, Outcome.LOST)],
+)
+async def test_clients_that_leave_before_they_are_accepted_are_reported_as_others(
+    error: type, outcome: Outcome, *, resets: bool
+) -> None:
     async with running(partial(serve_sessions, CAPITALS), telemetry=StatsRecorder()) as server:
         for _ in range(3):
-            reset(socket.create_connection((server.endpoints[0].host, server.endpoints[0].port)))
+            client = socket.create_connection((server.endpoints[0].host, server.endpoints[0].port))
+            reset(client) if resets else client.close()
         await trio.testing.wait_all_tasks_blocked()
-    assert [type(error) for error in server.telemetry.ends] == [ConnectionLost] * 3
-    assert server.telemetry.outcomes == {Outcome.LOST: 3}
+    assert [type(error) for error in server.telemetry.ends] == [error] * 3
+    assert server.telemetry.outcomes == {outcome: 3}
+
+
+@pytest.mark.parametrize(
+    ("limits", "prompt", "seconds"),
+    [
+        (Limits(idle_timeout=5, linger_timeout=20), PROMPT, 25),
+        (Limits(write_timeout=5, linger_timeout=20), PROMPT * 2_000_000, 5),
+    ],
+    ids=["idle", "write"],
+)
+async def test_after_a_timeout_the_server_lingers_unless_the_client_does_not_read(
+    autojump_clock: MockClock, limits: Limits, prompt: bytes, seconds: int
+) -> None:
+    start = partial(serve_sessions, partial(CAPITALS, First.SERVER, prompt), limits=limits)
+    async with running(start, telemetry=StatsRecorder()) as server, await server.connect():
+        await trio.sleep(seconds - 1)  # the mock clock's
+        assert not server.telemetry.outcomes
+        await trio.sleep(2)
+        assert server.telemetry.outcomes
+    assert server.telemetry.outcomes == {Outcome.TIMED_OUT: 1}
 
 
 async def test_a_client_that_has_been_screened_is_named_even_if_it_is_gone() -> None:
