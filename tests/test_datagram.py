@@ -700,9 +700,10 @@ async def test_a_failing_handler_is_reported_once_and_affects_no_other_client(en
             for data in (b"1", b"bug", b"2"):
                 await client.send(data)
             assert {await client.recv(100), await client.recv(100)} == {b"1", b"2"}
-    [(error, at, _)] = server.telemetry.failures
+    [(error, at, sender)] = server.telemetry.failures
     assert isinstance(error, ValueError)
     assert at == server.endpoints[0]
+    assert isinstance(sender, InternetPeer | LocalPeer)
 
 
 async def test_a_handler_that_fails_on_cancellation_is_reported(autojump_clock: MockClock) -> None:

@@ -61,7 +61,7 @@ from .certificates import (
 )
 from .support.drivers import chosen, serve, serve_sessions
 from .support.recorder import ConnectionRecorder
-from .support.streams import receive_all, talk
+from .support.streams import receive_all, reset, talk
 
 pytestmark = pytest.mark.usefixtures("driver")
 
@@ -609,11 +609,16 @@ async def test_an_unreadable_certificate_is_refused(files: tuple[Path, Path, Pat
     assert running.recorder.reasons == ["no TLS handshake: the client's certificate cannot be read"] * 2
 
 
-@pytest.mark.parametrize(("sent_at", "ends", "over_at"), [(1, True, 1), (1, False, 3), (4.7, False, 5)])
+@pytest.mark.parametrize(
+    ("sent_at", "then", "over_at"),
+    [(1, "it ends its output", 1), (1, "it resets", 1), (1, "it stays", 3), (4.7, "it stays", 5)],
+)
 async def test_after_a_failed_handshake_the_close_lingers_within_the_opening_timeout(
-    sent_at: float, over_at: float, autojump_clock: MockClock, *, ends: bool
+    sent_at: float, then: str, over_at: float, autojump_clock: MockClock
 ) -> None:
-    ours, theirs = socket.socketpair()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ours = socket.create_connection(listening.getsockname())
+        theirs, _ = listening.accept()
     limits = Limits(opening_timeout=5, linger_timeout=2)
     handshaker, peer = handshakes(limits, Drain()), InternetPeer("192.0.2.1", 1)
     with ours, theirs:
@@ -623,11 +628,14 @@ async def test_after_a_failed_handshake_the_close_lingers_within_the_opening_tim
                 await trio.sleep(sent_at)  # the mock clock's
                 ours.send(b"garbage")
                 await trio.testing.wait_all_tasks_blocked()
+                if then == "it resets":
+                    reset(ours)
+                    return
                 ours.setblocking(False)  # noqa: FBT003 - the socket module's signature
                 while ours.recv(100):  # the alert, then the end at once
                     pass
                 ours.send(b"more")
-                if ends:
+                if then == "it ends its output":
                     ours.shutdown(socket.SHUT_WR)
 
             nursery.start_soon(send_garbage)

@@ -146,10 +146,7 @@ class Handshaker:
         A close with unread input would make the kernel send a reset, which can destroy the alert.
         """
         stream = self._machine.stream(sock)
-        with (
-            self._drain.opening(self._limits.linger_timeout) as scope,
-            suppress(trio.BrokenResourceError, trio.ClosedResourceError),
-        ):
+        with self._drain.opening(self._limits.linger_timeout) as scope, suppress(trio.BrokenResourceError):
             scope.deadline = min(scope.deadline, deadline)
             await stream.send_eof()
             while await stream.receive_some(65536):
