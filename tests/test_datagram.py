@@ -680,6 +680,7 @@ async def test_datagrams_beyond_the_handler_limit_are_dropped() -> None:
                     await trio.lowlevel.checkpoint()
                 Patient.proceed.set()
                 assert {await client.recv(100) for _ in range(3)} == {b"1", b"2", b"LAST"}
+            assert server.telemetry.senders == [InternetPeer(*client.getsockname())] * 2
     assert server.telemetry.dropped == {Drop.BUSY: 2}
 
 
