@@ -34,7 +34,7 @@ from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.hub import Hub
 from caas_trio.drivers.stream import StreamChannel
 from caas_trio.drivers.tlsstream import TlsStream
-from caas_trio.drivers.wanted import WantedLine
+from caas_trio.drivers.wanted import WantedLine, WantedSome
 
 from .certificates import hub_over_tls, over_tls
 from .models import capitals
@@ -153,7 +153,8 @@ async def test_an_oversize_line_is_raised_once_and_the_next_line_is_whole(
 
 async def test_an_invalid_count_is_refused_and_takes_nothing(pair: Pair, nursery: trio.Nursery) -> None:
     connection = pair.connection
-    await pair.client.send_all(b"hello\nworld\n")
+    await pair.client.send_all(b".hello\nworld\n")
+    assert await connection.receive_some(1) == b"."
     assert await connection.receive_line() == b"hello\n"
     with pytest.raises(LimitError, match=r"^count is -1; it must be 0 or more$"):
         await connection.receive_exactly(-1)
@@ -721,9 +722,15 @@ def test_a_handler_behaves_the_same_on_every_driver(chunks: list[bytes], ways: l
 
 
 async def test_a_read_is_a_session_any_driver_can_run(pair: Pair, nursery: trio.Nursery) -> None:
-    await pair.client.send_all(b"line\nnext")
+    await pair.client.send_all(b"line\n")
     buffer = LineBuffer()
     wanted = WantedLine(buffer, buffer.next_line)
     await pair.channel.converse(wanted)
     assert wanted.taken == b"line\n"
+    await pair.client.send_all(b"more")
+    some = WantedSome(buffer, 3)
+    await pair.channel.resume(some)
+    assert some.taken == b"mor"
+    await pair.channel.send_eof()
+    assert await pair.client.receive_some() == b""
     nursery.cancel_scope.cancel()

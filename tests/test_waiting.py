@@ -62,15 +62,15 @@ async def test_a_silent_client_is_waited_for_without_a_timeout(
 
 
 async def test_no_more_is_read_ahead_than_is_bounded(pair: Pair, nursery: trio.Nursery) -> None:
-    """What is there in one read may be more than that for a stream that ignores how much is wanted."""
-    nursery.start_soon(pair.client.send_all, MUCH)
+    await pair.client.send_all(MUCH[: READ_AHEAD - 1])
     nursery.start_soon(pair.connection.wait_input_end)
     await trio.testing.wait_all_tasks_blocked(0.05)
-    assert READ_AHEAD <= len(pair.connection._buffer) <= READ_AHEAD + 1
-    ahead = len(pair.connection._buffer)
+    nursery.start_soon(pair.client.send_all, MUCH[READ_AHEAD - 1 :])
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    assert len(pair.connection._buffer) == READ_AHEAD
     nursery.start_soon(pair.connection.wait_input_end)
     await trio.testing.wait_all_tasks_blocked(0.05)
-    assert len(pair.connection._buffer) == ahead
+    assert len(pair.connection._buffer) == READ_AHEAD
     pair.drain.begin()
     await trio.testing.wait_all_tasks_blocked(0.05)
     assert await pair.connection.receive_exactly(READ_AHEAD) == MUCH[:READ_AHEAD]

@@ -140,10 +140,10 @@ class InputEnd(Wanted):
 
     def __init__(self, buffer: LineBuffer) -> None:
         super().__init__(buffer, self._look)
-        self.max_chunk = max(1, READ_AHEAD - len(buffer))
+        self._look()
 
     def _look(self) -> bytes | None:
-        """Return b"" once enough has been read ahead."""
+        """Note how much may still be read; return b"" once that is nothing."""
         self.max_chunk = max(1, READ_AHEAD - len(self._buffer))
         return b"" if len(self._buffer) >= READ_AHEAD else None
 
