@@ -264,13 +264,16 @@ async def test_sends_of_several_tasks_go_out_whole_and_in_order(kind: str, nurse
 
 
 @pytest.mark.parametrize("kind", ["stream", "hub"])
-async def test_what_is_sent_is_what_it_was_when_send_was_called(kind: str, nursery: trio.Nursery) -> None:
+async def test_what_is_sent_is_what_it_was_when_send_was_called(
+    kind: str, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
     pair = Pair(kind)
     data = bytearray(MUCH)
     nursery.start_soon(pair.connection.send, memoryview(data).cast("I"))
     await trio.testing.wait_all_tasks_blocked()
     data[:] = bytes(len(data))
-    await receive(pair.client, MUCH)
+    with trio.fail_after(LIMITS.write_timeout / 2):
+        await receive(pair.client, MUCH)
     nursery.cancel_scope.cancel()
     pair.close()
 
