@@ -51,7 +51,7 @@ class Drain:
 
     @contextmanager
     def notifying(self, callback: Callable[[], None]) -> Iterator[None]:
-        """Call `tell` when the drain begins, if that is within the block; at once if it has begun."""
+        """Call `callback` when the drain begins, if that is within the block; at once if it has begun."""
         if self.begun:
             callback()
         self._callbacks[callback] = None
