@@ -45,7 +45,7 @@ from .support.drivers import serve_sessions
 from .support.recorder import ConnectionRecorder, Recorder, StatsRecorder
 from .support.servers import CAPITALS, Running, running, serving, serving_handler
 from .support.sockets import descriptors
-from .support.streams import receive, receive_all, reset
+from .support.streams import ask, receive, receive_all, reset
 from .test_listeners import tcp_options
 
 #: Every test runs over both drivers.
@@ -391,6 +391,19 @@ async def test_connections_have_the_options_and_paths_the_mode_that_are_asked_fo
         assert stat.S_IMODE(path.lstat().st_mode) == 0o640
 
 
+async def test_a_server_that_retires_ends_with_its_last_connection() -> None:
+    retire = trio.Event()
+    async with trio.open_nursery() as nursery:
+        [endpoint] = await nursery.start(
+            partial(serve_sessions, CAPITALS, "tcp://127.0.0.1:0", retire=retire)
+        )
+        async with await trio.open_tcp_stream(endpoint.host, endpoint.port) as client:
+            await ask(client, b"a\n", b"A\n")
+            retire.set()
+            await trio.testing.wait_all_tasks_blocked()
+            await ask(client, b"b\n", b"B\n")
+
+
 class BusyMachine(Machine):
     """Notices no client that comes to a listening socket, from some time on."""
 
@@ -420,6 +433,8 @@ async def test_a_server_that_retires_serves_whom_it_has_room_for_and_leaves_the_
             await trio.testing.wait_all_tasks_blocked()
             for _ in range(2):
                 others.accept()[0].close()
+            with pytest.raises(BlockingIOError):
+                others.accept()
             await first.send_all(b"b\n")
             await receive(first, b"B\n")
             server.stop.set()
