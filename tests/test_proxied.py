@@ -346,6 +346,15 @@ async def test_the_rate_of_a_host_goes_by_the_clients_address(mock_clock: MockCl
     assert server.refused == [("too many new connections from this host", CLIENT)]
 
 
+async def test_a_failed_tls_handshake_gives_back_the_place_of_the_clients_host() -> None:
+    trust, limits = Trust(proxy_protocol=True, tls=server_context()), Limits(max_per_host=1)
+    async with serving(trust, "tls://127.0.0.1:0", limits=limits) as server:
+        for _ in range(3):
+            await server.talk(HEADER + b"no handshake\n")
+    assert [reason.partition(":")[0] for reason in server.reasons] == ["no TLS handshake"] * 3
+    assert {peer for _, peer in server.refused} == {CLIENT}
+
+
 @pytest.mark.parametrize("scheme", ["tcp", "tls"])
 async def test_a_host_behind_a_proxy_cannot_take_all_places(scheme: str) -> None:
     trust = Trust(proxy_protocol=True, tls=server_context())
