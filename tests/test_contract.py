@@ -450,7 +450,7 @@ def test_an_unknown_driver_is_refused() -> None:
 async def test_the_driver_is_what_the_machine_has_and_counts_for_each_connection(
     nursery: trio.Nursery, *, has_epoll: bool, counting: bool
 ) -> None:
-    """If it is to; the numbers of a stream cost nothing more."""
+    """If it is to; those of a stream cost nothing more."""
 
     class Noting(Machine):
         def epoll(self) -> select.epoll:
@@ -468,7 +468,7 @@ async def test_the_driver_is_what_the_machine_has_and_counts_for_each_connection
     machine = Noting()
     machine.has_epoll = has_epoll
     ours, theirs = socket.socketpair()
-    made_driver = make_driver("auto", LIMITS, Drain(), None, counting=counting, machine=machine)
+    made_driver = make_driver("auto", LIMITS, Drain(), ServerStats(), counting=counting, machine=machine)
     with ours, closing(made_driver) as driver:
         nursery.start_soon(driver.run)
         channel = driver.channel(theirs)

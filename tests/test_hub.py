@@ -155,6 +155,7 @@ async def test_each_turn_is_counted_with_its_seconds_and_bytes() -> None:
         lines = 3 * 2000 + 2 * 1 + 2
         assert (server.stats.received, server.stats.sent) == (4 * lines, 4 * lines)
         assert server.stats.lines == lines
+        assert [client.channel.received for client in clients] == [0, 0, 0]  # nobody has each count
 
 
 async def test_a_long_reply_is_sent_as_the_client_reads_it_and_then_let_go() -> None:

@@ -12,6 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from caas_trio import Connection, Limits, LineSession, LocalPeer
+from caas_trio.core.telemetry import ServerStats
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.hub import Hub
 from caas_trio.drivers.hubchannel import HubChannel
@@ -82,7 +83,8 @@ async def test_a_client_alone_that_answers_at_once_is_served_without_waits(
     ours, theirs = socket.socketpair()
     with ours, theirs, trio.fail_after(20):
         machine = PromptMachine(ours, pause)
-        hub = Hub(LIMITS, Drain(), machine=machine)
+        stats = ServerStats()
+        hub = Hub(LIMITS, Drain(), stats=stats, machine=machine)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(converse, hub.channel(theirs))
             await wait_all_tasks_blocked()
@@ -94,4 +96,5 @@ async def test_a_client_alone_that_answers_at_once_is_served_without_waits(
             nursery.cancel_scope.cancel()
         hub.close()
     assert replies == b"LINE\n" * LINES
+    assert stats.lines == LINES
     assert machine.waits < LINES / 10
