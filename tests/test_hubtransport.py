@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from caas_trio import ConnectionLost, Limits, LineSession, StateError, TooSlow
+from caas_trio import ConnectionLost, HandshakeFailed, Limits, LineSession, StateError, TooSlow
 from caas_trio.core.telemetry import ServerStats
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.hub import Hub
@@ -217,6 +217,20 @@ async def test_a_handshake_may_have_to_wait_for_room(autojump_clock: MockClock) 
         assert pair.channel.send_nowait(b"hello") == b""
         assert client is not other.channel.sock
         assert other.channel.recv_nowait() == b"hello"
+
+
+async def test_a_server_that_has_another_name_is_refused() -> None:
+    with ExitStack() as opened:
+        pair, other = Pair(opened), Pair(opened)
+        other.channel.sock.close()
+        other.channel.sock = pair.client
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(pair.channel.start_tls, server_side=True), server_context())
+            with pytest.raises(HandshakeFailed, match="mismatch"):
+                await other.channel.start_tls(
+                    client_context(), server_side=False, server_hostname="x.example"
+                )
+            nursery.cancel_scope.cancel()
 
 
 def test_what_has_failed_sends_nothing_of_what_was_buffered(pair: Pair) -> None:
