@@ -249,6 +249,7 @@ class Hasty(socket.socket):
     def recv(self, *arguments: int) -> bytes:
         if not self.fooled:
             self.fooled = True
+            assert not self.getblocking(), "it would wait, and the server with it"
             raise BlockingIOError
         return super().recv(*arguments)
 
