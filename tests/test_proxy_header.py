@@ -16,7 +16,7 @@ from caas_trio.core.proxy_header import MAX_HEADER, Address, crc32c
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 INET = bytes([192, 0, 2, 7, 192, 0, 2, 1, 0xDC, 0x04, 0, 25])
 INET6 = socket.inet_pton(socket.AF_INET6, "2001:db8::7") + socket.inet_pton(socket.AF_INET6, "2001:db8::1")
-UNIX = b"/run/client".ljust(108, b"\0") + b"\0abstract".ljust(108, b"\0")
+UNIX = b"/run/client".ljust(108, b"\0") + b"\0LINUX".ljust(108, b"\0")
 
 V4 = (("192.0.2.7", 56324), ("192.0.2.1", 25))
 V6 = (("2001:db8::7", 56324), ("2001:db8::1", 25))
@@ -151,7 +151,7 @@ BLOCKS = {
     "UDP over IPv4": (block(0x21, 0x12, INET), ProxyHeader(2, *V4, datagram=True)),
     "TCP over IPv6": (block(0x21, 0x21, INET6 + INET[8:]), ProxyHeader(2, *V6)),
     "UDP over IPv6": (block(0x21, 0x22, INET6 + INET[8:]), ProxyHeader(2, *V6, datagram=True)),
-    "Unix stream": (block(0x21, 0x31, UNIX), ProxyHeader(2, b"/run/client", b"\0abstract")),
+    "Unix stream": (block(0x21, 0x31, UNIX), ProxyHeader(2, b"/run/client", b"\0LINUX")),
     "Unix datagram": (block(0x21, 0x32, bytes(216)), ProxyHeader(2, b"", b"", datagram=True)),
     "a whole Unix path": (block(0x21, 0x31, b"x" * 216), ProxyHeader(2, b"x" * 108, b"x" * 108)),
     "unspecified": (block(0x21, 0x00, b""), ProxyHeader(2)),

@@ -69,6 +69,16 @@ def test_a_server_with_another_name_is_refused() -> None:
         server.shake_hands(client.alert())
 
 
+def test_what_follows_a_hello_at_once_is_taken_after_the_answer_to_it() -> None:
+    client = TlsEngine(client_context(), server_side=False, server_hostname=HOST)
+    server = TlsEngine(server_context(), server_side=True)
+    ciphers_changed = b"\x14\x03\x03\x00\x01\x01"
+    server.shake_hands(client.shake_hands(server.shake_hands(client.shake_hands(b"") + ciphers_changed)))
+    assert (client.established, server.established) == (True, True)
+    client.feed(server.encrypt(b"nothing was put before this"))
+    assert client.read(99) == b"nothing was put before this"
+
+
 @VERSIONS
 def test_after_the_handshake_both_sides_are_established(version: ssl.TLSVersion) -> None:
     for engine in shaken(version):

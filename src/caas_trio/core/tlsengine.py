@@ -138,9 +138,9 @@ class TlsEngine:
                 break
         self.established = True
         self._gate = _DONE
-        if not self._server_side or tls.version() != "TLSv1.3":
-            answers.append(self._outgoing.read())
-        return b"".join(answers)
+        if self._server_side and tls.version() == "TLSv1.3":
+            return b""
+        return self._outgoing.read()  # the only answer: what came before one ends no handshake
 
     def _begin(self, gate: HandshakeGate) -> ssl.SSLObject:
         """Return OpenSSL's object; its context keeps no session of a client that takes no ticket."""
