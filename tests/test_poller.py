@@ -116,6 +116,13 @@ def test_after_a_wait_a_client_that_is_alone_needs_no_poll() -> None:
     assert ready(polls=1) == [3]
 
 
+def test_a_client_alone_is_polled_for_from_its_first_wait_on() -> None:
+    poller, client = poller_of(), Client(3)
+    poller.watch(client, EPOLLIN)
+    assert poller.after_wait() == [(3, EPOLLIN)]
+    assert poller.prompt() is client
+
+
 def test_polls_in_a_row_become_rare_while_they_are_in_vain() -> None:
     poller = poller_of()
     epoll: Any = poller.epoll
