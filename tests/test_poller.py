@@ -120,7 +120,15 @@ def test_a_client_alone_is_polled_for_from_its_first_wait_on() -> None:
     poller, client = poller_of(), Client(3)
     poller.watch(client, EPOLLIN)
     assert poller.after_wait() == [(3, EPOLLIN)]
-    assert poller.prompt() is client
+    assert poller.prompt() is poller.lone() is client
+    others = [Client(4), Client(5)]
+    for other in others:
+        poller.watch(other, EPOLLIN)
+    alone = []
+    for other in others:
+        alone.append(poller.lone())
+        poller.watch(other, 0)
+    assert [*alone, poller.lone()] == [None, None, client]
 
 
 def test_polls_in_a_row_become_rare_while_they_are_in_vain() -> None:
