@@ -36,7 +36,7 @@ from tests.certificates import HOST, authority, client_context, server_context
 from .conversation import Plan
 from .playing import Player, play_alone, unwrapped
 from .tls_client import RECORD, TlsClient
-from .tls_runner import KNOWN, LIMITS, TlsScriptRunner
+from .tls_runner import KNOWN, LIMITS, STRANGER, TlsScriptRunner
 
 MODULES: Final = (
     "caas_trio.server.handshaker",
@@ -58,7 +58,7 @@ _HEADERS: Final = (
     b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
     b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
     b"PROXY UNKNOWN\r\n",
-    b"PROXY TCP4 198.51.100.1 192.0.2.2 1 2\r\n",
+    f"PROXY TCP4 {STRANGER} 192.0.2.2 1 2\r\n".encode(),
     b"GET / HTTP/1.1\r\n",
 )
 _WELCOME: Final = 3  # so many of them are

@@ -35,6 +35,9 @@ _MUCH: Final = ord("b")
 #: What steps about TLS are without it.
 _WHERE_ALL_IS_PLAIN: Final = {_PLAIN: CUT, _SPOIL: CUT, _NOTIFY: END, _CUT_OFF: END}
 _PEER: Final = InternetPeer("192.0.2.1", 50000)
+#: A client that a header may name, and that may not connect.
+STRANGER: Final = "198.51.100.1"
+_FORBIDDEN: Final = "the address is not allowed"
 LIMITS: Final = Limits(
     opening_timeout=4,
     prompt_delay=0.3,
@@ -117,6 +120,8 @@ class TlsScriptRunner:
             self.outcome = "left"
         except Refused as refused:
             self.outcome, self.reason = "refused", refused.reason
+            named = refused.peer.host if isinstance(refused.peer, InternetPeer) else ""
+            assert self.reason != _FORBIDDEN or named == STRANGER, f"{named} is refused as {self.reason}"
         finally:
             sock.close()
 
