@@ -42,6 +42,7 @@ from caas_trio.server.admission import RESERVED_DESCRIPTORS
 from caas_trio.server.listeners import listen_all
 
 from .support.drivers import serve_sessions
+from .support.machines import ScriptedMachine
 from .support.recorder import ConnectionRecorder, Recorder, StatsRecorder
 from .support.servers import CAPITALS, Running, running, serving, serving_handler
 from .support.sockets import descriptors
@@ -262,19 +263,6 @@ async def test_nothing_is_left_behind() -> None:
             assert await server.talk(b"a") == b"A"
         reset(await server.connect())
     assert descriptors() <= before
-
-
-class ScriptedMachine(Machine):
-    """A machine whose next accepts fail as a script says; at a 0 in it they do not."""
-
-    def __init__(self, *script: int) -> None:
-        self.script = list(script)
-
-    def accept(self, listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, Any]:
-        error = self.script.pop(0) if self.script else 0
-        if error:
-            raise OSError(error, "scripted")
-        return super().accept(listening, family, kind)
 
 
 class CountingMachine(Machine):

@@ -60,6 +60,7 @@ from .certificates import (
     write_files,
 )
 from .support.drivers import chosen, serve, serve_sessions
+from .support.machines import ScriptedMachine
 from .support.recorder import ConnectionRecorder
 from .support.streams import receive_all, reset, talk
 
@@ -663,6 +664,16 @@ async def test_tls_may_follow_a_proxy_header() -> None:
 async def test_an_endpoint_without_a_certificate_is_refused() -> None:
     with pytest.raises(UsageError, match=r"tls://127.0.0.1:0 needs a certificate, in Trust\(tls=...\)"):
         await serve_sessions(CAPITALS, ANYWHERE)
+
+
+async def test_without_descriptors_a_tls_client_gets_no_plain_error_line(nursery: trio.Nursery) -> None:
+    trust, machine = Trust(tls=server_context()), ScriptedMachine(errno.EMFILE)
+    start = partial(serve_sessions, CAPITALS, ANYWHERE, trust=trust, machine=machine)
+    [endpoint] = await nursery.start(start)
+    async with await trio.open_tcp_stream(endpoint.host, endpoint.port) as client:
+        assert await receive_all(client) == b""
+    assert not machine.script
+    nursery.cancel_scope.cancel()
 
 
 def test_a_tls_client_gets_no_plain_error_line() -> None:

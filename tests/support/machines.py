@@ -120,3 +120,17 @@ class HookedMachine(Machine):
     def kill(self, pid: int, number: int) -> None:
         """Call the hook: no process gets a signal."""
         self.hooks["kill"](pid, number)
+
+
+class ScriptedMachine(Machine):
+    """A machine whose next accepts fail as a script says; at a 0 in it they do not."""
+
+    def __init__(self, *script: int) -> None:
+        self.script = list(script)
+
+    def accept(self, listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, Any]:
+        """Accept a connection, or fail."""
+        error = self.script.pop(0) if self.script else 0
+        if error:
+            raise OSError(error, "scripted")
+        return super().accept(listening, family, kind)
