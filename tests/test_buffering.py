@@ -269,7 +269,7 @@ def test_some_of_a_chunk(kind: Callable[[bytes], Chunk]) -> None:
 def test_unread_bytes_can_be_handed_over() -> None:
     buffer = LineBuffer()
     held = buffer.held
-    assert buffer.next_line(b"STARTTLS\n\x16\x03\x01") == b"STARTTLS\n"
+    assert buffer.take_lines(b"STARTTLS\n\x16\x03\x01") == b"STARTTLS\n"
     assert held == b"\x16\x03\x01"
     assert buffer.take_rest() == b"\x16\x03\x01"
     assert (buffer.held is held, len(buffer)) == (True, 0)

@@ -57,6 +57,7 @@ WRONG = {
     "tcp://[::g]:80": "'::g' is no IP address",
     "tcp://[::ffff:127.0.0.1]:80": "'::ffff:127.0.0.1' is an IPv4 address; write 127.0.0.1",
     "tcp://[::1%a/b]:80": "'::1%a/b' is no IP address",
+    "tcp://[::1%a b]:80": "'::1%a b' is no IP address",
     "tcp://127.1:80": "'127.1' is no IP address",
     "tcp://0x7f.0x1:80": "'0x7f.0x1' is no IP address",
     "tcp://300.1.1.1:80": "'300.1.1.1' is no IP address",
