@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from caas_trio import ConnectionLost, HandshakeFailed, Limits, LineSession, StateError, TooSlow
@@ -18,7 +19,7 @@ from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.hub import Hub
 from caas_trio.drivers.hubtransport import JUST_NOW, MAX_HELD
 from caas_trio.drivers.machine import MACHINE, Machine
-from caas_trio.drivers.poller import EPOLLOUT
+from caas_trio.drivers.poller import EPOLLIN, EPOLLOUT
 
 from .certificates import HOST, client_context, server_context
 
@@ -200,7 +201,9 @@ class Full(socket.socket):
         return super().send(*args)
 
 
-async def test_a_handshake_may_have_to_wait_for_room(autojump_clock: MockClock) -> None:
+async def test_a_handshake_may_wait_for_room_and_what_tls_holds_is_read_at_once(
+    autojump_clock: MockClock,
+) -> None:
     with ExitStack() as opened:
         pair, other = Pair(opened), Pair(opened)
         other.channel.sock.close()
@@ -217,6 +220,18 @@ async def test_a_handshake_may_have_to_wait_for_room(autojump_clock: MockClock) 
         assert pair.channel.send_nowait(b"hello") == b""
         assert client is not other.channel.sock
         assert other.channel.recv_nowait() == b"hello"
+
+        async def converse() -> None:
+            session = LineSession(bytes.upper)
+            session.max_chunk = 100
+            await pair.channel.converse(session)
+
+        assert other.channel.send_nowait(b"x" * 300) == b""  # of which TLS holds the rest
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(converse)
+            await trio.testing.wait_all_tasks_blocked()
+            assert pair.channel.watched == EPOLLIN | EPOLLOUT
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_server_that_has_another_name_is_refused() -> None:
