@@ -282,6 +282,10 @@ def test_the_call_of_an_async_function_is_no_handler() -> None:
             "an App serves connections in one way, not by service and session",
         ),
         ({"handler": service}, "service is not async; a handler is an async function of a Connection"),
+        (
+            {"handler": partial(partial(service))},
+            "service is not async; a handler is an async function of a Connection",
+        ),
         ({"service": handler}, "handler is async; a service is a plain function"),
         ({"session": Lines}, "Lines cannot be a session: it is a class of another kind"),
         (

@@ -133,6 +133,17 @@ async def test_lines_come_one_by_one_whole_until_the_end(pair: Pair, nursery: tr
     nursery.cancel_scope.cancel()
 
 
+async def test_a_loop_over_lines_raises_what_a_call_does_and_may_go_on(pair: Pair) -> None:
+    await pair.client.send_all(b"one\n" + b"x" * 21 + b"\ntwo\n")
+    assert await anext(pair.connection) == b"one\n"
+    with pytest.raises(LineTooLong):
+        await anext(pair.connection)
+    assert await anext(pair.connection) == b"two\n"
+    await pair.connection.aclose()
+    with pytest.raises(StateError, match=r"^receive_line does not fit the state closed$"):
+        await anext(pair.connection)
+
+
 async def test_an_oversize_line_is_raised_once_and_the_next_line_is_whole(
     pair: Pair, nursery: trio.Nursery
 ) -> None:
