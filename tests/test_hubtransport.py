@@ -231,6 +231,11 @@ async def test_a_handshake_may_wait_for_room_and_what_tls_holds_is_read_at_once(
             nursery.start_soon(converse)
             await trio.testing.wait_all_tasks_blocked()
             assert pair.channel.watched == EPOLLIN | EPOLLOUT
+            nursery.start_soon(pair.hub.run)
+            await trio.testing.wait_all_tasks_blocked()
+            assert other.channel.send_nowait(b"y" * 300 + b"\n") == b""
+            await trio.testing.wait_all_tasks_blocked()
+            assert other.channel.recv_nowait(1000) == b"X" * 300 + b"Y" * 300 + b"\n"
             nursery.cancel_scope.cancel()
 
 
