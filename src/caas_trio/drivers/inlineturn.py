@@ -24,6 +24,10 @@ from .poller import EPOLLIN
 
 C = TypeVar("C")
 
+#: How many polls in a row may find all clients silent before the connections get their tasks. Together they
+#: cost about as much as one task.
+_SILENT_ROUNDS: Final = 32
+
 #: How much all clients may send together in a turn, in full reads of `Session.max_chunk` bytes, each of
 #: which may cost a millisecond. After that the connections get their tasks, and others their turn.
 _FULL_READS: Final = 4
@@ -82,7 +86,7 @@ class InlineTurn(FirstTurn[C]):
         for _, channel, session, _ in self._waiting:
             if not (channel.write_buffer or session.closing):
                 sockets.register(channel.sock.fileno(), EPOLLIN)
-        return any(sockets.poll(0) for _ in range(self._machine.busy_polls))
+        return any(sockets.poll(0) for _ in range(_SILENT_ROUNDS))
 
     def _serve_once(self) -> bool:
         """Answer what clients have sent by now; return whether there was any input, or an end of input.

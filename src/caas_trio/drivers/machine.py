@@ -28,8 +28,8 @@ class Machine:
         has_files: whether Unix sockets are at paths of the file system, beside locks.
         accept_burst: how many connections one wake-up accepts before other tasks have their turn.
         datagram_burst: how many datagrams one wake-up serves before that.
-        busy_polls: how many polls in a row may find nothing before a wait, or a task, takes their place:
-            together they cost about as much.
+        busy_polls: how many polls in a row may find nothing, where a client is alone, before the hub waits:
+            about as long as two processes take to wake each other.
         gentle_refusals: how many refused connections may linger at a time; one more is closed at once.
         first_passed: the first descriptor that systemd passes, SD_LISTEN_FDS_START of sd_listen_fds(3).
         standard_streams: the descriptors of input, output and errors.
@@ -43,7 +43,7 @@ class Machine:
     has_files = True
     accept_burst = 64
     datagram_burst = 64
-    busy_polls = 40
+    busy_polls = 100
     gentle_refusals = 16
     first_passed = 3
     standard_streams = range(3)

@@ -124,7 +124,7 @@ class Poller:
         return self.lone()
 
     def poll_on(self) -> list[tuple[int, int]]:
-        """Poll for about as long as a wait would cost; return what is ready."""
+        """Poll for about as long as a wait would take; return what is ready."""
         for _ in range(self.machine.busy_polls):
             if ready := self.poll():
                 self._waits_next = 1
