@@ -246,7 +246,7 @@ async def test_a_conversation_whose_channel_is_closed_is_lost() -> None:
     async with running() as server:
         client = server.client(LineSession(bytes.upper))
         await trio.testing.wait_all_tasks_blocked()
-        client.channel.close()
+        await client.channel.aclose()
         await trio.testing.wait_all_tasks_blocked()
         assert isinstance(client.raised, ConnectionLost)
 

@@ -112,11 +112,11 @@ class HubChannel(HubTransport):
         if self.session is not None:
             self.wake()
 
-    def close(self) -> None:
-        """Close the socket."""
+    async def aclose(self) -> None:
+        """Close the socket; see `Channel.aclose`."""
         if self.session is not None:
             self.wake(ConnectionLost())
-        HubTransport.close(self)
+        self.close()
 
     def wake(self, error: BaseException | None = None) -> None:
         """Wake the parked task, or raise an error in it."""

@@ -253,12 +253,8 @@ class HubTransport(Channel):
                     await trio.lowlevel.checkpoint()
                 data = self.recv_nowait()
 
-    async def aclose(self) -> None:
-        """Close the socket."""
-        self.close()
-
     def close(self) -> None:
-        """Close the socket."""
+        """Close the socket, which no task waits for."""
         if self.write_buffer:
             with suppress(ConnectionLost):
                 self.send_nowait(b"")

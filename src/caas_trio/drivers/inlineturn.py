@@ -94,13 +94,14 @@ class InlineTurn(FirstTurn[C]):
         A client that sends more after it has been answered is going to stay: it gets a task.
         """
         monotonic, everyone = self._machine.monotonic, self._waiting
-        reads, begun = 0, monotonic()
+        left, reads, begun = self._reads_left, 0, monotonic()
         for _ in range(len(everyone)):
             connection, channel, session, answered = waiting = everyone.popleft()
-            data: bytes | None = None
+            if channel.write_buffer or session.closing or left <= 0:
+                everyone.append(waiting)
+                continue
             try:
-                if not (channel.write_buffer or session.closing or self._reads_left <= 0):
-                    data = channel.try_recv(session.max_chunk)
+                data = channel.try_recv(session.max_chunk)
             except OSError:  # a reset, which needs no report: many clients end so
                 reads += 1
                 self._lose(connection, channel)
@@ -121,11 +122,12 @@ class InlineTurn(FirstTurn[C]):
                 channel.close()
                 self.ended.append(connection)
                 continue
-            self._reads_left -= len(data) / session.max_chunk
+            left -= len(data) / session.max_chunk
             if answered:
                 self.remaining.append((connection, None))
             else:
                 everyone.append((connection, channel, session, True))
+        self._reads_left = left
         if reads and self._stats is not None:
             self._stats.served(reads, monotonic() - begun)
         return reads > 0
