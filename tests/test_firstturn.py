@@ -198,4 +198,4 @@ def test_a_client_that_speaks_while_it_is_waited_for_is_answered(made: Turn) -> 
     assert (heard(over), heard(client)) == (b"A\n", b"C\n")
     assert made.stats.received == len(b"a\nc\n")
     assert not made.turn.poll()
-    assert made.machine.polls == 2 + 32
+    assert made.machine.polls == 2 + 64

@@ -26,7 +26,7 @@ C = TypeVar("C")
 
 #: How many polls in a row may find all clients silent before the connections get their tasks. Together they
 #: cost about as much as one task.
-_SILENT_ROUNDS: Final = 32
+_SILENT_ROUNDS: Final = 64
 
 #: How much all clients may send together in a turn, in full reads of `Session.max_chunk` bytes, each of
 #: which may cost a millisecond. After that the connections get their tasks, and others their turn.

@@ -104,10 +104,10 @@ class Admission:
         """Count a connection in, or return the reason why not."""
         if self.open >= self.limit:
             return TOO_MANY
-        reason = None if host is None else self.admit_host(host)
-        if reason is None:
-            self.open += 1
-        return reason
+        if host is not None and (reason := self.admit_host(host)) is not None:
+            return reason
+        self.open += 1
+        return None
 
     def admit_host(self, host: Host) -> str | None:
         """Count a host that was not known when its connection was admitted.
