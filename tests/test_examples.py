@@ -150,6 +150,7 @@ def joined(running: Service, name: bytes) -> socket.socket:
     client = running.connect()
     client.sendall(name + b"\n")
     assert lines(client, 1) == [b"your name?"]
+    assert talk(running.connect(), b"\n") == b"your name?\n"  # by now the name has been read, too
     return client
 
 
