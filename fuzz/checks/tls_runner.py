@@ -49,6 +49,7 @@ LIMITS: Final = Limits(
 _NO_HANDSHAKE: Final = "no TLS handshake"
 #: What is refused before OpenSSL sees it, and so without an alert.
 _GATED: Final = (" bytes", "an empty record")
+_NO_VERSION: Final = "wrong version number"  # where OpenSSL may say nothing, as to what is no TLS
 _HANDSHAKE: Final = b"\x16"  # the type of its records
 _STOPPING_TIMEOUT_S: Final = 1.5  # what an opening may take once the server is to stop
 _ALL_LIMITS_S: Final = 40.0
@@ -316,7 +317,7 @@ class TlsScriptRunner:
             await self.compare_when_idle()
         assert self.outcome is not None, "the conversation has no end"
         assert client.gone or client.eof, "the connection does not end"
-        gated = self.reason.endswith(_GATED)
+        gated = self.reason.endswith((*_GATED, _NO_VERSION))
         if self.reason.startswith(_NO_HANDSHAKE) and not (client.gone or gated):
             speaks_tls = client.first == _HANDSHAKE
             assert client.answered is speaks_tls, "an alert without TLS, or none with it"
