@@ -1,4 +1,4 @@
-"""One turn of the hub with new clients, without a server: which are read, how often, and how that is counted."""
+"""One turn of the hub with new clients, without a server: which are read, how often, how that is counted."""
 
 from __future__ import annotations
 
