@@ -76,18 +76,21 @@ class Selection:
 
     Args:
         nodes: the tests, by name: how many seconds each takes in the right program.
+        folder: where they are run, once they are collected.
 
     Attributes:
         failed: the first test that fails, or the file that cannot be collected; "" if there is none.
         missing: the first test that is not there; "" if all are.
     """
 
-    def __init__(self, nodes: Mapping[str, float]) -> None:
+    def __init__(self, nodes: Mapping[str, float], folder: str = ".") -> None:
         self.failed = ""
+        self._folder = folder
         self.missing = ""
         self._seconds = nodes
         self._nodes = [node for node in nodes if "::" in node]
         self._files = list(dict.fromkeys(node.partition("::")[0] for node in nodes))
+        self._gone = next((file for file in self._files if not Path(file).exists()), "")
 
     def run(self) -> str:
         """Run them until one fails; return what `Outcome.of` reads."""
@@ -96,7 +99,7 @@ class Selection:
         status = pytest.main([*options, *self._files], plugins=[self])
         if self.failed:
             return self.failed
-        gone = self.missing or next((file for file in self._files if not Path(file).exists()), "")
+        gone = self.missing or self._gone
         if gone:
             return MISSING + gone
         # It is a usage error, too, if a conftest.py cannot be imported.
@@ -108,6 +111,7 @@ class Selection:
         found = {item.nodeid: item for item in items}
         self.missing = next((node for node in self._nodes if node not in found), "")
         items[:] = [found[node] for node in self._nodes if node in found]
+        os.chdir(self._folder)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Limit the time of a test."""
@@ -135,7 +139,7 @@ def main() -> None:
         if task["name"]:
             mutant = next(each for each in mutants_of(task["module"], MADE) if each.name == task["name"])
             sys.meta_path.insert(0, Finder(mutant))
-        result = Selection(task["nodes"]).run()
+        result = Selection(task["nodes"], task["folder"]).run()
     finally:
         os.write(task["pipe"], result.encode())
 

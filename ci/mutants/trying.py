@@ -108,12 +108,14 @@ class Loop:
     _kills: Counter[str] = field(default_factory=Counter)
     _checked: set[tuple[str, bool]] = field(default_factory=set)
     _is_trying: bool = False
+    _folder: str = ""  # where the tests of a mutant are run: it may write files of any name
 
     def run(self, tests: Sequence[str]) -> int:
         """Collect the tests of some files, and try every mutant; return pytest's status."""
         sys.setprofile(measured(self._at_import))
         os.environ["HYPOTHESIS_PROFILE"] = "mutants"  # to make a failing example small takes seconds
-        return int(pytest.main([*_OPTIONS, *tests], plugins=[self]))
+        with tempfile.TemporaryDirectory() as self._folder:
+            return int(pytest.main([*_OPTIONS, *tests], plugins=[self]))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -175,10 +177,11 @@ class Loop:
         failed = MISSING
         try:
             if way is Way.ANEW:
-                _run_anew(mutant, nodes, sending)
+                _run_anew(mutant, nodes, sending, self._folder)
             elif mutant is not None:
                 _function(mutant).__code__ = mutant.function_code()
             failed = UNNAMED
+            os.chdir(self._folder)
             failed = run_until_failure(session, nodes)
         finally:
             os.write(sending, failed.encode())
@@ -269,10 +272,10 @@ def _function(mutant: Mutant) -> Any:
     return getattr(found, "__func__", found)
 
 
-def _run_anew(mutant: Mutant | None, nodes: Nodes, sending: int) -> None:
+def _run_anew(mutant: Mutant | None, nodes: Nodes, sending: int, folder: str) -> None:
     """Become a new process that imports the mutant, if there is one, and runs the tests."""
     module, name = (mutant.module, mutant.name) if mutant else ("", "")
-    task = {"module": module, "name": name, "nodes": nodes, "pipe": sending}
+    task = {"module": module, "name": name, "nodes": nodes, "pipe": sending, "folder": folder}
     with tempfile.TemporaryFile("w+") as file:
         json.dump(task, file)
         file.seek(0)

@@ -134,8 +134,10 @@ def run_anew(folder: Path, *nodes: str) -> Outcome:
     (folder / "broken").mkdir()
     (folder / "broken" / "conftest.py").write_text("raise RuntimeError")
     (folder / "broken" / "test_right.py").write_text("def test_a(): pass")
+    (folder / "elsewhere").mkdir()
     receiving, sending = os.pipe()
     task = {"module": "", "name": "", "nodes": dict.fromkeys(nodes, 0), "pipe": sending}
+    task["folder"] = str(folder / "elsewhere")
     (folder / "task").write_text(json.dumps(task))
     with (folder / "task").open() as file, os.fdopen(receiving, "rb") as pipe:
         subprocess.run(
@@ -169,6 +171,13 @@ def run_anew(folder: Path, *nodes: str) -> Outcome:
 )
 def test_a_new_process_runs_the_chosen_tests(tmp_path: Path, nodes: list[str], outcome: Outcome) -> None:
     assert run_anew(tmp_path, *nodes) == outcome
+
+
+def test_what_a_mutant_writes_is_not_left_in_the_tree(tmp_path: Path) -> None:
+    (tmp_path / "test_writing.py").write_text("def test_it(): open('None.lock', 'w').close()")
+    assert run_anew(tmp_path, "test_writing.py::test_it") == Outcome("survived")
+    assert not (tmp_path / "None.lock").exists()
+    assert (tmp_path / "elsewhere" / "None.lock").exists()
 
 
 @pytest.mark.parametrize(
