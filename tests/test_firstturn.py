@@ -187,6 +187,16 @@ def test_a_client_that_speaks_again_after_its_reply_gets_a_task(made: Turn) -> N
     assert not made.turn.poll()
 
 
+@pytest.mark.parametrize(("silent", "polls"), [(1, 64), (2, 128), (3, 192), (5, 192)])
+def test_silent_clients_are_waited_for_as_long_as_three_tasks_would_take(
+    silent: int, polls: int, made: Turn
+) -> None:
+    for number in range(silent):
+        made.client(str(number))
+    assert not made.turn.poll()
+    assert made.machine.polls == polls
+
+
 def test_a_client_that_speaks_while_it_is_waited_for_is_answered(made: Turn) -> None:
     """And one whose conversation is over is not waited for, whatever it sends."""
     over = made.client("over", b"a\n", LineSession(bytes.upper, once=True))

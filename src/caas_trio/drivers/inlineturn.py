@@ -24,9 +24,10 @@ from .poller import EPOLLIN
 
 C = TypeVar("C")
 
-#: How many polls in a row may find all clients silent before the connections get their tasks. Together they
-#: cost about as much as one task.
+#: How many polls in a row may find a client silent before its connection gets a task. Together they cost
+#: about as much as that. Several clients are waited for as long as their tasks would take, up to this many.
 _SILENT_ROUNDS: Final = 64
+_TASKS_SAVED: Final = 3
 
 #: How much all clients may send together in a turn, in full reads of `Session.max_chunk` bytes, each of
 #: which may cost a millisecond. After that the connections get their tasks, and others their turn.
@@ -56,12 +57,17 @@ class InlineTurn(FirstTurn[C]):
             channel.open(session)
         except BaseException as error:  # noqa: BLE001 - raised again in the connection's own task
             self.remaining.append((connection, contained(error)))
+            return
+        if channel.write_buffer or session.closing:
+            self.remaining.append((connection, None))
         else:
             self._waiting.append((connection, channel, session, False))
 
     def poll(self) -> bool:
         """Answer what clients have sent; return false if, for a while, that is nothing."""
-        return bool(self._waiting) and (self._serve_once() or (self._wait_briefly() and self._serve_once()))
+        if not self._waiting or self._reads_left <= 0:
+            return False
+        return self._serve_once() or (self._wait_briefly() and self._serve_once())
 
     def poll_until_idle(self) -> None:
         """Poll until nothing more comes; each client is read from three times at most."""
@@ -80,13 +86,11 @@ class InlineTurn(FirstTurn[C]):
 
         A read in vain would cost as much as ten of these polls.
         """
-        if self._reads_left <= 0:
-            return False
         sockets = self._machine.poll()
-        for _, channel, session, _ in self._waiting:
-            if not (channel.write_buffer or session.closing):
-                sockets.register(channel.sock.fileno(), EPOLLIN)
-        return any(sockets.poll(0) for _ in range(_SILENT_ROUNDS))
+        for _, channel, _, _ in self._waiting:
+            sockets.register(channel.sock.fileno(), EPOLLIN)
+        rounds = _SILENT_ROUNDS * min(len(self._waiting), _TASKS_SAVED)
+        return any(sockets.poll(0) for _ in range(rounds))
 
     def _serve_once(self) -> bool:
         """Answer what clients have sent by now; return whether there was any input, or an end of input.
@@ -97,9 +101,6 @@ class InlineTurn(FirstTurn[C]):
         left, reads, begun = self._reads_left, 0, monotonic()
         for _ in range(len(everyone)):
             connection, channel, session, answered = waiting = everyone.popleft()
-            if channel.write_buffer or session.closing or left <= 0:
-                everyone.append(waiting)
-                continue
             try:
                 data = channel.try_recv(session.max_chunk)
             except OSError:  # a reset, which needs no report: many clients end so
@@ -122,11 +123,13 @@ class InlineTurn(FirstTurn[C]):
                 channel.close()
                 self.ended.append(connection)
                 continue
-            left -= len(data) / session.max_chunk
-            if answered:
+            if answered or channel.write_buffer or session.closing:
                 self.remaining.append((connection, None))
             else:
                 everyone.append((connection, channel, session, True))
+            left -= len(data) / session.max_chunk
+            if left <= 0:
+                break
         self._reads_left = left
         if reads and self._stats is not None:
             self._stats.served(reads, monotonic() - begun)
