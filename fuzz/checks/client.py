@@ -34,6 +34,7 @@ class Client:
         failed: whether the service has failed it, as `expected` found.
         owed: what it is owed at least once the server has ended the conversation, because it stops
             or a timeout is over; None before.
+        owed_at_most: what it is owed at most, once the server has asked the kernel what is left to be read.
         quiet: for how long it has sent nothing, in seconds.
         forsaken: whether the server may have dropped it because it does not read; that depends on
             the kernel, whose buffers may have taken the replies.
@@ -55,6 +56,7 @@ class Client:
     slow = False
     waiting = False
     owed: bytes | None = None
+    owed_at_most: bytes | None = None
     quiet = 0.0
     forsaken = False
     _shown = b""
@@ -176,7 +178,7 @@ class Client:
     @property
     def amid_line(self) -> bool:
         """Whether it has begun a line and not ended it."""
-        return not self.sent.endswith(b"\n") and bool(self.sent)
+        return not self.sent.endswith(self.plan.terminator.value) and bool(self.sent)
 
     def compare(self, *, cut_off: bool) -> None:
         """Compare what it has received with what it is owed."""
@@ -188,7 +190,8 @@ class Client:
             least = b""
         assert over or cut_off or self.forsaken or not self.lost, "the connection is lost"
         assert self.received.startswith(least), f"received {self.received!r}, owed {least!r}"
-        assert whole.startswith(self.received), f"received {self.received!r}, owed {whole!r}"
+        most = whole if self.owed_at_most is None else self.owed_at_most
+        assert most.startswith(self.received), f"received {self.received!r}, owed {most!r}"
         assert cut_off or self.forsaken or self.lingered or not self.reset, "a reset instead of an end"
         if self.reading and not self.forsaken:
             assert self.eof is (over or cut_off), "the end of the stream is early or missing"

@@ -27,6 +27,9 @@ _KNOWN: Final = frozenset({END, SILENCE, _OPEN})
 TOKENS: Final = tokens(_KNOWN)
 _MAX_LIMIT: Final = 24
 _MAX_INPUT: Final = 1 << 16  # more bytes than a script sends
+#: How many rejected lines, and calls of a service that wants lines, one read may lead to.
+_MAX_NOTICES: Final = 128
+_MAX_CALLS: Final = 8192
 _OVERSIZE: Final = tuple(Oversize)
 #: Settings that are left out, so that the session has to have them by itself.
 _DEFAULTS: Final = {
@@ -80,8 +83,8 @@ class Plan:
         self.heard.append(line)
         return line.swapcase()
 
-    def session(self, first: First | None = None) -> LineSession:
-        """Return a new session set up so, or with another order."""
+    def session(self, first: First | None = None, kind: type[LineSession] = LineSession) -> LineSession:
+        """Return a new session set up so, or with another order; of another class, if one is given."""
         settings: dict[str, Any] = {
             "first": first or self.first,
             "prompt": self.prompt,
@@ -90,9 +93,18 @@ class Plan:
             "once": self.once,
             "terminator": self.terminator,
         }
-        return LineSession(
+        return kind(
             self.service, **{name: value for name, value in settings.items() if value != _DEFAULTS.get(name)}
         )
+
+    def check_max_chunk(self, size: int) -> None:
+        """Check that a read cannot ask for too much work: calls of a service, or lines that are rejected."""
+        shortest = self.limit + len(b"x\n") if self.terminator is Terminator.LF else len(b"\n\r\n")
+        if self.oversize is Oversize.DISCARD:
+            most = size // shortest
+            assert most <= _MAX_NOTICES, f"a read of {size} bytes may reject {most} lines"
+        if self.heard is not None:
+            assert size <= _MAX_CALLS, f"a read of {size} bytes may call the service so often"
 
     def replies(self, received: bytes, *, ended: bool) -> tuple[list[bytes], list[bytes], bool]:
         """Return all replies to what was received, what the service heard, and whether it is over."""
@@ -288,6 +300,7 @@ def converse(data: bytes, first: First) -> Conversation | None:
         raise AssertionError("a limit below 1 was accepted")
     _, _, cutting, kind = header(data)
     conversation = Conversation(plan, plan.session())
+    plan.check_max_chunk(conversation.session.max_chunk)
     refused = (kind >> 5) - 1
     if 0 <= refused < _OPENING:
         conversation.refuse(refused)

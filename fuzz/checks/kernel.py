@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ class Kernel:
         spares_gone: how many times no spare descriptor can be had.
         hosts: the IP addresses that accepted connections come from, in turn; () for none.
         accepted: the sockets that were accepted.
+        asked: called with each of them whose unread bytes are asked for.
     """
 
     small_buffers: bool = False
@@ -35,6 +37,7 @@ class Kernel:
     spares_gone: int = 0
     hosts: tuple[str, ...] = ()
     accepted: list[StreamSocket] = field(default_factory=list)
+    asked: Callable[[StreamSocket], object] = id
 
     @property
     def fills_up(self) -> bool:
@@ -73,6 +76,10 @@ class FaultyHost(Host):
             address = (kernel.host_of(len(kernel.accepted)), 50007)
         kernel.accepted.append(sock)
         return sock, address
+
+    def waiting(self, sock: Any) -> int:
+        self.kernel.asked(sock)
+        return super().waiting(sock)
 
     def open_spare(self) -> int:
         if self.kernel.spares_gone:

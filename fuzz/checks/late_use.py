@@ -42,19 +42,19 @@ async def _send_many(connection: Connection) -> None:
         await connection.send(b"x")
 
 
-#: Steps: the calls of a task.
-_CALLS: Final[dict[int, Callable[[Connection], Awaitable[object]]]] = {
-    ord("s"): lambda connection: connection.send(b"late\n"),
-    ord("b"): lambda connection: connection.send(_LARGE),
-    ord("m"): _send_many,
-    ord("f"): lambda connection: connection.flush(),
-    ord("h"): lambda connection: connection.send_eof(),
-    ord("l"): _next_line,
-    ord("o"): lambda connection: connection.receive_some(),
-    ord("e"): lambda connection: connection.receive_exactly(3),
-    ord("u"): lambda connection: connection.receive_until(b";"),
-    ord("w"): lambda connection: connection.receive_line_piece(2),
-    ord("c"): lambda connection: connection.aclose(),
+#: Steps: the calls of a task, with the names that errors have for them.
+_CALLS: Final[dict[int, tuple[str, Callable[[Connection], Awaitable[object]]]]] = {
+    ord("s"): ("send", lambda connection: connection.send(b"late\n")),
+    ord("b"): ("send", lambda connection: connection.send(_LARGE)),
+    ord("m"): ("send", _send_many),
+    ord("f"): ("flush", lambda connection: connection.flush()),
+    ord("h"): ("send_eof", lambda connection: connection.send_eof()),
+    ord("l"): ("receive_line", _next_line),
+    ord("o"): ("receive_some", lambda connection: connection.receive_some()),
+    ord("e"): ("receive_exactly", lambda connection: connection.receive_exactly(3)),
+    ord("u"): ("receive_until", lambda connection: connection.receive_until(b";")),
+    ord("w"): ("receive_line_piece", lambda connection: connection.receive_line_piece(2)),
+    ord("c"): ("aclose", lambda connection: connection.aclose()),
 }
 _ACLOSE: Final = ord("c")
 #: The handler returns, or fails; its client leaves; another client connects; the handlers of the others
@@ -204,10 +204,12 @@ class _LateUseScriptRunner:
         late = self.returned
         self.calls += 1
         outcome = "nothing raised"
+        name, call = _CALLS[sign]
         try:
-            await _CALLS[sign](self.connection)
+            await call(self.connection)
         except (StateError, PeerError) as error:
             outcome = type(error).__name__
+            assert not isinstance(error, StateError) or error.call == name, f"{error} instead of {name}"
         finally:
             self.calls -= 1
         if late:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from caas_trio.testing.streams import StreamSocket
+
 from . import origins
 from .client import Client
 from .conversation import Plan
@@ -33,6 +35,7 @@ class Roster:
         self.cut_off = False
         self.passing = False
         self.clients: dict[int, Client] = {}
+        kernel.asked = self.note_last
 
     @property
     def ending(self) -> bool:
@@ -102,6 +105,11 @@ class Roster:
             room = self.open_sockets() < MAX_ADMITTED
             waiting = any(client.waiting for client in self.clients.values())
             assert not (room and waiting), "a client waits although there is room"
+
+    def note_last(self, sock: StreamSocket) -> None:
+        """Note that nothing is answered that a client sends from now on."""
+        client = list(self.clients.values())[self.kernel.accepted.index(sock)]
+        client.owed_at_most, _ = client.expected()
 
     def open_sockets(self) -> int:
         """Return how many accepted sockets are open."""

@@ -141,6 +141,12 @@ class ServerScriptRunner(Roster):
             most = MAX_ADMITTED + FaultyHost.gentle_refusals
             assert self.open_sockets() <= most, f"{self.open_sockets()} connections are open, {most} may be"
 
+    async def read_once(self) -> None:
+        """Read what is there, and no more even if that makes room for more."""
+        if not self.current.gone:
+            self.current.read()
+        await self.compare_when_idle()
+
     async def keep_silent(self) -> None:
         """Wait a little longer than the opening delay; no client sends anything."""
         await self.compare_when_idle()
@@ -325,6 +331,7 @@ _TO_SERVER: Final = {
     SILENCE: ServerScriptRunner.keep_silent,
     ord("k"): ServerScriptRunner.speak_at_last,
     ord("t"): ServerScriptRunner.wait_long,
+    ord("p"): ServerScriptRunner.read_once,
     ord("d"): ServerScriptRunner.drain,
     ord("j"): ServerScriptRunner.drain_late,
     ord("n"): ServerScriptRunner.crowd,

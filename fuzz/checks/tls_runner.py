@@ -10,11 +10,12 @@ from typing import Any, Final
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from caas_trio.core.buffering import Chunk
 from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.errors import ConnectionLost, PeerError
 from caas_trio.core.limits import Limits
 from caas_trio.core.peer import InternetPeer
-from caas_trio.core.session import First
+from caas_trio.core.session import First, LineSession
 from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.driver import Driver
@@ -63,6 +64,14 @@ def _stream(channel: Channel) -> TlsStream:
     return channel._stream
 
 
+class _Sized(LineSession):
+    """Checks that no read gives it more than it wants."""
+
+    def receive(self, data: Chunk) -> bytes:
+        assert len(data) <= self.max_chunk, f"read {len(data)} bytes, at most {self.max_chunk} due"
+        return super().receive(data)
+
+
 @contextmanager
 def _lost() -> Iterator[None]:
     try:
@@ -108,7 +117,9 @@ class TlsScriptRunner:
                 if self.sips:
                     await self.converse(_stream(channel))
                 else:
-                    await channel.converse(self.plan.session())
+                    session = self.plan.session(kind=_Sized)
+                    session.max_chunk = min(session.max_chunk, RECORD + self.plan.limit)
+                    await channel.converse(session)
                 self.outcome = "completed"
             except PeerError as error:
                 self.outcome = type(error).__name__
