@@ -2,8 +2,9 @@
 
 A mutant that lives has to be killed by a new test, or listed in `listed.toml` with the reason why nobody
 could tell it from the right program. A run goes on where the one before it ended: what a test has noticed is
-not tried again as long as the function stays the same, unless with `--all`. With `--since REV` only the
-functions are tried that have changed since that revision.
+not tried again as long as the function stays the same, unless with `--all`. What lives and is not listed is
+tried once more, for longer. With `--since REV` only the functions are tried that have changed since that
+revision.
 """
 
 from __future__ import annotations
@@ -12,16 +13,23 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
+from typing import Final, TypeAlias
 
-from .listed import Listed
+from .listed import Key, Listed
 from .making import BUILD, LAYERS, MADE, Mutant, modules, mutants_of
 from .report import KILLED, Report
 from .results import Results, alone
 from .selection import tests_of
 from .touched import functions_since
 from .trying import Loop, Outcome
+
+#: How many times as long the tests of a mutant are run before it is said to live.
+_LONGER: Final = 8
+
+#: Tries some mutants for so many seconds; returns pytest's status.
+Try: TypeAlias = Callable[[Sequence[Mutant], float], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,19 +88,39 @@ def chosen_modules(options: argparse.Namespace, touched: Collection[str] | None)
 
 
 def try_all(mutants: Sequence[Mutant], results: Results, options: argparse.Namespace) -> int:
-    """Try mutants, layer by layer, each by the tests of its layer; return pytest's status."""
+    """Try mutants, each by the tests of its layer; return pytest's status."""
+
+    def try_each(chosen: Sequence[Mutant], seconds: float) -> int:
+        for layer in LAYERS:
+            of_layer = [mutant for mutant in chosen if mutant.module.split(".")[1] == layer]
+            if of_layer and (status := try_layer(layer, of_layer, results, options, seconds)):
+                return status
+        return 0
+
     statuses = {} if options.all else results.statuses(mutants)
     left = [mutant for mutant in mutants if statuses.get(mutant.name) not in KILLED]
-    for layer in LAYERS:
-        chosen = [mutant for mutant in left if mutant.module.split(".")[1] == layer]
-        if chosen:
-            status = try_layer(layer, chosen, results, options)
-            if status:
-                return status
-    return 0
+    return try_twice(left, results, Listed.load(), options.seconds, try_each)
 
 
-def try_layer(layer: str, chosen: Sequence[Mutant], results: Results, options: argparse.Namespace) -> int:
+def try_twice(
+    mutants: Sequence[Mutant], results: Results, listed: Listed, seconds: float, try_each: Try
+) -> int:
+    """Try mutants, and those that live and are not listed once more, for longer; return pytest's status."""
+    status = try_each(mutants, seconds)
+    if status:
+        return status
+    statuses = results.statuses(mutants)
+    lived = [
+        mutant
+        for mutant in mutants
+        if statuses.get(mutant.name) not in KILLED and Key(mutant.function, mutant.change) not in listed.why
+    ]
+    return try_each(lived, _LONGER * seconds)
+
+
+def try_layer(
+    layer: str, chosen: Sequence[Mutant], results: Results, options: argparse.Namespace, seconds: float
+) -> int:
     """Try mutants of one layer; return pytest's status."""
     began, tried = time.monotonic(), 0
 
@@ -104,7 +132,7 @@ def try_layer(layer: str, chosen: Sequence[Mutant], results: Results, options: a
             rate = tried / (time.monotonic() - began)
             print(f"{layer}: {tried} of {len(chosen)} mutants, {rate:.1f} a second", flush=True)
 
-    loop = Loop(chosen, options.jobs, options.seconds, BUILD / "map", found)
+    loop = Loop(chosen, options.jobs, seconds, BUILD / "map", found)
     status = loop.run(options.tests or tests_of(layer))
     results.save()
     return status

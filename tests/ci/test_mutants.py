@@ -7,11 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from ci.mutants import selection
+from ci.mutants.__main__ import try_twice
 from ci.mutants.anew import Finder
 from ci.mutants.listed import FILE, Key, Listed
 from ci.mutants.making import Change, Mutant, functions, modules, parse, path_of
@@ -220,6 +222,22 @@ def test_tests_are_tried_in_the_order_of_what_they_have_noticed() -> None:
     assert tests.of_function(g, 0.1, {}) == {"b": pytest.approx(0.6)}
     assert set(tests.of_function(h, 9, {})) == set(tests.calls)  # newer than the map
     assert tests.of_function("caas_trio.core.framing.f", 9, {}) == {}
+
+
+def test_what_lives_and_is_not_listed_is_tried_once_more_for_longer(tmp_path: Path) -> None:
+    results = Results.load(tmp_path / "results.json")
+    listed = Listed({Key(METHOD.function, METHOD.change): "it is no bug"})
+    tried: list[tuple[list[str], float]] = []
+
+    def try_each(mutants: Sequence[Mutant], seconds: float) -> int:
+        tried.append(([mutant.name for mutant in mutants], seconds))
+        for mutant in mutants:
+            results.add(mutant, Outcome("killed" if mutant is DEFAULT else "survived"))
+        return 0
+
+    assert try_twice(MUTANTS, results, listed, 5, try_each) == 0
+    assert tried == [([mutant.name for mutant in MUTANTS], 5), ([MUTANT.name], 40)]
+    assert try_twice(MUTANTS, results, listed, 5, lambda *_: 3) == 3
 
 
 def test_results_are_kept_as_long_as_the_function_stays_the_same(tmp_path: Path) -> None:
