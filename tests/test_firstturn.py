@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from caas_trio import Limits, LineSession
+from caas_trio import First, Limits, LineSession
 from caas_trio.core.telemetry import ServerStats
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.hub import Hub
@@ -166,8 +166,10 @@ def test_whatever_becomes_of_others_each_client_is_answered_in_the_same_turn(cas
 @pytest.mark.parametrize(("full", "answered"), [(3, 3), (4, 4), (6, 4)])
 def test_no_more_than_four_full_reads_are_served_in_a_turn(full: int, answered: int, made: Turn) -> None:
     clients = [made.client(str(number), b"ninebytes\n", Careful()) for number in range(full)]
-    made.turn.poll_until_idle()
+    assert made.turn.poll()
     assert [heard(client) for client in clients].count(b"NINEBYTES\n") == answered
+    made.turn.poll_until_idle()
+    assert not any(heard(client) for client in clients)
     assert (made.machine.polls > 0) == (answered < 4)  # what is used up asks the kernel no more
     made.turn.spawn_rest()
     assert len(made.remaining) == full
@@ -185,6 +187,26 @@ def test_a_client_that_speaks_again_after_its_reply_gets_a_task(made: Turn) -> N
     assert (heard(client), made.turn.remaining) == (b"A\nB\n", [("a", None)])
     client.send(b"c\n")
     assert not made.turn.poll()
+
+
+class Farewell(LineSession):
+    """Says goodbye at once."""
+
+    def open(self) -> bytes:
+        super().open()
+        return b"bye\n" + self.end_of_input()
+
+
+@pytest.mark.parametrize(
+    "session",
+    [Farewell(bytes.upper), LineSession(bytes.upper, First.SERVER, b"x" * (1 << 24))],
+    ids=["closing", "unsent"],
+)
+def test_a_client_that_is_not_to_be_read_from_gets_a_task(session: LineSession, made: Turn) -> None:
+    client = made.client("a", b"a\n", session)
+    assert made.turn.remaining == [("a", None)]
+    assert not made.turn.poll()
+    assert b"A" not in heard(client)
 
 
 @pytest.mark.parametrize(("silent", "polls"), [(1, 64), (2, 128), (3, 192), (5, 192)])
