@@ -13,6 +13,7 @@ import pytest
 from caas_trio import First, Limits, LineSession
 from caas_trio.core.telemetry import ServerStats
 from caas_trio.drivers.drain import Drain
+from caas_trio.drivers.driver import FirstTurn
 from caas_trio.drivers.hub import Hub
 from caas_trio.drivers.inlineturn import InlineTurn
 from caas_trio.drivers.machine import Machine
@@ -187,6 +188,10 @@ def test_a_client_that_speaks_again_after_its_reply_gets_a_task(made: Turn) -> N
     assert (heard(client), made.turn.remaining) == (b"A\nB\n", [("a", None)])
     client.send(b"c\n")
     assert not made.turn.poll()
+
+
+def test_a_driver_that_answers_nobody_in_a_turn_has_nothing_to_poll() -> None:
+    assert not FirstTurn[str]().poll()
 
 
 class Farewell(LineSession):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from functools import partial
+from typing import NoReturn
 
 import pytest
 import trio
@@ -166,6 +167,29 @@ async def test_each_bug_is_logged_once_per_interval(
     assert "conversation failed (and 2 more like this since)" in caplog.messages[2]
     reports.close()
     assert caplog.messages[3].startswith("and 1 more like this: conversation failed reason='ValueError at ")
+
+
+async def test_a_bug_at_another_place_is_another_one(
+    caplog: pytest.LogCaptureFixture, mock_clock: MockClock
+) -> None:
+    reports = LoggingTelemetry()
+
+    def here() -> NoReturn:
+        raise ValueError
+
+    def there() -> NoReturn:
+        raise ValueError
+
+    for fail in (here, there, here):
+        try:
+            fail()
+        except ValueError as error:
+            reports.conversation_failed(error, ENDPOINT, PEER)
+    assert len(caplog.records) == 2
+    caplog.clear()
+    reports.close()
+    place = f"{__file__}:{here.__code__.co_firstlineno + 1}"
+    assert caplog.messages == [f"and 1 more like this: conversation failed reason='ValueError at {place}'"]
 
 
 def test_an_internal_failure_keeps_our_frames() -> None:
