@@ -135,6 +135,8 @@ def try_layer(
     loop = Loop(chosen, options.jobs, seconds, BUILD / "map", found)
     status = loop.run(options.tests or tests_of(layer))
     results.save()
+    if status:
+        print(f"{layer}: the run ended early, with pytest's status {status}", file=sys.stderr)
     return status
 
 

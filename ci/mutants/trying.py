@@ -86,7 +86,7 @@ class _Child:
     rest: Nodes | None  # if it looks whether a test fails again: what is run if not
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # a plug-in of pytest has to be hashable
 class Loop:
     """A loop of tests for each mutant.
 
@@ -135,6 +135,11 @@ class Loop:
             self._reap(session, self.jobs - 1)
         self._reap(session, 0)
         return True
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Show what cannot be collected."""
+        if report.failed:
+            print(report.longreprtext, file=sys.stderr)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Show what fails without a mutant."""
