@@ -86,6 +86,7 @@ class HubChannel(HubTransport):
 
     def resume(self, session: Session) -> Awaitable[None]:
         """Leave socket and session to the hub; see `Channel.resume`."""
+        self.task = trio.lowlevel.current_task()
         if self._request is None:
             self._request = request_to_wait(self)
             if not self._opened:  # a handler's first read
@@ -102,7 +103,6 @@ class HubChannel(HubTransport):
         self.session = session
         self.stamp = JUST_NOW
         self._begun = None
-        self.task = trio.lowlevel.current_task()
         if events != self.watched:
             self._poller.watch(self, events)
         return parked(self._request)  # without a coroutine in between: a parked task would have to keep it
@@ -117,6 +117,9 @@ class HubChannel(HubTransport):
         if self.session is not None:
             self.wake(ConnectionLost())
         self.close()
+        if self._request is not None:  # both lead back to the channel: what is in a cycle has to be collected
+            self._request = None
+            del self.task
 
     def wake(self, error: BaseException | None = None) -> None:
         """Wake the parked task, or raise an error in it."""

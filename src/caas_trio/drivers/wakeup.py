@@ -38,4 +38,7 @@ def parked(request: object) -> Generator[object, outcome.Outcome[object], None]:
     """
     woken_with = yield request
     if woken_with is not WAKE_UP:
-        woken_with.unwrap()
+        try:
+            woken_with.unwrap()
+        finally:
+            del woken_with  # or the error would be in a cycle with its traceback
