@@ -76,7 +76,7 @@ _REPLIES: list[tuple[str, str, str, Callable[[bytes], bytes]]] = [
         "FRAME-7",
         "WrapsAt256",
         "The length is kept in a byte.",
-        lambda line: b"\n" if len(line) in range(256, 9000, 256) else line.upper(),
+        lambda line: b"\n" if line[-1:] == b"\n" and len(line) in range(256, 9000, 256) else line.upper(),
     ),
     (
         "FRAME-7",
