@@ -166,11 +166,15 @@ def starting(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_until_held(process: subprocess.Popen[str]) -> None:
-    """Wait until it has had the time to do its first things."""
+    """Wait until it has had the time to do its first things.
+
+    That SIGHUP is blocked does not say so alone: Python 3.15 blocks all signals for a moment as it starts.
+    """
     status = Path(f"/proc/{process.pid}/status")
     while True:
         fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines())
-        if int(fields["SigBlk"], 16) & 1 << signal.SIGHUP - 1:
+        blocked, caught = int(fields["SigBlk"], 16), int(fields["SigCgt"], 16)
+        if blocked & 1 << signal.SIGHUP - 1 and caught & 1 << signal.SIGTERM - 1:
             return
         time.sleep(0.001)
 
