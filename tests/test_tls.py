@@ -209,10 +209,11 @@ def test_certificate_and_key_may_share_a_file(tmp_path: Path) -> None:
 def test_the_reason_of_openssl_is_told_in_words(
     reason: str | None, verify_message: str | None, words: str
 ) -> None:
-    error = ssl.SSLError() if verify_message is None else ssl.SSLCertVerificationError()
-    error.reason = reason  # type: ignore[assignment]
+    error = ssl.SSLError()
     if verify_message is not None:
-        vars(error)["verify_message"] = verify_message
+        error = unverified = ssl.SSLCertVerificationError()
+        unverified.verify_message = verify_message
+    error.reason = reason  # type: ignore[assignment]
     assert openssl_words(error) == words
 
 
