@@ -1,25 +1,39 @@
-"""`LineBuffer` against the model of the tests: every input and cut, every mixture of two kinds of reading."""
+"""`LineBuffer` against the model of the tests: every input and cut, every mixture of all kinds of reading."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Final, Self, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
 
 from caas_trio import BareTerminator, LineBuffer, LineTooLong, Terminator
 from tests.models import NaiveLineBuffer, NaiveStrictBuffer
 
-from .explore import Pair, Slots, chunks
+from .explore import Pair, chunks
+from .states import BufferState, buffer_state, restore
 
-#: The end of a line, and one byte that no call looks for: the rest are as this one.
-ALPHABET = b"\na"
+#: The two bytes of a terminator, and one that no call looks for: the rest are as this one.
+ALPHABET: Final = b"\n\ra"
 
-Kind: TypeAlias = Callable[[Any], bytes | None]
+Kind: TypeAlias = Callable[..., bytes | None]
+Outcome: TypeAlias = bytes | str | None
+
+#: What the model holds; whether it drops, up to what, and what it has dropped last; whether it streams;
+#: whether it has ended.
+ModelState: TypeAlias = tuple[bytes, bool, bytes, bytes, bool, bool]
+
+#: Whether a chunk has just been fed; the state of the model; the state of the buffer, beside what it holds:
+#: that is what the model holds, or they differ.
+State: TypeAlias = tuple[bool, ModelState, BufferState]
+
+#: The kinds that take a chunk as they feed it: to the model these are two calls.
+FED: Final[dict[str, Kind]] = {
+    "next_line": lambda buffer, *chunk: buffer.next_line(*chunk),
+    "take_lines": lambda buffer, *chunk: buffer.take_lines(*chunk),
+    "take_pieces": lambda buffer, *chunk: buffer.take_pieces(*chunk),
+}
 
 KINDS: Final[dict[str, Kind]] = {
-    "next_line": lambda buffer: buffer.next_line(),
-    "take_lines": lambda buffer: buffer.take_lines(),
-    "take_pieces": lambda buffer: buffer.take_pieces(),
+    **FED,
     "take_until CR": lambda buffer: buffer.take_until(b"\r"),
     "take_until LF": lambda buffer: buffer.take_until(b"\n"),
     "take_until CRLF": lambda buffer: buffer.take_until(b"\r\n"),
@@ -29,102 +43,140 @@ KINDS: Final[dict[str, Kind]] = {
     "take_some": lambda buffer: buffer.take_some(1),
 }
 
-#: The kinds that take a chunk as they feed it: to the model these are two calls.
-FED: Final[dict[str, Callable[[LineBuffer, bytes], bytes | None]]] = {
-    "next_line": LineBuffer.next_line,
-    "take_lines": LineBuffer.take_lines,
-    "take_pieces": LineBuffer.take_pieces,
-}
 
-_BUFFER = Slots(LineBuffer, arrays=("_buffer",), without=("_finished", "oversize_lines"))
+class Expected:
+    """The model. Each call is made once from each of its states: they are few beside the buffer's."""
 
+    def __init__(self, max_line: int, terminator: Terminator) -> None:
+        is_strict = terminator is Terminator.CRLF
+        self._model = NaiveStrictBuffer(max_line) if is_strict else NaiveLineBuffer(max_line)
+        self._reads: dict[ModelState, dict[str, tuple[Outcome, ModelState]]] = {}
+        self._states: dict[ModelState, ModelState] = {}  # one object for each
+        self.first = self._state()
 
-def mixtures() -> list[tuple[str, str]]:
-    """Return every mixture of two kinds of reading."""
-    return list(itertools.combinations(KINDS, 2))
+    def reads(self, state: ModelState) -> dict[str, tuple[Outcome, ModelState]]:
+        """Return what each of `KINDS` comes to in a state, and the state after it."""
+        if state not in self._reads:
+            self._reads[state] = {
+                kind: (self._after(state, read), self._state()) for kind, read in KINDS.items()
+            }
+        return self._reads[state]
 
+    def fed(self, state: ModelState, chunk: bytes) -> ModelState:
+        """Return the state that a chunk leads to."""
+        self._restore(state)
+        self._model.feed(chunk)
+        return self._state()
 
-class Reading(Pair):
-    """A buffer and the model, read in two ways."""
+    def ended(self, state: ModelState) -> ModelState:
+        """Return the state that the end of input leads to."""
+        self._restore(state)
+        self._model.ended = True
+        return self._state()
 
-    __slots__ = ("_alphabet", "_buffer", "_just_fed", "_kinds", "_model")
+    def _after(self, state: ModelState, read: Kind) -> Outcome:
+        self._restore(state)
+        return _outcome(read, self._model)
 
-    def __init__(self, kinds: tuple[str, str], max_line: int, terminator: Terminator = Terminator.LF) -> None:
-        self._kinds = kinds
-        strict = terminator is Terminator.CRLF
-        self._alphabet = ALPHABET + b"\r" if strict or any("CR" in kind for kind in kinds) else ALPHABET
-        self._just_fed = False
-        self._buffer = LineBuffer(max_line, terminator)
-        self._model = NaiveStrictBuffer(max_line) if strict else NaiveLineBuffer(max_line)
-
-    def key(self) -> Hashable:
-        """Return the state of both."""
+    def _state(self) -> ModelState:
         model = self._model
         kept = len(model.skip_to) - 1 if model.skipping else 0  # of what is dropped, as much matters
         skipped = model.skipped[-kept:] if kept else b""
         skip_to = model.skip_to if model.skipping else b""
-        return (
-            self._just_fed,
-            _BUFFER.state(self._buffer),
-            (model.rest, model.skipping, skip_to, skipped, model.streaming, model.ended),
-        )
+        state = (model.rest, model.skipping, skip_to, skipped, model.streaming, model.ended)
+        return self._states.setdefault(state, state)
 
-    def steps(self, remaining: int) -> Iterator[tuple[int, Self]]:
+    def _restore(self, state: ModelState) -> None:
+        model = self._model
+        model.rest, model.skipping, model.skip_to, model.skipped, model.streaming, model.ended = state
+
+
+class Reading(Pair[State, tuple[int, int]]):
+    """A buffer and the model, read in every way.
+
+    All kinds of reading are tried from each state. So each mixture of some of them is among the paths, and
+    what mixtures have in common is followed once.
+    """
+
+    def __init__(self, max_line: int, terminator: Terminator) -> None:
+        self._name = f"LineBuffer({max_line}, {terminator})"
+        self._buffer = LineBuffer(max_line, terminator)
+        # Not 0, so that it shows whether these are added to.
+        self._buffer._finished = self._buffer.oversize_lines = 1
+        self._is_begun = False  # whether a line is, in the state that is followed
+        self._expected = Expected(max_line, terminator)
+        self.first: State = (False, self._expected.first, buffer_state(self._buffer))
+        self._from = self.first, self.counts()
+
+    def __str__(self) -> str:
+        return self._name
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many lines have ended, and how many have been oversize."""
+        return self._buffer._finished, self._buffer.oversize_lines
+
+    def steps(self, state: State, counts: tuple[int, int], remaining: int) -> Iterator[tuple[int, State]]:
         """Take each step that fits."""
-        for kind in self._kinds:
-            self.attempted = (kind,)
-            pair = self._fork()
-            pair._take(kind)
-            yield 0, pair
+        self._from = state, counts
+        just_fed, model, _ = state
+        self._check()
+        for kind, outcome in self._expected.reads(model).items():
+            yield 0, self._take(kind, outcome)
+        self._restore()
         if self._buffer.ended:
             return
         self.attempted = ("end_of_input",)
-        pair = self._fork()
-        pair._buffer.end_of_input()
-        pair._model.ended = True
-        yield 0, pair
-        fed = [kind for kind in self._kinds if kind in FED]
+        self._buffer.end_of_input()
+        yield 0, self._state(self._expected.ended(model))
         # What is fed behind a chunk, a byte at a time, is as if it had been fed with it.
-        for chunk in chunks(self._alphabet, min(remaining, 1) if self._just_fed else remaining):
+        for chunk in chunks(ALPHABET, min(remaining, 1) if just_fed else remaining):
             self.attempted = ("feed", chunk)
-            pair = self._fork()
-            pair._buffer.feed(chunk)
-            pair._model.feed(chunk)
-            pair._just_fed = True
-            yield len(chunk), pair
-            for kind in fed:
-                self.attempted = (kind, chunk)
-                pair = self._fork()
-                pair._take(kind, chunk)
-                yield len(chunk), pair
+            fed = self._expected.fed(model, chunk)
+            self._restore()
+            self._buffer.feed(chunk)
+            yield len(chunk), self._state(fed, just_fed=True)
+            outcomes = self._expected.reads(fed)
+            for kind in FED:
+                yield len(chunk), self._take(kind, outcomes[kind], chunk)
 
-    def _fork(self) -> Self:
-        copy = object.__new__(type(self))
-        copy._kinds, copy._alphabet = self._kinds, self._alphabet
-        copy._just_fed = False
-        copy._buffer = _BUFFER.fork(self._buffer)
-        copy._model = object.__new__(type(self._model))
-        vars(copy._model).update(vars(self._model))
-        return copy
+    def _check(self) -> None:
+        """Check what depends on the state alone, and so once for each."""
+        self.attempted = ("what is so in every state",)
+        self._restore()
+        self._buffer._check_invariants()
+        assert len(self._buffer) == len(self._buffer.held), "how much is held"
+        number = self._buffer.unfinished
+        self._is_begun = number != 0
+        assert number in {0, self._buffer._finished + 1}, "the number of the line"
 
-    def _take(self, kind: str, chunk: bytes = b"") -> None:
-        buffer, model = self._buffer, self._model
-        oversize, before = buffer.oversize_lines, buffer.unfinished
-        if chunk:
-            model.feed(chunk)
-        expected = _outcome(lambda: KINDS[kind](model))
-        taken = _outcome(lambda: FED[kind](buffer, chunk) if chunk else KINDS[kind](buffer))
+    def _restore(self) -> None:
+        (_, model, state), (finished, oversize_lines) = self._from
+        restore(self._buffer, model[0], state, finished=finished, oversize_lines=oversize_lines)
+
+    def _state(self, model: ModelState, *, just_fed: bool = False) -> State:
+        assert self._buffer.held == model[0], "what is held"
+        return just_fed, model, buffer_state(self._buffer)
+
+    def _take(self, kind: str, outcome: tuple[Outcome, ModelState], *chunk: bytes) -> State:
+        self.attempted = (kind, *chunk)
+        self._restore()
+        buffer, (expected, model), (finished, oversize_lines) = self._buffer, outcome, self._from[1]
+        taken = _outcome(KINDS[kind], buffer, *chunk)
         assert taken == expected, f"{taken!r} is not {expected!r}"
-        assert len(buffer) == len(model.rest), "how much is held"
-        assert buffer.oversize_lines == oversize + (taken == "too long"), "oversize_lines"
-        if isinstance(taken, bytes) and before and (b"\n" in taken or (taken and kind != "take_pieces")):
-            assert buffer.unfinished != before, "what is left has the number of what was taken"
-        buffer._check_invariants()
+        assert buffer.oversize_lines == oversize_lines + (taken == "too long"), "oversize_lines"
+        if (
+            self._is_begun
+            and taken
+            and isinstance(taken, bytes)
+            and (kind != "take_pieces" or b"\n" in taken)
+        ):
+            assert buffer._finished != finished, "what comes next has the number of what was taken"
+        return self._state(model)
 
 
-def _outcome(take: Callable[[], bytes | None]) -> bytes | str | None:
+def _outcome(read: Kind, *arguments: object) -> Outcome:
     try:
-        return take()
+        return read(*arguments)
     except LineTooLong:
         return "too long"
     except BareTerminator as error:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from caas_trio import (
-    BareTerminator,
-    First,
-    LineBuffer,
-    LineSession,
-    LineTooLong,
-    Oversize,
-    Service,
-    Terminator,
-)
+from caas_trio import First, LineBuffer, LineSession, Oversize, Service, Terminator
 
-from .explore import Pair, Slots, chunks
+from .explore import Pair, chunks
+from .replies import ALPHABET, Number, Policy, Replies, Reply
+from .states import BufferState, buffer_state, restore
 
-#: What ends a line, what may come before it, what a service changes, and what it does not.
-ALPHABET = b"\n\ra-"
-PROMPT = b"prompt\n"
+PROMPT: Final = b"prompt\n"
 
-_SESSION = Slots(LineSession, without=("_buffer", "_buffers", "oversize_lines"))
-_BUFFER = Slots(LineBuffer, arrays=("_buffer",), without=("_finished", "oversize_lines"))
+#: The attributes that change. The others are set once.
+CHANGING: Final = ("_buffer", "_buffers", "_shortcut", "_state", "closing", "oversize_lines")
+
+_settled = operator.attrgetter(*(name for name in LineSession.__slots__ if name not in CHANGING))
 
 
 def by_line(line: bytes) -> bytes:
@@ -39,247 +33,151 @@ class Setting:
 
     service: Service
     first: First
-    max_line: int
-    oversize: Oversize
-    once: bool
-    terminator: Terminator
+    policy: Policy
 
     def session(self) -> LineSession:
         """Return a new session."""
+        policy = self.policy
         return LineSession(
             self.service,
             self.first,
             PROMPT,
-            self.max_line,
-            self.oversize,
-            once=self.once,
-            terminator=self.terminator,
+            policy.max_line,
+            policy.oversize,
+            once=policy.once,
+            terminator=policy.terminator,
         )
 
 
-def settings(limits: range) -> list[Setting]:
-    """Return every combination there is, with these values of `max_line`.
+def policies(limits: range) -> list[Policy]:
+    """Return every combination there is, with these values of `max_line`."""
+    return [Policy(*each) for each in itertools.product(limits, Oversize, (False, True), Terminator)]
+
+
+def conversations(policy: Policy) -> list[Conversation]:
+    """Return a conversation with each service and in each order: they have the replies in common.
 
     The order does not depend on what ends a line, so CR LF is tried in one order.
     """
-    every = itertools.product((bytes.upper, by_line), First, limits, Oversize, (False, True), Terminator)
-    chosen = [Setting(*each) for each in every]
-    return [each for each in chosen if each.terminator is Terminator.LF or each.first is First.CLIENT]
+    orders = First if policy.terminator is Terminator.LF else (First.CLIENT,)
+    settings = [Setting(*each, policy) for each in itertools.product((bytes.upper, by_line), orders)]
+    replies = Replies(policy)
+    return [Conversation(setting, replies) for setting in settings]
 
 
-class Model:
-    """What a client of a line server receives, byte by byte; lines end with LF.
+class Counts(NamedTuple):
+    """What only counts.
 
     Attributes:
-        closing: whether the server has said its last.
+        buffers: how many buffers the session has had.
+        finished: how many lines have ended in this one.
         oversize_lines: how many lines have been too long.
-        ended_lines: how many have ended.
+        last_line: the number of the line that was unfinished last.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
-        self.line = b""
-        self.is_long = False
-        self.closing = False
-        self.oversize_lines = 0
-        self.ended_lines = 0
-
-    @property
-    def is_within_line(self) -> bool:
-        """Whether a line has been begun."""
-        return self.line != b""
-
-    def key(self) -> Hashable:
-        """Return what the replies to what follows depend on."""
-        return b"" if self.is_long else self.line, self.is_long
-
-    def fork(self) -> Self:
-        """Return a copy."""
-        copy = object.__new__(type(self))
-        vars(copy).update(vars(self))
-        return copy
-
-    def receive(self, byte: bytes) -> bytes:
-        """Return the reply to one byte."""
-        if self.closing:
-            return b""
-        setting, ends, reply = self.setting, byte == b"\n", b""
-        self.line += byte
-        begins_to_be_long = len(self.line) - ends > setting.max_line and not self.is_long
-        if setting.oversize is Oversize.STREAM:
-            if self.is_long:
-                reply = byte.upper()
-            elif begins_to_be_long or ends:
-                reply = self.line.upper()
-        elif begins_to_be_long:
-            reply = self._refuse(LineTooLong(setting.max_line))
-        elif ends and not self.is_long:
-            reply = self.line.upper()
-        self.is_long |= begins_to_be_long
-        if ends:
-            self._end_line()
-        return reply
-
-    def end_of_input(self) -> bytes:
-        """Return the reply to a last line without a terminator."""
-        self.closing = True
-        return b"" if self.is_long else self.line.upper()
-
-    def _refuse(self, error: Exception) -> bytes:
-        self.oversize_lines += isinstance(error, LineTooLong)
-        self.closing |= self.setting.once or self.setting.oversize is not Oversize.DISCARD
-        return b"error: %s%s" % (str(error).encode(), self.setting.terminator.value)
-
-    def _end_line(self) -> None:
-        self.line, self.is_long = b"", False
-        self.ended_lines += 1
-        self.closing |= self.setting.once
+    buffers: int
+    finished: int
+    oversize_lines: int
+    last_line: int
 
 
-class StrictModel(Model):
-    """The same where lines end with CR LF, and half of it is an error."""
-
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        self.dropped: bytes | None = None  # the end of what is dropped of a line that was refused
-
-    @property
-    def is_within_line(self) -> bool:
-        """Whether a line has been begun."""
-        return self.line != b"" or self.dropped is not None
-
-    def key(self) -> Hashable:
-        """Return what the replies to what follows depend on."""
-        return self.line[-1:] == b"\r" if self.is_long else self.line, self.is_long, self.dropped
-
-    def receive(self, byte: bytes) -> bytes:
-        """Return the reply to one byte."""
-        if self.closing:
-            return b""
-        if self.dropped is not None:
-            self.dropped = (self.dropped + byte)[-2:]
-            if self.dropped == b"\r\n":
-                self._end_line()
-            return b""
-        if self.line.endswith(b"\r") != (byte == b"\n"):
-            return self._refuse_half(byte)
-        self.line += byte
-        if byte == b"\n":
-            reply = b"\r\n" if self.is_long else self.line.upper()
-            self._end_line()
-            return reply
-        return b"" if byte == b"\r" else self._receive_payload(byte)
-
-    def _receive_payload(self, byte: bytes) -> bytes:
-        if len(self.line) <= self.setting.max_line and not self.is_long:
-            return b""
-        if self.setting.oversize is not Oversize.STREAM:
-            self.dropped = b""
-            return self._refuse(LineTooLong(self.setting.max_line))
-        reply = byte.upper() if self.is_long else self.line.upper()
-        self.is_long = True
-        return reply
-
-    def end_of_input(self) -> bytes:
-        """Return the reply to a last line without a terminator; a CR there is half of one."""
-        self.closing = True
-        if self.dropped is not None:
-            return b""
-        return self._refuse_half(b"") if self.line.endswith(b"\r") else super().end_of_input()
-
-    def _refuse_half(self, byte: bytes) -> bytes:
-        is_cr = self.line.endswith(b"\r")
-        self.dropped = byte if is_cr else b""
-        payload, limit = len(self.line) - is_cr, self.setting.max_line
-        if payload < limit or self.setting.oversize is Oversize.STREAM:
-            return self._refuse(BareTerminator(b"\r" if is_cr else b"\n"))
-        return self._refuse(LineTooLong(limit))
-
-    def _end_line(self) -> None:
-        super()._end_line()
-        self.dropped = None
+#: Whether all have been silent so far; whether a line has been unfinished; the state of the model; that of
+#: the session; what its buffer holds, and the state of that.
+State: TypeAlias = tuple[bool, bool, Hashable, tuple[Any, int, bool], bytes, BufferState | None]
 
 
-class Conversation(Pair):
+class Conversation(Pair[State, Counts]):
     """A session that has been opened, and the model."""
 
-    __slots__ = ("_last_line", "_model", "_session", "_silent_so_far")
-
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, replies: Replies) -> None:
+        self._setting = setting
+        self._replies = replies
         self._session = setting.session()
-        self._model = (Model if setting.terminator is Terminator.LF else StrictModel)(setting)
-        self._silent_so_far = True
-        self._last_line = 0  # the number of the line that was unfinished last
-        greeting = self._session.open()
-        assert greeting == (PROMPT if setting.first is First.SERVER else b"")
+        self._session.oversize_lines = 1  # not 0, so that it shows whether it is added to
+        self._settled = _settled(self._session)
+        self._buffer = LineBuffer()  # stands for the one that the session had in the state
+        self._last_line = 0
+        assert self._session.open() == (PROMPT if setting.first is First.SERVER else b"")
+        self.first = self._state(replies.first, silent_so_far=True)
+        self._from = self.first, self.counts()
 
-    def key(self) -> Hashable:
-        """Return the state of both."""
-        session, model, buffer = self._session, self._model, self._session._buffer
-        return (
-            _SESSION.state(session),
-            None if buffer is None else _BUFFER.state(buffer),
-            model.key(),
-            self._silent_so_far,
-            self._last_line != 0,
-        )
+    def __str__(self) -> str:
+        return str(self._setting)
 
-    def steps(self, remaining: int) -> Iterator[tuple[int, Self]]:
+    def counts(self) -> Counts:
+        """Return what only counts."""
+        session = self._session
+        finished = 0 if session._buffer is None else session._buffer._finished
+        return Counts(session._buffers, finished, session.oversize_lines, self._last_line)
+
+    def steps(self, state: State, counts: Counts, remaining: int) -> Iterator[tuple[int, State]]:
         """Take each step that fits."""
-        if self._session.closing:
+        self._from = state, counts
+        silent_so_far, _, model, *_ = state
+        session = self._session
+        self._restore()
+        if session.closing:
             return
-        models = {b"": (self._model, b"")}  # by input: the model after it, and what it has said
-        for chunk in chunks(ALPHABET, remaining):
+        for chunk, reply in zip(
+            chunks(ALPHABET, remaining), self._replies.to_chunks(model, remaining), strict=False
+        ):
             self.attempted = ("receive", chunk)
-            before, heard = models[chunk[:-1]]
-            model = before.fork()
-            models[chunk] = (model, heard + model.receive(chunk[-1:]))
-            pair = self._fork(model)
-            pair._receive(chunk, models[chunk][1], self._model)
-            yield len(chunk), pair
+            self._restore()
+            self._compare(session.receive(chunk), reply)
+            if not reply.closing:
+                self._compare_number(reply.number)
+            yield len(chunk), self._state(reply.after)
         self.attempted = ("end_of_input",)
-        pair = self._fork(self._model.fork())
-        pair._compare(pair._session.end_of_input(), pair._model.end_of_input())
-        yield 0, pair
-        awaited = self._silent_so_far and self._model.setting.first is First.EITHER
-        assert self._session.awaits_silence is awaited
+        self._restore()
+        reply = self._replies.to_end(model)
+        self._compare(session.end_of_input(), reply)
+        yield 0, self._state(reply.after, silent_so_far=silent_so_far)
+        self.attempted = ("awaits_silence",)
+        self._restore()
+        awaited = silent_so_far and self._setting.first is First.EITHER
+        assert session.awaits_silence is awaited
         if awaited:
             self.attempted = ("silence",)
-            pair = self._fork(self._model.fork())
-            pair._silent_so_far = False
-            pair._compare(pair._session.silence(), PROMPT)
-            yield 0, pair
+            self._compare(
+                session.silence(),
+                Reply(PROMPT, closing=False, oversize_lines=0, number=Number.ANY, after=model),
+            )
+            yield 0, self._state(model)
+        self.attempted = ("one of the steps from here",)
+        # Nothing sets these back: what a step has changed is different now.
+        assert _settled(session) == self._settled, "an attribute that is set once has changed"
 
-    def _fork(self, model: Model) -> Self:
-        copy = object.__new__(type(self))
-        copy._session = _SESSION.fork(self._session)
-        if self._session._buffer is not None:
-            copy._session._buffer = _BUFFER.fork(self._session._buffer)
-        copy._model = model
-        copy._silent_so_far = self._silent_so_far
-        copy._last_line = self._last_line
-        return copy
+    def _restore(self) -> None:
+        (_, _, _, of_session, held, of_buffer), counts = self._from
+        session = self._session
+        session._state, session._shortcut, session.closing = of_session
+        session._buffers, finished, session.oversize_lines, self._last_line = counts
+        session._buffer = None
+        if of_buffer is not None:
+            session._buffer = self._buffer
+            restore(self._buffer, held, of_buffer, finished=finished, oversize_lines=0)
 
-    def _receive(self, chunk: bytes, expected: bytes, was: Model) -> None:
-        self._silent_so_far = False
-        model, setting = self._model, self._model.setting
-        self._compare(self._session.receive(chunk), expected)
-        if self._session.closing:
-            return
+    def _state(self, model: Hashable, *, silent_so_far: bool = False) -> State:
+        session, buffer = self._session, self._session._buffer
+        of_session = session._state, session._shortcut, session.closing
+        has_had_line = self._last_line != 0
+        if buffer is None:
+            return silent_so_far, has_had_line, model, of_session, b"", None
+        return silent_so_far, has_had_line, model, of_session, bytes(buffer._buffer), buffer_state(buffer)
+
+    def _compare(self, heard: bytes, reply: Reply) -> None:
+        session = self._session
+        assert heard == reply.heard, f"{heard!r} is not {reply.heard!r}"
+        assert session.closing == reply.closing, "closing"
+        assert session.oversize_lines == self._from[1].oversize_lines + reply.oversize_lines, "oversize_lines"
+
+    def _compare_number(self, expected: Number) -> None:
         before, now = self._last_line, self._session.unfinished
-        assert (now != 0) is model.is_within_line, "whether a line is unfinished"
-        if not now:
+        assert (now == 0) is (expected is Number.ABSENT), "whether a line is unfinished"
+        if expected is Number.ABSENT:
             return
-        if model.ended_lines > was.ended_lines or not was.is_within_line:
-            assert now != before, "a new line has the number of one before it"
-        elif setting.oversize is not Oversize.STREAM or not model.is_long:
+        if expected is Number.OTHER:
+            assert now != before, "a new line, or `max_line` bytes later, has the number of what was before"
+        elif expected is Number.SAME:
             assert now == before, "the number of a line has changed within it"
-        elif was.is_long and len(chunk) > setting.max_line:  # a CR at its end waits
-            assert now != before, "a line has kept its number for `max_line` bytes"
         self._last_line = now
-
-    def _compare(self, reply: bytes, expected: bytes) -> None:
-        session, model = self._session, self._model
-        assert reply == expected, f"{reply!r} is not {expected!r}"
-        assert session.closing == model.closing, "closing"
-        assert session.oversize_lines == model.oversize_lines, "oversize_lines"
