@@ -7,7 +7,10 @@ the script made its socket fail. Anything else is a crash.
 from fuzz.engine import fuzz_conversations, instrumenting
 
 with instrumenting(
-    "caas_trio.server.datagram", "caas_trio.core.datagramrules", "caas_trio.drivers.datagramsocket"
+    "caas_trio.server.datagram",
+    "caas_trio.core.datagramrules",
+    "caas_trio.drivers.datagramsocket",
+    "caas_trio.drivers.requesthandler",
 ):
     from fuzz.checks.datagram import TOKENS, open_player
 from fuzz.loop import Loop

@@ -11,6 +11,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ from caas_trio.testing import Network
 from fuzz.script import CUT, header, steps, tokens
 
 from .datagramrules import check_rules
+from .datagramsocket import check_socket
 from .playing import Player, play_alone
 
 MODULES: Final = ("caas_trio.server.datagram", "caas_trio.core.datagramrules")
@@ -63,6 +65,8 @@ _TRUST: Final = (
     Trust(),
 )
 _PORT, _CLIENT_PORT = 7, 50000
+_UDP: Final = Endpoint.parse(f"udp://server:{_PORT}")
+_UNIX: Final = Endpoint.parse("unixgram:@server")
 
 _MAX_HANDLED: Final = 3  # datagrams that handlers may work on at a time
 _LIMITS: Final = Limits(max_datagrams=_MAX_HANDLED, drain_timeout=5)
@@ -82,9 +86,14 @@ def _answer(data: bytes) -> Any:
 
 class _Handler(DatagramRequestHandler):
     async def handle(self) -> None:
+        _runner.get().compare_told(self)
         async with trio.open_nursery():
-            lines = await self.rfile.readlines(2) + [line async for line in self.rfile]
+            lines = await self.rfile.readlines(2)
+            async for line in self.rfile:
+                assert line, "an empty line in place of the end"
+                lines.append(line)
             data = b"".join(lines) + await self.rfile.read()
+            assert data == self.packet, f"{data!r} was read of {self.packet!r}"
             await trio.sleep(_ENDLESS_S if b"z" in data else _SLOW_S if b"w" in data else 0)
             answer = _answer(data)
             if answer == "no bytes":
@@ -144,6 +153,7 @@ async def play(data: bytes) -> None:
     """Play one script; the clock has to be a mock clock that jumps."""
     choice, ports, lengths, order = header(data)
     check_rules(ports, lengths)
+    check_socket(order, lengths)
     trust, from_afar = _TRUST[choice >> 1 & 3], bool(choice & 8)
     runner = _DatagramScriptRunner(
         Network(order), handlers=bool(choice & 1), trust=trust, from_afar=from_afar
@@ -157,6 +167,10 @@ async def play(data: bytes) -> None:
         await runner.look()
         runner.stop.set()
     runner.finish()
+
+
+#: Whose server a handler runs in.
+_runner: Final[ContextVar[_DatagramScriptRunner]] = ContextVar("runner")
 
 
 class _DatagramScriptRunner:
@@ -175,9 +189,10 @@ class _DatagramScriptRunner:
         self.stop = trio.Event()
         self.broken = False
         self.beat = -math.inf  # when it last gave a sign of life
-        self.endpoint = f"udp://server:{_PORT}" if from_afar else "unixgram:@server"
+        self.endpoint = _UDP if from_afar else _UNIX
         self.address = (self.host.address, _PORT) if from_afar else "\0server"
         self.clients = [self.client(number) for number in range(len(_CLIENTS))]
+        self.addresses = {client.getsockname() or None for client in self.clients}
         self.current = 0
         self.sent: list[tuple[int, bytes]] = []
         self.slow: list[tuple[float, int, bytes]] = []
@@ -189,6 +204,7 @@ class _DatagramScriptRunner:
 
     async def run(self, task_status: trio.TaskStatus[list[Endpoint]]) -> None:
         """Serve until stopped; a socket that fails is what the script wanted."""
+        _runner.set(self)
         try:
             await serve_datagrams(
                 _Handler if self.handlers else _answer,
@@ -203,6 +219,14 @@ class _DatagramScriptRunner:
             )
         except* OSError as group:
             assert self.broken, group.exceptions
+
+    def compare_told(self, handler: _Handler) -> None:
+        """Compare what a handler is told of the server and the sender with what they are."""
+        server = handler.server.endpoint, handler.server.server_address
+        due = (_UDP, ("server", _PORT)) if self.from_afar else (_UNIX, "@server")
+        assert server == due, f"a handler is told that the server is {server}"
+        address = handler.client_address
+        assert address in self.addresses, f"a handler is told of {address!r}"
 
     def _feed(self) -> None:
         self.beat = trio.current_time()
