@@ -6,7 +6,12 @@ Anything else is a crash.
 
 from fuzz.engine import fuzz_bytes, instrumenting
 
-with instrumenting("caas_trio.drivers.upgrading", "caas_trio.core.tlsengine"):
+with instrumenting(
+    "caas_trio.drivers.upgrading",
+    "caas_trio.drivers.stream",
+    "caas_trio.drivers.tlsstream",
+    "caas_trio.core.tlsengine",
+):
     from fuzz.checks.start_tls import open_player
 from fuzz.loop import Loop
 

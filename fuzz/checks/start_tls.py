@@ -8,10 +8,10 @@ side reads, before it begins TLS, or later. Either side may be ours, over a hub 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import trio
 import trio.testing
@@ -21,7 +21,7 @@ from caas_trio import Connection, Endpoint, InternetPeer, Limits, PeerError, Sta
 from caas_trio.drivers.channel import Channel
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.hub import Hub
-from caas_trio.drivers.stream import StreamChannel
+from caas_trio.drivers.stream import READ_SIZE, StreamChannel
 from caas_trio.testing import Host, Network
 from tests.certificates import HOST, client_context, server_context
 
@@ -50,6 +50,21 @@ _READS: Final[tuple[Callable[[Connection], Awaitable[bytes]], ...]] = (
 #: What the first byte of an input chooses.
 _OURS_IS_CLIENT, _OVER_HUB, _LATE, _DRAINS, _PADS, _FLOODS = 1, 2, 16, 32, 64, 128
 _HEADER: Final = 3
+
+
+class _Bounded(trio.abc.ReceiveStream):
+    """Checks that each read is bounded: by itself, a stream may give as much as the other side likes."""
+
+    def __init__(self, source: trio.abc.ReceiveStream) -> None:
+        self._source = source
+
+    def receive_some(self, max_bytes: int | None = None) -> Coroutine[Any, Any, bytes | bytearray]:
+        assert max_bytes is not None, "a read without a bound"
+        assert max_bytes <= READ_SIZE, f"a read of {max_bytes} bytes"
+        return self._source.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        await self._source.aclose()
 
 
 class Peer:
@@ -128,7 +143,8 @@ async def play(host: Host, data: bytes) -> None:
         channel = hub.channel(ours)
     else:
         memory, stream = trio.testing.memory_stream_pair()
-        channel = StreamChannel(memory, _LIMITS, drain)
+        bounded = trio.StapledStream(memory.send_stream, _Bounded(memory.receive_stream))
+        channel = StreamChannel(bounded, _LIMITS, drain)
     connection = Connection(channel, _ENDPOINT, _PEER, _LIMITS, drain)
     peer = Peer(stream, modes)
     try:
