@@ -76,6 +76,12 @@ class Plan:
             plan.service = StreamTransform(lambda data: data.lower())
         return plan
 
+    def suit_handlers(self) -> None:
+        """Leave out what `LineSession` alone does: it prompts a silent client, and serves lines in pieces."""
+        self.terminator = Terminator.LF
+        self.first = First.CLIENT if self.first is First.EITHER else self.first
+        self.oversize = Oversize.DISCARD if self.oversize is Oversize.STREAM else self.oversize
+
     def note(self, line: bytes) -> bytes:
         """Serve a line and put it on record."""
         assert self.heard is not None, "no service of this plan keeps a record"

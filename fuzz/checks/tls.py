@@ -36,7 +36,7 @@ from tests.certificates import HOST, authority, client_context, server_context
 from .conversation import Plan
 from .playing import Player, play_alone, unwrapped
 from .tls_client import RECORD, TlsClient
-from .tls_runner import KNOWN, LIMITS, STRANGER, TlsScriptRunner
+from .tls_runner import ALL, FEW, KNOWN, LIMITS, STRANGER, TlsScriptRunner
 
 MODULES: Final = (
     "caas_trio.server.handshaker",
@@ -89,6 +89,18 @@ def _client_side(version: ssl.TLSVersion, *, shown: bool, trusting: bool) -> ssl
     return context
 
 
+def _plan(modes: int, limit: int, first: First, *, sips: bool, posts: bool) -> Plan:
+    """Return the plan in a header, as far as it suits what is to serve."""
+    plan = Plan.of(bytes([modes, limit % 23 + 1]), first)
+    if limit & 128:
+        plan.limit = RECORD
+    if posts:
+        plan.suit_handlers()
+    if sips and plan.first is First.EITHER:
+        plan.first = First.CLIENT
+    return plan
+
+
 def check(data: bytes) -> None:
     """Play one script in a run of its own."""
     play_alone(open_player, data)
@@ -103,13 +115,10 @@ async def open_player() -> AsyncIterator[Player]:
 async def play(host: Host, data: bytes) -> None:
     """Play one script; the clock has to be a mock clock that jumps."""
     modes, limit, settings, count = header(data)
-    plan = Plan.of(bytes([modes, limit % 23 + 1]), _FIRSTS[settings % 3])
-    if limit & 128:
-        plan.limit = RECORD
-    sips = count % 7 + 1 if limit & 192 == 64 and not modes & 128 else 0
-    if sips and plan.first is First.EITHER:
-        plan.first = First.CLIENT
     secure, proxied = not modes & 128, bool(modes & 64)
+    sips = count % 7 + 1 if limit & 192 == 64 and secure else 0
+    posts = limit & 192 == 192 and not proxied
+    plan = _plan(modes, limit, _FIRSTS[settings % 3], sips=bool(sips), posts=posts)
     asking, shown, trusting = bool(settings & 8), bool(settings & 16), not settings & 32
     context = _client_side(_VERSIONS[settings >> 2 & 1], shown=shown, trusting=trusting) if secure else None
     shows = _HEADERS[count % len(_HEADERS)] if proxied else b""
@@ -128,6 +137,8 @@ async def play(host: Host, data: bytes) -> None:
     tickets = (0, _SOME_TICKETS, 0, _MANY_TICKETS)[(settings >> 6 & 1) | (count >> 6 & 2)]
     runner = TlsScriptRunner(plan, TlsClient(ours, context, shows), let_in=let_in, agreed=agreed, sips=sips)
     runner.secure = secure
+    if posts:
+        runner.max_unsent = FEW if name == "hub" and not settings & 128 else ALL
     if tickets == _MANY_TICKETS:
         runner.let_go()  # the server may give up before it hears anything
         runner.overfull = secure and not settings & 4 and name == "stream"  # the hub looks when more comes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -14,9 +15,10 @@ from caas_trio.core.buffering import Chunk
 from caas_trio.core.endpoint import Endpoint
 from caas_trio.core.errors import ConnectionLost, PeerError
 from caas_trio.core.limits import Limits
-from caas_trio.core.peer import InternetPeer
+from caas_trio.core.peer import InternetPeer, Peer
 from caas_trio.core.session import First, LineSession
 from caas_trio.drivers.channel import Channel
+from caas_trio.drivers.connection import Connection
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.driver import Driver
 from caas_trio.drivers.stream import StreamChannel
@@ -25,6 +27,7 @@ from caas_trio.server.handshaker import Handshaker, Refused
 from fuzz.script import CUT, END, SILENCE
 
 from .conversation import Plan
+from .running import converse
 from .tls_client import RECORD, TlsClient
 
 #: Steps besides the common ones. Hand on the first few bytes of what is to be sent, or all but the last
@@ -52,6 +55,8 @@ _NO_HANDSHAKE: Final = "no TLS handshake"
 _GATED: Final = (" bytes", "an empty record")
 _NO_VERSION: Final = "wrong version number"  # where OpenSSL may say nothing, as to what is no TLS
 _HANDSHAKE: Final = b"\x16"  # the type of its records
+#: So few bytes may wait where the kernel has room for each reply of a client that reads; or all of a script.
+FEW, ALL = 100, 1 << 20
 _STOPPING_TIMEOUT_S: Final = 1.5  # what an opening may take once the server is to stop
 _ALL_LIMITS_S: Final = 40.0
 _SHORT_S: Final = 2 * LIMITS.prompt_delay
@@ -84,6 +89,7 @@ class TlsScriptRunner:
     """A server's side, the client, and what is due.
 
     Attributes:
+        max_unsent: how many bytes may wait if a handler serves, which posts its replies; 0 if a session does.
         outcome: what became of the server's side; None as long as it runs.
         owed: what the client is owed, whatever happened since; None as long as nothing has.
     """
@@ -96,6 +102,7 @@ class TlsScriptRunner:
         self.sips = sips  # how many bytes the server reads at a time; 0 for a driver, which reads all
         self.drain = Drain()
         self.secure = True
+        self.max_unsent = 0
         self.overfull = False  # whether the server has more to say to the handshake than it keeps
         self.read = b""
         self.reason = ""
@@ -106,6 +113,7 @@ class TlsScriptRunner:
     async def serve(self, sock: Any, handshaker: Handshaker, driver: Driver, endpoint: Endpoint) -> None:
         """Serve a connection as a server does."""
         try:
+            peer: Peer = _PEER
             if handshaker.required(endpoint):
                 channel, peer, _ = await handshaker.perform(sock, _PEER, endpoint)
                 assert self.let_in, "a stranger is let in"
@@ -116,6 +124,8 @@ class TlsScriptRunner:
             try:
                 if self.sips:
                     await self.converse(_stream(channel))
+                elif self.max_unsent:
+                    await self.post_replies(channel, endpoint)
                 else:
                     session = self.plan.session(kind=_Sized)
                     session.max_chunk = min(session.max_chunk, RECORD + self.plan.limit)
@@ -136,6 +146,22 @@ class TlsScriptRunner:
             assert self.reason != _FORBIDDEN or named == STRANGER, f"{named} is refused as {self.reason}"
         finally:
             sock.close()
+
+    async def post_replies(self, channel: Channel, endpoint: Endpoint) -> None:
+        """Converse as a handler does that reads on whatever of its replies the client has read."""
+        limits = replace(LIMITS, max_line=self.plan.limit, max_unsent=self.max_unsent)
+        connection = Connection(channel, endpoint, _PEER, limits, self.drain)
+        connection.begin()
+
+        async def post(data: bytes) -> None:
+            connection.post(data)  # if it is refused, the connection fails
+
+        try:
+            await converse(self.plan, connection.receive_line, post)
+        finally:
+            await connection.finish()
+        if connection.failure is not None:
+            raise connection.failure
 
     async def converse(self, stream: TlsStream) -> None:
         """Converse as a driver does, reading a few bytes at a time."""
@@ -234,7 +260,7 @@ class TlsScriptRunner:
 
     async def leave(self, _: int) -> None:
         """Send what is due and leave at once; a line is served even so."""
-        certain = self.welcome and self.secure and not self.sips and self.owed is None
+        certain = self.welcome and self.secure and not (self.sips or self.max_unsent) and self.owed is None
         self.let_go()
         self.client.hand_on(len(self.client.wire))
         self.client.leave()
@@ -243,6 +269,8 @@ class TlsScriptRunner:
             self.compare_served()
 
     async def read_no_more(self, _: int) -> None:
+        if self.max_unsent == FEW:
+            self.let_go()
         self.client.reading = False
 
     async def read_again(self, _: int) -> None:
