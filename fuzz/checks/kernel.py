@@ -29,6 +29,7 @@ class Kernel:
         hosts: the IP addresses that accepted connections come from, in turn; () for none.
         accepted: the sockets that were accepted.
         asked: called with each of them whose unread bytes are asked for.
+        polled: called when the server is about to poll for what clients send within its turn.
     """
 
     small_buffers: bool = False
@@ -38,6 +39,7 @@ class Kernel:
     hosts: tuple[str, ...] = ()
     accepted: list[StreamSocket] = field(default_factory=list)
     asked: Callable[[StreamSocket], object] = id
+    polled: Callable[[], object] = bool
 
     @property
     def fills_up(self) -> bool:
@@ -80,6 +82,10 @@ class FaultyHost(Host):
     def waiting(self, sock: Any) -> int:
         self.kernel.asked(sock)
         return super().waiting(sock)
+
+    def poll(self) -> Any:
+        self.kernel.polled()
+        return super().poll()
 
     def open_spare(self) -> int:
         if self.kernel.spares_gone:

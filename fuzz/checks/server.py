@@ -2,7 +2,8 @@
 
 Several clients in turn send in pieces, half-close, vanish, stop reading; accepting fails, sends are
 cut short, time passes, the server is stopped or cancelled. Each client gets what the oracle
-says it is owed, whatever the others do; nothing is left behind; a session's failure is reported once.
+says it is owed, whatever the others do; nothing is left behind; a session's failure is reported once, and
+no count goes down.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from caas_trio.core.session import First, Oversize
-from caas_trio.core.terminator import Terminator
 from caas_trio.drivers.choice import DriverName
 from caas_trio.testing import Network
 from caas_trio.testing.scheduling import seed_scheduler
@@ -75,9 +75,7 @@ async def play(servers: Servers, host: FaultyHost, data: bytes) -> None:
     max_sent = (0, 1, 7, 0)[kinds & 3]
     kind, by_address = _kind(settings >> 5, tells=modes > 127, proxied=bool(kinds & 8))
     if kind.serves is not Serves.SESSIONS:
-        plan.terminator = Terminator.LF  # the bit chooses how a handler reads
-        plan.first = First.CLIENT if plan.first is First.EITHER else plan.first
-        plan.oversize = Oversize.DISCARD if plan.oversize is Oversize.STREAM else plan.oversize
+        plan.suit_handlers()  # the terminator's bit chooses how they read
     if limit & 128 or kind.serves is not Serves.SESSIONS:
         plan.limit = HIGH_LIMIT
         max_sent *= 100

@@ -100,6 +100,17 @@ class ServerScriptRunner(Roster):
             client.leave()
             await self.compare_when_idle()
 
+    async def leave_within_a_turn(self) -> None:
+        """Connect a client that leaves while the server polls for its first line, or once it is served."""
+        await self.compare_when_idle()
+        if not self.ending and len(self.clients) < len(CLIENTS):
+            client = self.connect(next(n for n in range(len(CLIENTS)) if n not in self.clients))
+            self.kernel.polled = client.leave
+            await wait_all_tasks_blocked()
+            self.kernel.polled = bool
+            client.leave()
+            await self.compare_when_idle()
+
     async def compare_when_idle(self) -> None:
         """Wait until nothing moves any more, then compare."""
         await self.catch_up()
@@ -130,6 +141,7 @@ class ServerScriptRunner(Roster):
         for client in self.clients.values():
             if not client.gone:
                 client.compare(cut_off=self.cut_off)
+        self.reports.compare_counts()
         failures = self.reports.failures
         assert all(isinstance(failure, ServiceFailedError) for failure in failures), failures
         tempted = sum(b"!" in client.sent for client in self.clients.values())
@@ -336,6 +348,7 @@ _TO_SERVER: Final = {
     ord("j"): ServerScriptRunner.drain_late,
     ord("n"): ServerScriptRunner.crowd,
     ord("x"): ServerScriptRunner.come_and_go,
+    ord("l"): ServerScriptRunner.leave_within_a_turn,
     ord("q"): ServerScriptRunner.connect_late,
     ord("c"): ServerScriptRunner.cancel,
     ord("r"): ServerScriptRunner.retire,
