@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from operator import index
 from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 from caas_trio.core.datagramrules import MAX_BYTES
@@ -18,7 +19,8 @@ from caas_trio.drivers.machine import Machine
 
 #: The numbers that Linux has for these.
 _IP_PKTINFO, _IPV6_RECVPKTINFO, _IPV6_PKTINFO, _SO_PASSCRED, _SCM_CREDENTIALS = 8, 49, 50, 16, 2
-_OWN4, _OWN6, _NOT_NOTED = "192.0.2.9", "2001:db8::9", "0.0.0.0"  # noqa: S104 - nothing is bound
+_OWN4, _OWN6, _BROADCAST = "192.0.2.9", "2001:db8::9", "192.0.2.255"
+_NOT_NOTED: Final = "0.0.0.0"  # noqa: S104 - nothing is bound
 _INTERFACE: Final = 3
 _PROCESS: Final = LocalPeer(7, 1000, 100)
 _CLIENT4, _CLIENT6, _PORT = "192.0.2.1", "2001:db8::1", 50001
@@ -55,10 +57,10 @@ class _Target(NamedTuple):
 
 _FOUR: Final = (
     _Target(_OWN4, _OWN4),
-    _Target("192.0.2.255", _OWN4, to_many=True),
+    _Target(_BROADCAST, _OWN4, to_many=True),
     _Target("224.0.0.1", _OWN4, to_many=True),
     _Target(_OWN4, _NOT_NOTED),
-    _Target("192.0.2.255", _NOT_NOTED, to_many=True),
+    _Target(_BROADCAST, _NOT_NOTED, to_many=True),
     _Target("239.255.255.255", _NOT_NOTED, to_many=True),
 )
 _SIX: Final = (_Target(_OWN6), _Target("fe80::ff"), _Target("ff02::1", to_many=True))
@@ -91,7 +93,7 @@ class _Linux(_Silent):
 
 
 class _Probe:
-    """A socket that connects to this machine alone."""
+    """A socket that connects to an address unless that is a broadcast one, which it has not asked for."""
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +102,7 @@ class _Probe:
         pass
 
     def connect(self, address: tuple[str, int]) -> None:
-        if address[0] != _OWN4:
+        if address[0] == _BROADCAST:
             raise PermissionError(errno.EACCES, "a broadcast address")
 
 
@@ -125,10 +127,15 @@ class _Played:
         return self._name if self.family == socket.AF_UNIX else (self._name, 7)
 
     def setsockopt(self, level: int, name: int, value: int) -> None:
-        self.options[level, name] = value
+        self.options[self._option(level, name)] = index(value)
 
     def getsockopt(self, level: int, name: int) -> int:
-        return self.options.get((level, name), 1 << 18)
+        return self.options.get(self._option(level, name), 1 << 18)
+
+    def _option(self, level: int, name: int) -> tuple[int, int]:
+        if level == socket.IPPROTO_IPV6 and self.family != socket.AF_INET6:
+            raise OSError(errno.ENOPROTOOPT, "an option of IPv6")
+        return index(level), index(name)
 
     def recvmsg_into(self, buffers: list[bytearray], room: int) -> tuple[int, list[_Control], int, object]:
         if not self._waiting:
