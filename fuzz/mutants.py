@@ -58,4 +58,5 @@ def planted(mutant: Mutant, harness: str, *others: str) -> Bug:
     """Return a mutant as a bug, which replaces the whole text of the module."""
     path = path_of(mutant.module).resolve()
     module = str(path.relative_to(PACKAGE.resolve()))
-    return Bug(description(mutant), harness, module, path.read_text(), mutant.module_source(), others)
+    source, changed = path.read_text(), mutant.module_source()
+    return Bug(description(mutant), harness, module, source, changed, others, mutant.function)

@@ -3,13 +3,18 @@
 Each bug of `planted/`, or with `--mutants` each of so many random mutants, goes into a copy of the package,
 alone, and the harnesses that ought to find it run on that copy, until one does. Without a bug they have to
 find nothing.
+
+A mutant may have several harnesses: those that its module guides, and whose inputs call its function. The
+seconds are the bug's and not the harness's: each harness has a short turn, in which most bugs are found, and
+then an equal share of what is left, where it goes on with what it has found. So a missed bug costs these
+seconds, and for each turn a second or two to start. What a harness cannot find in its share is missed.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -23,13 +28,24 @@ from .interrupt import until_signalled
 from .job import Crash, Progress, Verdict, watch
 from .planted import BUGS, PACKAGE, plant
 from .planted.bug import Bug
+from .reach import functions_reached
 from .targets import Target, targets
 
 _CONTROL_S: Final = 2
+#: The first turn of each of several harnesses.
+_FIRST_S: Final = 5
 
 
 class Outcome(NamedTuple):
-    """The result for a bug, or for a harness without one; that of the last harness that was tried."""
+    """The result for a bug, or for a harness without one.
+
+    Attributes:
+        harness: the one that was tried last.
+        verdict: its verdict.
+        seconds: how long all harnesses took so far.
+        executions: how many inputs they ran.
+        output: the last lines of the last one.
+    """
 
     harness: str
     verdict: Verdict
@@ -38,17 +54,55 @@ class Outcome(NamedTuple):
     output: list[str]
 
 
-async def hunt(seconds: int, target: Target, bug: Bug | None = None, *, seeds: bool = True) -> Outcome:
-    """Run a harness on a copy of the package with a bug in it, until it fails or time is up."""
-    progress = Progress()
+def able(bug: Bug, reached: dict[str, frozenset[str]]) -> list[str]:
+    """Return the harnesses that a bug is for, without those whose inputs do not call its function.
+
+    All, if none of them calls it: an input that does may be found yet.
+
+    Args:
+        bug: the bug.
+        reached: what the inputs of each harness call, where that was measured.
+    """
+    names = [bug.harness, *bug.others]
+    return [name for name in names if bug.function in reached.get(name, ())] or names
+
+
+def turns(names: list[str], seconds: int) -> Iterator[tuple[str, int]]:
+    """Yield whose turn it is, and for how long: `seconds` in all, or a second each if that is more."""
+    share = max(1, seconds // len(names))
+    first = min(_FIRST_S, share) if len(names) > 1 else share
+    for length in filter(None, (first, share - first)):
+        for name in names:
+            yield name, length
+
+
+async def hunt(bug: Bug | None, harnesses: Iterable[tuple[Target, int]], *, seeds: bool = True) -> Outcome:
+    """Run harnesses on a copy of the package with a bug in it, until one fails or their time is up.
+
+    Args:
+        bug: the bug; None for the package as it is.
+        harnesses: their turns, each with its seconds; in a second one, a harness goes on with its finds.
+        seeds: whether they begin with their corpus, or with nothing.
+    """
     with tempfile.TemporaryDirectory(prefix="planted-") as copy, tempfile.TemporaryDirectory() as found:
         plant(bug, Path(copy))
-        corpora = [found, str(target.corpus)] if seeds else [found]
-        command = ["env", f"PYTHONPATH={copy}", *target.command, *corpora]
-        began = trio.current_time()
-        await watch(command, seconds, progress, trio.lowlevel.checkpoint, _without_keeping)
+        executions, began = 0, trio.current_time()
+        for target, seconds in harnesses:
+            corpora = [_folder(found, target.name), *([str(target.corpus)] if seeds else [])]
+            command = ["env", f"PYTHONPATH={copy}", *target.command, *corpora]
+            progress = Progress()
+            await watch(command, seconds, progress, trio.lowlevel.checkpoint, _without_keeping)
+            executions += progress.executions
+            if progress.verdict is not Verdict.CLEAN:
+                break
         took = trio.current_time() - began
-    return Outcome(target.name, progress.verdict, took, progress.executions, progress.output)
+    return Outcome(target.name, progress.verdict, took, executions, progress.output)
+
+
+def _folder(parent: str, name: str) -> str:
+    folder = Path(parent, name)
+    folder.mkdir(exist_ok=True)
+    return str(folder)
 
 
 def _without_keeping(artifact: Path) -> Crash:
@@ -57,7 +111,13 @@ def _without_keeping(artifact: Path) -> Crash:
 
 @click.command()
 @click.argument("parts", nargs=-1)
-@click.option("--seconds", type=click.IntRange(1), default=60, show_default=True, help="For each bug.")
+@click.option(
+    "--seconds",
+    type=click.IntRange(1),
+    default=60,
+    show_default=True,
+    help="For each bug, all its harnesses together.",
+)
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Bugs at a time.")
 @click.option("--seeds/--no-seeds", default=True, help="Begin with the corpus, or with nothing.")
 @click.option("--mutants", type=click.IntRange(1), help="In their place, so many random mutants.")
@@ -108,6 +168,7 @@ class Proof:
         self._console = console
         self._seeds = seeds
         self._harnesses = {target.name: target for target in targets()}
+        self._reached: dict[str, frozenset[str]] = {}
 
     async def run(self, bugs: list[Bug]) -> None:
         """Hunt these bugs, and print what becomes of each; first, run their harnesses without a bug.
@@ -118,6 +179,8 @@ class Proof:
         failed: list[str] = []
         await self._work(partial(self._control, name, failed) for name in harnesses)
         if not failed:
+            shared = {name for bug in bugs if bug.others for name in (bug.harness, *bug.others)}
+            await self._work(partial(self._measure, name) for name in sorted(shared))
             self._console.print(f"without a bug, {len(harnesses)} harnesses find nothing")
             await self._work(partial(self._hunt, bug) for bug in bugs)
 
@@ -133,18 +196,19 @@ class Proof:
                 nursery.start_soon(work)
 
     async def _control(self, name: str, failed: list[str]) -> None:
-        outcome = await hunt(_CONTROL_S, self._harnesses[name])
+        outcome = await hunt(None, [(self._harnesses[name], _CONTROL_S)])
         if outcome.verdict is not Verdict.CLEAN:
             failed.append(name)
             self._console.print("\n".join(outcome.output), markup=False)
             self._console.print(f"fuzz_{name} fails without a bug; nothing is proved")
 
+    async def _measure(self, name: str) -> None:
+        self._reached[name] = await functions_reached(self._harnesses[name])
+
     async def _hunt(self, bug: Bug) -> None:
-        for name in (bug.harness, *bug.others):
-            outcome = await hunt(self._seconds, self._harnesses[name], bug, seeds=self._seeds)
-            self.outcomes[bug] = outcome
-            if outcome.verdict is not Verdict.CLEAN:
-                break
+        names = able(bug, self._reached)
+        harnesses = [(self._harnesses[name], length) for name, length in turns(names, self._seconds)]
+        outcome = self.outcomes[bug] = await hunt(bug, harnesses, seeds=self._seeds)
         line = f"{result(outcome):>9} {outcome.executions:>9,} runs  fuzz_{outcome.harness}: {bug.what}"
         self._console.print(line, highlight=False, soft_wrap=True)
         if outcome.verdict is Verdict.BROKEN:

@@ -14,7 +14,8 @@ class Bug(NamedTuple):
         module: the module's file, in the package.
         old: a text that occurs exactly once in the module.
         new: what takes its place.
-        others: the names of the harnesses that are tried in turn if that one does not find it.
+        others: the names of further harnesses that may find it.
+        function: the dotted name of the function that it is in, if there are others.
     """
 
     what: str
@@ -23,6 +24,7 @@ class Bug(NamedTuple):
     old: str
     new: str
     others: tuple[str, ...] = ()
+    function: str = ""
 
     def applied(self, source: str) -> str:
         """Return the module's source with the bug in it.
