@@ -165,6 +165,17 @@ class Client:
         return self.gone or self.eof
 
     @property
+    def heard_all(self) -> bool:
+        """Whether it has received all that the server has sent to it, the end included."""
+        return self.eof and not (self.gone or self.reset or self.refused or self.forsaken)
+
+    @property
+    def said_all(self) -> bool:
+        """Whether the server has read all that it has sent, up to its own end."""
+        unserved = self.stranger or self.slow or self.failed or self.lost
+        return self.ended and self.owed is None and not (unserved or self.lingered)
+
+    @property
     def wants_more(self) -> bool:
         """Whether more may come: a part of what it is owed, or the end of the stream."""
         due, over = self.expected()

@@ -1,10 +1,16 @@
-"""What a server reports: of each connection, in sums, or failures alone."""
+"""What the servers of scripts report: failures, connections, and how many bytes and lines there were."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from caas_trio import Endpoint, Telemetry
 from caas_trio.core.peer import Peer
-from caas_trio.core.telemetry import ConnectionStats, ListenerStats, Outcome, ServerStats
+from caas_trio.core.telemetry import ConnectionStats, Outcome, ServerStats
+
+RECEIVED: Final = "bytes received"
+SENT: Final = "bytes sent"
+LINES: Final = "lines received"
 
 
 class LogTelemetry(Telemetry):
@@ -14,11 +20,28 @@ class LogTelemetry(Telemetry):
         self.failures: list[Exception] = []
         self.refusals: list[OSError] = []
         self.timed_out = False
+        self._before: dict[tuple[str, str], int] = {}
 
     @property
     def open(self) -> int:
         """How many connections are open, by the events received."""
         return 0
+
+    @property
+    def counted(self) -> dict[tuple[str, str], int]:
+        """How many of what have been counted so far, and by whom."""
+        return {}
+
+    def begin(self) -> None:
+        """Begin with another script."""
+        self.failures.clear()
+        self._before = self.counted
+
+    def compare(self, due: dict[str, int]) -> None:
+        """Compare what was counted during the script with what is due; the rest is open."""
+        for (what, by), total in self.counted.items():
+            counted = total - self._before[what, by]
+            assert counted == due.get(what, counted), f"{by} counts {counted} {what}, {due[what]} due"
 
     def compare_counts(self) -> None:
         """See that no count has gone down, if it is given any."""
@@ -38,12 +61,18 @@ class ReportsOnEach(LogTelemetry):
 
     def __init__(self) -> None:
         super().__init__()
-        self._begun = self._ended = 0
+        self._begun = self._ended = self._received = self._sent = 0
 
     @property
     def open(self) -> int:
         """How many have begun and not ended."""
         return self._begun - self._ended
+
+    @property
+    def counted(self) -> dict[tuple[str, str], int]:
+        """The sums over the connections that have ended."""
+        each = "each connection"
+        return {**super().counted, (RECEIVED, each): self._received, (SENT, each): self._sent}
 
     def connection_opened(self, endpoint: Endpoint, peer: Peer) -> None:  # noqa: ARG002
         self._begun += 1
@@ -51,12 +80,15 @@ class ReportsOnEach(LogTelemetry):
     def connection_closed(
         self,
         outcome: Outcome,  # noqa: ARG002
-        stats: ConnectionStats | None,  # noqa: ARG002
+        stats: ConnectionStats | None,
         endpoint: Endpoint,  # noqa: ARG002
         peer: Peer,  # noqa: ARG002
         seconds: float,  # noqa: ARG002
     ) -> None:
         self._ended += 1
+        if stats is not None:
+            self._received += stats.received
+            self._sent += stats.sent
 
 
 class ReportsInSum(LogTelemetry):
@@ -64,21 +96,36 @@ class ReportsInSum(LogTelemetry):
 
     def __init__(self) -> None:
         super().__init__()
-        self._arrivals: list[ListenerStats] = []
         self._stats = ServerStats()
-        self._before: list[int] = []
+        self._last: list[int] = []
 
     @property
     def open(self) -> int:
         """How many were let in and have not ended."""
-        return sum(each.accepted - sum(each.ended.values()) for each in self._arrivals)
+        return sum(each.accepted - sum(each.ended.values()) for each in self._stats.listeners)
+
+    @property
+    def counted(self) -> dict[tuple[str, str], int]:
+        """The sums, as the server has them."""
+        counts = {RECEIVED: self._stats.received, SENT: self._stats.sent, LINES: self._stats.lines}
+        return {**super().counted, **{(what, "the server"): count for what, count in counts.items()}}
 
     def counting(self, stats: ServerStats) -> None:
-        self._arrivals = stats.listeners
         self._stats = stats
 
     def compare_counts(self) -> None:
-        stats, before = self._stats, self._before
-        counts = self._before = [stats.received, stats.sent, stats.lines, stats.oversize, *stats.waits]
-        fell = [(old, new) for old, new in zip(before, counts, strict=False) if new < old]
+        stats, last = self._stats, self._last
+        counts = self._last = [stats.received, stats.sent, stats.lines, stats.oversize, *stats.waits]
+        fell = [(old, new) for old, new in zip(last, counts, strict=False) if new < old]
         assert not fell, f"counts go down: {fell}"
+
+
+class ReportsInBoth(ReportsInSum, ReportsOnEach):
+    """Is given the sums, and receives each connection's events."""
+
+    @property
+    def open(self) -> int:
+        """How many are open, as both say."""
+        by_sums, by_events = super().open, self._begun - self._ended
+        assert by_sums == by_events, f"{by_sums} connections are open by the sums, {by_events} by the events"
+        return by_sums

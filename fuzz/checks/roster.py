@@ -8,6 +8,7 @@ from . import origins
 from .client import Client
 from .conversation import Plan
 from .kernel import Kernel
+from .reports import LINES, RECEIVED, SENT
 from .running import MAX_ADMITTED, Running, Serves
 
 
@@ -110,6 +111,21 @@ class Roster:
         """Note that nothing is answered that a client sends from now on."""
         client = list(self.clients.values())[self.kernel.accepted.index(sock)]
         client.owed_at_most, _ = client.expected()
+
+    def traffic(self) -> dict[str, int]:
+        """Return what the server has to have counted, once all clients have read to the end.
+
+        Where one has left, or was refused, reset or dropped, that is open; and how much is read of one
+        that sends more than it is answered.
+        """
+        clients = self.clients.values()
+        if self.cut_off or not all(client.heard_all for client in clients):
+            return {}
+        traffic = {SENT: sum(len(client.received) for client in clients)}
+        if not self.proxied and all(client.said_all for client in clients):
+            traffic[RECEIVED] = sum(len(client.sent) for client in clients)
+            traffic[LINES] = sum(client.sent.count(b"\n") for client in clients)
+        return traffic
 
     def open_sockets(self) -> int:
         """Return how many accepted sockets are open."""

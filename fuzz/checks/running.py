@@ -36,7 +36,7 @@ from caas_trio.testing import Host
 
 from .conversation import Plan
 from .kernel import FaultyHost
-from .reports import LogTelemetry, ReportsInSum, ReportsOnEach
+from .reports import LogTelemetry, ReportsInBoth, ReportsInSum, ReportsOnEach
 
 #: What the limit of lines is where it is high: for handlers, whose buffer is the server's to make.
 HIGH_LIMIT: Final = 2000
@@ -80,7 +80,7 @@ class Kind(NamedTuple):
     Attributes:
         driver: "hub" or "stream".
         serves: what it serves. One of request handlers lets new clients wait, one of handlers refuses them.
-        tells: whether it tells of each connection in any case.
+        tells: whether it tells of each connection in any case, and gives the sums.
         proxied: whether it has a second address, where connections begin with a PROXY header.
     """
 
@@ -124,7 +124,7 @@ class Running:
         self.plan: Plan | None = None
         self.way = 0
         self.spare_gone = False
-        self.reports = ReportsOnEach() if kind.tells else _REPORTS[kind.driver, kind.serves]()
+        self.reports = ReportsInBoth() if kind.tells else _REPORTS[kind.driver, kind.serves]()
         self.stop = trio.Event()
         self.retire = trio.Event()
         self.scope = trio.CancelScope()

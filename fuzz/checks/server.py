@@ -91,7 +91,7 @@ async def play(servers: Servers, host: FaultyHost, data: bytes) -> None:
     server.plan = plan
     rejecting = plan.once or plan.oversize is Oversize.REJECT
     server.way = (modes >> 6) if rejecting else (modes >> 6) % (len(WAYS) - 1)
-    server.reports.failures.clear()
+    server.reports.begin()
     # The order of tasks is the input's too, or a race would be found once and never again.
     seed_scheduler(kinds)
     before = _tasks()
@@ -103,6 +103,7 @@ async def play(servers: Servers, host: FaultyHost, data: bytes) -> None:
             if sign != CUT:
                 await runner.act(sign)
         await runner.finish(at_once=kinds < 128)
+        traffic = runner.traffic()
     finally:
         for client in runner.clients.values():
             client.leave()
@@ -116,6 +117,7 @@ async def play(servers: Servers, host: FaultyHost, data: bytes) -> None:
         assert _tasks() == before, "a task is left behind"
     assert all(sock.fileno() < 0 for sock in kernel.accepted), "a socket is left open"
     assert server.reports.open == 0, "the end of a connection was not reported, or more than once"
+    server.reports.compare(traffic)
 
 
 def _tasks() -> int:
