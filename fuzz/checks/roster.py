@@ -23,6 +23,7 @@ class Roster:
         proxied: whether a PROXY header has the host.
         cut_off: whether the server was cancelled, or a listening socket has failed.
         passing: whether a long time is passing.
+        handing_over: whether the server has stopped, and its clients may speak yet.
     """
 
     def __init__(self, server: Running, plan: Plan, kernel: Kernel, turns: int, hosts: list[str]) -> None:
@@ -35,6 +36,7 @@ class Roster:
         self.proxied = server.kind.proxied
         self.cut_off = False
         self.passing = False
+        self.handing_over = False
         self.clients: dict[int, Client] = {}
         kernel.asked = self.note_last
 
@@ -42,6 +44,11 @@ class Roster:
     def ending(self) -> bool:
         """Whether the server was stopped, retired or cut off."""
         return self.server.stop.is_set() or self.server.retire.is_set() or self.cut_off
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server answers what it has received by now, and ends."""
+        return self.server.stop.is_set() and not self.handing_over
 
     def connect(self, number: int) -> Client:
         """Connect one more client, for which there may be no room.

@@ -32,6 +32,7 @@ from caas_trio import (
 )
 from caas_trio.drivers.choice import DriverName
 from caas_trio.drivers.requesthandler import Reader
+from caas_trio.server.listeners import Listener, listen
 from caas_trio.testing import Host
 
 from .conversation import Plan
@@ -63,6 +64,7 @@ LIMITS: Final = Limits(
 
 _REFUSING: Final = replace(LIMITS, max_connections=MAX_ADMITTED)
 _PER_HOST: Final = replace(LIMITS, max_per_host=MAX_ADMITTED)
+_BRIEF: Final = replace(_REFUSING, drain_timeout=1.5)
 _WAITING: Final = replace(_REFUSING, at_capacity=AtCapacity.WAIT)
 
 
@@ -82,12 +84,14 @@ class Kind(NamedTuple):
         serves: what it serves. One of request handlers lets new clients wait, one of handlers refuses them.
         tells: whether it tells of each connection in any case, and gives the sums.
         proxied: whether it has a second address, where connections begin with a PROXY header.
+        replaced: whether a newer server may take over from it; its drain is a short one.
     """
 
     driver: DriverName
     serves: Serves
     tells: bool = False
     proxied: bool = False
+    replaced: bool = False
 
 
 _REPORTS: Final = {
@@ -114,13 +118,14 @@ class Running:
         scope: cancels it.
         over: whether it has come to its end.
         failure: what it raised.
+        listener: what it listens by, if a newer server may take over.
         awake: whether a script is played to it; the others have no clients.
     """
 
     def __init__(self, kind: Kind, host: Host) -> None:
         self.kind = kind
         self.host = host
-        self.address = "-".join(map(str, (kind.driver, kind.serves.value, kind.tells, kind.proxied)))
+        self.address = "-".join(map(str, (kind.serves.value, *kind)))
         self.plan: Plan | None = None
         self.way = 0
         self.spare_gone = False
@@ -130,6 +135,7 @@ class Running:
         self.scope = trio.CancelScope()
         self.over = trio.Event()
         self.failure: Exception | None = None
+        self.listener: Listener | None = None
         self.awake = trio.Event()
 
     @property
@@ -137,23 +143,37 @@ class Running:
         """Its second address, if it has one."""
         return f"{self.address}-behind-proxy"
 
+    @property
+    def limits(self) -> Limits:
+        """Its limits."""
+        match self.kind.serves:
+            case Serves.SESSIONS:
+                return _PER_HOST
+            case Serves.HANDLERS:
+                return _BRIEF if self.kind.replaced else _REFUSING
+            case Serves.REQUESTS:
+                return _WAITING
+
     async def run(self, task_status: trio.TaskStatus[list[Endpoint]]) -> None:
         """Serve until stopped or cancelled, or something is raised."""
         _whose.set(self)
+        endpoint = Endpoint.parse(f"unix:@{self.address}")
+        if self.kind.replaced:
+            self.listener = await listen(endpoint, machine=self.host)
         match self.kind.serves:
             case Serves.SESSIONS:
                 second = [Endpoint.parse(f"unix:@{self.behind_proxy}")] if self.kind.proxied else []
                 trust = replace(TRUST, proxy_on=frozenset(second))
-                limits = _PER_HOST
-                serving = partial(serve_sessions, self._new_session, *second, limits=limits, trust=trust)
+                serving = partial(serve_sessions, self._new_session, *second, trust=trust)
             case Serves.HANDLERS:
-                serving = partial(serve, self._handle, limits=_REFUSING)
+                serving = partial(serve, self._handle)
             case Serves.REQUESTS:
-                serving = partial(serve, self._request_handler(), limits=_WAITING)
+                serving = partial(serve, self._request_handler())
         with self.scope:
             try:
                 await serving(
-                    f"unix:@{self.address}",
+                    self.listener or endpoint,
+                    limits=self.limits,
                     telemetry=self.reports,
                     driver=self.kind.driver,
                     stop=self.stop,

@@ -130,5 +130,7 @@ def _kind(choice: int, *, tells: bool, proxied: bool) -> tuple[Kind, bool]:
     other, handlers = choice & 1, choice >> 2
     driver: DriverName = "stream" if choice & 2 else "hub"
     if handlers:
-        return Kind(driver, Serves.REQUESTS if other else Serves.HANDLERS), False
+        return Kind(driver, Serves.REQUESTS) if other else Kind(
+            driver, Serves.HANDLERS, replaced=tells
+        ), False
     return Kind(driver, Serves.SESSIONS, tells, bool(other) and proxied), bool(other)

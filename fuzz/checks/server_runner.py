@@ -40,6 +40,9 @@ _SWEPT_S: Final = 1.375
 #: Lines that do not fit small buffers, and are not oversize where the limit is high.
 _LONG_LINES: Final = (b"x" * 1999 + b"\n") * 3
 _DRAIN_POLL_S: Final = 0.05  # after which a conversation that drains has seen that there is no input
+#: For so long clients may speak to a server that a newer one has replaced, or for half of its drain timeout.
+_HANDOVER_S: Final = 1.0
+_SOON_S: Final = 0.05
 
 
 class ServerScriptRunner(Roster):
@@ -120,7 +123,7 @@ class ServerScriptRunner(Roster):
         """Wait until nothing moves any more; clients that read have read all."""
         moved = True
         while moved:
-            if self.server.stop.is_set() and not all(client.done for client in self.clients.values()):
+            if self.draining and not all(client.done for client in self.clients.values()):
                 await trio.sleep(_DRAIN_POLL_S)
             await wait_all_tasks_blocked()
             if self.proxied and sum(client.show() for client in self.clients.values()):
@@ -136,7 +139,9 @@ class ServerScriptRunner(Roster):
     def compare(self) -> None:
         """Compare what the clients have received, and what was reported, with what is due."""
         if self.reports.timed_out:
-            assert trio.current_time() - self.stopped >= LIMITS.drain_timeout, "the drain was cut short"
+            assert trio.current_time() - self.stopped >= self.server.limits.drain_timeout, (
+                "the drain was cut short"
+            )
             self.cut_off = True
         for client in self.clients.values():
             if not client.gone:
@@ -294,6 +299,27 @@ class ServerScriptRunner(Roster):
             self.stopped = trio.current_time()
             self.server.stop.set()
 
+    async def hand_over(self) -> None:
+        """Stop a server that a newer one has replaced: its clients may speak for a while, then it drains."""
+        listener = self.server.listener
+        if listener is None or self.server.stop.is_set() or self.cut_off:
+            return
+        await self.compare_when_idle()
+        listener.handed_over = True
+        self.stopped = trio.current_time()
+        self.handing_over = True
+        self.server.stop.set()
+        await self.compare_when_idle()
+        for client in self.clients.values():
+            client.send(b"late\n")
+        await self.compare_when_idle()
+        await trio.sleep(min(_HANDOVER_S, self.server.limits.drain_timeout / 2) - _SOON_S)
+        await self.compare_when_idle()
+        self.begin_drain()
+        self.handing_over = False
+        await trio.sleep(2 * _SOON_S)
+        await self.compare_when_idle()
+
     async def retire(self) -> None:
         """Retire the server: it accepts no more; its clients are served to the end."""
         await self.compare_when_idle()
@@ -352,6 +378,7 @@ _TO_SERVER: Final = {
     ord("q"): ServerScriptRunner.connect_late,
     ord("c"): ServerScriptRunner.cancel,
     ord("r"): ServerScriptRunner.retire,
+    ord("h"): ServerScriptRunner.hand_over,
     ord("_"): ServerScriptRunner.compare_when_idle,
 }
 KNOWN: Final = frozenset({*CLIENTS, *_FAULTS, _THOROUGH, *_BY_CLIENT, *_TO_SERVER})
