@@ -35,7 +35,7 @@ from caas_trio.core.telemetry import ListenerStats, Outcome, ServerStats
 from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.driver import FirstTurn
 from caas_trio.drivers.stream import StreamChannel, StreamDriver
-from caas_trio.server.admission import Admission
+from caas_trio.server.admission import REFUSAL, Admission
 from caas_trio.server.handshaker import Handshaker
 from caas_trio.server.kinds import Handler, NewSession, SessionConnection
 from caas_trio.server.served import ServedConnection, Shared
@@ -354,14 +354,12 @@ class BrokenDriver(StreamDriver):
         return channel
 
 
-@pytest.mark.parametrize(("step", "outcome"), [("linger", Outcome.FAILED), ("close", Outcome.COMPLETED)])
-async def test_an_error_while_closing_affects_no_other_connection(
-    step: str, outcome: Outcome, nursery: trio.Nursery
-) -> None:
-    limits, trust, drain, recorder = Limits(), Trust(), Drain(), Recorder()
+def sharing(step: str, limits: Limits, recorder: Recorder, nursery: trio.Nursery) -> Shared[NewSession]:
+    """Return what the connections of a server share, whose channels raise at one step of their end."""
+    trust, drain = Trust(), Drain()
     driver, admission = BrokenDriver(limits, drain), Admission(limits)
     driver.step = step
-    shared: Shared[NewSession] = Shared(
+    return Shared(
         service=partial(LineSession, bytes.upper),
         limits=limits,
         trust=trust,
@@ -375,10 +373,18 @@ async def test_an_error_while_closing_affects_no_other_connection(
         handshaker=Handshaker(limits, trust, drain, driver, admission),
         tasks=nursery,
     )
+
+
+@pytest.mark.parametrize(("step", "outcome"), [("linger", Outcome.FAILED), ("close", Outcome.COMPLETED)])
+async def test_an_error_while_closing_affects_no_other_connection(
+    step: str, outcome: Outcome, nursery: trio.Nursery
+) -> None:
+    recorder = Recorder()
+    shared = sharing(step, Limits(), recorder, nursery)
     ours, theirs = socket.socketpair()
     with ours:
         listener = ListenerStats(Endpoint.parse("unix:@x"))
-        turn: FirstTurn[ServedConnection[Any]] = driver.first_turn()
+        turn: FirstTurn[ServedConnection[Any]] = shared.driver.first_turn()
         connection = SessionConnection(shared, theirs, listener)
         connection.open("", turn, screening=False)
         connection.spawn()
@@ -388,4 +394,22 @@ async def test_an_error_while_closing_affects_no_other_connection(
         assert ours.recv(10) == b"A\n"
     assert [type(error) for error, *_ in recorder.failures] == [BoomError]
     assert {kind: count for kind, count in listener.ended.items() if count} == {outcome: 1}
-    assert admission.open == 0
+    assert shared.admission.open == 0
+
+
+@pytest.mark.parametrize("step", ["linger", "close"])
+async def test_an_error_while_closing_a_refused_connection_affects_no_other(
+    step: str, nursery: trio.Nursery
+) -> None:
+    recorder = Recorder()
+    shared = sharing(step, Limits(max_connections=1), recorder, nursery)
+    shared.admission.admit(None)
+    ours, theirs = socket.socketpair()
+    with ours:
+        listener = ListenerStats(Endpoint.parse("unix:@x"))
+        SessionConnection(shared, theirs, listener).open("", None, screening=False)
+        ours.shutdown(socket.SHUT_WR)
+        await trio.testing.wait_all_tasks_blocked()
+        assert ours.recv(100) == REFUSAL
+    assert [type(error) for error, *_ in recorder.failures] == [BoomError]
+    assert shared.admission.refusing == 0

@@ -9,8 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import trio
+
 from caas_trio.testing import Host
 from caas_trio.testing.streams import StreamSocket
+from caas_trio.testing.triosocket import TrioSocket
 from caas_trio.testing.world import Node
 
 #: A reply of a few KiB does not fit.
@@ -28,6 +31,8 @@ class Kernel:
         spares_gone: how many times no spare descriptor can be had.
         hosts: the IP addresses that accepted connections come from, in turn; () for none.
         accepted: the sockets that were accepted.
+        close_faults: error numbers that the next closes of streams fail with; they are closed all the same.
+        closed_badly: how many have.
         asked: called with each of them whose unread bytes are asked for.
         polled: called when the server is about to poll for what clients send within its turn.
     """
@@ -38,6 +43,8 @@ class Kernel:
     spares_gone: int = 0
     hosts: tuple[str, ...] = ()
     accepted: list[StreamSocket] = field(default_factory=list)
+    close_faults: list[int] = field(default_factory=list)
+    closed_badly: int = 0
     asked: Callable[[StreamSocket], object] = id
     polled: Callable[[], object] = bool
 
@@ -79,6 +86,9 @@ class FaultyHost(Host):
         kernel.accepted.append(sock)
         return sock, address
 
+    def stream(self, sock: Any) -> trio.SocketStream:
+        return trio.SocketStream(_FaultySocket(self, sock))
+
     def waiting(self, sock: Any) -> int:
         self.kernel.asked(sock)
         return super().waiting(sock)
@@ -92,3 +102,19 @@ class FaultyHost(Host):
             self.kernel.spares_gone -= 1
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return super().open_spare()
+
+
+class _FaultySocket(TrioSocket):
+    """A socket of a stream, whose close may fail as close(2) may: the descriptor is closed then, too."""
+
+    def __init__(self, host: FaultyHost, sock: StreamSocket) -> None:
+        super().__init__(host, sock)
+        self._kernel = host.kernel
+
+    def close(self) -> None:
+        was_open = self.fileno() >= 0
+        super().close()
+        if was_open and self._kernel.close_faults:
+            number = self._kernel.close_faults.pop()
+            self._kernel.closed_badly += 1
+            raise OSError(number, os.strerror(number))

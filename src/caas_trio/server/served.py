@@ -237,14 +237,18 @@ class ServedConnection(abc.ABC, Generic[S]):
 
     async def _reject_gracefully(self) -> None:
         """Send the reason and linger; `admission.refusing` counts it already."""
-        channel = self._shared.driver.channel(self._sock)
         try:
-            with suppress(PeerError):
-                await channel.send_all(REFUSAL)
-                await channel.close_gracefully()
+            channel = self._shared.driver.channel(self._sock)
+            try:
+                with suppress(PeerError):
+                    await channel.send_all(REFUSAL)
+                    await channel.close_gracefully()
+            finally:
+                await channel.aclose()
+        except FAULTS as failure:  # in a task of its own, nothing else would contain it
+            self._report_bug(failure)
         finally:
             self._shared.admission.refusing -= 1
-            await channel.aclose()
 
     # The task
 
