@@ -1,6 +1,6 @@
 """The real server, with clients that do as they like: each gets what it is owed, nothing is left behind.
 
-Accepted: what a planted service raises, reported once per connection that it ended; `OSError` from
+Accepted: what a planted service or close raises, reported once per connection; `OSError` from
 `serve_sessions` exactly when the script made a listening socket fail. Anything else is a crash.
 """
 

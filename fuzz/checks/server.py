@@ -1,9 +1,9 @@
 """The real server, on a simulated host and under the mock clock, with clients that the fuzzer steers.
 
 Several clients in turn send in pieces, half-close, vanish, stop reading; accepting fails, sends are
-cut short, time passes, the server is stopped or cancelled. Each client gets what the oracle
-says it is owed, whatever the others do; nothing is left behind; a session's failure is reported once, and
-no count goes down.
+cut short, time passes, the server is stopped, replaced or cancelled. Each client gets what the oracle
+says it is owed, whatever the others do; nothing is left behind; a session's failure is reported once;
+the server counts the bytes that its clients sent and received, and no count goes down.
 """
 
 from __future__ import annotations
