@@ -6,6 +6,7 @@ import select
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -236,3 +237,36 @@ def test_a_client_that_speaks_while_it_is_waited_for_is_answered(made: Turn) -> 
     assert made.stats.received == len(b"a\nc\n")
     assert not made.turn.poll()
     assert made.machine.polls == 2 + 64
+
+
+def test_a_client_that_connects_while_others_are_waited_for_is_accepted_first(made: Turn) -> None:
+    silent = made.client("silent")
+    with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as opened:
+        connect = partial(socket.create_connection, listening.getsockname())
+        made.machine.happens = lambda: opened.enter_context(connect())
+        assert made.turn.poll(listening)
+        assert made.machine.polls == 2
+        silent.send(b"a\n")
+        assert made.turn.poll(listening)
+        assert heard(silent) == b"A\n"
+        assert made.machine.polls == 2
+
+
+def test_a_client_that_speaks_as_another_one_connects_is_answered(made: Turn) -> None:
+    client = made.client("a")
+    with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as opened:
+
+        def happens() -> None:
+            client.send(b"a\n")
+            opened.enter_context(socket.create_connection(listening.getsockname()))
+
+        made.machine.happens = happens
+        assert made.turn.poll(listening)
+        assert heard(client) == b"A\n"
+
+
+def test_where_nobody_connects_silent_clients_are_waited_for_as_ever(made: Turn) -> None:
+    made.client("a")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert not made.turn.poll(listening)
+    assert made.machine.polls == 64

@@ -32,8 +32,12 @@ class FirstTurn(Generic[C]):
         """Begin the conversation of a new connection."""
         self.remaining.append((connection, None))
 
-    def poll(self) -> bool:
-        """Answer what the new connections have sent; return false if, for a while, that is nothing."""
+    def poll(self, listening: socket.socket | None = None) -> bool:  # noqa: ARG002
+        """Answer what the new connections have sent; return false if, for a while, that is nothing.
+
+        Args:
+            listening: where more of them may come in; return true at once if one does.
+        """
         return False
 
     def poll_until_idle(self) -> None:

@@ -9,6 +9,7 @@ runs meanwhile: wherever a connection could be cancelled, it has a task.
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from typing import Final, TypeVar
 
@@ -63,11 +64,16 @@ class InlineTurn(FirstTurn[C]):
         else:
             self._waiting.append((connection, channel, session, False))
 
-    def poll(self) -> bool:
-        """Answer what clients have sent; return false if, for a while, that is nothing."""
+    def poll(self, listening: socket.socket | None = None) -> bool:
+        """Answer what clients have sent; return false if for a while that is nothing, and nobody connects."""
         if not self._waiting or self._reads_left <= 0:
             return False
-        return self._serve_once() or (self._wait_briefly() and self._serve_once())
+        if self._serve_once():
+            return True
+        ready = self._wait_briefly(listening)
+        if listening is not None and ready == [(listening.fileno(), EPOLLIN)]:
+            return True  # reads would all be in vain
+        return bool(ready) and self._serve_once()
 
     def poll_until_idle(self) -> None:
         """Poll until nothing more comes; each client is read from three times at most."""
@@ -81,16 +87,21 @@ class InlineTurn(FirstTurn[C]):
             connection, *_ = self._waiting.popleft()
             self.remaining.append((connection, None))
 
-    def _wait_briefly(self) -> bool:
-        """Poll for a while until a client has sent something; return whether one has.
+    def _wait_briefly(self, listening: socket.socket | None) -> list[tuple[int, int]]:
+        """Poll for a while until a client has sent something, or connects; return what is ready.
 
         A read in vain would cost as much as ten of these polls.
         """
         sockets = self._machine.poll()
+        if listening is not None:
+            sockets.register(listening.fileno(), EPOLLIN)
         for _, channel, _, _ in self._waiting:
             sockets.register(channel.sock.fileno(), EPOLLIN)
         rounds = _SILENT_ROUNDS * min(len(self._waiting), _TASKS_SAVED)
-        return any(sockets.poll(0) for _ in range(rounds))
+        for _ in range(rounds):
+            if ready := sockets.poll(0):
+                return ready
+        return []
 
     def _serve_once(self) -> bool:
         """Answer what clients have sent by now; return whether there was any input, or an end of input.

@@ -112,7 +112,7 @@ class Acceptor(Generic[S]):
             try:
                 accepted, address = accept(sock, family, kind)
             except BlockingIOError:
-                served = self._turn.poll()
+                served = self._turn.poll(sock)
                 self._take_over()
                 if not served:
                     break
