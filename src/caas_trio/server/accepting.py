@@ -112,9 +112,9 @@ class Acceptor(Generic[S]):
             try:
                 accepted, address = accept(sock, family, kind)
             except BlockingIOError:
-                served = self._turn.poll(sock)
+                more = self._turn.poll(sock)
                 self._take_over()
-                if not served:
+                if not more:
                     break
             except OSError as error:
                 if error.errno in _ITS_OWN_FAULT:
