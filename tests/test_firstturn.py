@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import select
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -17,48 +15,9 @@ from caas_trio.drivers.drain import Drain
 from caas_trio.drivers.driver import FirstTurn
 from caas_trio.drivers.hub import Hub
 from caas_trio.drivers.inlineturn import InlineTurn
-from caas_trio.drivers.machine import Machine
 
+from .support.machines import CountingMachine
 from .support.streams import reset
-
-
-class Polls:
-    """The machine's poll; between two polls something may happen."""
-
-    def __init__(self, machine: CountingMachine) -> None:
-        self._machine = machine
-        self._poll = select.poll()
-
-    def register(self, *what: int) -> None:
-        self._poll.register(*what)
-
-    def poll(self, timeout: int) -> list[tuple[int, int]]:
-        assert timeout == 0
-        self._machine.polls += 1
-        if self._machine.polls == 2:
-            self._machine.happens()
-        return self._poll.poll(timeout)
-
-
-class CountingMachine(Machine):
-    """Where each look at the clock takes a second, and something happens before the second poll.
-
-    Attributes:
-        polls: how many there were.
-        happens: what happens.
-    """
-
-    def __init__(self) -> None:
-        self.polls = 0
-        self.seconds = 100.0
-        self.happens: Callable[[], Any] = int
-
-    def monotonic(self) -> float:
-        self.seconds += 1
-        return self.seconds
-
-    def poll(self) -> Any:
-        return Polls(self)
 
 
 class Stats(ServerStats):

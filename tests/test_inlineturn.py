@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -26,6 +27,7 @@ from caas_trio.drivers.machine import MACHINE, Machine
 
 from .support import streams
 from .support.drivers import serve_sessions
+from .support.machines import CountingMachine
 from .support.recorder import StatsRecorder
 from .support.sockets import descriptors, receive_all
 from .support.streams import reset
@@ -298,3 +300,29 @@ async def test_a_client_that_resets_is_lost_without_a_task(when: str, driver: st
         assert tasks.begun == 0
         assert recorder.ends[0] is not None
         assert recorder.ends[0].__traceback__ is None
+
+
+class AcceptingMachine(CountingMachine):
+    """Notes how many polls there were before each connection was accepted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accepted: list[int] = []
+
+    def accept(self, listening: socket.socket, family: int, kind: int) -> tuple[socket.socket, Any]:
+        accepted = super().accept(listening, family, kind)
+        self.accepted.append(self.polls)
+        return accepted
+
+
+async def test_a_client_that_connects_while_another_is_waited_for_does_not_wait(
+    tmp_path: Path, driver: str
+) -> None:
+    machine = AcceptingMachine()
+    async with served(tmp_path / "caas.sock", machine=machine) as server:
+        late: list[socket.socket] = []
+        machine.happens = lambda: late.append(server.client(b"a\n"))
+        server.client(b"", ends=False)
+        await trio.testing.wait_all_tasks_blocked()
+        assert machine.accepted == ([0, 2] if driver == "hub" else [0])
+        assert [receive_all(client) for client in late] == [b"A\n"] * len(late)

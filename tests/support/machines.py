@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -134,3 +135,46 @@ class ScriptedMachine(Machine):
         if error:
             raise OSError(error, "scripted")
         return super().accept(listening, family, kind)
+
+
+class Polls:
+    """The machine's poll; between two polls something may happen."""
+
+    def __init__(self, machine: CountingMachine) -> None:
+        self._machine = machine
+        self._poll = select.poll()
+
+    def register(self, *what: int) -> None:
+        """Have a descriptor polled."""
+        self._poll.register(*what)
+
+    def poll(self, timeout: int) -> list[tuple[int, int]]:
+        """Return what is ready."""
+        assert timeout == 0
+        self._machine.polls += 1
+        if self._machine.polls == 2:
+            self._machine.happens()
+        return self._poll.poll(timeout)
+
+
+class CountingMachine(Machine):
+    """Where each look at the clock takes a second, and something happens before the second poll.
+
+    Attributes:
+        polls: how many there were.
+        happens: what happens.
+    """
+
+    def __init__(self) -> None:
+        self.polls = 0
+        self.seconds = 100.0
+        self.happens: Callable[[], Any] = int
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        self.seconds += 1
+        return self.seconds
+
+    def poll(self) -> Any:
+        """Return an object that polls."""
+        return Polls(self)
