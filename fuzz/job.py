@@ -31,6 +31,8 @@ _KEPT_OUTPUT: Final = 40
 _MINIMIZE_TIMEOUT_S: Final = 60
 #: New inputs are measured this often at most: measuring takes time from the harness.
 _LOOK_INTERVAL_S: Final = 2
+#: Loading the corpus may take this long, beside the time that a run was given.
+_LOADING_S: Final = 60
 #: More than any input has, so that a disk is found full a little too early and never too late.
 _PROBE_BYTES: Final = 1 << 16
 
@@ -147,6 +149,9 @@ async def watch(
 ) -> None:
     """Run a harness to its end: its first failure, unless it goes on, or `seconds`. A cancellation kills it.
 
+    One that runs for more than twice as long, and a minute, is killed and BROKEN: libFuzzer ends inputs that
+    hang, and not what hangs before the first one.
+
     Args:
         command: how to start it, its corpora included.
         seconds: how long it runs, loading the corpus aside.
@@ -155,17 +160,21 @@ async def watch(
         keep: called with each failing input, after a cancellation as well.
     """
     progress.verdict = Verdict.RUNNING
+    status: int | None = None
     with tempfile.TemporaryDirectory() as scratch:
         options = [f"-max_total_time={seconds}", "-print_final_stats=1", f"{ARTIFACTS}{scratch}/"]
         try:
-            status = await _follow([*command, *options], progress, look)
+            with trio.move_on_after(2 * seconds + _LOADING_S):
+                status = await _follow([*command, *options], progress, look)
         finally:
             failing = [path for path in files(Path(scratch)) if not path.match("slow-unit*")]
             progress.crashes = sorted(map(keep, failing), key=lambda crash: -crash.count)
             if failing:
                 progress.verdict = Verdict.CRASHED
+    if status is None:
+        progress.output = [*progress.output, "killed: it has not come to an end"]
     if not progress.crashes:
-        progress.verdict = Verdict.BROKEN if status else Verdict.CLEAN
+        progress.verdict = Verdict.CLEAN if status == 0 else Verdict.BROKEN
 
 
 async def _follow(command: list[str], progress: Progress, look: Callable[[], Awaitable[None]]) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import trio
 from rich.console import Console
+from trio.testing import MockClock
 
 from .interrupt import child_environment
 from .job import Crash, Progress, Verdict, check_room, fuzz, keep, watch
@@ -135,6 +136,13 @@ def test_a_harness_that_fails_by_itself_is_shown_as_broken() -> None:
     assert status == 1
     assert "broken" in shown
     assert "no such module" in shown
+
+
+def test_a_harness_that_hangs_is_killed() -> None:
+    progress = Progress()
+    trio.run(starting(script(_HANGING)), progress, clock=MockClock(autojump_threshold=0))
+    assert progress.verdict is Verdict.BROKEN
+    assert progress.output[-1] == "killed: it has not come to an end"
 
 
 def test_a_harness_ends_when_its_parent_does() -> None:
