@@ -229,3 +229,31 @@ def test_where_nobody_connects_silent_clients_are_waited_for_as_ever(made: Turn)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         assert not made.turn.poll(listening)
     assert made.machine.polls == 64
+
+
+def test_a_client_waits_for_the_next_turn_and_no_longer(made: Turn) -> None:
+    old, young = made.client("old"), made.client("young")
+    made.turn.carry_over()
+    assert made.remaining == []
+    newest = made.client("newest")
+    young.send(b"b\n")
+    assert made.turn.poll()
+    made.turn.carry_over()
+    assert made.remaining == ["old", "young"]
+    for client in (old, newest):
+        client.send(b"c\n")
+    assert made.turn.poll()
+    assert [heard(client) for client in (old, young, newest)] == [b"", b"B\n", b"C\n"]
+    made.turn.carry_over()
+    assert made.remaining == ["old", "young", "newest"]
+
+
+def test_after_as_many_reads_as_a_turn_has_nobody_waits_for_the_next(made: Turn) -> None:
+    for number in range(5):
+        made.client(str(number), b"a" * 10, Careful())
+    made.turn.poll_until_idle()
+    made.turn.carry_over()
+    assert made.remaining == [str(number) for number in (4, 0, 1, 2, 3)]
+    client = made.client("next", b"a\n")
+    made.turn.poll_until_idle()
+    assert heard(client) == b"A\n"

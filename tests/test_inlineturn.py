@@ -125,14 +125,56 @@ async def test_a_client_that_has_sent_all_when_accepted_needs_no_task(tmp_path: 
         assert recorder.outcomes == {Outcome.COMPLETED: len(clients)}
 
 
-async def test_a_burst_is_finished_within_one_turn(tmp_path: Path, driver: str) -> None:
+@pytest.fixture
+def few_at_a_time() -> Machine:
+    """A machine on which two connections are accepted before other tasks have their turn."""
     machine = Machine()
-    machine.accept_burst = 3
+    machine.accept_burst = 2
+    return machine
+
+
+async def test_clients_of_a_full_burst_need_no_task(tmp_path: Path, driver: str) -> None:
+    machine = Machine()
+    machine.accept_burst = 4
     async with served(tmp_path / "caas.sock", machine=machine) as server:
         clients = [server.client(b"a\n") for _ in range(5)]
         await trio.testing.wait_all_tasks_blocked()
         assert [receive_all(client) for client in clients] == [b"A\n"] * len(clients)
         assert server.tasks == (0 if driver == "hub" else len(clients))
+
+
+async def test_a_silent_client_gets_a_task_however_many_connect(
+    tmp_path: Path, few_at_a_time: Machine
+) -> None:
+    """It has the timeouts of all: it waits for one more burst, and no longer."""
+    async with served(tmp_path / "caas.sock", machine=few_at_a_time) as server:
+        server.client(b"", ends=False)
+        clients = [server.client(b"a\n") for _ in range(20)]
+        bursts = 0
+        while not server.tasks:
+            await trio.lowlevel.checkpoint()
+            bursts += 1
+        assert bursts < len(clients) / 2
+        await trio.testing.wait_all_tasks_blocked()
+        assert [receive_all(client) for client in clients] == [b"A\n"] * len(clients)
+
+
+async def test_clients_that_wait_for_the_next_burst_are_closed_with_the_server(
+    tmp_path: Path, few_at_a_time: Machine
+) -> None:
+    recorder = StatsRecorder()
+    before = descriptors()
+    async with served(tmp_path / "caas.sock", telemetry=recorder, machine=few_at_a_time) as server:
+        clients = [server.client(b"", ends=False) for _ in range(5)]
+        while not recorder.listener_stats.accepted:
+            await trio.lowlevel.checkpoint()
+        server.everything.cancel()
+        with trio.CancelScope(shield=True):
+            await trio.testing.wait_all_tasks_blocked()
+        assert recorder.outcomes == {Outcome.CUT_OFF: recorder.listener_stats.accepted}
+        for client in clients:
+            client.close()
+    assert descriptors() == before
 
 
 async def test_a_client_that_stays_gets_a_task(tmp_path: Path) -> None:

@@ -43,6 +43,12 @@ class FirstTurn(Generic[C]):
     def poll_until_idle(self) -> None:
         """Poll until nothing more comes; how much is read from one connection is bounded."""
 
+    def carry_over(self) -> None:
+        """End a turn that another one follows at once: connections that came in this one may wait for that.
+
+        Those that had waited already are moved to `remaining`.
+        """
+
     def spawn_rest(self) -> None:
         """Move all connections that are left to `remaining`."""
 

@@ -3,8 +3,9 @@
 Under load, a client's lines have come by the time its connection is accepted, and the end of its
 input comes soon after the reply. For such a conversation a task and a place in the hub's epoll would
 cost more than all the rest. So an accept loop whose queue is empty answers the connections that it has
-just accepted; one that is not over by the end of the turn gets a task. Nothing else
-runs meanwhile: wherever a connection could be cancelled, it has a task.
+just accepted; one that is not over by the end of the turn gets a task. Only if more connections
+wait than one turn takes does it wait without one while other tasks run, and once: the accept loop
+that carries it over gives it a task if it is cancelled there.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ class InlineTurn(FirstTurn[C]):
         self._stats = stats
         self._machine = machine
         self._reads_left: float = _FULL_READS
-        # Each with the mark whether it has been answered.
-        self._waiting: deque[tuple[C, HubChannel, Session, bool]] = deque()
+        self._turns = 0
+        # Each with the mark whether it has been answered, and the number of the turn that it came in.
+        self._waiting: deque[tuple[C, HubChannel, Session, bool, int]] = deque()
 
     def add(self, connection: C, channel: Channel, session: Session) -> None:
         """Open the conversation of a connection, over a channel of the hub's."""
@@ -62,7 +64,7 @@ class InlineTurn(FirstTurn[C]):
         if channel.write_buffer or session.closing:
             self.remaining.append((connection, None))
         else:
-            self._waiting.append((connection, channel, session, False))
+            self._waiting.append((connection, channel, session, False, self._turns))
 
     def poll(self, listening: socket.socket | None = None) -> bool:
         """Answer what clients have sent; return false if for a while that is nothing, and nobody connects."""
@@ -80,12 +82,28 @@ class InlineTurn(FirstTurn[C]):
         while self.poll():
             pass
 
+    def carry_over(self) -> None:
+        """End a turn that another one follows at once; see `FirstTurn.carry_over`.
+
+        After as many reads as a turn may have, no connection waits for the next.
+        """
+        if self._reads_left <= 0:
+            self.spawn_rest()
+            return
+        for _ in range(len(self._waiting)):
+            waiting = self._waiting.popleft()
+            if waiting[-1] == self._turns:
+                self._waiting.append(waiting)
+            else:
+                self.remaining.append((waiting[0], None))
+        self._turns += 1
+        self._reads_left = _FULL_READS
+
     def spawn_rest(self) -> None:
         """Move all connections that are left to `remaining`."""
+        self.remaining += [(connection, None) for connection, *_ in self._waiting]
+        self._waiting.clear()
         self._reads_left = _FULL_READS
-        while self._waiting:
-            connection, *_ = self._waiting.popleft()
-            self.remaining.append((connection, None))
 
     def _wait_briefly(self, listening: socket.socket | None) -> list[tuple[int, int]]:
         """Poll for a while until a client has sent something, or connects; return what is ready.
@@ -95,7 +113,7 @@ class InlineTurn(FirstTurn[C]):
         sockets = self._machine.poll()
         if listening is not None:
             sockets.register(listening.fileno(), EPOLLIN)
-        for _, channel, _, _ in self._waiting:
+        for _, channel, *_ in self._waiting:
             sockets.register(channel.sock.fileno(), EPOLLIN)
         rounds = _SILENT_ROUNDS * min(len(self._waiting), _TASKS_SAVED)
         for _ in range(rounds):
@@ -111,7 +129,7 @@ class InlineTurn(FirstTurn[C]):
         monotonic, everyone = self._machine.monotonic, self._waiting
         left, reads, begun = self._reads_left, 0, monotonic()
         for _ in range(len(everyone)):
-            connection, channel, session, answered = waiting = everyone.popleft()
+            connection, channel, session, answered, turn = waiting = everyone.popleft()
             try:
                 data = channel.try_recv(session.max_chunk)
             except OSError:  # a reset, which needs no report: many clients end so
@@ -137,7 +155,7 @@ class InlineTurn(FirstTurn[C]):
             if answered or channel.write_buffer or session.closing:
                 self.remaining.append((connection, None))
             else:
-                everyone.append((connection, channel, session, True))
+                everyone.append((connection, channel, session, True, turn))
             left -= len(data) / session.max_chunk
             if left <= 0:
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import errno
 import socket
 from collections.abc import Collection, Iterable
@@ -46,6 +47,14 @@ _ITS_OWN_FAULT: Final = frozenset(
 )
 
 
+class Ended(enum.Enum):
+    """Why accepting has ended, for now."""
+
+    IDLE = "no connection waits, or none may be accepted"
+    FULL = "it is other tasks' turn"
+    NO_ROOM = "the machine has no room"
+
+
 class Acceptor(Generic[S]):
     """Takes connections, and opens each.
 
@@ -82,26 +91,52 @@ class Acceptor(Generic[S]):
         """Accept from a listening socket, which other processes may share, until cancelled."""
         burst = _SHARED_BURST if shared else self._machine.accept_burst
         until_ready = partial(self._until_ready, sock)
-        while True:
-            self._watchdog.tick(sock)
-            if await self._watchdog.wait(until_ready) and not self.accept_waiting(sock, listener, burst):
-                await trio.sleep(_RETRY_DELAY_S)
+        ended = Ended.IDLE
+        try:
+            while True:
+                self._watchdog.tick(sock)
+                if ended is Ended.FULL and not shared:
+                    await trio.lowlevel.checkpoint()
+                elif not await self._watchdog.wait(until_ready):
+                    continue
+                ended = self.accept_waiting(sock, listener, burst, goes_on=not shared)
+                if ended is Ended.NO_ROOM:
+                    await trio.sleep(_RETRY_DELAY_S)
+        finally:
+            self._end_turn()
 
     async def _until_ready(self, sock: socket.socket) -> None:
         await self._shared.admission.wait_while_shut()
         await self._machine.wait_readable(sock)
 
-    def accept_waiting(self, sock: socket.socket, listener: ListenerStats, limit: int) -> bool:
-        """Accept at most `limit` connections from the queue; return whether the machine had room."""
+    def accept_waiting(
+        self, sock: socket.socket, listener: ListenerStats, limit: int, *, goes_on: bool = False
+    ) -> Ended:
+        """Accept at most `limit` connections from the queue; return why no more.
+
+        Args:
+            sock: the listening socket.
+            listener: counts them.
+            limit: how many.
+            goes_on: whether, after `Ended.FULL`, the next call follows at once: connections that came in this
+                one may be without a task until then.
+        """
+        ended = Ended.IDLE
         try:
-            return self._accept_waiting(sock, listener, limit)
+            ended = self._accept_waiting(sock, listener, limit)
+            if ended is Ended.FULL and not goes_on:
+                self._turn.poll_until_idle()
         finally:
-            self._turn.spawn_rest()
-            self._take_over()
+            if goes_on and ended is Ended.FULL:
+                self._turn.carry_over()
+                self._take_over()
+            else:
+                self._end_turn()
+        return ended
 
     def _accept_waiting(  # noqa: C901 - one branch for each thing that accept can say
         self, sock: socket.socket, listener: ListenerStats, limit: int
-    ) -> bool:
+    ) -> Ended:
         shared = self._shared
         family, kind, accept = sock.family, sock.type, self._machine.accept
         options = stream_options(family, self._options) if sock in self._bare else []
@@ -122,15 +157,20 @@ class Acceptor(Generic[S]):
                 if error.errno not in _NO_ROOM:
                     raise
                 if not self._refuse_for_want_of_room(error, sock, listener):
-                    return False
+                    return Ended.NO_ROOM
             else:
                 if options:
                     _set(options, accepted)
                 connection = self._kind(shared, accepted, listener)
                 connection.open(address, turn, screening=self._screening)
         else:
-            self._turn.poll_until_idle()
-        return True
+            return Ended.FULL
+        return Ended.IDLE
+
+    def _end_turn(self) -> None:
+        """Give each connection that is left a task."""
+        self._turn.spawn_rest()
+        self._take_over()
 
     def _take_over(self) -> None:
         """Close the connections that have ended in this turn, and start a task for each that needs one."""
