@@ -91,17 +91,16 @@ class Acceptor(Generic[S]):
         """Accept from a listening socket, which other processes may share, until cancelled."""
         burst = _SHARED_BURST if shared else self._machine.accept_burst
         until_ready = partial(self._until_ready, sock)
-        ended = Ended.IDLE
+        accept_burst = partial(self.accept_waiting, sock, listener, burst, goes_on=not shared)
         try:
             while True:
                 self._watchdog.tick(sock)
-                if ended is Ended.FULL and not shared:
-                    await trio.lowlevel.checkpoint()
-                elif not await self._watchdog.wait(until_ready):
-                    continue
-                ended = self.accept_waiting(sock, listener, burst, goes_on=not shared)
-                if ended is Ended.NO_ROOM:
-                    await trio.sleep(_RETRY_DELAY_S)
+                if await self._watchdog.wait(until_ready):
+                    while (ended := accept_burst()) is Ended.FULL and not shared:
+                        await trio.lowlevel.checkpoint()
+                        self._watchdog.tick(sock)
+                    if ended is Ended.NO_ROOM:
+                        await trio.sleep(_RETRY_DELAY_S)
         finally:
             self._end_turn()
 
@@ -121,17 +120,18 @@ class Acceptor(Generic[S]):
             goes_on: whether, after `Ended.FULL`, the next call follows at once: connections that came in this
                 one may be without a task until then.
         """
-        ended = Ended.IDLE
         try:
             ended = self._accept_waiting(sock, listener, limit)
-            if ended is Ended.FULL and not goes_on:
-                self._turn.poll_until_idle()
-        finally:
-            if goes_on and ended is Ended.FULL:
+            if ended is Ended.FULL and goes_on:
                 self._turn.carry_over()
                 self._take_over()
-            else:
-                self._end_turn()
+                return ended
+            if ended is Ended.FULL:
+                self._turn.poll_until_idle()
+        except BaseException:
+            self._end_turn()
+            raise
+        self._end_turn()
         return ended
 
     def _accept_waiting(  # noqa: C901 - one branch for each thing that accept can say
@@ -143,14 +143,14 @@ class Acceptor(Generic[S]):
         turn = None if shared.needs_task(listener.endpoint) else self._turn
         for _ in range(limit):
             if shared.admission.shut:
-                break
+                return Ended.IDLE
             try:
                 accepted, address = accept(sock, family, kind)
             except BlockingIOError:
                 more = self._turn.poll(sock)
                 self._take_over()
                 if not more:
-                    break
+                    return Ended.IDLE
             except OSError as error:
                 if error.errno in _ITS_OWN_FAULT:
                     continue
@@ -163,9 +163,7 @@ class Acceptor(Generic[S]):
                     _set(options, accepted)
                 connection = self._kind(shared, accepted, listener)
                 connection.open(address, turn, screening=self._screening)
-        else:
-            return Ended.FULL
-        return Ended.IDLE
+        return Ended.FULL
 
     def _end_turn(self) -> None:
         """Give each connection that is left a task."""
