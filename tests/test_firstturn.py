@@ -248,6 +248,14 @@ def test_a_client_waits_for_the_next_turn_and_no_longer(made: Turn) -> None:
     assert made.remaining == ["old", "young", "newest"]
 
 
+def test_before_as_many_reads_all_may_wait_for_the_next(made: Turn) -> None:
+    for number in range(3):
+        made.client(str(number), b"a" * 10, Careful())
+    assert made.turn.poll()
+    made.turn.carry_over()
+    assert made.remaining == []
+
+
 def test_after_as_many_reads_as_a_turn_has_nobody_waits_for_the_next(made: Turn) -> None:
     for number in range(5):
         made.client(str(number), b"a" * 10, Careful())
@@ -257,3 +265,11 @@ def test_after_as_many_reads_as_a_turn_has_nobody_waits_for_the_next(made: Turn)
     client = made.client("next", b"a\n")
     made.turn.poll_until_idle()
     assert heard(client) == b"A\n"
+
+
+def test_in_the_end_all_that_are_left_get_tasks(made: Turn) -> None:
+    made.client("over", b"a\n", LineSession(bytes.upper, once=True))
+    made.client("silent")
+    assert made.turn.poll()
+    made.turn.spawn_rest()
+    assert made.remaining == ["over", "silent"]

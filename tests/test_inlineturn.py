@@ -24,6 +24,7 @@ from caas_trio import (
 )
 from caas_trio.core.telemetry import Outcome
 from caas_trio.drivers.machine import MACHINE, Machine
+from caas_trio.server.listeners import listen_all
 
 from .support import streams
 from .support.drivers import serve_sessions
@@ -39,13 +40,19 @@ CAPITALS = partial(LineSession, bytes.upper)
 
 
 class Tasks(trio.abc.Instrument):
-    """Counts the tasks that are connections."""
+    """Counts the tasks that are connections, and how many had been accepted by the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, telemetry: Telemetry | None = None) -> None:
         self.begun = 0
+        self.accepted_before = 0
+        self._telemetry = telemetry
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        self.begun += task.name == "connection"
+        if task.name != "connection":
+            return
+        if not self.begun and isinstance(self._telemetry, StatsRecorder):
+            self.accepted_before = self._telemetry.listener_stats.accepted
+        self.begun += 1
 
 
 class SuspendedServer:
@@ -61,6 +68,11 @@ class SuspendedServer:
     def tasks(self) -> int:
         """How many connections have had a task."""
         return self._tasks.begun
+
+    @property
+    def accepted_before_a_task(self) -> int:
+        """How many connections had been accepted when the first of them got a task."""
+        return self._tasks.accepted_before
 
     def client(self, spoken: bytes, *, ends: bool = True) -> socket.socket:
         """Return a client that has connected, spoken, and ended its output if it is to."""
@@ -80,11 +92,15 @@ async def served(
     telemetry: Telemetry | None = None,
     limits: Limits = Limits(),  # noqa: B008 - immutable
     machine: Machine = MACHINE,
+    *,
+    shared: bool = False,
 ) -> AsyncIterator[SuspendedServer]:
-    tasks = Tasks()
+    tasks = Tasks(telemetry)
+    [listener] = await listen_all([Endpoint.parse(f"unix:{path}")])
+    listener.shared = shared
     trio.lowlevel.add_instrument(tasks)
     start = partial(
-        serve_sessions, new_session, f"unix:{path}", telemetry=telemetry, limits=limits, machine=machine
+        serve_sessions, new_session, listener, telemetry=telemetry, limits=limits, machine=machine
     )
     try:
         with ExitStack() as clients:
@@ -143,6 +159,16 @@ async def test_clients_of_a_full_burst_need_no_task(tmp_path: Path, driver: str)
         assert server.tasks == (0 if driver == "hub" else len(clients))
 
 
+async def test_where_other_processes_accept_too_a_burst_is_finished_within_one_turn(
+    tmp_path: Path, driver: str
+) -> None:
+    async with served(tmp_path / "caas.sock", shared=True) as server:
+        clients = [server.client(b"a\n") for _ in range(6)]
+        await trio.testing.wait_all_tasks_blocked()
+        assert [receive_all(client) for client in clients] == [b"A\n"] * len(clients)
+        assert server.tasks == (0 if driver == "hub" else len(clients))
+
+
 async def test_a_silent_client_gets_a_task_however_many_connect(
     tmp_path: Path, driver: str, few_at_a_time: Machine
 ) -> None:
@@ -151,10 +177,8 @@ async def test_a_silent_client_gets_a_task_however_many_connect(
     async with served(tmp_path / "caas.sock", telemetry=recorder, machine=few_at_a_time) as server:
         server.client(b"", ends=False)
         clients = [server.client(b"a\n") for _ in range(20)]
-        while not server.tasks:
-            await trio.lowlevel.checkpoint()
-        assert recorder.listener_stats.accepted == (4 if driver == "hub" else 2)
         await trio.testing.wait_all_tasks_blocked()
+        assert server.accepted_before_a_task == (4 if driver == "hub" else 2)
         assert [receive_all(client) for client in clients] == [b"A\n"] * len(clients)
 
 

@@ -49,9 +49,8 @@ class InlineTurn(FirstTurn[C]):
         self._stats = stats
         self._machine = machine
         self._reads_left: float = _FULL_READS
-        self._turns = 0
-        # Each with the mark whether it has been answered, and the number of the turn that it came in.
-        self._waiting: deque[tuple[C, HubChannel, Session, bool, int]] = deque()
+        # Each with the marks whether it has been answered, and whether it was carried over.
+        self._waiting: deque[tuple[C, HubChannel, Session, bool, bool]] = deque()
 
     def add(self, connection: C, channel: Channel, session: Session) -> None:
         """Open the conversation of a connection, over a channel of the hub's."""
@@ -64,7 +63,7 @@ class InlineTurn(FirstTurn[C]):
         if channel.write_buffer or session.closing:
             self.remaining.append((connection, None))
         else:
-            self._waiting.append((connection, channel, session, False, self._turns))
+            self._waiting.append((connection, channel, session, False, False))
 
     def poll(self, listening: socket.socket | None = None) -> bool:
         """Answer what clients have sent; return false if for a while that is nothing, and nobody connects."""
@@ -91,12 +90,11 @@ class InlineTurn(FirstTurn[C]):
             self.spawn_rest()
             return
         for _ in range(len(self._waiting)):
-            waiting = self._waiting.popleft()
-            if waiting[-1] == self._turns:
-                self._waiting.append(waiting)
+            connection, channel, session, answered, carried = self._waiting.popleft()
+            if carried:
+                self.remaining.append((connection, None))
             else:
-                self.remaining.append((waiting[0], None))
-        self._turns += 1
+                self._waiting.append((connection, channel, session, answered, True))
         self._reads_left = _FULL_READS
 
     def spawn_rest(self) -> None:
@@ -129,7 +127,7 @@ class InlineTurn(FirstTurn[C]):
         monotonic, everyone = self._machine.monotonic, self._waiting
         left, reads, begun = self._reads_left, 0, monotonic()
         for _ in range(len(everyone)):
-            connection, channel, session, answered, turn = waiting = everyone.popleft()
+            connection, channel, session, answered, carried = waiting = everyone.popleft()
             try:
                 data = channel.try_recv(session.max_chunk)
             except OSError:  # a reset, which needs no report: many clients end so
@@ -155,7 +153,7 @@ class InlineTurn(FirstTurn[C]):
             if answered or channel.write_buffer or session.closing:
                 self.remaining.append((connection, None))
             else:
-                everyone.append((connection, channel, session, True, turn))
+                everyone.append((connection, channel, session, True, carried))
             left -= len(data) / session.max_chunk
             if left <= 0:
                 break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import errno
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
 from typing import Any, Final, Generic
 
@@ -91,16 +91,17 @@ class Acceptor(Generic[S]):
         """Accept from a listening socket, which other processes may share, until cancelled."""
         burst = _SHARED_BURST if shared else self._machine.accept_burst
         until_ready = partial(self._until_ready, sock)
-        accept_burst = partial(self.accept_waiting, sock, listener, burst, goes_on=not shared)
+        until_next: Callable[[], Awaitable[None]] = until_ready
         try:
             while True:
                 self._watchdog.tick(sock)
-                if await self._watchdog.wait(until_ready):
-                    while (ended := accept_burst()) is Ended.FULL and not shared:
-                        await trio.lowlevel.checkpoint()
-                        self._watchdog.tick(sock)
-                    if ended is Ended.NO_ROOM:
-                        await trio.sleep(_RETRY_DELAY_S)
+                if not await self._watchdog.wait(until_next):
+                    continue
+                ended = self.accept_waiting(sock, listener, burst, goes_on=not shared)
+                at_once = ended is Ended.FULL and not shared
+                until_next = trio.lowlevel.checkpoint if at_once else until_ready
+                if ended is Ended.NO_ROOM:
+                    await trio.sleep(_RETRY_DELAY_S)
         finally:
             self._end_turn()
 
