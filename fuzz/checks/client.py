@@ -165,7 +165,7 @@ class Client:
         return self.gone or self.eof
 
     @property
-    def heard_all(self) -> bool:
+    def received_all(self) -> bool:
         """Whether it has received all that the server has sent to it, the end included."""
         return self.eof and not (self.gone or self.reset or self.refused or self.forsaken)
 

@@ -126,7 +126,7 @@ class Roster:
         that sends more than it is answered.
         """
         clients = self.clients.values()
-        if self.cut_off or not all(client.heard_all for client in clients):
+        if self.cut_off or not all(client.received_all for client in clients):
             return {}
         traffic = {SENT: sum(len(client.received) for client in clients)}
         if not self.proxied and all(client.said_all for client in clients):
