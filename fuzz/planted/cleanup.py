@@ -67,8 +67,8 @@ BUGS: Final = (
         "a connection that is not through at once is never served",
         "server",
         "drivers/inlineturn.py",
-        "connection, *_ = self._waiting.popleft()\n            self.remaining.append((connection, None))",
-        "self._waiting.popleft()",
+        "self.remaining += [(connection, None) for connection, *_ in self._waiting]",
+        "",
     ),
     Bug(
         "a place is lost with a connection that fails",
