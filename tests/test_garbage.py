@@ -157,6 +157,7 @@ async def find_garbage(start: Callable[..., Awaitable[None]], at: str, visit: Vi
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
+        gc.collect()  # what was kept to be looked at
     return {kind: count for kind, count in kinds.items() if count >= _VISITS}
 
 
