@@ -59,7 +59,7 @@ async def handler(connection: Connection) -> None:
 
 
 async def use_tasks(connection: Connection) -> None:
-    """Have one task read, and another send."""
+    """Read in one task and send in another."""
 
     async def read() -> None:
         assert await connection.receive_line() == b"last\n"
@@ -101,7 +101,7 @@ async def reset_at_once(endpoint: Endpoint) -> None:
 
 
 async def keep_silent(endpoint: Endpoint) -> None:
-    """Let the idle timeout pass."""
+    """Stay silent until the server closes the connection."""
     async with await streams.connect(endpoint) as client:
         await ask(client, b"a\n", b"A\n")
         assert await receive_all(client) == b""

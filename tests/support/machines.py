@@ -145,7 +145,7 @@ class Polls:
         self._poll = select.poll()
 
     def register(self, *what: int) -> None:
-        """Have a descriptor polled."""
+        """Register a descriptor, as `select.poll.register` does."""
         self._poll.register(*what)
 
     def poll(self, timeout: int) -> list[tuple[int, int]]:

@@ -167,7 +167,7 @@ class Acceptor(Generic[S]):
         return Ended.FULL
 
     def _end_turn(self) -> None:
-        """Give each connection that is left a task."""
+        """Spawn a task for each connection that is left."""
         self._turn.spawn_rest()
         self._take_over()
 
